@@ -1,0 +1,43 @@
+"""GeST, a generative transformer for spatial transcriptomics, in napari.
+
+Public names load on first use, so importing the package loads neither torch nor napari.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "CheckpointError": "errors",
+    "GeST": "model.gest",
+    "GenerateRequest": "tasks.generate",
+    "Generated": "tasks.generate",
+    "InputError": "errors",
+    "Roi": "tissue.roi",
+    "Section": "tissue.section",
+    "bundled_models": "model.gest",
+    "fine_tune": "tasks.train",
+    "fit": "tasks.train",
+    "generate": "tasks.generate",
+    "mask_from_obs": "tissue.roi",
+    "place_cells": "tissue.placement",
+    "read_tissue": "tissue.io",
+    "section_names": "tissue.section",
+    "simulate": "tissue.simulate",
+    "write_tissue": "tissue.io",
+}
+
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

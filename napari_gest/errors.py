@@ -1,0 +1,28 @@
+"""Errors a user can act on: each names its cause and its remedy."""
+
+from __future__ import annotations
+
+
+class GestError(Exception):
+    """Base of all errors meant for the user.
+
+    Parameters
+    ----------
+    cause
+        What is wrong, in one sentence.
+    remedy
+        What the user can do about it, in one sentence.
+    """
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(f"{cause} {remedy}")
+        self.cause = cause
+        self.remedy = remedy
+
+
+class InputError(GestError, ValueError):
+    """Data or settings that cannot be used as they are."""
+
+
+class CheckpointError(GestError, OSError):
+    """A model folder or an output file that cannot be read or written."""

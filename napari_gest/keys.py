@@ -1,0 +1,14 @@
+"""Every key napari-gest reads from or writes to an AnnData, spelled once."""
+
+# Read by default; each reader takes another name as an option.
+SPATIAL = "spatial"
+SECTION = "section"
+
+# Written by generation.
+GENERATED = "gest_generated"  # obs, bool: the row was generated
+NEW_CELL = "gest_new_cell"  # obs, bool: the row had no measured cell, its position was placed
+ENTROPY = "gest_entropy"  # obs, float32, nats: entropy of p(meta cell)
+META_CELL = "gest_meta_cell"  # obs, int32: meta cell, -1 where not generated
+EXPRESSION = "gest_expression"  # layers, float32: model space, log1p of total-normalised
+SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
+UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum

@@ -1,0 +1,95 @@
+"""Expression spaces: linear as measured, and the model's log1p of total-normalised."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from napari_gest.errors import InputError
+
+# log1p of counts up to 10 million stays below this; linear data of a whole section does not.
+_LOG_CEILING = 16.2
+
+
+def check_linear(
+    expression: sparse.csr_matrix, name: str, *, allow_logged: bool = False
+) -> sparse.csr_matrix:
+    """Return ``expression`` (n_obs, n_genes) as valid linear values, or raise.
+
+    Values count as logged when they are not whole numbers, none exceeds what log1p could
+    yield, and their per-cell totals vary more after ``expm1`` is undone than before:
+    normalised-then-logged data has near-constant totals only once ``expm1`` is applied.
+
+    Raises
+    ------
+    InputError
+        If values are missing, infinite, negative, all zero or, unless ``allow_logged``, logged.
+    """
+    data = expression.data
+    if not np.isfinite(data).all():
+        raise InputError(
+            f"Section '{name}' has missing or infinite expression values.",
+            "Replace them by measured values or remove those cells or genes.",
+        )
+    if data.size and data.min() < 0:
+        raise InputError(
+            f"Section '{name}' has negative expression (minimum {data.min():.3g}), so it was"
+            " scaled or centred.",
+            "Use the layer that holds counts or normalised, non-negative values (--layer).",
+        )
+    if not data.size or data.max() == 0:
+        raise InputError(
+            f"Section '{name}' has no expression above zero.",
+            "Check that X, or the layer chosen, holds the measured values.",
+        )
+    if _looks_logged(expression):
+        if not allow_logged:
+            raise InputError(
+                f"Section '{name}' seems to hold logged expression"
+                f" (fractional values, maximum {data.max():.3g}).",
+                "Use the layer that holds counts (--layer), or accept it and let expm1 undo"
+                " the logarithm (--allow-logged).",
+            )
+        expression = expression.copy()
+        np.expm1(expression.data, out=expression.data)
+    return expression
+
+
+def _looks_logged(expression: sparse.csr_matrix) -> bool:
+    data = expression.data
+    whole = np.array_equal(data, np.round(data))
+    if whole or data.max() > _LOG_CEILING:
+        return False
+    exponentiated = expression.copy()
+    exponentiated.data = np.expm1(exponentiated.data.astype(np.float64))
+    return _total_variation(exponentiated) < _total_variation(expression)
+
+
+def _total_variation(expression: sparse.csr_matrix) -> float:
+    totals = np.asarray(expression.sum(axis=1)).ravel()
+    return float(totals.std() / max(totals.mean(), 1e-12))
+
+
+def log_normalize(
+    expression: sparse.csr_matrix | NDArray[np.float32], target_sum: float
+) -> NDArray[np.float32]:
+    """Map linear expression to model space, ``log1p(x / sum(x) * target_sum)``.
+
+    Parameters
+    ----------
+    expression
+        (n_obs, n_genes), linear, non-negative. A cell with total 0 maps to zeros.
+    target_sum
+        Total every cell is scaled to before the logarithm.
+
+    Returns
+    -------
+    (n_obs, n_genes) float32, dense.
+    """
+    totals = np.asarray(expression.sum(axis=1), dtype=np.float64).ravel()
+    scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+    dense = expression.toarray() if sparse.issparse(expression) else np.array(expression)
+    dense = dense.astype(np.float32, copy=False)
+    dense *= scale[:, None].astype(np.float32)
+    return np.log1p(dense, out=dense)

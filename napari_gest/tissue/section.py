@@ -1,0 +1,226 @@
+"""A checked tissue section: positions in um, linear expression, names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.tissue.expression import check_linear, log_normalize
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """One tissue section, ready for the model.
+
+    Attributes
+    ----------
+    name
+        Name of the section.
+    coords_um
+        (n_obs, 2) float64, micrometres, axis order (x, y).
+    expression
+        (n_obs, n_genes) CSR float32, linear and non-negative (counts or normalised values).
+    genes
+        n_genes unique gene names, in column order.
+    obs_names
+        (n_obs,) unique cell names.
+    rows
+        (n_obs,) row of each cell in the AnnData it came from.
+    """
+
+    name: str
+    coords_um: NDArray[np.float64]
+    expression: sparse.csr_matrix
+    genes: tuple[str, ...]
+    obs_names: NDArray[np.str_]
+    rows: NDArray[np.int64]
+
+    @property
+    def n_obs(self) -> int:
+        return len(self.coords_um)
+
+    def subset(self, keep: NDArray[np.bool_]) -> Section:
+        """Return the section with only the cells where ``keep`` (n_obs,) is true."""
+        return replace(
+            self,
+            coords_um=self.coords_um[keep],
+            expression=self.expression[keep],
+            obs_names=self.obs_names[keep],
+            rows=self.rows[keep],
+        )
+
+    def align(self, genes: tuple[str, ...]) -> tuple[sparse.csr_matrix, NDArray[np.bool_]]:
+        """Return expression on another panel, and which of its genes were measured here.
+
+        Parameters
+        ----------
+        genes
+            The panel wanted, in order.
+
+        Returns
+        -------
+        expression
+            (n_obs, len(genes)) CSR float32; columns not measured here are empty.
+        measured
+            (len(genes),) bool.
+
+        Raises
+        ------
+        InputError
+            If fewer than half of the panel's genes were measured here.
+        """
+        if genes == self.genes:
+            return self.expression, np.ones(len(genes), bool)
+        column = pd.Index(self.genes).get_indexer(list(genes))
+        measured = column >= 0
+        if measured.sum() * 2 < len(genes):
+            missing = [g for g, m in zip(genes, measured, strict=True) if not m]
+            raise InputError(
+                f"Section '{self.name}' has {measured.sum()} of the model's {len(genes)} genes"
+                f" (missing, for example: {', '.join(missing[:5])}).",
+                "Choose a model trained on this panel, or train one with 'napari-gest fit' or"
+                " 'napari-gest fine-tune'.",
+            )
+        pick = sparse.csr_matrix(
+            (
+                np.ones(measured.sum(), np.float32),
+                (column[measured], np.flatnonzero(measured)),
+            ),
+            shape=(len(self.genes), len(genes)),
+        )
+        return sparse.csr_matrix(self.expression @ pick), measured
+
+    def model_space(self, target_sum: float) -> NDArray[np.float32]:
+        """Return (n_obs, n_genes) float32 ``log1p(x / sum(x) * target_sum)``."""
+        return log_normalize(self.expression, target_sum)
+
+    @classmethod
+    def from_anndata(
+        cls,
+        adata: AnnData,
+        name: str | None = None,
+        *,
+        spatial_key: str = keys.SPATIAL,
+        section_key: str = keys.SECTION,
+        layer: str | None = None,
+        um_per_unit: float = 1.0,
+        allow_logged: bool = False,
+    ) -> Section:
+        """Take one section out of an AnnData and check it.
+
+        Parameters
+        ----------
+        adata
+            Cells x genes, in memory or backed. Never modified.
+        name
+            Value of ``obs[section_key]`` to take; may be omitted where there is only one section.
+        spatial_key
+            Key of ``obsm`` with coordinates, (x, y) in its first two columns.
+        section_key
+            Column of ``obs`` that names sections; where it is absent all cells are one section.
+        layer
+            Layer with linear expression; ``X`` by default.
+        um_per_unit
+            Micrometres in one unit of the stored coordinates.
+        allow_logged
+            Accept values that look logged; ``expm1`` is applied to them.
+
+        Raises
+        ------
+        InputError
+            For missing keys, an unknown or ambiguous section, duplicated names, coordinates or
+            expression that are missing, infinite or negative, and logged expression.
+        """
+        name, rows = _section_rows(adata, name, section_key)
+        if not um_per_unit > 0:
+            raise InputError(f"um_per_unit is {um_per_unit}.", "Give a positive length in um.")
+        coords = _coordinates(adata, rows, spatial_key) * um_per_unit
+        genes = pd.Index(adata.var_names.astype(str))
+        obs_names = pd.Index(adata.obs_names.astype(str))[rows]
+        for index, what in ((genes, "gene"), (obs_names, "cell")):
+            if not index.is_unique:
+                repeated = index[index.duplicated()].unique()[:5]
+                raise InputError(
+                    f"Section '{name}' has duplicated {what} names: {', '.join(repeated)}.",
+                    f"Make them unique with adata.{'var' if what == 'gene' else 'obs'}"
+                    "_names_make_unique() before opening.",
+                )
+        if layer is not None and layer not in adata.layers:
+            raise InputError(
+                f"There is no layer '{layer}'; layers here: {list(adata.layers) or 'none'}.",
+                "Give the name of a layer with linear expression, or none to use X.",
+            )
+        values = adata.X if layer is None else adata.layers[layer]
+        if values is None:
+            raise InputError("The file has no expression matrix X.", "Name a layer to use.")
+        taken = values[:] if len(rows) == adata.n_obs else values[rows]
+        expression = sparse.csr_matrix(taken, dtype=np.float32)
+        expression = check_linear(expression, name, allow_logged=allow_logged)
+        return cls(
+            name, coords, expression, tuple(genes), np.asarray(obs_names, dtype=str), rows
+        )
+
+
+def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:
+    """Return the names of the sections in ``adata``, in order of first appearance."""
+    if section_key not in adata.obs:
+        return ["section"]
+    return [str(s) for s in adata.obs[section_key].dropna().unique()]
+
+
+def _section_rows(
+    adata: AnnData, name: str | None, section_key: str
+) -> tuple[str, NDArray[np.int64]]:
+    names = section_names(adata, section_key)
+    if name is None:
+        if len(names) != 1:
+            raise InputError(
+                f"The file has {len(names)} sections: {', '.join(names)}.",
+                "Name one of them (--section on the command line).",
+            )
+        name = names[0]
+    elif name not in names:
+        raise InputError(
+            f"There is no section '{name}'; sections here: {', '.join(names)}.",
+            "Name one of them, or give the obs column that names sections (--section-key).",
+        )
+    if section_key not in adata.obs:
+        return name, np.arange(adata.n_obs, dtype=np.int64)
+    rows = np.flatnonzero(adata.obs[section_key].astype(str).to_numpy() == name)
+    return name, rows.astype(np.int64)
+
+
+def _coordinates(
+    adata: AnnData, rows: NDArray[np.int64], spatial_key: str
+) -> NDArray[np.float64]:
+    if spatial_key not in adata.obsm:
+        raise InputError(
+            f"There are no coordinates obsm['{spatial_key}'];"
+            f" obsm here: {list(adata.obsm) or 'none'}.",
+            "Name the key that holds them (--spatial-key).",
+        )
+    stored = np.asarray(adata.obsm[spatial_key], dtype=np.float64)
+    if stored.ndim != 2 or stored.shape[1] < 2:
+        raise InputError(
+            f"obsm['{spatial_key}'] has shape {stored.shape}.",
+            "Coordinates need two columns, x and y.",
+        )
+    coords = stored[rows, :2]
+    bad = ~np.isfinite(coords).all(axis=1)
+    if bad.any():
+        raise InputError(
+            f"{bad.sum()} of {len(rows)} cells have missing or infinite coordinates"
+            f" (first: row {rows[np.flatnonzero(bad)[0]]}).",
+            "Remove these cells or fill in their positions.",
+        )
+    return coords
