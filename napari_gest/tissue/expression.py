@@ -89,7 +89,7 @@ def log_normalize(
     """
     totals = np.asarray(expression.sum(axis=1), dtype=np.float64).ravel()
     scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
-    dense = expression.toarray() if sparse.issparse(expression) else np.array(expression)
+    dense = expression.copy() if isinstance(expression, np.ndarray) else expression.toarray()
     dense = dense.astype(np.float32, copy=False)
     dense *= scale[:, None].astype(np.float32)
     return np.log1p(dense, out=dense)

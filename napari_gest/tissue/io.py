@@ -1,0 +1,204 @@
+"""Tissue files: AnnData in .h5ad or .zarr, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from napari_gest.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# Larger .h5ad files stay on disk: their X is read section by section.
+_BACKED_BYTES = 1_000_000_000
+
+
+def read_tissue(path: str | Path) -> AnnData:
+    """Open a tissue file.
+
+    Parameters
+    ----------
+    path
+        An ``.h5ad`` file or a ``.zarr`` folder. An ``.h5ad`` file above 1 GB is opened backed:
+        ``X`` stays on disk until a section is taken from it.
+
+    Raises
+    ------
+    InputError
+        If the path does not exist, has another suffix or is no readable AnnData.
+    """
+    import anndata
+
+    path = Path(path)
+    check_suffix(path)
+    if not path.exists():
+        raise InputError(f"There is no file '{path}'.", "Check the path and its spelling.")
+    try:
+        with warnings.catch_warnings():
+            # Duplicated names are refused with a remedy when a section is taken.
+            warnings.filterwarnings("ignore", message=".*names are not unique")
+            if path.suffix == ".zarr":
+                return anndata.read_zarr(path)
+            large = path.stat().st_size > _BACKED_BYTES
+            return anndata.read_h5ad(path, backed="r" if large else None)
+    except PermissionError as error:
+        raise InputError(
+            f"'{path}' may not be read.", "Ask for permission to read it, or copy it elsewhere."
+        ) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # h5py, zarr and anndata each raise their own kinds
+        raise InputError(
+            f"'{path}' is not a readable AnnData file ({_first_line(error)}).",
+            "Check that it was copied completely and was written by anndata or scanpy.",
+        ) from error
+
+
+def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write an AnnData to ``.h5ad`` or ``.zarr``, whole or not at all.
+
+    Parameters
+    ----------
+    adata
+        In memory or backed; a backed one keeps its own file.
+    path
+        Where to write; the suffix chooses the format.
+    overwrite
+        Replace what is there.
+
+    Raises
+    ------
+    InputError
+        If the path exists and ``overwrite`` is false, its folder does not exist, or its suffix
+        is neither ``.h5ad`` nor ``.zarr``.
+    CheckpointError
+        If the disk is full or the folder cannot be written. Nothing is left behind, and a file
+        that was there before is unchanged.
+    """
+    from anndata import io
+
+    path = Path(path)
+    check_suffix(path)
+    with replacing(path, overwrite=overwrite) as temporary:
+        if path.suffix == ".zarr":
+            io.write_zarr(temporary, adata)
+        else:
+            io.write_h5ad(temporary, adata, compression="gzip", compression_opts=1)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise InputError unless ``path`` is named like a tissue file."""
+    if path.suffix not in (".h5ad", ".zarr"):
+        raise InputError(
+            f"'{path.name}' is neither an .h5ad file nor a .zarr folder.",
+            "Give an AnnData as .h5ad or .zarr.",
+        )
+
+
+def check_output(path: str | Path, *, overwrite: bool = False) -> None:
+    """Raise unless ``path`` could be written now, so that long work is not lost at its end.
+
+    Raises
+    ------
+    InputError
+        If the path exists and ``overwrite`` is false, or its folder does not exist.
+    CheckpointError
+        If its folder cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise InputError(
+            f"'{path}' exists already.",
+            "Choose another name, or allow overwriting (--overwrite on the command line).",
+        )
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(f"There is no folder '{folder}'.", "Create it, or choose another.")
+    # os.access says little on Windows and on network drives, so really create something.
+    probe = folder / f".{path.name}-{uuid4().hex[:8]}.tmp"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+
+    The temporary file or folder is removed when the block fails. Errors of the disk become
+    CheckpointError; see ``write_tissue``.
+    """
+    check_output(path, overwrite=overwrite)
+    # In the same folder, since a rename is atomic only within one file system.
+    temporary = path.with_name(f".{path.stem}-{uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        yield temporary
+        _move(temporary, path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    except RuntimeError as error:
+        # HDF5 reports a disk that fills up while a file is closed this way.
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise _unwritable(path, OSError(errno.ENOSPC, str(error))) from error
+    finally:
+        _remove(temporary)
+
+
+def _move(temporary: Path, path: Path) -> None:
+    if not (path.is_dir() or (temporary.is_dir() and path.exists())):
+        os.replace(temporary, path)
+        return
+    # No system replaces a folder in one step: set the old one aside until the new one stands.
+    aside = path.with_name(f".{path.stem}-{uuid4().hex[:8]}.old{path.suffix}")
+    os.replace(path, aside)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        # A handle that HDF5 still holds forbids removal on Windows; the first error matters more.
+        try:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+def _unwritable(path: Path, error: OSError) -> CheckpointError:
+    folder = path.absolute().parent
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+        return CheckpointError(
+            f"The disk of '{folder}' is full; '{path.name}' was not written.",
+            "Free some space or write to another disk.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return CheckpointError(
+            f"'{path}' may not be written.",
+            "Close it in other programs, or choose a folder you may write to.",
+        )
+    return CheckpointError(
+        f"'{path}' could not be written ({_first_line(error)}).",
+        "Check the disk, or write to another folder.",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,0 +1,233 @@
+"""Regions of interest: polygons in um, and masks kept in obs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import ArrayLike, NDArray
+from shapely import MultiPolygon, Polygon
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.io import replacing
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_TRUE_FALSE = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A region of tissue.
+
+    Attributes
+    ----------
+    geometry
+        Valid polygon or polygons with an area above zero, um, axis order (x, y).
+    """
+
+    geometry: Polygon | MultiPolygon
+
+    def __post_init__(self) -> None:
+        shape = self.geometry
+        if not isinstance(shape, Polygon | MultiPolygon):
+            raise InputError(
+                f"A region cannot be a {getattr(shape, 'geom_type', type(shape).__name__)}.",
+                "Draw or give a polygon.",
+            )
+        if not np.isfinite(shape.bounds).all() or not shape.area > 0:
+            raise InputError(
+                "The region is empty or has no area.",
+                "Draw a polygon with at least three corners that are not on one line.",
+            )
+        if not shape.is_valid:
+            raise InputError(
+                f"The region is not valid ({shapely.is_valid_reason(shape)}).",
+                "Build it with Roi.from_vertices, which repairs outlines that cross themselves.",
+            )
+
+    @classmethod
+    def from_vertices(cls, rings: Iterable[ArrayLike]) -> Roi:
+        """Return the union of outlines; one that crosses itself covers all that it encircles.
+
+        Parameters
+        ----------
+        rings
+            (n, 2) arrays of corners, um, axis order (x, y), closed or open.
+
+        Raises
+        ------
+        InputError
+            If a ring has the wrong shape, fewer than three corners or corners that are missing or
+            infinite, or if the union has no area.
+        """
+        return cls(_union([_polygon(np.asarray(ring, dtype=np.float64)) for ring in rings]))
+
+    @classmethod
+    def read_geojson(cls, path: str | Path) -> Roi:
+        """Read the union of all polygons of a GeoJSON file with coordinates in um.
+
+        Raises
+        ------
+        InputError
+            If the file is missing or not GeoJSON, or holds lines or points, or has no area.
+        """
+        path = Path(path)
+        try:
+            document = json.loads(path.read_text(encoding="utf-8-sig"))
+        except FileNotFoundError as error:
+            raise InputError(
+                f"There is no file '{path}'.", "Check the path and its spelling."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"'{path}' is not readable GeoJSON ({error}).",
+                "Export the region as GeoJSON with coordinates in um.",
+            ) from error
+        return cls(_union(_polygons(document, path.name)))
+
+    def write_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the region as a GeoJSON FeatureCollection, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If the file exists and ``overwrite`` is false, or its folder does not exist.
+        CheckpointError
+            If the disk is full or the folder cannot be written.
+        """
+        document = {
+            "type": "FeatureCollection",
+            "features": [
+                {
+                    "type": "Feature",
+                    "properties": {"units": "um", "axes": "x y"},
+                    "geometry": shapely.geometry.mapping(self.geometry),
+                }
+            ],
+        }
+        with replacing(Path(path), overwrite=overwrite) as temporary:
+            temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    @property
+    def area_um2(self) -> float:
+        return float(self.geometry.area)
+
+    def contains(self, coords_um: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return (n,) bool: which of ``coords_um`` (n, 2) x y are inside, not on the outline."""
+        x, y = np.asarray(coords_um, dtype=np.float64)[:, :2].T
+        x0, y0, x1, y1 = self.geometry.bounds
+        inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+        near = np.flatnonzero(inside)
+        shapely.prepare(self.geometry)
+        inside[near] = shapely.contains_xy(self.geometry, x[near], y[near])
+        return inside
+
+
+def _polygon(ring: NDArray[np.float64]) -> Polygon:
+    if ring.ndim != 2 or ring.shape[1] != 2:
+        raise InputError(
+            f"An outline has shape {ring.shape}.", "Give (n, 2) corners, x and y in um."
+        )
+    if not np.isfinite(ring).all():
+        raise InputError("An outline has missing or infinite corners.", "Draw it again.")
+    if len(ring) < 3:
+        raise InputError(
+            f"An outline has {len(ring)} corners.", "Draw at least three that enclose an area."
+        )
+    return Polygon(ring)
+
+
+def _union(polygons: Sequence[Polygon]) -> Polygon | MultiPolygon:
+    # "structure" keeps what an outline wound twice encircles; "linework" would cut it out.
+    valid = [shapely.make_valid(p, method="structure", keep_collapsed=False) for p in polygons]
+    parts = shapely.get_parts(shapely.union_all(valid))
+    flat = [p for p in parts if isinstance(p, Polygon) and p.area > 0]
+    return flat[0] if len(flat) == 1 else MultiPolygon(flat)
+
+
+def _polygons(node: Any, file: str) -> list[Polygon]:
+    """Collect the polygons of a GeoJSON object and of all objects inside it."""
+    kind = node.get("type") if isinstance(node, dict) else None
+    try:
+        if kind == "FeatureCollection":
+            return [p for feature in node["features"] for p in _polygons(feature, file)]
+        if kind == "Feature":
+            return _polygons(node["geometry"], file) if node["geometry"] else []
+        if kind == "GeometryCollection":
+            return [p for part in node["geometries"] for p in _polygons(part, file)]
+        if kind in ("Polygon", "MultiPolygon"):
+            # Corners may carry a height, which a section has not.
+            shape = shapely.force_2d(shapely.geometry.shape(node))
+            if not np.isfinite(shapely.get_coordinates(shape)).all():
+                raise ValueError("missing or infinite corners")
+            return list(shapely.get_parts(shape))
+    except InputError:
+        raise
+    except Exception as error:  # malformed coordinates raise many kinds in shapely
+        raise InputError(
+            f"'{file}' has a malformed {kind} ({error}).", "Export the region again as GeoJSON."
+        ) from error
+    raise InputError(
+        f"'{file}' holds {'a ' + str(kind) if kind else 'no GeoJSON object'}"
+        " where a polygon is needed.",
+        "Keep only Polygon and MultiPolygon shapes in it.",
+    )
+
+
+def mask_from_obs(adata: AnnData, key: str, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Read a checked mask of cells from ``obs``.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes. Never modified.
+    key
+        Column of ``obs`` with booleans, 0 and 1, or 'True' and 'False'.
+    rows
+        (n,) rows of the cells wanted, such as ``Section.rows``.
+
+    Returns
+    -------
+    (n,) bool
+
+    Raises
+    ------
+    InputError
+        If the column is absent, holds other or missing values, or is the same for all cells.
+    """
+    if key not in adata.obs:
+        raise InputError(
+            f"There is no obs column '{key}'; columns here: {', '.join(adata.obs) or 'none'}.",
+            "Name a boolean column (--mask-key), or give a region (--roi).",
+        )
+    column = adata.obs[key].iloc[rows]
+    missing = int(column.isna().sum())
+    if missing:
+        raise InputError(
+            f"obs['{key}'] has no value for {missing} of {len(rows)} cells.",
+            "Fill in True or False for every cell of the section.",
+        )
+    codes, values = pd.factorize(column)
+    known = [_TRUE_FALSE.get(str(value).strip().lower()) for value in values]
+    if None in known:
+        other = values[known.index(None)]
+        raise InputError(
+            f"obs['{key}'] is no mask: it holds '{other}'.",
+            "Name a column of booleans, of 0 and 1, or of 'True' and 'False'.",
+        )
+    mask = np.array(known, dtype=bool)[codes]
+    if mask.all() or not mask.any():
+        raise InputError(
+            f"obs['{key}'] is {'True' if mask.all() else 'False'} for all {len(rows)} cells"
+            " of the section.",
+            "Mark the cells to generate as True and leave the others False; the model needs both.",
+        )
+    return mask
