@@ -10,16 +10,23 @@ from napari_gest.errors import InputError
 
 # log1p of counts up to 10 million stays below this; linear data of a whole section does not.
 _LOG_CEILING = 16.2
+# Cells that are enough to tell logged from linear.
+_JUDGED = 20_000
 
 
 def check_linear(
-    expression: sparse.csr_matrix, name: str, *, allow_logged: bool = False
+    expression: sparse.csr_matrix,
+    name: str,
+    *,
+    allow_logged: bool = False,
+    marked_logged: bool = False,
 ) -> sparse.csr_matrix:
     """Return ``expression`` (n_obs, n_genes) as valid linear values, or raise.
 
     Values count as logged when they are not whole numbers, none exceeds what log1p could
-    yield, and their per-cell totals vary more after ``expm1`` is undone than before:
-    normalised-then-logged data has near-constant totals only once ``expm1`` is applied.
+    yield, and their file says so (``marked_logged``) or ``expm1`` makes them look like expression: a cell's values become multiples of
+    its smallest one (logged counts, normalised or not), or the totals of the cells become
+    more alike (normalised, then logged).
 
     Raises
     ------
@@ -43,7 +50,7 @@ def check_linear(
             f"Section '{name}' has no expression above zero.",
             "Check that X, or the layer chosen, holds the measured values.",
         )
-    if _looks_logged(expression):
+    if _looks_logged(expression, marked_logged):
         if not allow_logged:
             raise InputError(
                 f"Section '{name}' seems to hold logged expression"
@@ -56,18 +63,34 @@ def check_linear(
     return expression
 
 
-def _looks_logged(expression: sparse.csr_matrix) -> bool:
-    data = expression.data
-    whole = np.array_equal(data, np.round(data))
-    if whole or data.max() > _LOG_CEILING:
+def _looks_logged(expression: sparse.csr_matrix, marked: bool) -> bool:
+    sample = expression[:: max(1, expression.shape[0] // _JUDGED)]
+    if expression.data.max() > _LOG_CEILING or np.array_equal(sample.data, np.round(sample.data)):
         return False
-    exponentiated = expression.copy()
-    exponentiated.data = np.expm1(exponentiated.data.astype(np.float64))
-    return _total_variation(exponentiated) < _total_variation(expression)
+    if marked:
+        return True
+    undone = sample.astype(np.float64)
+    undone.data = np.expm1(undone.data)
+    return _share_of_multiples(undone) > 0.9 or _total_variation(undone) < _total_variation(sample)
+
+
+def _share_of_multiples(expression: sparse.csr_matrix) -> float:
+    """Return the share of values that are whole multiples of their cell's smallest value."""
+    counted = expression.copy()
+    counted.eliminate_zeros()
+    length = np.diff(counted.indptr)
+    length = length[length > 0]
+    if not length.size:
+        return 0.0
+    smallest = np.minimum.reduceat(counted.data, np.cumsum(length) - length)
+    ratio = counted.data / np.repeat(smallest, length)
+    ratio = ratio[ratio > 1.001]
+    near = np.abs(ratio - np.round(ratio)) < 1e-3
+    return float(near.mean()) if ratio.size else 0.0
 
 
 def _total_variation(expression: sparse.csr_matrix) -> float:
-    totals = np.asarray(expression.sum(axis=1)).ravel()
+    totals = np.asarray(expression.sum(axis=1), dtype=np.float64).ravel()
     return float(totals.std() / max(totals.mean(), 1e-12))
 
 

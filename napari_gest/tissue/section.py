@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from napari_gest.tissue.expression import check_linear, log_normalize
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+# Rows read from disk at a time.
+_BLOCK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +145,7 @@ class Section:
             expression that are missing, infinite or negative, and logged expression.
         """
         name, rows = _section_rows(adata, name, section_key)
-        if not um_per_unit > 0:
+        if not 0 < um_per_unit < np.inf:
             raise InputError(f"um_per_unit is {um_per_unit}.", "Give a positive length in um.")
         coords = _coordinates(adata, rows, spatial_key) * um_per_unit
         genes = pd.Index(adata.var_names.astype(str))
@@ -163,12 +166,13 @@ class Section:
         values = adata.X if layer is None else adata.layers[layer]
         if values is None:
             raise InputError("The file has no expression matrix X.", "Name a layer to use.")
-        taken = values[:] if len(rows) == adata.n_obs else values[rows]
-        expression = sparse.csr_matrix(taken, dtype=np.float32)
-        expression = check_linear(expression, name, allow_logged=allow_logged)
-        return cls(
-            name, coords, expression, tuple(genes), np.asarray(obs_names, dtype=str), rows
+        expression = check_linear(
+            _take(values, rows),
+            name,
+            allow_logged=allow_logged,
+            marked_logged=layer is None and "log1p" in adata.uns,  # scanpy's mark
         )
+        return cls(name, coords, expression, tuple(genes), np.asarray(obs_names, dtype=str), rows)
 
 
 def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:
@@ -182,6 +186,11 @@ def _section_rows(
     adata: AnnData, name: str | None, section_key: str
 ) -> tuple[str, NDArray[np.int64]]:
     names = section_names(adata, section_key)
+    if not adata.n_obs or not adata.n_vars or not names:
+        raise InputError(
+            f"The file has {adata.n_obs} cells, {adata.n_vars} genes, {len(names)} sections.",
+            "Open a file with cells, genes and, in the column that names sections, names.",
+        )
     if name is None:
         if len(names) != 1:
             raise InputError(
@@ -196,20 +205,49 @@ def _section_rows(
         )
     if section_key not in adata.obs:
         return name, np.arange(adata.n_obs, dtype=np.int64)
-    rows = np.flatnonzero(adata.obs[section_key].astype(str).to_numpy() == name)
-    return name, rows.astype(np.int64)
+    codes, labels = pd.factorize(adata.obs[section_key])
+    wanted = [i for i, label in enumerate(labels) if str(label) == name]
+    return name, np.flatnonzero(np.isin(codes, wanted)).astype(np.int64)
 
 
-def _coordinates(
-    adata: AnnData, rows: NDArray[np.int64], spatial_key: str
-) -> NDArray[np.float64]:
+def _take(values: Any, rows: NDArray[np.int64]) -> sparse.csr_matrix:
+    """Return rows (ascending) of a matrix, in memory or on disk, as CSR float32."""
+    if getattr(values, "format", None) == "csc" and hasattr(values, "to_memory"):
+        values = values.to_memory()  # rows of columns on disk would each read everything
+    whole = len(rows) == values.shape[0]
+    if isinstance(values, np.ndarray) or sparse.issparse(values):
+        return _float32(values if whole else values[rows])
+    # On disk one row at a time is slow and everything at once may not fit.
+    blocks = []
+    for start in range(int(rows[0]), int(rows[-1]) + 1, _BLOCK):
+        here = rows[(rows >= start) & (rows < start + _BLOCK)]
+        if len(here):
+            blocks.append(_float32(values[start : int(here[-1]) + 1])[here - start])
+    return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
+
+
+def _float32(values: Any) -> sparse.csr_matrix:
+    try:
+        return sparse.csr_matrix(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            "The expression is not numeric.", "Name a layer that holds numbers (--layer)."
+        ) from error
+
+
+def _coordinates(adata: AnnData, rows: NDArray[np.int64], spatial_key: str) -> NDArray[np.float64]:
     if spatial_key not in adata.obsm:
         raise InputError(
             f"There are no coordinates obsm['{spatial_key}'];"
             f" obsm here: {list(adata.obsm) or 'none'}.",
             "Name the key that holds them (--spatial-key).",
         )
-    stored = np.asarray(adata.obsm[spatial_key], dtype=np.float64)
+    try:
+        stored = np.asarray(adata.obsm[spatial_key], dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"obsm['{spatial_key}'] is not numeric.", "Name the key of the coordinates."
+        ) from error
     if stored.ndim != 2 or stored.shape[1] < 2:
         raise InputError(
             f"obsm['{spatial_key}'] has shape {stored.shape}.",
