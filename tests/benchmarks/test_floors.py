@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import floors
+from benchmarks.holes import Case, cases
+
+
+@pytest.fixture(scope="module")
+def validation() -> list[Case]:
+    """Two sections of one smooth pattern with noise, holes of two sizes in each."""
+    rng = np.random.default_rng(0)
+    found = []
+    for name in "ab":
+        coords = rng.uniform(0, 900, (1500, 2))
+        wave = np.column_stack([np.sin(coords[:, 0] / 80), np.cos(coords[:, 1] / 80)])
+        values = wave @ rng.normal(size=(2, 15)) + 3 + 0.5 * rng.normal(size=(1500, 15))
+        found += cases(name, coords, values.astype(np.float32), 1, radii_um=(80.0, 120.0))
+    return found
+
+
+def test_every_floor_predicts_the_shape_and_beats_nothing_at_all(validation):
+    case = validation[0]
+    for floor in floors.simple_floors():
+        prediction = floors.predict_case(floor.fit(validation), case)
+        assert prediction.shape == case.truth.shape
+        assert prediction.dtype == np.float32
+        assert np.isfinite(prediction).all()
+        assert floors.validation_score(floor, validation) <= np.sqrt(2) + 1e-6
+
+
+def test_a_prediction_does_not_see_the_hole(validation):
+    case = validation[0]
+    scrambled = case.values.copy()
+    scrambled[case.hole.mask] = -99
+    blind = Case(case.section, case.coords_um, scrambled, case.hole, case.svg)
+    for floor in floors.simple_floors():
+        np.testing.assert_array_equal(
+            floors.predict_case(floor, case), floors.predict_case(floor, blind)
+        )
+
+
+def test_simple_floors_by_hand():
+    known = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 100.0]])
+    values = np.array([[1.0], [3.0], [8.0]], np.float32)
+    at = np.array([[2.0, 0.0]])
+
+    def one(floor: floors.Floor) -> float:
+        return float(floor.predict(known, values, at)[0, 0])
+
+    assert one(floors.ConstantMean()) == 4
+    assert one(floors.NearestCopy()) == 1
+    assert one(floors.KnnMean(1)) == 1
+    assert one(floors.KnnMean(2)) == 2
+    assert one(floors.KnnMean(99)) == 4  # more than there are
+    assert one(floors.InverseDistance(1.0, 2)) == pytest.approx((1 / 2 + 3 / 8) / (1 / 2 + 1 / 8))
+    w = np.exp(-np.array([4, 64, 10004]) / 200)
+    assert one(floors.KernelMean(10.0)) == pytest.approx(w @ values[:, 0] / w.sum(), rel=1e-5)
+
+
+def test_a_narrow_kernel_far_from_everything_copies_the_nearest():
+    known = np.array([[0.0, 0.0], [50.0, 0.0]])
+    values = np.array([[1.0], [2.0]], np.float32)
+    assert floors.KernelMean(1.0).predict(known, values, np.array([[4000.0, 0.0]])) == 2
+
+
+def test_tuning_takes_the_setting_that_validates_best(validation):
+    tuned = floors.KnnMean().fit(validation)
+    scores = {k: floors.validation_score(floors.KnnMean(k), validation) for k in tuned.grid}
+    assert tuned.k == min(scores, key=scores.get)
+    assert str(tuned.k) in tuned.setting
