@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, cKDTree
 
+from benchmarks.metrics import svgs
+
 RADII_UM = (100.0, 150.0, 200.0, 300.0, 400.0)
 MIN_CELLS = 20
 MAX_FRACTION = 0.3  # of a section's cells in one hole: the rest must still show the tissue
@@ -209,6 +211,14 @@ class Case:
         return self.hole.depth_um(self.coords_um)
 
 
+def case_seed(section: str, seed: int) -> list[int]:
+    """Return the seed of a section's holes, its name mixed in.
+
+    Sections of one tissue share coordinates, so one seed would put their holes in one place.
+    """
+    return [seed, zlib.crc32(section.encode())]
+
+
 def cases(
     section: str,
     coords_um: NDArray[np.float64],
@@ -218,12 +228,6 @@ def cases(
     radii_um: Sequence[float] = RADII_UM,
     buffer_um: float = 0.0,
 ) -> list[Case]:
-    """Return one `Case` per radius; the section's name enters the seed.
-
-    Sections of one tissue share coordinates, so one seed would put their holes in one place.
-    """
-    from benchmarks.metrics import svgs
-
-    seeds = [seed, zlib.crc32(section.encode())]
-    holes = draw_holes(coords_um, radii_um, seeds, buffer_um=buffer_um)
+    """Return one `Case` per radius."""
+    holes = draw_holes(coords_um, radii_um, case_seed(section, seed), buffer_um=buffer_um)
     return [Case(section, coords_um, values, h, svgs(values, coords_um, h.known)) for h in holes]
