@@ -24,9 +24,9 @@ def check_linear(
     """Return ``expression`` (n_obs, n_genes) as valid linear values, or raise.
 
     Values count as logged when they are not whole numbers, none exceeds what log1p could
-    yield, and their file says so (``marked_logged``) or ``expm1`` makes them look like expression: a cell's values become multiples of
-    its smallest one (logged counts, normalised or not), or the totals of the cells become
-    more alike (normalised, then logged).
+    yield, and either their file says so (``marked_logged``) or ``expm1`` makes them look like
+    expression: a cell's values become multiples of its smallest one (logged counts, normalised
+    or not), or the totals of the cells become more alike (normalised, then logged).
 
     Raises
     ------
