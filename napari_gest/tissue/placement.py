@@ -23,7 +23,7 @@ _MIN_RIM_CELLS = 12
 # Rounds in which every placed cell may move once, a batch at a time; a few settle the spacing.
 _SWEEPS = 12
 _BATCHES = 20
-_MAX_PIXELS = 1000
+_MAX_PIXELS = 400  # along a side of the grid of densities
 
 
 def place_cells(
@@ -62,9 +62,9 @@ def place_cells(
     low, high = low - _MARGIN * spacing, high + _MARGIN * spacing
     coords = coords[((coords > low) & (coords < high)).all(axis=1)]
     inside = roi.contains(coords)
-    around = coords[~inside]
-    apart = shapely.distance(roi.geometry, shapely.points(around))
-    n_rim = int((apart <= _RIM * spacing).sum())
+    apart = shapely.distance(roi.geometry, shapely.points(coords))
+    around = coords[~inside & (apart <= _MARGIN * spacing)]
+    n_rim = int((~inside & (apart <= _RIM * spacing)).sum())
     if n_rim < _MIN_RIM_CELLS:
         raise InputError(
             f"{n_rim} measured cells stand close around the region, too few to tell how densely"
@@ -73,8 +73,9 @@ def place_cells(
         )
     density = _Density(roi, around, low, high, spacing)
     n_new = max(round(density.expected - inside.sum()), 0)
-    log_g = _repulsion(around, density.around(20 * len(around), rng), _REACH * spacing)
-    return _settle(density, log_g, _REACH * spacing, coords, n_new, rng)
+    reach = _REACH * spacing
+    log_g = _repulsion(around, density.around(20 * len(around), rng), reach)
+    return _settle(density, log_g, reach, coords[inside | (apart <= reach)], n_new, rng)
 
 
 def _spacing(coords: NDArray[np.float64]) -> float:
@@ -111,20 +112,21 @@ class _Density:
         counts = np.zeros(self.shape)
         at = tuple(((around - low) / self.pixel).astype(int).T)
         np.add.at(counts, at, self.tissue[at])
-        density = np.full(self.shape, np.nan)
+        # Pixels cut by the outline belong to the region in part.
+        self.touching = distance_transform_edt(~in_roi) < 2
+        density = np.zeros(self.shape)
+        wanted = self.tissue | self.touching
         sigma = _BANDWIDTH * spacing / self.pixel
-        while np.isnan(density).any():
+        while wanted.any():
             area = gaussian_filter(self.tissue.astype(float), sigma, mode="constant", truncate=3)
             count = gaussian_filter(counts, sigma, mode="constant", truncate=3)
             # Far inside a wide region every kernel is almost empty; the widest has to do.
-            enough = area >= (_SUPPORT if sigma < max(self.shape) else 0)
-            use = np.isnan(density) & enough
-            density[use] = count[use] / np.maximum(area[use], 1e-9)
+            enough = wanted & (area >= (_SUPPORT if sigma < max(self.shape) else 0))
+            density[enough] = count[enough] / np.maximum(area[enough], 1e-9)
+            wanted &= ~enough
             sigma *= 2
         self.density = density / self.pixel**2
         self.expected = self.density[in_roi].mean() * roi.area_um2 if in_roi.any() else 0.0
-        # Pixels cut by the outline belong to the region in part.
-        self.touching = distance_transform_edt(~in_roi) < 2
 
     def _draw(
         self, where: NDArray[np.bool_], n: int, rng: np.random.Generator
