@@ -1,0 +1,210 @@
+"""What is open: sections, their revisions and the results that were kept. Knows no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.section import Section, section_names
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from napari_gest.tasks.generate import Generated
+
+DEFAULT_TARGET_SUM = 1e4
+
+
+@dataclass(eq=False)
+class Opened:
+    """An open section and what was kept for it.
+
+    Attributes
+    ----------
+    label
+        Name unique in the session; also the name of its layer.
+    adata
+        The AnnData the section came from; sections of one file share it.
+    section
+        The checked section. Row ``i`` of its layer is row ``i`` here.
+    path
+        File it was read from, if any.
+    revision
+        Grows with every result that is kept.
+    results
+        Kept results, oldest first.
+    """
+
+    label: str
+    adata: AnnData
+    section: Section
+    path: Path | None = None
+    revision: int = 0
+    results: list[Generated] = field(default_factory=list)
+    _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _columns(self) -> Any:
+        return self.section.expression.tocsc()
+
+    def gene_values(
+        self,
+        gene: str,
+        target_sum: float = DEFAULT_TARGET_SUM,
+        panel: tuple[str, ...] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return (n_obs,) float32 of one gene, ``log1p(x / sum(x) * target_sum)``.
+
+        Parameters
+        ----------
+        gene
+            A gene that was not measured gives missing values.
+        target_sum
+            The model's, so that measured and generated values can share limits.
+        panel
+            Genes that count in ``sum(x)``; all of the section by default.
+        """
+        if gene not in self.section.genes:
+            return np.full(self.section.n_obs, np.nan, np.float32)
+        column = self._columns[:, [self.section.genes.index(gene)]].toarray().ravel()
+        totals = self._sum_of(panel)
+        scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+        return np.log1p(column * scale).astype(np.float32)
+
+    def _sum_of(self, panel: tuple[str, ...] | None) -> NDArray[np.float64]:
+        if panel == self.section.genes:
+            panel = None
+        if panel not in self._totals:
+            expression = self.section.expression
+            if panel is not None:
+                expression, _ = self.section.align(panel)
+            self._totals[panel] = np.asarray(expression.sum(axis=1), np.float64).ravel()
+        return self._totals[panel]
+
+    def obs_values(self, key: str) -> pd.Series:
+        """Return the obs column ``key`` of the section's cells, (n_obs,)."""
+        if key not in self.adata.obs:
+            raise InputError(f"There is no obs column '{key}'.", "Choose another column.")
+        return self.adata.obs[key].iloc[self.section.rows]
+
+    def export(self) -> AnnData:
+        """Return a copy of the AnnData with everything that was kept; new cells are added rows."""
+        if not self.results:
+            raise InputError(
+                f"Nothing was kept for '{self.label}' yet.", "Run, then press Keep, then save."
+            )
+        adata = self.adata
+        for result in self.results:
+            adata = result.to_anndata(adata)
+        return adata
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a run starts from; ``Session.commit`` refuses it once the section has moved on."""
+
+    label: str
+    revision: int
+    section: Section
+
+
+class Session:
+    """The sections open in one viewer. Change it on the main thread only.
+
+    ``changed`` is emitted with a frozenset of what changed: ``"sections"``, or the keys that a
+    kept result wrote to the AnnData.
+    """
+
+    changed = Signal(frozenset)
+
+    def __init__(self) -> None:
+        self.sections: dict[str, Opened] = {}
+
+    def add(self, opened: Opened) -> Opened:
+        """Add a section; its label gets a number if another section has the same."""
+        label, number = opened.label, 2
+        while opened.label in self.sections:
+            opened.label = f"{label} ({number})"
+            number += 1
+        self.sections[opened.label] = opened
+        self.changed.emit(frozenset({"sections"}))
+        return opened
+
+    def remove(self, label: str) -> None:
+        """Forget a section. A run that started from it can no longer be kept."""
+        if self.sections.pop(label, None) is not None:
+            self.changed.emit(frozenset({"sections"}))
+
+    def snapshot(self, label: str) -> Snapshot:
+        """Return what a run needs of the section ``label``."""
+        opened = self.sections[label]
+        return Snapshot(label, opened.revision, opened.section)
+
+    def is_current(self, snapshot: Snapshot) -> bool:
+        """Tell whether the section is still open and unchanged since the snapshot."""
+        opened = self.sections.get(snapshot.label)
+        return (
+            opened is not None
+            and opened.section is snapshot.section
+            and opened.revision == snapshot.revision
+        )
+
+    def commit(self, snapshot: Snapshot, result: Generated) -> bool:
+        """Write a result into the AnnData; return False and do nothing if it is stale."""
+        if not self.is_current(snapshot):
+            return False
+        opened = self.sections[snapshot.label]
+        changed = frozenset(result.write(opened.adata))
+        opened.results.append(result)
+        opened.revision += 1
+        self.changed.emit(changed)
+        return True
+
+
+_SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+
+
+def session_of(viewer: Any) -> Session:
+    """Return the one session of a viewer; it is forgotten with the viewer."""
+    if viewer not in _SESSIONS:
+        _SESSIONS[viewer] = Session()
+    return _SESSIONS[viewer]
+
+
+def open_sections(
+    adata: AnnData,
+    path: Path | None = None,
+    names: Sequence[str] | None = None,
+    **settings: Any,
+) -> list[Opened]:
+    """Check sections of an AnnData and return them ready for a session.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes. Not modified.
+    path
+        File it came from.
+    names
+        Sections wanted; all by default.
+    settings
+        Passed to ``Section.from_anndata``.
+    """
+    section_key = {k: v for k, v in settings.items() if k == "section_key"}
+    present = section_names(adata, **section_key)
+    opened = []
+    for name in present if names is None else names:
+        section = Section.from_anndata(adata, name, **settings)
+        alone = len(present) == 1 and path is not None
+        opened.append(Opened(path.stem if alone and path else name, adata, section, path))
+    return opened

@@ -1,0 +1,160 @@
+"""What the user wants to see, as one frozen value, and the colours it gives each layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_gest.session import DEFAULT_TARGET_SUM, Opened
+from napari_gest.viewer import colors
+from napari_gest.viewer.colors import Categories, Scale
+from napari_gest.viewer.trial import Trial
+
+View = Literal["measured", "generated", "difference", "uncertainty"]
+Limits = tuple[float, float]
+
+# Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
+WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Model space of the chosen model, in which measured and generated cells are compared."""
+
+    target_sum: float = DEFAULT_TARGET_SUM
+    panel: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to colour by and which view of it.
+
+    Attributes
+    ----------
+    gene, column
+        Gene, or obs column, to colour by; at most one of them.
+    view
+        Measured, generated, their difference, or the uncertainty of what was generated.
+    entropy
+        Show uncertainty of the meta cell (nats) rather than of the gene.
+    value_limits, difference_limits, uncertainty_limits
+        Colour limits; None chooses them from the data. Measured and generated share theirs.
+    hidden
+        Categories not shown.
+    """
+
+    gene: str | None = None
+    column: str | None = None
+    view: View = "measured"
+    entropy: bool = False
+    value_limits: Limits | None = None
+    difference_limits: Limits | None = None
+    uncertainty_limits: Limits | None = None
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def limits_field(self) -> str:
+        """Name of the field that holds the limits of the present view."""
+        if self.view in ("measured", "generated"):
+            return "value_limits"
+        return f"{self.view}_limits"
+
+
+@dataclass(frozen=True, eq=False)
+class Legend:
+    """What the colours mean: categories, or a scale with the range its limits may take."""
+
+    title: str
+    colors: Categories | Scale | None = None
+    range: Limits = (0.0, 1.0)
+
+
+def section_legend(look: Look, opened: Opened, space: Space) -> Legend:
+    """Return the legend of a section's own colours."""
+    if look.gene is not None:
+        values = opened.gene_values(look.gene, space.target_sum, _panel(space, opened))
+        low, high = look.value_limits or colors.limits(values)
+        title = f"{look.gene} · log1p, cells scaled to {space.target_sum:,.0f}"
+        return Legend(title, Scale(low, high), _range(values, low, high))
+    if look.column is not None:
+        values = opened.obs_values(look.column)
+        if colors.is_categorical(values):
+            stored = opened.adata.uns.get(f"{look.column}_colors")
+            whole = opened.adata.obs[look.column].astype("category")  # the same in all sections
+            return Legend(look.column, colors.categories(whole.iloc[opened.section.rows], stored))
+        numbers = values.to_numpy(np.float64, na_value=np.nan)
+        low, high = look.value_limits or colors.limits(numbers)
+        return Legend(look.column, Scale(low, high), _range(numbers, low, high))
+    return Legend("")
+
+
+def section_rgba(look: Look, opened: Opened, legend: Legend, space: Space) -> NDArray[np.float32]:
+    """Return (n_obs, 4) colours of a section, its scale taken from ``legend``."""
+    if isinstance(legend.colors, Scale) and look.gene is not None:
+        values = opened.gene_values(look.gene, space.target_sum, _panel(space, opened))
+        return legend.colors.rgba(values)
+    if look.column is not None and look.column in opened.adata.obs:
+        own = section_legend(look, opened, space).colors
+        if isinstance(own, Categories):
+            return own.rgba(look.hidden)
+        if isinstance(legend.colors, Scale):
+            numbers = opened.obs_values(look.column).to_numpy(np.float64, na_value=np.nan)
+            return legend.colors.rgba(numbers)
+    return np.tile(colors.MISSING, (opened.section.n_obs, 1))
+
+
+def trial_values(
+    look: Look, trial: Trial, opened: Opened | None, space: Space
+) -> NDArray[np.float32]:
+    """Return (n,) what the present view shows of generated cells; missing where there is none."""
+    if look.view == "uncertainty" and look.entropy:
+        return trial.entropy
+    if look.gene is None:
+        return np.full(len(trial.cells), np.nan, np.float32)
+    if look.view == "uncertainty":
+        return trial.gene_sd(look.gene)
+    if look.view == "difference":
+        if opened is None:
+            return np.full(len(trial.cells), np.nan, np.float32)
+        truth = opened.gene_values(look.gene, space.target_sum, _panel(space, opened))
+        return trial.gene(look.gene) - trial.from_section(truth)
+    return trial.gene(look.gene)
+
+
+def trial_legend(look: Look, values: NDArray[np.float32]) -> Legend:
+    """Return the legend of a difference or uncertainty view of ``values`` (n,)."""
+    if look.view == "difference":
+        low, high = look.difference_limits or colors.limits(values, centred=True)
+        reach = max(-low, high)  # zero stays in the middle
+        title = f"{look.gene} · generated minus measured"
+        most = _range(values, -reach, reach)
+        widest = max(-most[0], most[1])
+        return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
+    low, high = look.uncertainty_limits or (0.0, colors.limits(values)[1])
+    title = "entropy of the meta cell · nats" if look.entropy else f"{look.gene} · sd, model space"
+    return Legend(title, Scale(low, high, colors.UNCERTAINTY), _range(values, low, high))
+
+
+def trial_rgba(trial: Trial, values: NDArray[np.float32], scale: Scale | None) -> NDArray:
+    """Return (n, 4) colours of generated cells, waiting ones dark."""
+    rgba = np.tile(colors.MISSING, (len(values), 1)) if scale is None else scale.rgba(values)
+    rgba[~trial.filled] = WAITING
+    return rgba
+
+
+def _panel(space: Space, opened: Opened) -> tuple[str, ...] | None:
+    """Return the model's panel if this section can be put into its space."""
+    if space.panel is None or space.panel == opened.section.genes:
+        return None
+    shared = len(set(space.panel).intersection(opened.section.genes))
+    return space.panel if shared * 2 >= len(space.panel) else None
+
+
+def _range(values: NDArray, low: float, high: float) -> Limits:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return low, high
+    return min(float(finite.min()), low), max(float(finite.max()), high)

@@ -1,0 +1,115 @@
+"""Puts a Look on the layers: one colour assignment a layer, and only where colours change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from napari.layers import Points
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_gest.session import Opened
+from napari_gest.viewer.colors import Scale
+from napari_gest.viewer.look import (
+    Legend,
+    Look,
+    Space,
+    section_legend,
+    section_rgba,
+    trial_legend,
+    trial_rgba,
+    trial_values,
+)
+from napari_gest.viewer.scene import Scene
+from napari_gest.viewer.trial import Trial
+
+# The second cue, besides colour, that a cell was generated.
+_OUTLINE = np.array([0.88, 0.9, 0.93, 1.0], np.float32)
+_OUTLINE_WAITING = np.array([0.36, 0.39, 0.44, 1.0], np.float32)
+_DIMMED = 0.22  # opacity of the tissue around a difference or an uncertainty
+
+
+class Painter:
+    """Keeps layers and legend in step with a Look. ``changed`` follows every repaint."""
+
+    changed = Signal()
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.look = Look()
+        self.space = Space()
+        self.legend = Legend("")
+        self._painted: dict[Points, Any] = {}
+        scene.changed.connect(self.repaint)
+
+    def show(self, **changes: Any) -> None:
+        """Change fields of the Look and repaint what that changes."""
+        look = replace(self.look, **changes)
+        if look != self.look:
+            self.look = look
+            self.repaint()
+
+    def set_space(self, space: Space) -> None:
+        """Show values in another model's space."""
+        if space != self.space:
+            self.space = space
+            self.look = replace(self.look, value_limits=None)
+            self.repaint()
+
+    def repaint(self) -> None:
+        """Bring all layers up to date."""
+        opened = self.scene.active
+        cells = self.scene.cells()
+        self._painted = {k: v for k, v in self._painted.items() if k in self.scene.viewer.layers}
+        if opened is None:
+            self.legend = Legend("")
+            self.changed.emit()
+            return
+        own = section_legend(self.look, opened, self.space)
+        for label, layer in cells.items():
+            self._paint_section(layer, self.scene.session.sections[label], own)
+        self._paint_trials(own)
+        self.changed.emit()
+
+    def paint_trial(self, trial: Trial) -> None:
+        """Bring one layer of generated cells up to date, while it is being filled."""
+        layer = self.scene.layer_of(trial)
+        if layer is None:
+            return
+        values = self._values(trial)
+        scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
+        _assign(layer, trial_rgba(trial, values, scale))
+        border = np.tile(_OUTLINE_WAITING, (len(values), 1))
+        border[trial.filled] = _OUTLINE
+        layer.border_color = border
+
+    def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
+        layer.opacity = _DIMMED if self.look.view in ("difference", "uncertainty") else 1.0
+        scale = legend.colors if isinstance(legend.colors, Scale) else None
+        state = (self.look.gene, self.look.column, self.look.hidden, self.space, scale)
+        if self._painted.get(layer) != state:
+            _assign(layer, section_rgba(self.look, opened, legend, self.space))
+            self._painted[layer] = state
+
+    def _paint_trials(self, own: Legend) -> None:
+        trials = list(self.scene.trials())
+        self.legend = own
+        if self.look.view in ("difference", "uncertainty") and trials:
+            everything = np.concatenate([self._values(trial) for trial, _ in trials])
+            self.legend = trial_legend(self.look, everything)
+        for trial, layer in trials:
+            layer.visible = self.look.view != "measured"
+            if layer.visible:
+                self.paint_trial(trial)
+
+    def _values(self, trial: Trial) -> NDArray[np.float32]:
+        opened = self.scene.session.sections.get(trial.snapshot.label)
+        return trial_values(self.look, trial, opened, self.space)
+
+
+def _assign(layer: Points, rgba: NDArray[np.float32]) -> None:
+    # Per-cell colours need this mode; left to itself napari may guess a colour cycle.
+    layer.face_color_mode = "direct"
+    layer.face_color = rgba

@@ -1,0 +1,179 @@
+"""Which layers of a viewer show what. Layers are the truth: they may come and go by any means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Layer, Points, Shapes
+from psygnal import Signal
+
+from napari_gest.session import Opened, Session
+from napari_gest.viewer import layers
+from napari_gest.viewer.shapes import META, UNSEEN, region_settings, role_of
+from napari_gest.viewer.trial import Trial
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+class Scene:
+    """Finds, adds and follows the plugin's layers in one viewer.
+
+    Signals
+    -------
+    changed
+        Sections came or went, or another one became active.
+    region_changed
+        Shapes were drawn, moved or removed.
+    """
+
+    changed = Signal()
+    region_changed = Signal()
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        self.viewer = viewer
+        self.session = session
+        self._active: str | None = None
+        self._watched: list[Shapes] = []
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.selection.events.active.connect(self._on_selected)
+        for layer in list(viewer.layers):
+            self._adopt(layer)
+
+    def cells(self) -> dict[str, Points]:
+        """Return the layers of the open sections, by label."""
+        found = {}
+        for layer in self.viewer.layers:
+            if role_of(layer) == layers.CELLS:
+                found[layer.metadata[META][layers.OPENED].label] = layer
+        return found
+
+    def trials(self) -> Iterator[tuple[Trial, Points]]:
+        """Yield generated cells and the layer that shows them, in layer order."""
+        for layer in self.viewer.layers:
+            if role_of(layer) == layers.GENERATED:
+                yield layer.metadata[META][layers.TRIAL], layer
+
+    def layer_of(self, trial: Trial) -> Points | None:
+        """Return the layer of some generated cells, or None if it was removed."""
+        return next((layer for other, layer in self.trials() if other is trial), None)
+
+    @property
+    def active(self) -> Opened | None:
+        """The section in use: the one selected last, or else the first."""
+        if self._active not in self.session.sections:
+            self._active = next(iter(self.session.sections), None)
+        return None if self._active is None else self.session.sections[self._active]
+
+    @property
+    def active_layer(self) -> Points | None:
+        """Layer of the active section."""
+        opened = self.active
+        return None if opened is None else self.cells().get(opened.label)
+
+    def activate(self, label: str) -> None:
+        """Make another section the one in use."""
+        if label != self._active and label in self.session.sections:
+            self._active = label
+            self.changed.emit()
+
+    def add_sections(self, opened: list[Opened]) -> None:
+        """Show sections side by side and look at them."""
+        for data in layers.side_by_side(opened):
+            self.viewer.add_layer(Layer.create(*data))
+        self.viewer.scale_bar.visible = True
+        self.viewer.reset_view()
+        if opened:
+            self.activate(opened[0].label)
+
+    def add_trial(self, trial: Trial) -> Points:
+        """Show the cells of a run, still waiting, above their section."""
+        cells = self.cells()[trial.snapshot.label]
+        chosen = self.viewer.layers.selection.active
+        layer = self.viewer.add_layer(Layer.create(*layers.trial_layer(trial, cells)))
+        region = self.region()
+        if region is not None:  # the outline stays on top and stays selected
+            self.viewer.layers.move(
+                self.viewer.layers.index(layer), self.viewer.layers.index(region)
+            )
+        self.viewer.layers.selection.active = chosen
+        return layer
+
+    def remove_trial(self, trial: Trial) -> None:
+        """Take generated cells off the canvas."""
+        layer = self.layer_of(trial)
+        if layer is not None:
+            self.viewer.layers.remove(layer)
+
+    def region(self) -> Shapes | None:
+        """Return the layer with the region to generate: the selected one, or the topmost."""
+        selected = self.viewer.layers.selection.active
+        if selected is not None and role_of(selected) == UNSEEN:
+            return selected
+        regions = [layer for layer in self.viewer.layers if role_of(layer) == UNSEEN]
+        return regions[-1] if regions else None
+
+    def draw(self, mode: str) -> Shapes:
+        """Select the region layer, made if there is none, ready to draw in ``mode``."""
+        region = self.region()
+        if region is None:
+            region = self.viewer.add_shapes(**region_settings())
+        # In um, so that the outline is as thin on a large tissue as on a small one.
+        region.current_edge_width = self._outline_um()
+        self.viewer.layers.selection.active = region
+        region.visible = True
+        region.mode = mode
+        return region
+
+    def _outline_um(self) -> float:
+        extent = self.viewer.layers.extent.world
+        return float(np.nanmax(extent[1] - extent[0])) / 400 or 1.0
+
+    def _adopt(self, layer: Layer) -> None:
+        role = role_of(layer)
+        if role == UNSEEN:
+            layer.events.set_data.connect(self._on_region)
+            self._watched.append(layer)
+            self.region_changed.emit()
+        elif role == layers.CELLS:
+            opened = layer.metadata[META][layers.OPENED]
+            if self.session.sections.get(opened.label) is not opened:
+                self.session.add(opened)
+                layer.name = opened.label
+                self._make_room(layer)
+            self.changed.emit()
+
+    def _make_room(self, layer: Layer) -> None:
+        def across(one: Layer) -> tuple[float, float]:
+            extent = one.extent.world
+            return float(extent[0, -1]), float(extent[1, -1])
+
+        others = [across(one) for one in self.cells().values() if one is not layer]
+        shift = layers.shift_clear_of(*across(layer), others)
+        if shift:
+            layer.translate = (layer.translate[0], layer.translate[1] + shift)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._adopt(event.value)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        role = role_of(layer)
+        if role == layers.CELLS:
+            self.session.remove(layer.metadata[META][layers.OPENED].label)
+        elif role == UNSEEN:
+            self._watched = [one for one in self._watched if one is not layer]
+            self.region_changed.emit()
+        if role is not None:
+            self.changed.emit()
+
+    def _on_selected(self, event: Any) -> None:
+        layer = event.value
+        if layer is not None and role_of(layer) == layers.CELLS:
+            self.activate(layer.metadata[META][layers.OPENED].label)
+
+    def _on_region(self, event: Any = None) -> None:
+        self.region_changed.emit()

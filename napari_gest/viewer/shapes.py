@@ -1,0 +1,109 @@
+"""Between napari's (row, column) worlds and the tissue's (x, y) um. No other file flips axes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.tissue.roi import Roi
+
+if TYPE_CHECKING:
+    from napari.layers import Layer, Shapes
+
+META = keys.UNS  # the one key of layer.metadata this plugin uses
+ROLE = "role"
+UNSEEN = "unseen"
+
+UM_AXES: dict[str, Any] = {"units": ("um", "um"), "axis_labels": ("y", "x"), "scale": (1.0, 1.0)}
+_AREAS = ("polygon", "rectangle", "ellipse")
+_ELLIPSE_CORNERS = 96
+
+
+def to_canvas(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn (n, 2) x y into (n, 2) y x."""
+    return np.ascontiguousarray(coords_um[:, ::-1])
+
+
+def to_tissue(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn (n, d) canvas points, whose last two axes are y x, into (n, 2) x y."""
+    return np.ascontiguousarray(points[:, -2:][:, ::-1])
+
+
+def role_of(layer: Layer) -> str | None:
+    """Return what the plugin uses a layer for, or None if it is not one of its layers."""
+    meta = layer.metadata.get(META)
+    return meta.get(ROLE) if isinstance(meta, dict) else None
+
+
+def region_settings(name: str = "unseen region") -> dict[str, Any]:
+    """Return the settings of a new Shapes layer whose shapes are to be generated."""
+    return {
+        "name": name,
+        "ndim": 2,
+        "face_color": [1.0, 1.0, 1.0, 0.06],
+        "edge_color": "#FFD166",
+        "metadata": {META: {ROLE: UNSEEN}},
+        **UM_AXES,
+    }
+
+
+def to_roi(region: Shapes, cells: Layer | None = None) -> Roi:
+    """Return the union of a layer's shapes in the um of the section that ``cells`` shows.
+
+    Parameters
+    ----------
+    region
+        Shapes layer; lines and open paths have no area and are left out.
+    cells
+        Layer of the section; the transforms of both layers are respected.
+
+    Raises
+    ------
+    InputError
+        If no shape has an area.
+    """
+    rings = []
+    for corners, kind in zip(region.data, region.shape_type, strict=True):
+        corners = np.asarray(corners, np.float64)[:, -2:]
+        if kind not in _AREAS:
+            continue
+        if kind == "ellipse":
+            corners = _ellipse(corners)
+        world = _affine(region.data_to_world, corners)
+        rings.append(to_tissue(world if cells is None else _affine(cells.world_to_data, world)))
+    if not rings:
+        raise InputError(
+            "No region is drawn.",
+            "Press 'Draw', then outline the cells to generate on the canvas.",
+        )
+    return Roi.from_vertices(rings)
+
+
+def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:
+    """Return a polygon in world y x for each outer ring of ``roi``; the inverse of ``to_roi``."""
+    outlines = []
+    for part in shapely.get_parts(roi.geometry):
+        ring = to_canvas(shapely.get_coordinates(part.exterior)[:-1])
+        outlines.append(ring if cells is None else _affine(cells.data_to_world, ring))
+    return outlines
+
+
+def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    # napari stores the four corners of the box around it, which may be turned.
+    centre = box.mean(axis=0)
+    along, across = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+    turn = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, None]
+    return centre + np.cos(turn) * along + np.sin(turn) * across
+
+
+def _affine(transform: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Apply a layer's transform, which takes one point at a time, to (n, 2) points."""
+    origin = np.asarray(transform((0.0, 0.0)), np.float64)[-2:]
+    unit_y = np.asarray(transform((1.0, 0.0)), np.float64)[-2:]
+    unit_x = np.asarray(transform((0.0, 1.0)), np.float64)[-2:]
+    return origin + points @ np.stack([unit_y - origin, unit_x - origin])

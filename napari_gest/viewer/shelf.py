@@ -1,0 +1,124 @@
+"""The models a user can choose from. Listing them reads only JSON, so it needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import platformdirs
+
+import napari_gest
+from napari_gest.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from napari_gest.model.gest import GeST
+
+_CONFIG = "config.json"
+BUNDLED = Path(napari_gest.__file__).parent / "model" / "weights"
+TRAINED_HERE = Path(platformdirs.user_data_dir("napari-gest", appauthor=False)) / "models"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model folder says about itself.
+
+    Attributes
+    ----------
+    name
+        Name shown to people.
+    path
+        Its folder.
+    genes
+        Its panel.
+    target_sum
+        Total a cell is scaled to in its model space.
+    """
+
+    name: str
+    path: Path
+    genes: tuple[str, ...]
+    target_sum: float
+
+    @cached_property
+    def _gene_set(self) -> frozenset[str]:
+        return frozenset(self.genes)
+
+    def share_measured(self, genes: Sequence[str]) -> float:
+        """Return the share of the model's panel that is among ``genes``, 0 to 1."""
+        return len(self._gene_set.intersection(genes)) / max(len(self.genes), 1)
+
+    @property
+    def load_name(self) -> str:
+        """What ``GeST.load`` takes: the name of a bundled model, the folder of another."""
+        return self.name if self.path.parent == BUNDLED else str(self.path)
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelInfo:
+        """Read a model folder's description.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder holds no model.
+        """
+        try:
+            about: dict[str, Any] = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+            name = folder.name if folder.parent == BUNDLED else str(about["name"])
+            return cls(name, folder, tuple(about["genes"]), float(about["target_sum"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"There is no GeST model in '{folder}'.",
+                "Choose a folder with config.json and two safetensors files, made by"
+                " 'napari-gest fit' or by 'Fit a model' here.",
+            ) from error
+
+
+class Shelf:
+    """Bundled models, models trained on this computer, and folders added by the user."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, ModelInfo] = {}
+        self._loaded: dict[Path, GeST] = {}
+        for folder in (*_folders(BUNDLED), *_folders(TRAINED_HERE)):
+            try:
+                self.add(folder)
+            except CheckpointError:
+                continue  # a damaged folder must not keep the others from being used
+
+    def add(self, folder: Path) -> ModelInfo:
+        """Add a model folder and return what it says; the same folder again is read again."""
+        info = ModelInfo.read(folder)
+        same = self.models.get(info.name)
+        if same is not None and same.path != folder:
+            info = ModelInfo(f"{info.name} ({folder.parent.name})", *_rest(info))
+        self.models[info.name] = info
+        self._loaded.pop(folder, None)
+        return info
+
+    def load(self, name: str) -> GeST:
+        """Return a model, read from disk once. Call it in a worker: it imports torch."""
+        from napari_gest.model.gest import GeST
+
+        info = self.models[name]
+        if info.path not in self._loaded:
+            self._loaded[info.path] = GeST.load(info.load_name)
+        return self._loaded[info.path]
+
+    def best_for(self, genes: Sequence[str]) -> str | None:
+        """Return the model most of whose panel is among ``genes``, or None if none is usable."""
+        ranked = sorted(self.models.values(), key=lambda m: m.share_measured(genes))
+        return ranked[-1].name if ranked and ranked[-1].share_measured(genes) >= 0.5 else None
+
+
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    return [p for p in sorted(parent.iterdir()) if (p / _CONFIG).is_file()]
+
+
+def _rest(info: ModelInfo) -> tuple[Path, tuple[str, ...], float]:
+    return info.path, info.genes, info.target_sum

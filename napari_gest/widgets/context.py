@@ -1,0 +1,55 @@
+"""What the panels of one dock share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from psygnal import Signal
+
+from napari_gest.session import Session, session_of
+from napari_gest.viewer.paint import Painter
+from napari_gest.viewer.plan import Mode
+from napari_gest.viewer.scene import Scene
+from napari_gest.viewer.shelf import ModelInfo, Shelf
+from napari_gest.viewer.worker import Jobs
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+@dataclass
+class Choices:
+    """What is set for the next run."""
+
+    mask_key: str | None = None
+    model: str | None = None
+    mode: Mode = "weighted"
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class Context:
+    """The parts behind the panels. ``chosen`` is emitted when a choice changes."""
+
+    viewer: Viewer
+    session: Session
+    scene: Scene
+    painter: Painter
+    jobs: Jobs = field(default_factory=Jobs)
+    shelf: Shelf = field(default_factory=Shelf)
+    choices: Choices = field(default_factory=Choices)
+
+    chosen = Signal()
+
+    @classmethod
+    def of(cls, viewer: Viewer) -> Context:
+        """Return a fresh context on the session of ``viewer``."""
+        session = session_of(viewer)
+        scene = Scene(viewer, session)
+        return cls(viewer, session, scene, Painter(scene))
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """The model chosen, if it is still on the shelf."""
+        return self.shelf.models.get(self.choices.model or "")

@@ -1,0 +1,146 @@
+"""The dock: five steps from a file to generated cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_gest.viewer.look import Look
+from napari_gest.widgets.color_panel import ColorPanel
+from napari_gest.widgets.context import Context
+from napari_gest.widgets.model_panel import ModelPanel
+from napari_gest.widgets.open_panel import OpenPanel
+from napari_gest.widgets.region_panel import RegionPanel
+from napari_gest.widgets.run_panel import RunPanel
+from napari_gest.widgets.step import Step
+from napari_gest.widgets.style import STYLE
+
+if TYPE_CHECKING:
+    import napari
+
+
+class Home(QWidget):
+    """GeST's dock in a viewer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer to work in. Sections opened earlier are found again.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("gestHome")
+        self.setStyleSheet(STYLE)
+        self.setMinimumWidth(320)
+        context = self.context = Context.of(viewer)
+        self.open_panel = OpenPanel(context)
+        self.color_panel = ColorPanel(context)
+        self.region_panel = RegionPanel(context)
+        self.model_panel = ModelPanel(context)
+        self.run_panel = RunPanel(context, self.region_panel)
+        panels = {
+            "Open tissue": self.open_panel,
+            "Colour": self.color_panel,
+            "Region to generate": self.region_panel,
+            "Model": self.model_panel,
+            "Generate": self.run_panel,
+        }
+        self.steps = [
+            Step(number, title, panel) for number, (title, panel) in enumerate(panels.items(), 1)
+        ]
+        self._had_tissue = False
+        self._lay_out()
+        self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
+        self._settled.timeout.connect(lambda: self._scroll.ensureWidgetVisible(self.steps[-1]))
+        # One place connects and disconnects, since a closed dock must hear nothing more.
+        self._links = [
+            (context.session.changed, self.refresh),
+            (context.scene.changed, self.refresh),
+            (context.scene.region_changed, self.region_panel.region_changed),
+            (context.painter.changed, self._on_painted),
+            (context.jobs.changed, self._on_jobs),
+            (context.chosen, self._on_chosen),
+        ]
+        for signal, slot in self._links:
+            signal.connect(slot)
+        self.refresh()
+
+    def refresh(self, _changed: object = None) -> None:
+        """Bring every step up to date."""
+        for step in self.steps:
+            step.panel.refresh()
+        was_open, self._had_tissue = self._had_tissue, self.context.scene.active is not None
+        if self._had_tissue != was_open:  # opening is done: make room for what follows
+            self.steps[0].set_open(not self._had_tissue)
+        self._mark()
+
+    def closeEvent(self, event) -> None:
+        """Let go of the viewer."""
+        self.detach()
+        super().closeEvent(event)
+
+    def detach(self) -> None:
+        """Stop the running job and listen to nothing any more."""
+        self.context.jobs.cancel()
+        for signal, slot in self._links:
+            signal.disconnect(slot, missing_ok=True)
+        self._links = []
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(6, 4, 6, 6)
+        column.setSpacing(6)
+        column.addWidget(QLabel("Generate unseen cells of a tissue", objectName="gestHeading"))
+        for step in self.steps:
+            column.addWidget(step)
+        column.addStretch(1)
+        scroll = self._scroll = QScrollArea()
+        scroll.setWidget(inside)
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll)
+
+    def _on_painted(self) -> None:
+        self.color_panel.refresh()
+        self.run_panel.result.refresh()
+        self._mark()
+
+    def _on_jobs(self) -> None:
+        self.open_panel.refresh()
+        self.run_panel.refresh()
+        self._mark()
+        if self.run_panel.result.trial is not None or self.context.scene.region() is not None:
+            # Run, progress and result are at the end of the dock: bring them into sight.
+            self._settled.start()
+
+    def _on_chosen(self) -> None:
+        self.model_panel.refresh()
+        self.run_panel.refresh()
+        self._mark()
+
+    def _mark(self) -> None:
+        """Show which steps are done and which comes next."""
+        context = self.context
+        opened, look, model = context.scene.active, context.painter.look, context.model
+        ready = self.region_panel.is_ready
+        result = self.run_panel.result.trial
+        done = [opened is not None, look != Look(), ready, model is not None, result is not None]
+        notes = [
+            f"{opened.label} · {opened.section.n_obs:,} cells" if opened is not None else "",
+            look.gene or look.column or "",
+            context.choices.mask_key or "",
+            model.name if model is not None else "",
+            ("kept" if result.kept else "undecided") if result is not None else "",
+        ]
+        coming = next((i for i, d in enumerate(done) if not d), len(done))
+        for index, (step, is_done) in enumerate(zip(self.steps, done, strict=True)):
+            is_done = is_done and opened is not None
+            state = "done" if is_done else "next" if index == coming else "later"
+            step.set_state(state, notes[index] if opened is not None else "")

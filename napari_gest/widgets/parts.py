@@ -1,0 +1,123 @@
+"""Small pieces the panels are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QSearchableComboBox
+
+
+class Panel(QWidget):
+    """A column of widgets; ``refresh`` brings it up to date with what is open and chosen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 2, 0)
+        self.column.setSpacing(6)
+
+    def refresh(self) -> None:
+        """Bring the panel up to date."""
+
+
+def note(text: str = "", name: str = "gestHelp") -> QLabel:
+    """Return a small wrapped text."""
+    label = QLabel(text, objectName=name)
+    label.setWordWrap(True)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
+    """Return widgets side by side; the one at ``stretch`` takes what is left."""
+    layout = QHBoxLayout()
+    layout.setSpacing(6)
+    for index, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if stretch in (None, index) else 0)
+    return layout
+
+
+def button(text: str, slot, tip: str = "", primary: bool = False) -> QPushButton:
+    """Return a push button."""
+    made = QPushButton(text)
+    if primary:
+        made.setObjectName("gestPrimary")
+    made.setToolTip(tip)
+    made.clicked.connect(lambda: slot())
+    return made
+
+
+def allow(widget: QWidget, why_not: str | None, tip: str = "") -> None:
+    """Enable a widget, or disable it with the reason as its tooltip."""
+    widget.setEnabled(why_not is None)
+    widget.setToolTip(tip if why_not is None else why_not)
+
+
+def fill(box: QComboBox, items: Sequence[str], current: str | None) -> None:
+    """Replace the items of a combo box without telling anyone, and select ``current``."""
+    with QSignalBlocker(box):
+        if [box.itemText(i) for i in range(box.count())] != list(items):
+            box.clear()
+            box.addItems(list(items))
+        box.setCurrentIndex(items.index(current) if current in items else -1)
+
+
+class SearchBox(QSearchableComboBox):
+    """A combo box searched by typing any part of a name, in upper or lower case."""
+
+    picked = Signal(str)
+
+    def __init__(self, placeholder: str) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.lineEdit().setPlaceholderText(placeholder)
+        self.textActivated.connect(self._pick)
+        self.lineEdit().returnPressed.connect(lambda: self._pick(self.currentText()))
+
+    def _pick(self, text: str) -> None:
+        exact = self.findText(text, Qt.MatchFlag.MatchFixedString)  # whatever the case
+        index = exact if exact >= 0 else self.findText(text, Qt.MatchFlag.MatchContains)
+        if text and index >= 0:
+            with QSignalBlocker(self):
+                self.setCurrentIndex(index)
+            self.picked.emit(self.itemText(index))
+
+
+class Segments(QWidget):
+    """A row of buttons of which one is chosen."""
+
+    picked = Signal(str)
+
+    def __init__(self, options: dict[str, str]) -> None:
+        super().__init__()
+        self._buttons = {key: QPushButton(text) for key, text in options.items()}
+        group = QButtonGroup(self)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        for key, made in self._buttons.items():
+            made.setObjectName("gestSegment")
+            made.setCheckable(True)
+            made.clicked.connect(lambda _=False, key=key: self.picked.emit(key))
+            group.addButton(made)
+            layout.addWidget(made, 1)
+
+    def set_current(self, key: str) -> None:
+        """Show ``key`` as chosen without telling anyone."""
+        self._buttons[key].setChecked(True)
+
+    def option(self, key: str) -> QPushButton:
+        """Return the button of an option."""
+        return self._buttons[key]

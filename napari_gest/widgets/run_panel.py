@@ -1,0 +1,177 @@
+"""Step 5: run, watch, cancel."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QProgressBar, QShortcut
+
+from napari_gest.errors import GestError
+from napari_gest.viewer.plan import Finished, Plan, Prepared
+from napari_gest.viewer.trial import Trial
+from napari_gest.viewer.worker import Job, Tick
+from napari_gest.widgets.color_panel import telling_gene
+from napari_gest.widgets.context import Context
+from napari_gest.widgets.errors import show_error
+from napari_gest.widgets.model_panel import problem
+from napari_gest.widgets.parts import Panel, allow, button, note, row
+from napari_gest.widgets.region_panel import RegionPanel
+from napari_gest.widgets.result_panel import ResultPanel
+
+_HELP = "Cells fill in from the rim inward. Your measured data are never changed."
+_STEPS = 1000
+
+
+class RunPanel(Panel):
+    """Starts runs and shows them as they grow."""
+
+    def __init__(self, context: Context, region: RegionPanel) -> None:
+        super().__init__()
+        self.context = context
+        self.region = region
+        self.run = button("Run", self.start, primary=True)
+        self.cancel = button("Cancel", self.stop)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, _STEPS)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(6)
+        self.message = note(_HELP)
+        self.result = ResultPanel(context, self.start_plan)
+        self.column.addLayout(row(self.run, self.cancel))
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.message)
+        self.column.addWidget(self.result)
+        for keys, slot in (("Ctrl+Return", self.start), ("Esc", self.stop)):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(slot)
+        self.refresh()
+
+    def start(self) -> None:
+        """Run with what is chosen in the steps above."""
+        if self.why_not() is not None:
+            return
+        scene, choices = self.context.scene, self.context.choices
+        try:
+            unseen, roi = self.region.selection()
+            opened = scene.active
+            plan = Plan(
+                self.context.session.snapshot(opened.label),
+                unseen,
+                self.context.model,
+                choices.mode,
+                choices.seed,
+                roi,
+                choices.mask_key,
+                opened.path,
+            )
+            plan.check()
+        except GestError as error:
+            show_error(self, error)
+            return
+        self.start_plan(plan)
+
+    def start_plan(self, plan: Plan) -> None:
+        """Run a plan; what an earlier run left undecided makes room for it."""
+        self.result.discard()
+        painter = self.context.painter
+        look = painter.look
+        gene = look.gene or telling_gene(self.context.session.sections[plan.snapshot.label])
+        painter.show(gene=gene, column=None, view="generated")
+        trial: list[Trial] = []
+        job = Job(
+            lambda: plan.work(self.context.shelf.load),
+            on_tick=lambda tick: self._on_tick(plan, trial, tick),
+            on_done=lambda done: self._on_done(plan, trial, done),
+            on_error=lambda error: self._on_error(trial, error),
+            on_end=lambda: self._on_end(trial),
+        )
+        if self.context.jobs.start(job):
+            self._say("Starting…")
+            self.bar.setValue(0)
+
+    def stop(self) -> None:
+        """Cancel the running job; nothing of it is shown any more."""
+        if self.context.jobs.busy:
+            self._say("Cancelling…")
+            self.context.jobs.cancel()
+
+    def why_not(self) -> str | None:
+        """Return why Run is not possible now, or None."""
+        opened = self.context.scene.active
+        if opened is None:
+            return "Open tissue first (step 1)."
+        if self.context.jobs.busy:
+            return "A job is running."
+        if not self.region.is_ready:
+            return "Draw a region first (step 3)."
+        return problem(self.context.model, opened.section.genes)
+
+    def refresh(self) -> None:
+        """Enable what is possible now."""
+        job = self.context.jobs.current
+        allow(self.run, self.why_not(), "Generate the cells of the region (Ctrl+Return)")
+        stoppable = job is not None and not job.cancelled
+        allow(self.cancel, None if stoppable else "Nothing is running.", "Stop (Esc)")
+        self.bar.setVisible(job is not None)
+        self.result.refresh()
+
+    def _on_tick(self, plan: Plan, trial: list[Trial], tick: Tick) -> None:
+        for payload in tick.payloads:
+            if isinstance(payload, Prepared):
+                made = Trial(
+                    plan.snapshot, plan.model.genes, plan.unseen, payload.new_coords_um, plan
+                )
+                trial.append(made)
+                self.context.scene.add_trial(made)
+            elif trial:
+                trial[0].fill(payload)
+        if trial:
+            self.context.painter.paint_trial(trial[0])
+        self.show_progress(tick)
+
+    def show_progress(self, tick: Tick) -> None:
+        """Show how far a job is."""
+        progress = tick.progress
+        self.bar.setRange(0, _STEPS if progress.done else 0)  # 0 to 0 shows that it is busy
+        self.bar.setValue(int(_STEPS * progress.done / max(progress.total, 1)))
+        text = f"{progress.stage}…"
+        if progress.done:
+            text += f" {progress.done:,} of {progress.total:,}"
+        if progress.eta_s is not None and progress.eta_s >= 1:
+            text += f" · {_duration(progress.eta_s)} left"
+        self._say(text)
+
+    def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
+        if not self.context.session.is_current(plan.snapshot):
+            self._drop(trial)
+            self._say("The section changed while this ran, so the result was dropped.")
+            return
+        trial[0].finish(done.result)
+        self.context.painter.repaint()
+        self.result.show_result(trial[0], done.agreement)
+        self._say(f"{len(trial[0].cells):,} cells generated. Keep them, or discard them.")
+
+    def _on_error(self, trial: list[Trial], error: Exception) -> None:
+        self._drop(trial)
+        self._say("The run stopped with an error; nothing was changed.")
+        show_error(self, error)
+
+    def _on_end(self, trial: list[Trial]) -> None:
+        if trial and trial[0].result is None:
+            self._drop(trial)
+        if self.message.text() == "Cancelling…":
+            self._say("Cancelled. Nothing was changed.")
+
+    def _drop(self, trial: list[Trial]) -> None:
+        for one in trial:
+            self.context.scene.remove_trial(one)
+
+    def _say(self, text: str) -> None:
+        self.message.setText(text)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
