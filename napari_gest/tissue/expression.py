@@ -25,8 +25,8 @@ def check_linear(
 
     Values count as logged when they are not whole numbers, none exceeds what log1p could
     yield, and either their file says so (``marked_logged``) or ``expm1`` makes them look like
-    expression: a cell's values become multiples of its smallest one (logged counts, normalised
-    or not), or the totals of the cells become more alike (normalised, then logged).
+    expression: values become whole (logged counts) or multiples of their cell's smallest one
+    (counts normalised, then logged), or the totals of the cells become more alike.
 
     Raises
     ------
@@ -71,22 +71,28 @@ def _looks_logged(expression: sparse.csr_matrix, marked: bool) -> bool:
         return True
     undone = sample.astype(np.float64)
     undone.data = np.expm1(undone.data)
-    return _share_of_multiples(undone) > 0.9 or _total_variation(undone) < _total_variation(sample)
+    return (
+        _share_whole(undone.data) > 0.9
+        or _share_whole(_multiples(undone)) > 0.9
+        or _total_variation(undone) < _total_variation(sample)
+    )
 
 
-def _share_of_multiples(expression: sparse.csr_matrix) -> float:
-    """Return the share of values that are whole multiples of their cell's smallest value."""
+def _multiples(expression: sparse.csr_matrix) -> NDArray[np.float64]:
+    """Return the values as multiples of their cell's smallest one, which is left out."""
     counted = expression.copy()
     counted.eliminate_zeros()
     length = np.diff(counted.indptr)
     length = length[length > 0]
     if not length.size:
-        return 0.0
+        return np.empty(0)
     smallest = np.minimum.reduceat(counted.data, np.cumsum(length) - length)
     ratio = counted.data / np.repeat(smallest, length)
-    ratio = ratio[ratio > 1.001]
-    near = np.abs(ratio - np.round(ratio)) < 1e-3
-    return float(near.mean()) if ratio.size else 0.0
+    return ratio[ratio > 1.001]
+
+
+def _share_whole(values: NDArray[np.float64]) -> float:
+    return float((np.abs(values - np.round(values)) < 1e-3).mean()) if values.size else 0.0
 
 
 def _total_variation(expression: sparse.csr_matrix) -> float:

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from anndata import AnnData
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from shapely import MultiPolygon, Point, Polygon
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.roi import Roi, mask_from_obs
+
+SQUARE = np.array([[0.0, 0], [10, 0], [10, 10], [0, 10]])
+COORDINATE = st.floats(-1e4, 1e4, allow_nan=False, width=32)
+
+
+def test_a_square_contains_what_is_inside() -> None:
+    roi = Roi.from_vertices([SQUARE])
+    assert roi.area_um2 == pytest.approx(100)
+    coords = np.array([[5, 5], [0, 0], [10.001, 5], [-1, 5], [9.999, 0.001]])
+    assert roi.contains(coords).tolist() == [True, False, False, False, True]
+    assert roi.contains(np.empty((0, 2))).tolist() == []
+
+
+def test_x_is_the_first_axis() -> None:
+    wide = Roi.from_vertices([SQUARE * [3, 1]])
+    assert wide.contains(np.array([[25.0, 5], [5, 25]])).tolist() == [True, False]
+
+
+def test_several_outlines_are_united() -> None:
+    apart = Roi.from_vertices([SQUARE, SQUARE + 20])
+    assert isinstance(apart.geometry, MultiPolygon)
+    assert apart.area_um2 == pytest.approx(200)
+    assert apart.contains(np.array([[5.0, 5], [15, 15], [25, 25]])).tolist() == [True, False, True]
+    assert Roi.from_vertices([SQUARE, SQUARE + 5]).area_um2 == pytest.approx(175)
+
+
+def test_a_figure_of_eight_keeps_both_loops() -> None:
+    roi = Roi.from_vertices([np.array([[0.0, 0], [2, 2], [2, 0], [0, 2]])])
+    assert roi.area_um2 == pytest.approx(2)
+
+
+def test_a_lasso_wound_twice_covers_its_middle() -> None:
+    t = np.linspace(0, 4 * np.pi, 80, endpoint=False)
+    roi = Roi.from_vertices([np.c_[np.cos(t), np.sin(t)] * (10 + t[:, None])])
+    assert roi.contains(np.array([[0.0, 0.0]])).all()
+
+
+@given(arrays(np.float64, st.tuples(st.integers(3, 12), st.just(2)), elements=COORDINATE))
+def test_any_outline_becomes_valid_or_is_refused(ring: np.ndarray) -> None:
+    try:
+        roi = Roi.from_vertices([ring])
+    except InputError:
+        return
+    assert roi.geometry.is_valid
+    assert 0 < roi.area_um2 <= shapely.MultiPoint(ring).convex_hull.area * (1 + 1e-6)
+
+
+@given(st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=30))
+def test_contains_agrees_with_shapely(points: list[tuple[float, float]]) -> None:
+    roi = Roi(Point(0, 0).buffer(5000).difference(Point(100, 0).buffer(500)))
+    expected = [roi.geometry.contains(Point(*p)) for p in points]
+    assert roi.contains(np.array(points)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "rings",
+    [
+        [],
+        [SQUARE[:2]],
+        [SQUARE[:, :1]],
+        [SQUARE[0]],
+        [SQUARE * [1, 0]],
+        [np.zeros((5, 2))],
+        [np.where(SQUARE == 10, np.nan, SQUARE)],
+        [np.where(SQUARE == 10, np.inf, SQUARE)],
+    ],
+)
+def test_empty_and_broken_outlines_are_refused(rings: list[np.ndarray]) -> None:
+    with pytest.raises(InputError):
+        Roi.from_vertices(rings)
+
+
+@pytest.mark.parametrize(
+    "geometry", [Point(0, 0), Polygon(), Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), None]
+)
+def test_a_roi_is_a_valid_polygon(geometry: Any) -> None:
+    with pytest.raises(InputError):
+        Roi(geometry)
+
+
+def test_geojson_round_trip(tmp_path: Path) -> None:
+    ring = Point(5, 5).buffer(3).difference(Point(5, 5).buffer(1))
+    roi = Roi(ring.union(Point(50, 5).buffer(3)))
+    roi.write_geojson(tmp_path / "roi.geojson")
+    back = Roi.read_geojson(tmp_path / "roi.geojson")
+    assert back.geometry.equals(roi.geometry)
+    with pytest.raises(InputError, match="exists already"):
+        roi.write_geojson(tmp_path / "roi.geojson")
+    Roi.from_vertices([SQUARE]).write_geojson(tmp_path / "roi.geojson", overwrite=True)
+    assert Roi.read_geojson(tmp_path / "roi.geojson").area_um2 == pytest.approx(100)
+
+
+POLYGON = {"type": "Polygon", "coordinates": [[*SQUARE.tolist(), [0, 0]]]}
+HIGH = {"type": "Polygon", "coordinates": [[[0, 0, 7], [10, 0, 7], [10, 10, 7], [0, 0, 7]]]}
+FEATURE = {"type": "Feature", "properties": {}, "geometry": POLYGON}
+
+
+@pytest.mark.parametrize(
+    ("document", "area"),
+    [
+        (POLYGON, 100),
+        (HIGH, 50),
+        ({"type": "MultiPolygon", "coordinates": [POLYGON["coordinates"]]}, 100),
+        (FEATURE, 100),
+        ({"type": "FeatureCollection", "features": [FEATURE, {**FEATURE, "geometry": HIGH}]}, 100),
+        ({"type": "FeatureCollection", "features": [{**FEATURE, "geometry": None}, FEATURE]}, 100),
+        ({"type": "GeometryCollection", "geometries": [HIGH]}, 50),
+    ],
+)
+def test_kinds_of_geojson(tmp_path: Path, document: dict[str, Any], area: float) -> None:
+    (tmp_path / "roi.geojson").write_text(json.dumps(document))
+    assert Roi.read_geojson(tmp_path / "roi.geojson").area_um2 == pytest.approx(area)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"type": "Point", "coordinates": [0, 0]}',
+        '{"type": "LineString", "coordinates": [[0, 0], [1, 1]]}',
+        '{"type": "Polygon"}',
+        '{"type": "Polygon", "coordinates": []}',
+        '{"type": "Polygon", "coordinates": [[[0, 0], [1, "a"], [1, 1], [0, 0]]]}',
+        '{"type": "Polygon", "coordinates": [[[0, 0], [1, NaN], [1, 1], [0, 0]]]}',
+        '{"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [2, 2], [0, 0]]]}',
+        '{"type": "FeatureCollection", "features": []}',
+        '{"type": "FeatureCollection"}',
+        '{"type": "Topology"}',
+    ],
+)
+def test_other_geojson_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "roi.geojson").write_text(text)
+    with pytest.raises(InputError) as caught:
+        Roi.read_geojson(tmp_path / "roi.geojson")
+    assert caught.value.cause
+    assert caught.value.remedy
+
+
+def test_a_missing_or_binary_geojson_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file"):
+        Roi.read_geojson(tmp_path / "absent.geojson")
+    (tmp_path / "roi.geojson").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(InputError, match="not readable"):
+        Roi.read_geojson(tmp_path / "roi.geojson")
+
+
+def with_column(values: Any) -> AnnData:
+    index = [f"c{i}" for i in range(len(values))]
+    return AnnData(np.ones((len(values), 1)), obs=pd.DataFrame({"hole": values}, index=index))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [True, False, True],
+        [1, 0, 1],
+        [1.0, 0.0, 1.0],
+        ["True", "False", "True"],
+        pd.Categorical(["true", "false", "true"]),
+        pd.Categorical([True, False, True]),
+        pd.array([True, False, True], dtype="boolean"),
+        np.array([1, 0, 1], dtype=np.uint8),
+    ],
+)
+def test_masks_are_read(values: Any) -> None:
+    assert mask_from_obs(with_column(values), "hole", np.arange(3)).tolist() == [True, False, True]
+    assert mask_from_obs(with_column(values), "hole", np.array([2, 1])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "cause"),
+    [
+        ([True, None, False], "no value for 1 of 3"),
+        ([1.0, np.nan, 0.0], "no value for 1 of 3"),
+        (pd.array([True, None, False], dtype="boolean"), "no value for 1 of 3"),
+        ([1, 2, 0], "holds '2'"),
+        (["yes", "no", "no"], "holds 'yes'"),
+        ([True, True, True], "True for all 3"),
+        ([0, 0, 0], "False for all 3"),
+    ],
+)
+def test_other_masks_are_refused(values: Any, cause: str) -> None:
+    with pytest.raises(InputError, match=cause):
+        mask_from_obs(with_column(values), "hole", np.arange(3))
+
+
+def test_an_absent_mask_is_named() -> None:
+    with pytest.raises(InputError, match="no obs column 'gap'; columns here: hole"):
+        mask_from_obs(with_column([True, False]), "gap", np.arange(2))

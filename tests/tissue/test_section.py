@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+from napari_gest.errors import InputError
+from napari_gest.tissue import section as section_module
+from napari_gest.tissue.section import Section, section_names
+
+
+def test_one_section_of_two(tissue: AnnData) -> None:
+    assert section_names(tissue) == ["section_1", "section_2"]
+    section = Section.from_anndata(tissue, "section_2")
+    rows = np.flatnonzero(tissue.obs["section"] == "section_2")
+    assert section.rows.tolist() == rows.tolist()
+    assert section.n_obs == 600
+    assert section.obs_names.tolist() == tissue.obs_names[rows].tolist()
+    assert section.genes == tuple(tissue.var_names)
+    assert np.array_equal(section.coords_um, tissue.obsm["spatial"][rows])
+    assert (section.expression != tissue.X[rows]).nnz == 0
+    assert section.expression.dtype == np.float32
+
+
+def test_keys_units_and_layers(tissue: AnnData) -> None:
+    tissue.obsm["pixels"] = pd.DataFrame(tissue.obsm["spatial"] / 0.5, index=tissue.obs_names)
+    tissue.obs["slice"] = tissue.obs["section"]
+    tissue.layers["doubled"] = (tissue.X * 2).toarray()
+    del tissue.obs["section"], tissue.obsm["spatial"]
+    section = Section.from_anndata(
+        tissue,
+        "section_1",
+        spatial_key="pixels",
+        section_key="slice",
+        layer="doubled",
+        um_per_unit=0.5,
+    )
+    assert section.coords_um == pytest.approx(tissue.obsm["pixels"].to_numpy()[:600] * 0.5)
+    assert (section.expression != tissue.X[:600] * 2).nnz == 0
+
+
+def test_a_third_coordinate_is_left_out(tissue: AnnData) -> None:
+    tissue.obsm["spatial"] = np.c_[tissue.obsm["spatial"], np.full(tissue.n_obs, np.nan)]
+    assert Section.from_anndata(tissue, "section_1").coords_um.shape == (600, 2)
+
+
+def test_without_a_section_column_all_cells_are_one(tissue: AnnData) -> None:
+    del tissue.obs["section"]
+    section = Section.from_anndata(tissue)
+    assert section.name == "section"
+    assert section.rows.tolist() == list(range(tissue.n_obs))
+
+
+def test_cells_without_a_section_are_in_none(tissue: AnnData) -> None:
+    tissue.obs.loc[tissue.obs_names[:100], "section"] = np.nan
+    assert section_names(tissue) == ["section_1", "section_2"]
+    assert Section.from_anndata(tissue, "section_1").rows.tolist() == list(range(100, 600))
+
+
+def test_numbers_name_sections(tissue: AnnData) -> None:
+    tissue.obs["section"] = np.repeat([151673, 151674], 600)
+    assert Section.from_anndata(tissue, "151674").rows[0] == 600
+
+
+@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_matrix, lambda x: x.toarray()])
+@pytest.mark.parametrize("interleaved", [False, True])
+def test_backed_equals_in_memory(
+    tissue: AnnData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    convert: Callable[..., Any],
+    interleaved: bool,
+) -> None:
+    monkeypatch.setattr(section_module, "_BLOCK", 70)
+    tissue.X = convert(tissue.X)
+    if interleaved:
+        tissue = tissue[np.random.default_rng(0).permutation(tissue.n_obs)].copy()
+    tissue.write_h5ad(tmp_path / "in.h5ad")
+    backed = anndata.read_h5ad(tmp_path / "in.h5ad", backed="r")
+    for name in section_names(tissue):
+        here, there = (Section.from_anndata(a, name) for a in (tissue, backed))
+        assert (here.expression != there.expression).nnz == 0
+        assert np.array_equal(here.coords_um, there.coords_um)
+        assert np.array_equal(here.rows, there.rows)
+    del backed.obs["section"]
+    assert Section.from_anndata(backed).n_obs == tissue.n_obs
+    backed.file.close()
+
+
+def test_a_view_is_read(tissue: AnnData) -> None:
+    view = tissue[::2]
+    assert (Section.from_anndata(view, "section_1").expression != tissue.X[:600:2]).nnz == 0
+
+
+def test_nothing_is_modified(tissue: AnnData) -> None:
+    tissue.X = tissue.X.log1p()
+    before = tissue.copy()
+    Section.from_anndata(tissue, "section_1", allow_logged=True, um_per_unit=2)
+    assert (tissue.X != before.X).nnz == 0
+    assert np.array_equal(tissue.obsm["spatial"], before.obsm["spatial"])
+
+
+def nan_coords(a: AnnData) -> None:
+    a.obsm["spatial"][3, 1] = np.nan
+
+
+def infinite_coords(a: AnnData) -> None:
+    a.obsm["spatial"][3, 0] = np.inf
+
+
+def one_column(a: AnnData) -> None:
+    a.obsm["spatial"] = a.obsm["spatial"][:, :1]
+
+
+def text_coords(a: AnnData) -> None:
+    a.obsm["spatial"] = pd.DataFrame({"x": ["a"] * 1200, "y": ["b"] * 1200}, index=a.obs_names)
+
+
+def no_coords(a: AnnData) -> None:
+    del a.obsm["spatial"]
+
+
+def no_x(a: AnnData) -> None:
+    a.X = None
+
+
+def twice_a_gene(a: AnnData) -> None:
+    a.var_names = ["gene_1", *a.var_names[1:-1], "gene_1"]
+
+
+def twice_a_cell(a: AnnData) -> None:
+    a.obs_names = ["cell_1", *a.obs_names[1:]]
+
+
+def negative(a: AnnData) -> None:
+    a.X.data[0] = -1
+
+
+def missing(a: AnnData) -> None:
+    a.X.data[0] = np.nan
+
+
+def all_zero(a: AnnData) -> None:
+    a.X = a.X * 0
+
+
+def logged(a: AnnData) -> None:
+    a.X = a.X.log1p()
+
+
+def text(a: AnnData) -> None:
+    a.X = np.full(a.shape, "a", dtype=object)
+
+
+def unnamed_sections(a: AnnData) -> None:
+    a.obs["section"] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cause"),
+    [
+        (nan_coords, "1 of 600 cells have missing or infinite coordinates"),
+        (infinite_coords, "1 of 600 cells have missing or infinite coordinates"),
+        (one_column, "has shape"),
+        (text_coords, "not numeric"),
+        (no_coords, "no coordinates"),
+        (no_x, "no expression matrix"),
+        (twice_a_gene, "duplicated gene names: gene_1"),
+        (twice_a_cell, "duplicated cell names: cell_1"),
+        (negative, "negative"),
+        (missing, "missing or infinite expression"),
+        (all_zero, "no expression above zero"),
+        (logged, "logged"),
+        (text, "not numeric"),
+        (unnamed_sections, "0 sections"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*not unique")
+def test_bad_tissue_is_refused(
+    tissue: AnnData, spoil: Callable[[AnnData], None], cause: str
+) -> None:
+    spoil(tissue)
+    with pytest.raises(InputError, match=cause) as caught:
+        Section.from_anndata(tissue, "section_1")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "cause"),
+    [
+        ({}, "2 sections: section_1, section_2"),
+        ({"name": "section_3"}, "no section 'section_3'"),
+        ({"name": "section_1", "spatial_key": "xy"}, "no coordinates"),
+        ({"name": "section_1", "layer": "raw"}, "no layer 'raw'"),
+        ({"name": "section_1", "um_per_unit": 0}, "um_per_unit"),
+        ({"name": "section_1", "um_per_unit": np.nan}, "um_per_unit"),
+        ({"name": "section_1", "um_per_unit": np.inf}, "um_per_unit"),
+    ],
+)
+def test_bad_settings_are_refused(tissue: AnnData, settings: dict[str, Any], cause: str) -> None:
+    with pytest.raises(InputError, match=cause):
+        Section.from_anndata(tissue, **settings)
+
+
+def test_an_empty_file_is_refused() -> None:
+    with pytest.raises(InputError, match="0 cells"):
+        Section.from_anndata(AnnData(np.empty((0, 3), dtype=np.float32)))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.booleans(), min_size=600, max_size=600))
+def test_subset_keeps_rows_together(keep: list[bool]) -> None:
+    coords = np.arange(1200.0).reshape(600, 2)
+    names = np.array([f"c{i}" for i in range(600)])
+    whole = Section(
+        "s", coords, sparse.csr_matrix(np.arange(600.0)[:, None]), ("a",), names, np.arange(600)
+    )
+    part = whole.subset(np.array(keep))
+    assert part.n_obs == sum(keep)
+    assert np.array_equal(part.coords_um, coords[part.rows])
+    assert np.array_equal(part.expression.toarray()[:, 0], part.rows)
+    assert np.array_equal(part.obs_names, names[part.rows])
+
+
+def test_align_reorders_and_marks_what_is_missing(section: Section) -> None:
+    panel = ("new", *section.genes[::-2])
+    expression, measured = section.align(panel)
+    assert measured.tolist() == [False] + [True] * 15
+    assert expression.shape == (600, 16)
+    assert expression[:, 0].nnz == 0
+    assert (expression[:, 1:] != section.expression[:, ::-2]).nnz == 0
+    assert section.align(section.genes)[0] is section.expression
+
+
+def test_align_refuses_a_foreign_panel(section: Section) -> None:
+    with pytest.raises(InputError, match="0 of the model's 3 genes"):
+        section.align(("a", "b", "c"))
+
+
+@pytest.mark.data
+def test_real_sections_pass_the_checks(data_dir: Path) -> None:
+    for path in sorted(data_dir.glob("*.h5ad")):
+        adata = anndata.read_h5ad(path)
+        for name in section_names(adata):
+            section = Section.from_anndata(adata, name)
+            assert section.n_obs == (adata.obs["section"].astype(str) == name).sum()
