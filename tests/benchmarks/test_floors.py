@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import floors
+from benchmarks import floors, learned_floors
 from benchmarks.holes import Case, cases
 
 
@@ -70,3 +70,40 @@ def test_tuning_takes_the_setting_that_validates_best(validation):
     scores = {k: floors.validation_score(floors.KnnMean(k), validation) for k in tuned.grid}
     assert tuned.k == min(scores, key=scores.get)
     assert str(tuned.k) in tuned.setting
+
+
+@pytest.fixture(scope="module")
+def learned(validation) -> list[floors.Floor]:
+    fewer = [validation[0], validation[2]]  # one hole in each section
+    return [floor.fit(fewer) for floor in learned_floors.learned_floors(seed=0)]
+
+
+def test_learned_floors_follow_a_smooth_pattern(learned, validation):
+    mean = floors.validation_score(floors.NearestCopy(), validation)
+    for floor in learned:
+        prediction = floors.predict_case(floor, validation[0])
+        assert prediction.shape == validation[0].truth.shape
+        assert prediction.dtype == np.float32
+        assert floors.validation_score(floor, validation) < mean, floor.name
+        assert floor.setting
+
+
+def test_learned_floors_do_not_see_the_hole_and_repeat(learned, validation):
+    case = validation[0]
+    scrambled = case.values.copy()
+    scrambled[case.hole.mask] = -99
+    blind = Case(case.section, case.coords_um, scrambled, case.hole, case.svg)
+    for floor in learned:
+        np.testing.assert_array_equal(
+            floors.predict_case(floor, case), floors.predict_case(floor, blind)
+        )
+
+
+def test_gp_recovers_a_noiseless_field():
+    rng = np.random.default_rng(0)
+    coords = rng.uniform(0, 300, (600, 2))
+    field = np.column_stack([np.sin(coords[:, 0] / 60), np.cos(coords[:, 1] / 60)])
+    values = (field @ rng.normal(size=(2, 6))).astype(np.float32)
+    gp = learned_floors.SparseGP(n_pcs=2, smoothness=1.5)
+    prediction = gp.predict(coords[100:], values[100:], coords[:100])
+    assert np.abs(prediction - values[:100]).mean() < 0.1 * values.std()

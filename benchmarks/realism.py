@@ -1,0 +1,107 @@
+"""Whether generated cells, taken together, look like tissue; a smooth average does not.
+
+All take (n, G) model-space expression of the cells of one hole and compare populations, so a
+prediction may be right here and wrong cell by cell, and the other way round.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+
+from napari_gest.tissue.moran import morans_i
+
+Values = NDArray[np.floating]
+
+
+def realism(
+    truth: Values, prediction: Values, coords_um: NDArray[np.float64], seed: int = 0
+) -> dict[str, float]:
+    """Score one hole.
+
+    Parameters
+    ----------
+    truth, prediction
+        (n, G) model space.
+    coords_um
+        (n, 2) um.
+    seed
+        Of the forest behind the AUC.
+
+    Returns
+    -------
+    ``moran_error``, ``variance_ratio`` (1 is right), ``correlation_error``, ``energy`` and
+    ``auc`` (0.5 is right).
+    """
+    return {
+        "moran_error": moran_error(truth, prediction, coords_um),
+        "variance_ratio": variance_ratio(truth, prediction),
+        "correlation_error": correlation_error(truth, prediction),
+        "energy": energy_distance(truth, prediction),
+        "auc": two_sample_auc(truth, prediction, seed),
+    }
+
+
+def moran_error(truth: Values, prediction: Values, coords_um: NDArray[np.float64]) -> float:
+    """Return the mean over genes of ``|I(prediction) - I(truth)|`` inside the hole."""
+    difference = morans_i(prediction, coords_um) - morans_i(truth, coords_um)
+    return float(np.abs(difference).mean())
+
+
+def variance_ratio(truth: Values, prediction: Values) -> float:
+    """Return the median over genes of the variance over cells, prediction over truth."""
+    t, p = np.var(truth, axis=0, dtype=np.float64), np.var(prediction, axis=0, dtype=np.float64)
+    return float(np.median(p[t > 0] / t[t > 0]))
+
+
+def correlation_error(truth: Values, prediction: Values) -> float:
+    """Return the mean over gene pairs of the absolute difference in Pearson over cells.
+
+    Genes constant in the truth are left out; a gene constant in the prediction correlates 0.
+    """
+    varies = np.std(truth, axis=0) > 0
+    upper = np.triu_indices(varies.sum(), 1)
+    difference = _correlation(prediction[:, varies]) - _correlation(truth[:, varies])
+    return float(np.abs(difference[upper]).mean())
+
+
+def energy_distance(a: Values, b: Values) -> float:
+    """Return ``sqrt(2 E|a - b| - E|a - a'| - E|b - b'|)``, Euclidean over genes, model space."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    square = 2 * cdist(a, b).mean() - cdist(a, a).mean() - cdist(b, b).mean()
+    return float(np.sqrt(max(square, 0.0)))
+
+
+def two_sample_auc(truth: Values, prediction: Values, seed: int = 0) -> float:
+    """Return the cross-validated AUC of a forest that tells truth from prediction.
+
+    A cell's truth and its prediction stay in one fold, so no fold knows the other's partner.
+    """
+    x = np.concatenate([truth, prediction])
+    y = np.repeat([0, 1], len(truth))
+    cell = np.tile(np.arange(len(truth)), 2)
+    score = np.zeros(len(x))
+    for train, test in GroupKFold(3).split(x, y, cell):
+        forest = RandomForestClassifier(60, min_samples_leaf=3, random_state=seed)
+        score[test] = forest.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
+    return float(roc_auc_score(y, score))
+
+
+def composition_error(truth_types: NDArray, predicted_types: NDArray) -> float:
+    """Return the total variation distance between two lists of cell types, 0 to 1."""
+    kinds = np.union1d(truth_types, predicted_types)
+    share = [np.mean(types[:, None] == kinds, axis=0) for types in (truth_types, predicted_types)]
+    return float(0.5 * np.abs(share[0] - share[1]).sum())
+
+
+def _correlation(values: Values) -> NDArray[np.float64]:
+    values = np.asarray(values, np.float64)
+    centered = values - values.mean(axis=0)
+    norm = np.sqrt((centered**2).sum(axis=0))
+    flat = norm <= 1e-6 * np.sqrt(len(values)) * np.abs(values.mean(axis=0)) + 1e-12
+    scaled = np.where(flat, 0.0, centered / np.where(flat, 1.0, norm))
+    return scaled.T @ scaled

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.statistics import bootstrap_interval, holm, paired_p
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
+
+
+def test_holm_agrees_with_its_definition():
+    p = np.random.default_rng(0).uniform(0, 0.2, 9)
+    ranked = np.sort(p)
+    for value, adjusted in zip(p, holm(p), strict=True):
+        i = np.searchsorted(ranked, value)
+        assert adjusted == pytest.approx(min(1, max((9 - j) * ranked[j] for j in range(i + 1))))
+
+
+def test_paired_p():
+    a = np.arange(8.0)
+    assert paired_p(a, a) == 1
+    assert paired_p(a, 2 * a + 1) == stats.wilcoxon(np.arange(1.0, 9)).pvalue
+    assert paired_p([1, 2, 3, 4, 5], [2, 4, 6, 8, 10]) == pytest.approx(0.0625)
+
+
+def test_interval_holds_the_mean_and_narrows():
+    rng = np.random.default_rng(0)
+    few, many = rng.normal(3, 1, 5), rng.normal(3, 1, 500)
+    low, high = bootstrap_interval(many)
+    assert low < many.mean() < high
+    assert high - low < np.subtract(*bootstrap_interval(few)[::-1])
+    assert bootstrap_interval(few) == bootstrap_interval(few)
