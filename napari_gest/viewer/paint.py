@@ -32,9 +32,13 @@ _DIMMED = 0.22  # opacity of the tissue around a difference or an uncertainty
 
 
 class Painter:
-    """Keeps layers and legend in step with a Look. ``changed`` follows every repaint."""
+    """Keeps layers and legend in step with a Look.
+
+    ``changed`` follows every repaint, ``trial_painted`` each time cells of a run were painted.
+    """
 
     changed = Signal()
+    trial_painted = Signal()
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -84,6 +88,7 @@ class Painter:
         border = np.tile(_OUTLINE_WAITING, (len(values), 1))
         border[trial.filled] = _OUTLINE
         layer.border_color = border
+        self.trial_painted.emit()
 
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
         layer.opacity = _DIMMED if self.look.view in ("difference", "uncertainty") else 1.0

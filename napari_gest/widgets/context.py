@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from psygnal import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_gest.session import Session, session_of
 from napari_gest.viewer.paint import Painter
@@ -13,6 +15,7 @@ from napari_gest.viewer.plan import Mode
 from napari_gest.viewer.scene import Scene
 from napari_gest.viewer.shelf import ModelInfo, Shelf
 from napari_gest.viewer.worker import Jobs
+from napari_gest.widgets.errors import show_error
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -30,7 +33,10 @@ class Choices:
 
 @dataclass(eq=False)
 class Context:
-    """The parts behind the panels. ``chosen`` is emitted when a choice changes."""
+    """The parts behind the panels.
+
+    ``chosen`` is emitted when a choice changes; ``report`` shows errors, in a dialog by default.
+    """
 
     viewer: Viewer
     session: Session
@@ -39,6 +45,7 @@ class Context:
     jobs: Jobs = field(default_factory=Jobs)
     shelf: Shelf = field(default_factory=Shelf)
     choices: Choices = field(default_factory=Choices)
+    report: Callable[[QWidget, Exception], object] = show_error
 
     chosen = Signal()
 

@@ -11,7 +11,6 @@ from napari_gest.errors import CheckpointError
 from napari_gest.viewer.look import Space
 from napari_gest.viewer.shelf import ModelInfo
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.errors import show_error
 from napari_gest.widgets.parts import Panel, button, fill, note, row
 
 _MODES = {
@@ -68,7 +67,7 @@ class ModelPanel(Panel):
         try:
             info = self.context.shelf.add(folder)
         except CheckpointError as error:
-            show_error(self, error)
+            self.context.report(self, error)
             return
         self.choose(info.name)
 

@@ -25,7 +25,6 @@ from napari_gest.tissue.section import section_names
 from napari_gest.viewer.hooks import SAMPLE_SECTION
 from napari_gest.viewer.worker import Job
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.errors import show_error
 from napari_gest.widgets.parts import Panel, allow, button, fill, note, row
 
 _HELP = (
@@ -71,7 +70,7 @@ class OpenPanel(Panel):
         job = Job(
             work,
             on_done=lambda read: self._choose_sections(read, section),
-            on_error=lambda error: show_error(self, error),
+            on_error=lambda error: self.context.report(self, error),
         )
         self.context.jobs.start(job)
 
@@ -79,7 +78,7 @@ class OpenPanel(Panel):
         try:
             names = [(path, adata, name) for path, adata in read for name in section_names(adata)]
         except Exception as error:
-            show_error(self, error)
+            self.context.report(self, error)
             return
         if section is not None or len(names) == 1:
             wanted = [n for n in names if section is None or n[2] == section]
@@ -87,8 +86,8 @@ class OpenPanel(Panel):
                 self._make(wanted)
             else:
                 inside = ", ".join(n[2] for n in names)
-                show_error(
-                    self,
+                self.context.report(
+                self,
                     InputError(f"There is no section '{section}'.", f"Choose from: {inside}."),
                 )
             return
@@ -108,7 +107,7 @@ class OpenPanel(Panel):
         job = Job(
             work,
             on_done=self.context.scene.add_sections,
-            on_error=lambda error: show_error(self, error),
+            on_error=lambda error: self.context.report(self, error),
         )
         self.context.jobs.start(job)
 

@@ -16,7 +16,6 @@ from napari_gest.viewer.plan import Plan
 from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.errors import show_error
 from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class ResultPanel(Panel):
             return
         if not self.context.session.commit(trial.snapshot, trial.result):
             self.discard()
-            show_error(
+            self.context.report(
                 self,
                 InputError("The section changed since this run.", "Run again, then keep it."),
             )
@@ -112,7 +111,7 @@ class ResultPanel(Panel):
             Job(
                 work,
                 on_done=lambda done: self.agreement.setText(f"Saved {done.name}."),
-                on_error=lambda error: show_error(self, error),
+                on_error=lambda error: self.context.report(self, error),
             )
         )
 

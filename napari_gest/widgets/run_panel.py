@@ -12,7 +12,6 @@ from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.color_panel import telling_gene
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.errors import show_error
 from napari_gest.widgets.model_panel import problem
 from napari_gest.widgets.parts import Panel, allow, button, note, row
 from napari_gest.widgets.region_panel import RegionPanel
@@ -67,7 +66,7 @@ class RunPanel(Panel):
             )
             plan.check()
         except GestError as error:
-            show_error(self, error)
+            self.context.report(self, error)
             return
         self.start_plan(plan)
 
@@ -155,7 +154,7 @@ class RunPanel(Panel):
     def _on_error(self, trial: list[Trial], error: Exception) -> None:
         self._drop(trial)
         self._say("The run stopped with an error; nothing was changed.")
-        show_error(self, error)
+        self.context.report(self, error)
 
     def _on_end(self, trial: list[Trial]) -> None:
         if trial and trial[0].result is None:

@@ -1,0 +1,149 @@
+"""The main job on the bundled sample, by itself: open, colour, draw, generate, look, keep, save."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_gest.errors import InputError
+from napari_gest.widgets.display import has_display, virtual_display
+
+if TYPE_CHECKING:
+    from qtpy.QtWidgets import QWidget
+
+    from napari_gest.widgets.home import Home
+
+PICTURES = ("before.png", "during.png", "after.png", "uncertainty.png")
+RESULT = "generated.h5ad"
+
+_PATIENCE_S = 600
+_SETTLE_S = 0.4  # for the canvas to draw what was changed
+
+
+def run_demo(out_dir: Path, show: bool | None = None) -> list[Path]:
+    """Run the demo and write four screenshots and the generated tissue.
+
+    Parameters
+    ----------
+    out_dir
+        Made if it does not exist. Files of an earlier demo are replaced.
+    show
+        Leave the window open at the end; by default, if there is a screen. Without a screen a
+        virtual one is started.
+
+    Returns
+    -------
+    The files written.
+
+    Raises
+    ------
+    InputError
+        If no bundled model fits the sample, or there is neither a screen nor Xvfb.
+    """
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    if has_display():
+        return _Demo(out_dir).run(stay=show is not False)
+    with virtual_display():
+        return _Demo(out_dir).run(stay=False)
+
+
+class _Demo:
+    """Presses the buttons a user would press."""
+
+    def __init__(self, out_dir: Path) -> None:
+        from napari_gest.widgets.app import open_window
+
+        self.out_dir = out_dir
+        self.viewer, self.home = open_window()
+        self.home.context.report = self._on_error
+        self.error: Exception | None = None
+
+    def run(self, stay: bool) -> list[Path]:
+        from napari_gest.tissue.roi import Roi
+        from napari_gest.viewer.hooks import SAMPLE_ROI, SAMPLE_SECTION
+        from napari_gest.viewer.shapes import from_roi
+
+        home, context = self.home, self.home.context
+        home.open_panel.open([SAMPLE_SECTION])
+        self._until(lambda: context.scene.active is not None and not context.jobs.busy)
+        home.color_panel.show_gene(_spatial_gene(home))
+        region = context.scene.draw("pan_zoom")
+        outlines = from_roi(Roi.read_geojson(SAMPLE_ROI), context.scene.active_layer)
+        region.add(outlines, shape_type="polygon")
+        self._settle()
+        self._picture("before.png")
+
+        if (why_not := home.run_panel.why_not()) is not None:
+            raise InputError("The demo cannot run: no bundled model fits the sample.", why_not)
+        (self.out_dir / "during.png").unlink(missing_ok=True)
+        context.painter.trial_painted.connect(self._during)
+        home.run_panel.start()
+        self._until(lambda: not context.jobs.busy)
+        self._settle()
+        self._picture("after.png")
+
+        result = home.run_panel.result
+        context.painter.show(view="uncertainty")
+        self._settle()
+        self._picture("uncertainty.png")
+        context.painter.show(view="generated")
+        result.keep()
+        result.save(self.out_dir / RESULT, overwrite=True)
+        self._until(lambda: not context.jobs.busy)
+        written = [self.out_dir / name for name in (*PICTURES, RESULT)]
+        if stay:
+            import napari
+
+            napari.run()
+        else:
+            self.viewer.close()
+        return [path for path in written if path.exists()]
+
+    def _during(self) -> None:
+        """Take the picture once about half of the cells are there."""
+        trial, _ = next(iter(self.home.context.scene.trials()))
+        if trial.filled.mean() > 0.4:
+            self.home.context.painter.trial_painted.disconnect(self._during)
+            self._picture("during.png")
+
+    def _picture(self, name: str) -> None:
+        path = self.out_dir / name
+        temporary = path.with_name(f".{path.stem}.tmp.png")
+        self.viewer.screenshot(str(temporary), canvas_only=False, flash=False)
+        os.replace(temporary, path)
+
+    def _settle(self) -> None:
+        end = time.monotonic() + _SETTLE_S
+        self._until(lambda: time.monotonic() > end)
+
+    def _until(self, condition: Callable[[], bool]) -> None:
+        """Let the window live until a condition holds or an error was reported."""
+        from qtpy.QtWidgets import QApplication
+
+        end = time.monotonic() + _PATIENCE_S
+        while not condition():
+            QApplication.processEvents()
+            if self.error is not None:
+                raise self.error
+            if time.monotonic() > end:
+                raise InputError(
+                    f"The demo did not get on within {_PATIENCE_S} s.", "Run it again."
+                )
+            time.sleep(0.005)
+
+    def _on_error(self, parent: QWidget, error: Exception) -> None:
+        self.error = error
+
+
+def _spatial_gene(home: Home) -> str:
+    """Return the gene of the sample with the clearest spatial pattern."""
+    from napari_gest.tissue.moran import top_svgs
+
+    opened = home.context.scene.active
+    section = opened.section
+    values = section.model_space(home.context.painter.space.target_sum)
+    return section.genes[int(top_svgs(values, section.coords_um, 1)[0])]

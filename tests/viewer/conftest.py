@@ -1,0 +1,59 @@
+"""A section and a run on it, without a viewer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from napari_gest.session import Opened, Snapshot, open_sections
+from napari_gest.viewer.shelf import ModelInfo
+from napari_gest.viewer.trial import Trial
+
+
+@pytest.fixture
+def opened(tissue) -> Opened:
+    return open_sections(tissue)[0]
+
+
+@pytest.fixture
+def trial(opened) -> Trial:
+    """A run of 40 measured cells and 3 new ones, of which the first 10 are filled."""
+    unseen = np.zeros(opened.section.n_obs, bool)
+    unseen[5:45] = True
+    snapshot = Snapshot(opened.label, opened.revision, opened.section)
+    new = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    made = Trial(snapshot, opened.section.genes, unseen, new)
+    rng = np.random.default_rng(0)
+    shape = (10, len(made.genes))
+    made.fill(
+        SimpleNamespace(
+            index=np.arange(10),
+            expression=rng.random(shape, np.float32),
+            sd=rng.random(shape, np.float32),
+            entropy=rng.random(10, np.float32),
+        )
+    )
+    return made
+
+
+@pytest.fixture
+def write_model() -> Callable[[Path, str, list[str]], Path]:
+    """Writes as much of a model folder as listing it needs."""
+
+    def write(folder: Path, name: str, genes: list[str]) -> Path:
+        folder.mkdir(parents=True)
+        about = {"name": name, "genes": genes, "target_sum": 250.0}
+        (folder / "config.json").write_text(json.dumps(about))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def model_info(opened, tmp_path, write_model) -> ModelInfo:
+    return ModelInfo.read(write_model(tmp_path / "m", "m", list(opened.section.genes)))

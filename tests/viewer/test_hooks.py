@@ -1,0 +1,53 @@
+"""The reader and the samples. No Qt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+
+from napari_gest.tissue.io import write_tissue
+from napari_gest.viewer import hooks
+from napari_gest.viewer.shapes import role_of
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_a_file_becomes_one_layer_a_section(tissue, tmp_path, suffix):
+    path = tmp_path / f"tissue{suffix}"
+    write_tissue(tissue, path)
+    reader = hooks.get_reader(str(path))
+    made = [Layer.create(*data) for data in reader(str(path))]
+    assert [layer.name for layer in made] == ["section_1", "section_2"]
+    assert [len(layer.data) for layer in made] == [600, 600]
+    np.testing.assert_array_equal(
+        made[1].metadata["gest"]["opened"].section.coords_um, made[1].data[:, ::-1]
+    )
+
+
+def test_several_files_are_read_together(tissue, tmp_path):
+    paths = [str(tmp_path / f"{name}.h5ad") for name in "ab"]
+    for path in paths:
+        write_tissue(tissue, path)
+    assert len(hooks.get_reader(paths)(paths)) == 4
+
+
+def test_other_files_are_left_to_other_readers(tmp_path):
+    (tmp_path / "image.tif").touch()
+    (tmp_path / "image.zarr").mkdir()
+    (tmp_path / "image.zarr" / ".zattrs").write_text('{"multiscales": []}')
+    (tmp_path / "broken.zarr").mkdir()
+    (tmp_path / "broken.zarr" / "zarr.json").write_text("{")
+    for name in ("image.tif", "image.zarr", "broken.zarr", "absent.h5ad"):
+        assert hooks.get_reader(str(tmp_path / name)) is None
+    assert hooks.get_reader([]) is None
+
+
+@pytest.mark.skipif(not hooks.SAMPLE_SECTION.is_file(), reason="the sample is not made yet")
+def test_samples_ship_with_the_package():
+    (cells,) = hooks.sample_section()
+    assert len(cells[0]) > 500
+    cells_layer, region = (Layer.create(*data) for data in hooks.sample_section_with_region())
+    assert role_of(region) == "unseen"
+    low, high = cells_layer.extent.world
+    assert (region.extent.world[0] > low).all()
+    assert (region.extent.world[1] < high).all()
