@@ -38,9 +38,7 @@ def read_tissue(path: str | Path) -> AnnData:
     import anndata
 
     path = Path(path)
-    check_suffix(path)
-    if not path.exists():
-        raise InputError(f"There is no file '{path}'.", "Check the path and its spelling.")
+    check_input(path)
     try:
         with warnings.catch_warnings():
             # Duplicated names are refused with a remedy when a section is taken.
@@ -92,6 +90,13 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
             io.write_zarr(temporary, adata)
         else:
             io.write_h5ad(temporary, adata, compression="gzip", compression_opts=1)
+
+
+def check_input(path: Path) -> None:
+    """Raise InputError unless there is something at ``path`` and it is named like tissue."""
+    check_suffix(path)
+    if not path.exists():
+        raise InputError(f"There is no file '{path}'.", "Check the path and its spelling.")
 
 
 def check_suffix(path: Path) -> None:
