@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from anndata import AnnData
 
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
+
+if TYPE_CHECKING:
+    from napari_gest.model.gest import GeST
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +41,35 @@ def tissue(_simulated: AnnData) -> AnnData:
 def section(_simulated: AnnData) -> Section:
     """The first of the two simulated sections."""
     return Section.from_anndata(_simulated, "section_1")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(_simulated: AnnData) -> GeST:
+    """An untrained model of 16 meta cells in the panel of the simulated tissue."""
+    from napari_gest.model.config import ModelConfig
+    from napari_gest.model.gest import GeST
+    from napari_gest.model.tokenizer import MetaCellTokenizer
+    from napari_gest.tissue.window import window_side
+
+    section = Section.from_anndata(_simulated, "section_1")
+    window_um = window_side(section.coords_um, 32)
+    config = ModelConfig(
+        n_layers=1,
+        n_heads=2,
+        d_model=16,
+        n_meta_cells=16,
+        n_pcs=8,
+        level_sizes=(4, 3, 2),
+        window_cells=32,
+        window_um=window_um,
+    )
+    tokenizer = MetaCellTokenizer.fit(
+        section.model_space(250.0),
+        section.genes,
+        250.0,
+        n_meta_cells=16,
+        n_pcs=8,
+        level_sizes=(4, 3, 2),
+        seed=0,
+    )
+    return GeST.create(config, tokenizer, seed=0, name="tiny")

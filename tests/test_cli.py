@@ -14,6 +14,7 @@ from shapely import Point
 from typer.testing import CliRunner, Result
 
 from napari_gest import cli
+from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue import io
 from napari_gest.tissue.io import read_tissue, write_tissue
@@ -273,3 +274,19 @@ def test_models_are_listed() -> None:
         assert name in result.stdout
         assert json.loads(run("models", name).stdout)["name"] == name
     assert "no model 'absent'" in refused(run("models", "absent"))
+
+
+def test_a_model_folder_is_described(tiny_model: GeST, tmp_path: Path) -> None:
+    tiny_model.save(tmp_path / "tiny")
+    for result in (run("info", tmp_path / "tiny"), run("models", tmp_path / "tiny")):
+        assert result.exit_code == 0
+        assert "1 layers, 2 heads, width 16" in result.stdout
+
+
+def test_simulate_in_the_panel_of_a_model(tiny_model: GeST, tmp_path: Path) -> None:
+    tiny_model.save(tmp_path / "tiny")
+    out = tmp_path / "out.h5ad"
+    panel = ("--panel", tmp_path / "tiny")
+    assert run("simulate", out, "--cells", 40, *panel).exit_code == 0
+    assert tuple(read_tissue(out).var_names) == tiny_model.genes
+    assert "7 genes" in refused(run("simulate", tmp_path / "b.h5ad", "--genes", 7, *panel))
