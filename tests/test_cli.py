@@ -121,7 +121,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(anndata.io, "write_h5ad", full)
+    monkeypatch.setattr(anndata.io, "write_elem", full)
     assert "is full" in refused(run("simulate", tmp_path / "out.h5ad", "--cells", 20))
     assert not list(tmp_path.iterdir())
 
@@ -130,7 +130,7 @@ def test_ctrl_c_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def interrupted(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(anndata.io, "write_h5ad", interrupted)
+    monkeypatch.setattr(anndata.io, "write_elem", interrupted)
     result = run("simulate", tmp_path / "out.h5ad", "--cells", 20)
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr

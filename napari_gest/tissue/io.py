@@ -8,8 +8,9 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from napari_gest.errors import CheckpointError, InputError
@@ -81,15 +82,23 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
         If the disk is full or the folder cannot be written. Nothing is left behind, and a file
         that was there before is unchanged.
     """
-    from anndata import io
+    import h5py
+    from anndata.io import write_elem, write_zarr
 
     path = Path(path)
     check_suffix(path)
     with replacing(path, overwrite=overwrite) as temporary:
         if path.suffix == ".zarr":
-            io.write_zarr(temporary, adata)
-        else:
-            io.write_h5ad(temporary, adata, compression="gzip", compression_opts=1)
+            write_zarr(temporary, adata)
+            return
+        with _Draft(temporary) as draft:
+            with h5py.File(draft, "w") as file:
+                light = {"compression": "gzip", "compression_opts": 1}
+                write_elem(file, "/", adata, dataset_kwargs=light)
+                # anndata stores that there is no raw, and trips over it in backed mode.
+                if adata.raw is None and "raw" in file:
+                    del file["raw"]
+            draft.check()
 
 
 def check_input(path: Path) -> None:
@@ -158,6 +167,45 @@ def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise _unwritable(path, OSError(errno.ENOSPC, str(error))) from error
     finally:
         _remove(temporary)
+
+
+class _Draft(FileIO):
+    """A file that HDF5 writes to and that keeps the disk's first error to itself.
+
+    HDF5 does not survive a full disk: what it cannot flush it tries again whenever an object is
+    freed, prints an error each time and can crash the interpreter. So it is told that all went
+    well, and ``check`` tells us.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        done = 0
+        while self.error is None and done < size:
+            try:
+                done += super().write(memoryview(data)[done:]) or 0
+            except OSError as error:
+                self.error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def flush(self) -> None:
+        # A raw file has nothing to flush.
+        return
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self.error is not None:
+            raise self.error
 
 
 def _move(temporary: Path, path: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -109,15 +112,48 @@ def test_a_failed_write_leaves_all_as_it_was(
     if overwrite:
         target.write_text("before")
 
-    def fails(path: Path, adata: AnnData, **kwargs: object) -> None:
-        path.write_text("half")
+    def fails(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr(anndata.io, "write_h5ad", fails)
+    monkeypatch.setattr(anndata.io, "write_elem", fails)
     with pytest.raises(CheckpointError, match=cause):
         write_tissue(tissue, target, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir()] == (["out.h5ad"] if overwrite else [])
     assert not overwrite or target.read_text() == "before"
+
+
+class SmallDisk(FileIO):
+    """A file on a disk with room for a few bytes."""
+
+    room = 0
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        if size is not None and size > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().truncate(size)
+
+
+@pytest.mark.parametrize("room", [0, 100, 5_000, 50_000])
+def test_hdf5_survives_a_disk_that_fills_up(
+    tissue: AnnData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    room: int,
+) -> None:
+    # Between _Draft and FileIO in the order of inheritance.
+    monkeypatch.setattr(io, "_Draft", type("Draft", (io._Draft, SmallDisk), {}))
+    monkeypatch.setattr(SmallDisk, "room", room)
+    with pytest.raises(CheckpointError, match="is full"):
+        write_tissue(tissue, tmp_path / "out.h5ad")
+    assert not list(tmp_path.iterdir())
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
