@@ -1,0 +1,140 @@
+"""Real runs of the command line: fit, fine-tune and generate with tiny models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from shapely import Point
+from typer.testing import CliRunner
+
+from napari_gest import cli, keys
+from napari_gest.model.gest import GeST
+from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.roi import Roi
+from napari_gest.tissue.section import Section
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def centre(tissue: AnnData) -> np.ndarray:
+    return Section.from_anndata(tissue, "section_1").coords_um.mean(axis=0)
+
+
+@pytest.fixture
+def file(tissue: AnnData, centre: np.ndarray, tmp_path: Path) -> Path:
+    """The simulated tissue with a mask 'hole' in section 1."""
+    near = np.hypot(*(tissue.obsm["spatial"] - centre).T) < 70
+    tissue.obs["hole"] = near & (tissue.obs["section"] == "section_1").to_numpy()
+    write_tissue(tissue, tmp_path / "in.h5ad")
+    return tmp_path / "in.h5ad"
+
+
+@pytest.fixture
+def model(tiny_model: GeST, tmp_path: Path) -> Path:
+    return tiny_model.save(tmp_path / "tiny")
+
+
+def generated(file: Path, model: Path, name: str, *options: object) -> AnnData:
+    out = file.parent / name
+    common = ("generate", file, "--model", model, "--section", "section_1", "--out", out)
+    told = run(*common, *options)
+    assert str(out) in told
+    return read_tissue(out)
+
+
+def dense(values: object) -> np.ndarray:
+    return values.toarray() if sparse.issparse(values) else np.asarray(values)
+
+
+@pytest.mark.parametrize("mode", ["pick", "weighted", "sample"])
+def test_a_mask_is_filled(file: Path, model: Path, tissue: AnnData, mode: str) -> None:
+    out = generated(file, model, "out.h5ad", "--mask-key", "hole", "--mode", mode, "--seed", 3)
+    hole = tissue.obs["hole"].to_numpy()
+    assert out.n_obs == tissue.n_obs
+    assert (out.X != tissue.X).nnz == 0
+    assert (out.obs[keys.GENERATED].to_numpy() == hole).all()
+    assert (out.obs[keys.META_CELL].to_numpy() >= 0).tolist() == hole.tolist()
+    assert np.isfinite(out.obs[keys.ENTROPY].to_numpy()[hole]).all()
+    section = Section.from_anndata(tissue, "section_1")
+    measured = section.rows[~hole[section.rows]]
+    filled = dense(out.layers[keys.EXPRESSION])
+    space = section.model_space(250.0)[~hole[section.rows]]
+    assert filled[measured] == pytest.approx(space, abs=1e-6)
+    assert (dense(out.layers[keys.SD])[measured] == 0).all()
+    assert {"model", "version", "seed", "mode", "target_sum"} <= set(out.uns[keys.UNS])
+    assert out.uns[keys.UNS]["mode"] == mode
+    assert out.uns[keys.UNS]["seed"] == 3
+
+
+def test_masked_cells_have_no_influence(file: Path, model: Path, tissue: AnnData) -> None:
+    hole = tissue.obs["hole"].to_numpy()
+    honest = generated(file, model, "out.h5ad", "--mask-key", "hole", "--mode", "sample")
+    values = tissue.X.toarray()
+    values[hole] = np.random.default_rng(0).poisson(50, values[hole].shape)
+    tissue.X = sparse.csr_matrix(values)
+    write_tissue(tissue, file, overwrite=True)
+    scrambled = generated(file, model, "two.h5ad", "--mask-key", "hole", "--mode", "sample")
+    for key in (keys.EXPRESSION, keys.SD):
+        assert np.array_equal(dense(honest.layers[key]), dense(scrambled.layers[key]))
+
+
+def test_a_drawn_region_is_filled(file: Path, model: Path, centre: np.ndarray) -> None:
+    Roi(Point(*centre).buffer(70)).write_geojson(file.parent / "r.geojson")
+    drawn = generated(file, model, "a.h5ad", "--roi", file.parent / "r.geojson")
+    masked = generated(file, model, "b.h5ad", "--mask-key", "hole")
+    assert np.array_equal(
+        dense(drawn.layers[keys.EXPRESSION]), dense(masked.layers[keys.EXPRESSION])
+    )
+
+
+def test_a_region_without_cells_gets_new_ones(
+    file: Path, model: Path, tissue: AnnData, centre: np.ndarray
+) -> None:
+    torn = tissue[~tissue.obs["hole"].to_numpy()].copy()
+    write_tissue(torn, file, overwrite=True)
+    roi = Roi(Point(*centre).buffer(69))
+    roi.write_geojson(file.parent / "r.geojson")
+    out = generated(file, model, "out.h5ad", "--roi", file.parent / "r.geojson")
+    new = out.obs[keys.NEW_CELL].to_numpy()
+    assert new.sum() == out.n_obs - torn.n_obs > 5
+    assert (new == out.obs[keys.GENERATED].to_numpy()).all()
+    assert roi.contains(out.obsm["spatial"][new]).all()
+    assert out.obs_names.is_unique
+
+
+def test_fit_then_generate_then_fine_tune(file: Path, tissue: AnnData) -> None:
+    folder = file.parent
+    small = ("--meta-cells", 12, "--layers", 1, "--heads", 2, "--width", 16, "--steps", 3)
+    run("fit", file, "--out", folder / "first", *small, "--validation-section", "section_2")
+    first = GeST.load(folder / "first")
+    assert first.config.d_model == 16
+    assert first.genes == tuple(tissue.var_names)
+    generated(file, folder / "first", "out.h5ad", "--mask-key", "hole")
+
+    other = tissue[:, ::2].copy()
+    other.var_names = [f"other_{name}" for name in other.var_names]
+    write_tissue(other, folder / "other.h5ad")
+    start = ("--model", folder / "first", "--steps", 2)
+    run("fine-tune", folder / "other.h5ad", "--out", folder / "second", *start)
+    assert GeST.load(folder / "second").genes == tuple(other.var_names)
+    assert "first" in run("info", folder / "first")
+
+
+def test_training_goes_on_from_its_state(file: Path) -> None:
+    folder = file.parent
+    common = ("fit", file, "--meta-cells", 12, "--layers", 1, "--heads", 2, "--width", 16)
+    resume = ("--steps", 4, "--resume", folder / "state")
+    run(*common, *resume, "--out", folder / "first")
+    assert (folder / "state").is_dir()
+    run(*common, *resume, "--out", folder / "again")
+    one, two = (GeST.load(folder / name).network.state_dict() for name in ("first", "again"))
+    assert all((one[key] == two[key]).all() for key in one)
