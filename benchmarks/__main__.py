@@ -1,0 +1,172 @@
+"""Command line of the benchmarks: ``python -m benchmarks generation|speed|imports``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.timing import Figure
+from napari_gest.errors import GestError
+
+app = typer.Typer(
+    help="Benchmarks of napari-gest: what generated cells are worth, and what they cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[Path | None, typer.Option("--json", help="Write every number to FILE.")]
+Quick = Annotated[bool, typer.Option("--quick", help="A minute or two, on simulated tissue.")]
+
+
+@app.command()
+def generation(
+    split: Annotated[
+        list[str] | None, typer.Option(help="Real split by name; all where none is given.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Any .h5ad or .zarr to score.")] = None,
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(help="Training files for --test; without, its other sections train."),
+    ] = None,
+    section: Annotated[
+        list[str] | None, typer.Option(help="Sections of --test to hold out; all where omitted.")
+    ] = None,
+    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
+    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    layer: Annotated[str | None, typer.Option(help="Layer with linear expression.")] = None,
+    um_per_unit: Annotated[float, typer.Option(help="Micrometres in a coordinate unit.")] = 1.0,
+    model: Annotated[
+        str | None, typer.Option(help="Score this model, by name or folder; train none.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the holes, with commas.")] = "0",
+    training_seed: Annotated[int, typer.Option(help="Seed of training.")] = 0,
+    model_settings: Annotated[str, typer.Option(help="ModelConfig fields, JSON.")] = "{}",
+    train_settings: Annotated[str, typer.Option(help="TrainConfig fields, JSON.")] = "{}",
+    generate_settings: Annotated[str, typer.Option(help="generate() fields, JSON.")] = "{}",
+    buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is dropped.")] = 0.0,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """GeST beside the floors, on sections held out of training.
+
+    Examples
+    --------
+    python -m benchmarks generation --split mpoa+0.26
+
+    python -m benchmarks generation --test other_animal.h5ad --model mouse-preoptic-merfish
+
+    python -m benchmarks generation --test mine.h5ad --section s3 --markdown table.md
+    """
+    from benchmarks.datasets import SPLITS, Source, Split, leave_one_out
+    from benchmarks.report import readme_table, tables
+    from benchmarks.run import RADII_QUICK, Options, quick_split, run_split
+
+    options = Options(
+        seeds=tuple(int(s) for s in seeds.split(",")),
+        training_seed=training_seed,
+        model=model,
+        model_settings=json.loads(model_settings),
+        train_settings=json.loads(train_settings),
+        generate_settings=json.loads(generate_settings),
+        buffer_um=buffer_um,
+    )
+    errors = Console(stderr=True)
+    try:
+        if quick:
+            splits = [quick_split()]
+            options = options.quick(RADII_QUICK)
+        elif test is not None:
+            source = Source(
+                str(test), tuple(section or ()), section_key, spatial_key, layer, um_per_unit
+            )
+            if train:
+                others = tuple(replace(source, path=str(p), sections=()) for p in train)
+                splits = [Split(f"{Path(test).stem}-given-train", others, source)]
+            elif model:
+                splits = [Split(Path(test).stem, (), source)]
+            else:
+                splits = leave_one_out(replace(source, sections=()), section or ())
+        else:
+            splits = [SPLITS[name] for name in split or SPLITS]
+    except KeyError as error:
+        raise typer.BadParameter(f"no split {error}; splits: {', '.join(SPLITS)}") from error
+    except GestError as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(1) from error
+    groups = []
+    for one in splits:
+        if one.missing:
+            errors.print(
+                f"skipped {one.name}: {', '.join(one.missing)} absent; point GEST_DATA at the"
+                " folder of the data sets",
+                style="yellow",
+            )
+            continue
+        try:
+            groups += run_split(one, options, errors)
+        except GestError as error:
+            errors.print(f"{one.name}: {error}", style="red")
+            raise typer.Exit(1) from error
+    if not groups:
+        return
+    made = list(tables(groups))
+    console = Console(width=None if Console().is_terminal else 220)
+    for table in made:
+        table.show(console)
+    if markdown:
+        text = [readme_table(groups).markdown(), *(t.markdown() for t in made)]
+        markdown.write_text("\n".join(text))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(g) for g in groups], indent=1, default=float))
+
+
+@app.command()
+def speed(
+    model: Annotated[
+        str | None, typer.Option(help="Model to generate with; the first bundled one.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 2,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Ratios of what generation costs, each measured in one run on the same threads."""
+    import torch
+
+    from benchmarks.speed import run
+
+    torch.set_num_threads(threads)
+    errors = Console(stderr=True)
+    figures = run(model, quick, lambda what: errors.print(f"measuring {what}", style="dim"))
+    _show(f"Speed, {threads} threads", figures, json_file)
+
+
+@app.command(name="imports")
+def imports_(json_file: Json = None, quick: Quick = False) -> None:
+    """Import time in fresh interpreters, and what it loads."""
+    from benchmarks.imports import figures
+
+    _show("Import", figures(2 if quick else 7), json_file)
+
+
+def _show(title: str, figures: list[Figure], json_file: Path | None) -> None:
+    """Print figures with their bars; a bar that is missed is printed like one that is met."""
+    table = Table(title=title, title_justify="left")
+    for heading in ("what", "figure", "bar", ""):
+        table.add_column(heading)
+    for f in figures:
+        table.add_row(f.what, f.value, f.bar, {True: "met", False: "missed", None: ""}[f.met])
+    Console().print(table)
+    if json_file:
+        json_file.write_text(json.dumps([asdict(f) for f in figures], indent=1))
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m benchmarks")

@@ -1,0 +1,208 @@
+"""Generation: GeST beside the floors, hole by hole, on sections held out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from napari_gest.tasks.generate import generate
+from numpy.typing import NDArray
+
+from benchmarks.calibration import calibration
+from benchmarks.datasets import Loaded
+from benchmarks.floors import Floor, predict_case, simple_floors, validation_score
+from benchmarks.holes import Case
+from benchmarks.learned_floors import learned_floors
+from benchmarks.metrics import accuracy, by_depth
+from benchmarks.realism import composition_error, realism
+from napari_gest.model.gest import GeST
+from napari_gest.tissue.section import Section
+
+MODES = ("weighted", "pick", "sample")
+OURS = "GeST weighted"
+ONE_STEP = "GeST weighted, one step"
+CEILING = "true token (ceiling)"
+
+
+@dataclass
+class Row:
+    """One method on one hole.
+
+    Attributes
+    ----------
+    split, section, seed, radius_um, method
+        What was scored.
+    kind
+        ``"floor"``, ``"gest"`` or ``"ceiling"``.
+    scores
+        As `accuracy` names them.
+    depth
+        The same by band of depth from the known cells.
+    realism, calibration
+        Where they were asked for and can be had.
+    """
+
+    split: str
+    section: str
+    seed: int
+    radius_um: float
+    method: str
+    kind: str
+    scores: dict[str, float]
+    depth: dict[str, dict[str, float]]
+    realism: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class TunedFloors:
+    """Floors tuned on validation holes, the best of them named.
+
+    Attributes
+    ----------
+    floors
+        All of them, tuned.
+    validation
+        SVG ``rmse_z`` of each on the validation holes.
+    """
+
+    floors: list[Floor]
+    validation: dict[str, float]
+
+    @property
+    def best(self) -> str:
+        """Name of the floor with the lowest validation score; test holes have no say."""
+        return min(self.validation, key=self.validation.__getitem__)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What tuning chose, by floor."""
+        return {f.name: f.setting for f in self.floors}
+
+
+def tune_floors(
+    validation: Sequence[Case], seed: int, on_step: Callable[[str], None] = lambda _: None
+) -> TunedFloors:
+    """Tune every floor on the validation cases and score it there."""
+    floors, scores = [*simple_floors(), *learned_floors(seed)], {}
+    for floor in floors:
+        on_step(f"tuning {floor.name}")
+        scores[floor.name] = validation_score(floor.fit(validation), validation)
+    return TunedFloors(floors, scores)
+
+
+def score_section(
+    split: str,
+    section: Section,
+    loaded: Loaded,
+    tuned: TunedFloors,
+    model: GeST,
+    on_step: Callable[[str], None] = lambda _: None,
+    **generate_settings: Any,
+) -> Iterator[Row]:
+    """Yield a row for every method on every test hole of a section.
+
+    Parameters
+    ----------
+    split
+        Name of the split.
+    section
+        The held-out section, on the panel of ``loaded``.
+    loaded
+        Holes and seeds.
+    tuned
+        Floors, already tuned.
+    model
+        GeST; its ``target_sum`` is that of ``loaded``.
+    on_step
+        Called with what is being done.
+    generate_settings
+        Settings of `generate` beside mode and seed.
+    """
+    for case in loaded.test_cases(section):
+
+        def row(
+            method: str,
+            kind: str,
+            mean: NDArray,
+            sd: NDArray | None = None,
+            full: bool = False,
+            case: Case = case,
+        ) -> Row:
+            scored = Row(
+                split,
+                section.name,
+                loaded.seed,
+                case.hole.radius_um,
+                method,
+                kind,
+                accuracy(case.truth, mean, case.svg),
+                by_depth(case.truth, mean, case.depth_um, case.svg),
+            )
+            if full:
+                scored.realism = realism(case.truth, mean, case.hole_coords, loaded.seed)
+                scored.realism["composition_error"] = _composition(model, loaded, case.truth, mean)
+            if sd is not None:
+                scored.calibration = calibration(case.truth, mean, sd, case.depth_um)
+            return scored
+
+        for floor in tuned.floors:
+            on_step(f"{section.name} {case.hole.radius_um:.0f} um: {floor.name}")
+            full = floor.name in (tuned.best, "nearest copy")
+            yield row(floor.name, "floor", predict_case(floor, case), full=full)
+        for mode in MODES:
+            on_step(f"{section.name} {case.hole.radius_um:.0f} um: GeST {mode}")
+            mean, sd = fill(model, section, case, loaded, mode=mode, **generate_settings)
+            # The sd is that of the mixture, so it belongs to its mean, the weighted read-out.
+            yield row(f"GeST {mode}", "gest", mean, sd if mode == "weighted" else None, full=True)
+        one_step = generate_settings | {"frontier": len(case.truth)}
+        mean, _ = fill(model, section, case, loaded, mode="weighted", **one_step)
+        yield row(ONE_STEP, "gest", mean)
+        yield row(CEILING, "ceiling", _own_token(model, loaded, case.truth), full=True)
+
+
+def fill(
+    model: GeST, section: Section, case: Case, loaded: Loaded, **settings: Any
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Generate the cells of a hole.
+
+    Returns
+    -------
+    mean, sd
+        (m, G) each, on the panel of ``loaded``, in the order of ``case.truth``.
+    """
+    present = ~case.hole.buffer
+    visible = section.subset(present)
+    generated = generate(visible, model, case.hole.mask[present], seed=loaded.seed, **settings)
+    place = {row: i for i, row in enumerate(generated.rows)}
+    order = [place[row] for row in section.rows[case.hole.mask]]
+    columns = _columns(generated.genes, loaded.genes)
+    return generated.expression[order][:, columns], generated.sd[order][:, columns]
+
+
+def _own_token(model: GeST, loaded: Loaded, truth: NDArray) -> NDArray[np.float32]:
+    """Return each true cell's meta cell: what no picked prediction can beat."""
+    return model.tokenizer.c_expr[_tokens(model, loaded, truth)][
+        :, _columns(model.genes, loaded.genes)
+    ]
+
+
+def _tokens(model: GeST, loaded: Loaded, values: NDArray) -> NDArray[np.int16]:
+    full = np.zeros((len(values), len(model.genes)), np.float32)
+    measured = np.zeros(len(model.genes), bool)
+    columns = _columns(model.genes, loaded.genes)
+    full[:, columns], measured[columns] = values, True
+    return model.tokenizer.tokens(full, measured)
+
+
+def _composition(model: GeST, loaded: Loaded, truth: NDArray, mean: NDArray) -> float:
+    """Total variation between the two mixes of the vocabulary's coarse clusters (level 1)."""
+    kinds = [model.tokenizer.levels[_tokens(model, loaded, v), 0] for v in (truth, mean)]
+    return composition_error(*kinds)
+
+
+def _columns(genes: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
+    place = {gene: i for i, gene in enumerate(genes)}
+    return np.array([place[gene] for gene in wanted])

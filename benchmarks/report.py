@@ -1,0 +1,301 @@
+"""Tables of the generation benchmark, on screen and as markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from benchmarks.generation import CEILING, ONE_STEP, OURS, Row
+from benchmarks.statistics import bootstrap_interval, holm, paired_p
+
+# (key, heading, lower is better)
+ACCURACY = (
+    ("rmse_z_svg", "SVG rmse_z", True),
+    ("pearson_gene_svg", "SVG Pearson / gene", False),
+    ("spearman_gene_svg", "SVG Spearman / gene", False),
+    ("rmse_z", "rmse_z", True),
+    ("spearman_gene", "Spearman / gene", False),
+    ("spearman_cell", "Spearman / cell", False),
+    ("rmse", "rmse", True),
+    ("rmse_svg", "SVG rmse", True),
+)
+COMPARED = ("rmse_z_svg", "spearman_gene_svg", "spearman_gene", "rmse")
+REALISM = (
+    ("moran_error", "Moran's I error"),
+    ("variance_ratio", "variance ratio (1)"),
+    ("correlation_error", "gene-gene corr. error"),
+    ("energy", "energy distance"),
+    ("auc", "classifier AUC (0.5)"),
+    ("composition_error", "composition error"),
+)
+
+
+@dataclass
+class Table:
+    """A table of text: a title, headings, rows, and notes below."""
+
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+    def show(self, console: Console) -> None:
+        """Print it."""
+        table = RichTable(title=self.title, title_justify="left")
+        for i, heading in enumerate(self.headings):
+            table.add_column(heading, justify="right" if i else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        console.print(table)
+        for note in self.notes:
+            console.print(note, style="dim")
+
+    def markdown(self) -> str:
+        """Return it as markdown."""
+        lines = [f"**{self.title}**", "", _line(self.headings)]
+        lines.append(_line(["---"] + ["---:"] * (len(self.headings) - 1)))
+        lines += [_line(row) for row in self.rows] + [""]
+        return "\n".join(lines + [note + "\n" for note in self.notes])
+
+
+@dataclass
+class Group:
+    """The rows of one held-out section, and the floor that validation chose for it."""
+
+    rows: list[Row]
+    best: str
+    floor_settings: dict[str, str]
+    validation: dict[str, float]
+    note: str
+
+    @property
+    def name(self) -> str:
+        """Split and section."""
+        return f"{self.rows[0].split}: {self.rows[0].section}"
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods in the order they ran."""
+        return list(dict.fromkeys(r.method for r in self.rows))
+
+    def values(self, method: str, key: str) -> np.ndarray:
+        """Return (holes,) scores of a method."""
+        return np.array([r.scores[key] for r in self.rows if r.method == method])
+
+
+def accuracy_table(group: Group) -> Table:
+    """Every method on one section, means over holes; the best floor on validation is starred."""
+    rows = []
+    for method in group.methods:
+        setting = group.floor_settings.get(method, "")
+        star = "* " if method == group.best else ""
+        cells = [f"{star}{method}" + (f" ({setting})" if setting else "")]
+        for key, _, _ in ACCURACY:
+            values = group.values(method, key)
+            cells.append(
+                f"{_mean(values):.4f}" if key.startswith("rmse") else f"{_mean(values):.3f}"
+            )
+            if key == "rmse_z_svg":
+                cells[-1] += " [{:.3f}, {:.3f}]".format(*bootstrap_interval(values))
+        rows.append(cells)
+    first = [r for r in group.rows if r.method == group.methods[0]]
+    n_cells = [int(r.scores["n_cells"]) for r in first]
+    constant = sum(int(r.scores["n_constant"]) for r in first)
+    notes = [
+        f"n = {len(first)} holes, {sum(n_cells)} cells ({min(n_cells)} to {max(n_cells)}), radii "
+        + ", ".join(f"{r.radius_um:.0f}" for r in first)
+        + f" um; {int(first[0].scores['n_genes'])} genes, {int(first[0].scores['n_genes_svg'])}"
+        f" SVGs; {constant} gene-hole pairs constant in the truth left out of per-gene scores.",
+        "* best floor on the validation holes (SVG rmse_z: "
+        + ", ".join(f"{k} {v:.3f}" for k, v in sorted(group.validation.items(), key=_second))
+        + "). Brackets: 95 % bootstrap interval of the mean over holes.",
+        f"GeST: {group.note}.",
+    ]
+    return Table(group.name, ["method", *(h for _, h, _ in ACCURACY)], rows, notes)
+
+
+def verdict_table(groups: Sequence[Group]) -> Table:
+    """GeST (weighted) against the best floor on validation, hole by hole, won or lost."""
+    heading = {key: text for key, text, _ in ACCURACY}
+    pairs = [(group, key) for group in groups for key in COMPARED]
+    p = holm([paired_p(g.values(OURS, key), g.values(g.best, key)) for g, key in pairs])
+    rows = []
+    for (group, key), adjusted in zip(pairs, p, strict=True):
+        ours, floor = group.values(OURS, key), group.values(group.best, key)
+        low, high = bootstrap_interval(ours - floor)
+        rows.append(
+            [
+                group.name,
+                group.best,
+                heading[key],
+                f"{_mean(ours):.4f}",
+                f"{_mean(floor):.4f}",
+                f"{_mean(ours - floor):+.4f} [{low:+.4f}, {high:+.4f}]",
+                f"{_mean(ours) / _mean(floor):.3f}",
+                f"{wins(group, key)} of {len(ours)}",
+                f"{adjusted:.3f}",
+            ]
+        )
+    return Table(
+        "GeST (weighted) v. the best floor on validation",
+        [
+            "section",
+            "best floor on validation",
+            "score",
+            "GeST",
+            "floor",
+            "difference [95 %]",
+            "ratio",
+            "holes won",
+            "p (Holm)",
+        ],
+        rows,
+        [
+            "rmse_z and rmse: lower is better; Spearman: higher is. A tie is not won. p: paired"
+            " Wilcoxon over holes, Holm over the rows of this table; with five holes the smallest"
+            " p before correction is 0.0625.",
+            *(f"{group.name}: bar {'met' if bar_met(group) else 'missed'}." for group in groups),
+            "Bar: SVG rmse_z and Spearman per gene both better in at least 80 % of the holes, and"
+            " neither SVG rmse_z nor rmse worse by more than 2 % on the section.",
+        ],
+    )
+
+
+def wins(group: Group, key: str) -> int:
+    """Return in how many holes GeST (weighted) beats the best floor on validation."""
+    ours, floor = group.values(OURS, key), group.values(group.best, key)
+    return int((ours < floor).sum() if key.startswith("rmse") else (ours > floor).sum())
+
+
+def bar_met(group: Group) -> bool:
+    """Return whether GeST wins four fifths of the holes and loses nowhere by over 2 %."""
+    n = len(group.values(OURS, "rmse"))
+    won = all(wins(group, key) >= 0.8 * n for key in ("rmse_z_svg", "spearman_gene"))
+    near = all(
+        _mean(group.values(OURS, key)) <= 1.02 * _mean(group.values(group.best, key))
+        for key in ("rmse_z_svg", "rmse")
+    )
+    return won and near
+
+
+def depth_table(groups: Sequence[Group]) -> Table:
+    """Scores by depth from the known cells, many steps and one step apart."""
+    bands = list(dict.fromkeys(b for g in groups for r in g.rows for b in r.depth))
+    bands.sort(key=lambda b: float(b.strip(">").split("-")[0]))
+    rows = []
+    for group in groups:
+        for method in (OURS, ONE_STEP, group.best):
+            cells = [group.name, method]
+            for key in ("rmse_z_svg", "rmse"):
+                for band in bands:
+                    found = [
+                        r.depth[band][key]
+                        for r in group.rows
+                        if r.method == method and band in r.depth
+                    ]
+                    cells.append(f"{np.mean(found):.3f} ({len(found)})" if found else "-")
+            rows.append(cells)
+    headings = ["section", "method"]
+    headings += [f"{name} {band} um" for name in ("SVG rmse_z", "rmse") for band in bands]
+    return Table(
+        "By depth from the nearest known cell; in brackets, holes with 20 cells in the band",
+        headings,
+        rows,
+        ["One step: the whole hole at once, so that no generated cell is context for another."],
+    )
+
+
+def realism_table(groups: Sequence[Group]) -> Table:
+    """Populations: Moran's I, variance, correlation, energy, classifier, composition."""
+    rows = []
+    for group in groups:
+        for method in group.methods:
+            found = [r.realism for r in group.rows if r.method == method and r.realism]
+            if found:
+                means = [f"{np.mean([s[key] for s in found]):.3f}" for key, _ in REALISM]
+                rows.append([group.name, method, *means])
+    return Table(
+        "Realism, means over holes (0 is right where no other value is named)",
+        ["section", "method", *(text for _, text in REALISM)],
+        rows,
+        [f"'{CEILING}' shows what the vocabulary alone costs."],
+    )
+
+
+def calibration_table(groups: Sequence[Group]) -> Table:
+    """Coverage and likelihood of the predicted standard deviation."""
+    found = [(g, [r.calibration for r in g.rows if r.calibration]) for g in groups]
+    keys = list(dict.fromkeys(k for _, scores in found for s in scores for k in s))
+    rows = [[g.name, *(_over(scores, key) for key in keys)] for g, scores in found if scores]
+    return Table(
+        "Calibration of GeST (weighted), means over holes",
+        ["section", *keys],
+        rows,
+        ["error_rank: Spearman over cells of mean absolute error with mean predicted sd."],
+    )
+
+
+def tables(groups: Sequence[Group]) -> Iterable[Table]:
+    """Yield all tables."""
+    for group in groups:
+        yield accuracy_table(group)
+    yield verdict_table(groups)
+    yield depth_table(groups)
+    yield realism_table(groups)
+    yield calibration_table(groups)
+
+
+def readme_table(groups: Sequence[Group]) -> Table:
+    """The short table: GeST, the best floor on validation and the ceiling."""
+    rows = []
+    for group in groups:
+        for method in (OURS, group.best, CEILING):
+            star = " (best floor on validation)" if method == group.best else ""
+            rows.append(
+                [
+                    group.name,
+                    method + star,
+                    *(f"{_mean(group.values(method, key)):.3f}" for key, _, _ in ACCURACY[:5]),
+                    f"{_mean(group.values(method, 'rmse')):.4f}",
+                    *(
+                        f"{wins(group, key)} of {len(group.values(OURS, key))}"
+                        if method == OURS
+                        else ""
+                        for key in ("rmse_z_svg", "spearman_gene")
+                    ),
+                ]
+            )
+    return Table(
+        "Generation on held-out sections",
+        [
+            "section",
+            "method",
+            *(text for _, text, _ in ACCURACY[:5]),
+            "rmse",
+            "holes won, SVG rmse_z",
+            "holes won, Spearman / gene",
+        ],
+        rows,
+        ["Means over holes; full tables: `python -m benchmarks generation`."],
+    )
+
+
+def _over(scores: Sequence[dict[str, float]], key: str) -> str:
+    found = [s[key] for s in scores if key in s]
+    return f"{np.mean(found):.3f}" if found else "-"
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _second(item: tuple[str, float]) -> float:
+    return item[1]

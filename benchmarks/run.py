@@ -1,0 +1,142 @@
+"""One split from start to end: load, tune the floors, train or load GeST, score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from benchmarks.datasets import Loaded, Source, Split, leave_one_out, load
+from benchmarks.generation import Row, TunedFloors, score_section, tune_floors
+from benchmarks.holes import RADII_UM
+from benchmarks.report import Group
+from benchmarks.training import RUNS, trained
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.io import write_tissue
+from napari_gest.tissue.simulate import simulate
+
+RADII_QUICK = (80.0, 120.0)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line decides.
+
+    Attributes
+    ----------
+    seeds
+        Seeds of the test holes and of generation.
+    training_seed
+        Seed of training.
+    model
+        A model to score in place of a trained one.
+    model_settings, train_settings, generate_settings
+        Over the defaults.
+    radii_um, buffer_um
+        The holes.
+    """
+
+    seeds: tuple[int, ...] = (0,)
+    training_seed: int = 0
+    model: str | None = None
+    model_settings: dict[str, Any] = field(default_factory=dict)
+    train_settings: dict[str, Any] = field(default_factory=dict)
+    generate_settings: dict[str, Any] = field(default_factory=dict)
+    radii_um: tuple[float, ...] = RADII_UM
+    buffer_um: float = 0.0
+
+    def quick(self, radii_um: tuple[float, ...]) -> Options:
+        """Return options that finish in a minute or two and prove nothing but that it runs."""
+        small = {"n_layers": 2, "n_heads": 2, "d_model": 32, "n_meta_cells": 64, "n_pcs": 15}
+        short = {"n_steps": 120, "batch_windows": 4, "validate_every": 60}
+        return replace(
+            self,
+            radii_um=radii_um,
+            model_settings=small | {"window_cells": 96} | self.model_settings,
+            train_settings=short | self.train_settings,
+        )
+
+
+def quick_split() -> Split:
+    """Write a small simulated tissue under ``runs`` and hold its last section out."""
+    path = RUNS / "quick" / "simulated.h5ad"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tissue(simulate(3600, 40, 3, seed=0), path, overwrite=True)
+    source = Source(str(path))
+    return leave_one_out(source, source.names()[-1:])[0]
+
+
+def run_split(split: Split, options: Options, console: Console) -> list[Group]:
+    """Return one `Group` per held-out section, all seeds in it."""
+    rows: dict[str, list[Row]] = {}
+    tuned: TunedFloors | None = None
+    note = ""
+    with Bar(
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
+    ) as bar:
+        task = bar.add_task(f"{split.name}: reading", total=None)
+
+        def step(what: str) -> None:
+            bar.update(task, description=f"{split.name}: {what}", total=None)
+
+        for seed in options.seeds:
+            loaded = load(split, seed=seed, radii_um=options.radii_um, buffer_um=options.buffer_um)
+            model, note = _model(split, loaded, options, _ticker(bar, task, split.name))
+            # Scored in the model's own space, which a model given from outside decides.
+            loaded = load(
+                split,
+                seed=seed,
+                radii_um=options.radii_um,
+                buffer_um=options.buffer_um,
+                genes=model.genes,
+                target_sum=model.target_sum,
+            )
+            # Floors are tuned once, on the first seed's validation holes, unless the training
+            # cells themselves change with the seed.
+            if tuned is None or not split.train:
+                tuned = tune_floors(loaded.validation_cases(), options.training_seed, step)
+            for section in loaded.test:
+                rows.setdefault(section.name, []).extend(
+                    score_section(
+                        split.name, section, loaded, tuned, model, step, **options.generate_settings
+                    )
+                )
+    assert tuned is not None
+    return [
+        Group(found, tuned.best, tuned.settings, tuned.validation, note) for found in rows.values()
+    ]
+
+
+def _model(
+    split: Split, loaded: Loaded, options: Options, tick: Callable[[Progress], None]
+) -> tuple[GeST, str]:
+    if options.model is not None:
+        model = GeST.load(options.model)
+        return model, f"given model '{model.name}'"
+    done = trained(
+        split,
+        loaded,
+        options.training_seed,
+        tick,
+        model_settings=options.model_settings,
+        train_settings=options.train_settings,
+    )
+    return done.model, done.note
+
+
+def _ticker(bar: Bar, task: Any, name: str) -> Callable[[Progress], None]:
+    def tick(progress: Progress) -> None:
+        eta = "" if progress.eta_s is None else f", {progress.eta_s / 60:.0f} min left"
+        bar.update(
+            task,
+            description=f"{name}: {progress.stage}{eta}",
+            completed=progress.done,
+            total=progress.total,
+        )
+
+    return tick
