@@ -163,7 +163,7 @@ def _palette(n: int) -> NDArray[np.float32]:
 @cache
 def _many_colors() -> NDArray[np.float32]:
     """Return (n, 4) Okabe and Ito's colours, then those of the glasbey table unlike them."""
-    first = _palette(len(OKABE_ITO))
+    first = _palette(len(OKABE_ITO) - 1)  # among many, white would outshine the others
     more = table("glasbey")
     luminance = more[:, :3] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     apart = np.linalg.norm(more[:, None, :3] - first[None, :, :3], axis=2).min(axis=1)

@@ -78,6 +78,8 @@ def section_legend(look: Look, opened: Opened, space: Space) -> Legend:
         values = opened.gene_values(look.gene, space.target_sum, _panel(space, opened))
         low, high = look.value_limits or colors.limits(values)
         title = f"{look.gene} · log1p, cells scaled to {space.target_sum:,.0f}"
+        if look.gene not in opened.section.genes:
+            title = f"{look.gene} · not measured in this section"
         return Legend(title, Scale(low, high), _range(values, low, high))
     if look.column is not None:
         values = opened.obs_values(look.column)

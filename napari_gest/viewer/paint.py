@@ -87,7 +87,8 @@ class Painter:
         _assign(layer, trial_rgba(trial, values, scale))
         border = np.tile(_OUTLINE_WAITING, (len(values), 1))
         border[trial.filled] = _OUTLINE
-        layer.border_color = border
+        with layer.events.border_color.blocker():
+            layer.border_color = border
         self.trial_painted.emit()
 
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
@@ -117,4 +118,6 @@ class Painter:
 def _assign(layer: Points, rgba: NDArray[np.float32]) -> None:
     # Per-cell colours need this mode; left to itself napari may guess a colour cycle.
     layer.face_color_mode = "direct"
-    layer.face_color = rgba
+    # Setting colours tells the canvas twice, and each time all cells go to the GPU: once will do.
+    with layer.events.face_color.blocker():
+        layer.face_color = rgba

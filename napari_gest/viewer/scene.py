@@ -78,6 +78,9 @@ class Scene:
         """Make another section the one in use."""
         if label != self._active and label in self.session.sections:
             self._active = label
+            cells = self.cells().get(label)
+            if cells is not None:
+                self.viewer.layers.selection.active = cells
             self.changed.emit()
 
     def add_sections(self, opened: list[Opened]) -> None:
@@ -87,6 +90,7 @@ class Scene:
         self.viewer.scale_bar.visible = True
         self.viewer.reset_view()
         if opened:
+            self._active = None  # so that the first of them is selected, even if it was before
             self.activate(opened[0].label)
 
     def add_trial(self, trial: Trial) -> Points:

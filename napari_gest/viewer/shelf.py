@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import platformdirs
@@ -83,6 +85,8 @@ class Shelf:
     def __init__(self) -> None:
         self.models: dict[str, ModelInfo] = {}
         self._loaded: dict[Path, GeST] = {}
+        self._warmed: set[Path] = set()
+        self._loading = Lock()
         for folder in (*_folders(BUNDLED), *_folders(TRAINED_HERE)):
             try:
                 self.add(folder)
@@ -97,6 +101,7 @@ class Shelf:
             info = ModelInfo(f"{info.name} ({folder.parent.name})", *_rest(info))
         self.models[info.name] = info
         self._loaded.pop(folder, None)
+        self._warmed.discard(folder)
         return info
 
     def load(self, name: str) -> GeST:
@@ -104,9 +109,21 @@ class Shelf:
         from napari_gest.model.gest import GeST
 
         info = self.models[name]
-        if info.path not in self._loaded:
-            self._loaded[info.path] = GeST.load(info.load_name)
-        return self._loaded[info.path]
+        with self._loading:
+            if info.path not in self._loaded:
+                self._loaded[info.path] = GeST.load(info.load_name)
+            return self._loaded[info.path]
+
+    def warm(self, name: str) -> None:
+        """Load a model in the background, so that a run need not wait for it."""
+        if self.models[name].path not in self._warmed:
+            self._warmed.add(self.models[name].path)
+            Thread(target=self._try, args=(name,), daemon=True).start()
+
+    def _try(self, name: str) -> None:
+        # Whatever is wrong with the model is reported when it is used.
+        with contextlib.suppress(Exception):
+            self.load(name)
 
     def best_for(self, genes: Sequence[str]) -> str | None:
         """Return the model most of whose panel is among ``genes``, or None if none is usable."""

@@ -15,7 +15,7 @@ from napari_gest.widgets.open_panel import OpenPanel
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.run_panel import RunPanel
 from napari_gest.widgets.step import Step
-from napari_gest.widgets.style import STYLE
+from napari_gest.widgets.style import style_sheet
 
 if TYPE_CHECKING:
     import napari
@@ -33,9 +33,10 @@ class Home(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.setObjectName("gestHome")
-        self.setStyleSheet(STYLE)
+        self._viewer = viewer
         self.setMinimumWidth(320)
         context = self.context = Context.of(viewer)
+        self._restyle()
         self.open_panel = OpenPanel(context)
         self.color_panel = ColorPanel(context)
         self.region_panel = RegionPanel(context)
@@ -66,6 +67,7 @@ class Home(QWidget):
         ]
         for signal, slot in self._links:
             signal.connect(slot)
+        viewer.events.theme.connect(self._restyle)
         self.refresh()
 
     def refresh(self, _changed: object = None) -> None:
@@ -75,6 +77,8 @@ class Home(QWidget):
         was_open, self._had_tissue = self._had_tissue, self.context.scene.active is not None
         if self._had_tissue != was_open:  # opening is done: make room for what follows
             self.steps[0].set_open(not self._had_tissue)
+        if len(self.context.session.sections) > 1:  # one of them is to be chosen
+            self.steps[0].set_open(True)
         self._mark()
 
     def closeEvent(self, event) -> None:
@@ -84,10 +88,16 @@ class Home(QWidget):
 
     def detach(self) -> None:
         """Stop the running job and listen to nothing any more."""
+        if not self._links:
+            return
         self.context.jobs.cancel()
         for signal, slot in self._links:
             signal.disconnect(slot, missing_ok=True)
         self._links = []
+        self.context.viewer.events.theme.disconnect(self._restyle)
+
+    def _restyle(self, _event: object = None) -> None:
+        self.setStyleSheet(style_sheet(light=self.context.viewer.theme == "light"))
 
     def _lay_out(self) -> None:
         inside = QWidget()

@@ -87,6 +87,7 @@ class ModelPanel(Panel):
         self.fit.setText(self._fit_text(info))
         if info is not None and opened is not None and not problem(info, opened.section.genes):
             context.painter.set_space(Space(info.target_sum, info.genes))
+            context.shelf.warm(info.name)
 
     def _fit_text(self, info: ModelInfo | None) -> str:
         opened = self.context.scene.active

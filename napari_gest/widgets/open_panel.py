@@ -87,7 +87,7 @@ class OpenPanel(Panel):
             else:
                 inside = ", ".join(n[2] for n in names)
                 self.context.report(
-                self,
+                    self,
                     InputError(f"There is no section '{section}'.", f"Choose from: {inside}."),
                 )
             return

@@ -165,7 +165,7 @@ def agreement_text(agreement: Agreement | None) -> str:
     if agreement is None:
         return ""
     names = {"rmse_z": "RMSE z", "pearson": "Pearson", "spearman": "Spearman"}
-    rows = {"generated": agreement, "mean of 60 nearest": agreement.floor}
+    rows = {"generated": agreement, "mean&nbsp;of&nbsp;60&nbsp;nearest": agreement.floor}
     head = "".join(f"<td align=right>&nbsp;&nbsp;{name}</td>" for name in names.values())
     body = "".join(
         f"<tr><td>{who}</td>"

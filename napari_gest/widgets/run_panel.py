@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QProgressBar, QShortcut
 
 from napari_gest.errors import GestError
 from napari_gest.viewer.plan import Finished, Plan, Prepared
+from napari_gest.viewer.standin import StandIns
 from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.color_panel import telling_gene
@@ -18,6 +19,8 @@ from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.result_panel import ResultPanel
 
 _HELP = "Cells fill in from the rim inward. Your measured data are never changed."
+_STALE = "The section changed while this ran, so the result was dropped."
+_SLOW_S = 0.1  # a repaint that takes longer gets in the way of the mouse
 _STEPS = 1000
 
 
@@ -35,6 +38,7 @@ class RunPanel(Panel):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
         self.message = note(_HELP)
+        self.stand_ins = StandIns(context.scene)
         self.result = ResultPanel(context, self.start_plan)
         self.column.addLayout(row(self.run, self.cancel))
         self.column.addWidget(self.bar)
@@ -116,6 +120,12 @@ class RunPanel(Panel):
         self.result.refresh()
 
     def _on_tick(self, plan: Plan, trial: list[Trial], tick: Tick) -> None:
+        if not self.context.session.is_current(plan.snapshot):
+            self.context.jobs.cancel()
+            self._say(_STALE)
+            return
+        if trial and trial[0].filled.any() and self.context.jobs.current.drawn_in_s > _SLOW_S:
+            self.stand_ins.show()
         for payload in tick.payloads:
             if isinstance(payload, Prepared):
                 made = Trial(
@@ -144,7 +154,7 @@ class RunPanel(Panel):
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
         if not self.context.session.is_current(plan.snapshot):
             self._drop(trial)
-            self._say("The section changed while this ran, so the result was dropped.")
+            self._say(_STALE)
             return
         trial[0].finish(done.result)
         self.context.painter.repaint()
@@ -157,6 +167,7 @@ class RunPanel(Panel):
         self.context.report(self, error)
 
     def _on_end(self, trial: list[Trial]) -> None:
+        self.stand_ins.clear()
         if trial and trial[0].result is None:
             self._drop(trial)
         if self.message.text() == "Cancelling…":

@@ -3,15 +3,21 @@
 _ACCENT = "#3A8DDE"
 _QUIET = "rgba(128, 140, 155, 0.16)"
 
-STYLE = f"""
+
+def style_sheet(light: bool = False) -> str:
+    """Return the style sheet for a dark or a light theme."""
+    quiet = "#565E6A" if light else "#A0A8B2"
+    return f"{_STYLE}\nQLabel#gestSummary, QLabel#gestHelp {{ color: {quiet}; }}\n"
+
+
+_STYLE = f"""
 QFrame#gestStep {{ background: {_QUIET}; border-radius: 8px; }}
 QLabel#gestHeading {{ font-size: 13px; font-weight: 600; padding: 4px 2px 2px 4px; }}
 QLabel#gestTitle {{ font-weight: 600; }}
-QLabel#gestSummary, QLabel#gestHelp {{ color: rgba(160, 168, 178, 255); }}
 QLabel#gestLegendTitle {{ font-weight: 500; }}
 QLabel#gestBadge {{
     border-radius: 10px; font-weight: 600; font-size: 11px;
-    background: rgba(128, 140, 155, 0.35); color: rgba(190, 198, 208, 255);
+    background: rgba(118, 128, 142, 0.75); color: white;
 }}
 QLabel#gestBadge[state="next"] {{ background: {_ACCENT}; color: white; }}
 QLabel#gestBadge[state="done"] {{ background: rgba(64, 160, 110, 0.85); color: white; }}

@@ -1,0 +1,97 @@
+"""A real viewer with the dock, a tissue file, and a tiny model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_gest.tissue.io import write_tissue
+from napari_gest.tissue.section import Section
+
+
+@pytest.fixture(scope="session")
+def model_folder(_simulated, tmp_path_factory) -> Path:
+    """A model nobody trained, in the panel of the simulated tissue."""
+    from napari_gest.model.config import ModelConfig
+    from napari_gest.model.gest import GeST
+    from napari_gest.model.tokenizer import MetaCellTokenizer
+    from napari_gest.tissue.window import window_side
+
+    section = Section.from_anndata(_simulated, "section_1")
+    config = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_meta_cells=24, window_cells=64)
+    config = config.model_copy(
+        update={"window_um": window_side(section.coords_um, config.window_cells)}
+    )
+    tokenizer = MetaCellTokenizer.fit(
+        section.model_space(200.0),
+        section.genes,
+        200.0,
+        n_meta_cells=24,
+        n_pcs=10,
+        level_sizes=(6, 4, 2),
+        seed=0,
+    )
+    model = GeST.create(config, tokenizer, seed=0, name="tiny")
+    return model.save(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def tissue_file(tissue, tmp_path) -> Path:
+    """The simulated tissue with one section, and a boolean column."""
+    alone = tissue[tissue.obs["section"] == "section_1"].copy()
+    centre = alone.obsm["spatial"].mean(axis=0)
+    near = np.linalg.norm(alone.obsm["spatial"] - centre, axis=1)
+    alone.obs["middle"] = near < np.percentile(near, 10)
+    write_tissue(alone, tmp_path / "tissue.h5ad")
+    return tmp_path / "tissue.h5ad"
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    made = make_napari_viewer(show=True)
+    made.window._qt_window.resize(1200, 800)
+    return made
+
+
+@pytest.fixture
+def home(viewer, model_folder, errors, monkeypatch, tmp_path):
+    """The dock, with the tiny model as the only one."""
+    from napari_gest.viewer import shelf
+    from napari_gest.widgets.home import Home
+
+    monkeypatch.setattr(shelf, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(shelf, "TRAINED_HERE", model_folder.parent)
+    made = Home(viewer)
+    viewer.window.add_dock_widget(made, name="GeST", area="right")
+    made.context.report = lambda parent, error: errors.append(error)
+    yield made
+    made.detach()
+
+
+@pytest.fixture
+def errors() -> list[Exception]:
+    """What the dock reported."""
+    return []
+
+
+@pytest.fixture
+def until(qtbot, errors) -> Callable[[Callable[[], bool]], None]:
+    """Waits for a condition, with patience for slow machines but none for errors."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        qtbot.waitUntil(lambda: bool(condition() or errors), timeout=60_000)
+        if errors and not condition():
+            raise errors[0]
+
+    return wait
+
+
+@pytest.fixture
+def opened_home(home, tissue_file, until):
+    """The dock with the tissue open."""
+    home.open_panel.open([tissue_file])
+    until(lambda: home.context.scene.active is not None and not home.context.jobs.busy)
+    return home

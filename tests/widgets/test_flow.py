@@ -1,0 +1,299 @@
+"""From a file to generated cells and back to a file, as a user goes."""
+
+from __future__ import annotations
+
+import anndata as ad
+import numpy as np
+import pytest
+from napari.layers import Layer
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QMessageBox
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.widgets.context import show_error
+
+pytestmark = pytest.mark.gui
+
+
+def press(qtbot, button) -> None:
+    assert button.isEnabled(), button.toolTip()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def drag_on_canvas(qtbot, viewer, start, end) -> None:
+    """Drag the mouse between two places, as shares of the canvas."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    points = [
+        QPoint(int(canvas.width() * (a + (b - a) * t)), int(canvas.height() * (c + (d - c) * t)))
+        for t in (0, 0.3, 0.7, 1)
+        for (a, c), (b, d) in [(start, end)]
+    ]
+    left = Qt.MouseButton.LeftButton
+    qtbot.mouseMove(canvas, points[0])
+    qtbot.mousePress(canvas, left, pos=points[0])
+    for point in points[1:]:
+        qtbot.mouseMove(canvas, point)
+        qtbot.wait(20)
+    qtbot.mouseRelease(canvas, left, pos=points[-1])
+
+
+def draw_region(home, share: float = 0.2) -> None:
+    """Add a square around the middle that holds about ``share`` of the tissue's width."""
+    coords = home.context.scene.active.section.coords_um
+    centre = coords.mean(axis=0)[::-1]
+    half = share * np.ptp(coords[:, 0]) / 2
+    corners = centre + half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
+    home.context.scene.draw("pan_zoom").add([corners], shape_type="polygon")
+
+
+def test_an_empty_dock_says_what_to_do(home):
+    assert home.open_panel.help.isVisible()
+    assert ".h5ad" in home.open_panel.help.text()
+    assert home.open_panel.file.isEnabled()
+    assert not home.run_panel.run.isEnabled()
+    assert "step 1" in home.run_panel.run.toolTip()
+    assert not home.color_panel.isEnabled()
+
+
+def test_the_whole_flow(home, viewer, qtbot, until, tissue_file, tmp_path):
+    context = home.context
+    run, result = home.run_panel, home.run_panel.result
+
+    # Open.
+    home.open_panel.open([tissue_file])
+    until(lambda: context.scene.active is not None and not context.jobs.busy)
+    cells = context.scene.active_layer
+    assert cells.name == "tissue"
+    assert context.painter.look.column == "cell_type"
+    assert "step 3" in run.run.toolTip()
+
+    # Colour by a gene, typed in another case.
+    press(qtbot, home.color_panel.kind.option("gene"))
+    gene = context.scene.active.section.genes[3]
+    home.color_panel.gene.lineEdit().clear()
+    qtbot.keyClicks(home.color_panel.gene.lineEdit(), gene.upper())
+    qtbot.keyClick(home.color_panel.gene.lineEdit(), Qt.Key.Key_Return)
+    assert context.painter.look.gene == gene
+    assert home.color_panel.legend.bar.isVisible()
+    np.testing.assert_allclose(
+        cells.face_color,
+        context.painter.legend.colors.rgba(context.scene.active.gene_values(gene, 200.0)),
+    )
+
+    # Draw a rectangle with the mouse.
+    press(qtbot, home.region_panel.tools.option("add_rectangle"))
+    drag_on_canvas(qtbot, viewer, (0.42, 0.42), (0.6, 0.6))
+    until(lambda: "inside" in home.region_panel.count.text())
+    unseen, _ = home.region_panel.selection()
+    assert 0 < unseen.sum() < len(unseen)
+    assert home.region_panel.count.text().startswith(f"{unseen.sum():,} cell")
+
+    # Run, and cancel at once.
+    press(qtbot, run.run)
+    assert run.cancel.isEnabled()
+    press(qtbot, run.cancel)
+    assert not run.cancel.isEnabled()
+    until(lambda: not context.jobs.busy)
+    assert not list(context.scene.trials())
+    assert "Cancelled" in run.message.text()
+
+    # Run to the end.
+    press(qtbot, run.run)
+    until(lambda: result.trial is not None and not context.jobs.busy)
+    trial = result.trial
+    layer = context.scene.layer_of(trial)
+    assert len(layer.data) == unseen.sum()
+    assert layer.border_width[0] > 0
+    assert keys.GENERATED not in context.scene.active.adata.obs
+    assert "Agreement" in result.agreement.text()
+
+    # Look at every view.
+    colors = {}
+    for view in ("generated", "difference", "uncertainty"):
+        press(qtbot, result.views.option(view))
+        assert layer.visible
+        colors[view] = layer.face_color.copy()
+    assert not np.allclose(colors["generated"], colors["difference"])
+    assert context.painter.legend.colors.low == 0
+    press(qtbot, result.views.option("measured"))
+    assert not layer.visible
+    press(qtbot, result.views.option("generated"))
+
+    # Keep and save.
+    measured = context.scene.active.adata.X.copy()
+    assert not result.save_button.isEnabled()
+    press(qtbot, result.keep_button)
+    adata = context.scene.active.adata
+    assert adata.obs[keys.GENERATED].sum() == unseen.sum()
+    assert (measured != adata.X).nnz == 0
+    assert not result.keep_button.isEnabled()
+    out = tmp_path / "out.h5ad"
+    result.save(out)
+    until(lambda: out.exists() and not context.jobs.busy)
+    saved = ad.read_h5ad(out)
+    rows = np.flatnonzero(saved.obs[keys.GENERATED])
+    np.testing.assert_array_equal(rows, np.flatnonzero(unseen))
+    np.testing.assert_allclose(saved.layers[keys.EXPRESSION][rows], trial.result.expression)
+
+    # The canvas shows something, in more than a few colours.
+    qtbot.wait(100)
+    picture = viewer.screenshot(canvas_only=True, flash=False)
+    assert len(np.unique(picture.reshape(-1, 4), axis=0)) > 50
+
+
+def test_a_saved_file_is_not_replaced_unasked(opened_home, until, errors, tmp_path):
+    home = opened_home
+    draw_region(home)
+    home.run_panel.start()
+    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    home.run_panel.result.keep()
+    out = tmp_path / "mine.h5ad"
+    out.write_text("mine")
+    home.run_panel.result.save(out)
+    until(lambda: bool(errors) and not home.context.jobs.busy)
+    assert isinstance(errors[0], InputError)
+    assert out.read_text() == "mine"
+
+
+def test_discard_leaves_no_trace(opened_home, until):
+    home = opened_home
+    draw_region(home)
+    home.run_panel.start()
+    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    before = set(home.context.scene.active.adata.obs)
+    home.run_panel.result.discard()
+    assert not list(home.context.scene.trials())
+    assert set(home.context.scene.active.adata.obs) == before
+    assert home.context.painter.look.view == "measured"
+    assert home.run_panel.run.isEnabled()
+
+
+def test_another_seed_takes_the_next_and_replaces_what_is_undecided(opened_home, until):
+    home = opened_home
+    draw_region(home)
+    home.context.choices.mode = "sample"
+    home.run_panel.start()
+    result = home.run_panel.result
+    until(lambda: result.trial is not None and not home.context.jobs.busy)
+    first = result.trial
+    result.again()
+    until(lambda: result.trial is not first and result.trial is not None)
+    until(lambda: not home.context.jobs.busy)
+    assert home.model_panel.seed.value() == 1
+    assert len(list(home.context.scene.trials())) == 1
+    assert not np.array_equal(first.expression, result.trial.expression)
+
+
+def test_a_column_marks_the_cells(opened_home, until):
+    home = opened_home
+    home.region_panel._pick_source("Column: middle")
+    assert not home.region_panel.tools.isVisible()
+    home.run_panel.start()
+    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    adata = home.context.scene.active.adata
+    assert len(home.run_panel.result.trial.cells) == adata.obs["middle"].sum()
+
+
+def test_an_empty_region_gets_new_cells(home, tissue, until, tmp_path):
+    from napari_gest.tissue.io import write_tissue
+
+    alone = tissue[tissue.obs["section"] == "section_1"].copy()
+    coords = alone.obsm["spatial"]
+    half = 0.11 * np.ptp(coords[:, 0])
+    hole = (np.abs(coords - coords.mean(axis=0)) < half).all(axis=1)
+    write_tissue(alone[~hole].copy(), tmp_path / "hole.h5ad")
+    home.open_panel.open([tmp_path / "hole.h5ad"])
+    until(lambda: home.context.scene.active is not None and not home.context.jobs.busy)
+    corners = coords.mean(axis=0)[::-1] + 0.8 * half * np.array(
+        [[-1, -1], [-1, 1], [1, 1], [1, -1]]
+    )
+    home.context.scene.draw("pan_zoom").add([corners], shape_type="polygon")
+    home.region_panel.refresh()
+    assert "new ones will be placed" in home.region_panel.count.text()
+    home.run_panel.start()
+    result = home.run_panel.result
+    until(lambda: result.trial is not None and not home.context.jobs.busy)
+    assert (result.trial.cells == -1).all()
+    assert not result.views.option("difference").isEnabled()
+    assert result.agreement.text() == ""
+    result.keep()
+    exported = home.context.scene.active.export()
+    assert exported.obs[keys.NEW_CELL].sum() == len(result.trial.cells)
+
+
+def test_copy_as_python_gives_the_same_cells(opened_home, until, tmp_path, monkeypatch):
+    home = opened_home
+    draw_region(home)
+    home.context.choices.seed = 3
+    home.run_panel.start()
+    result = home.run_panel.result
+    until(lambda: result.trial is not None and not home.context.jobs.busy)
+    result.copy()
+    script = QApplication.clipboard().text()
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    exec(compile(script, "copied", "exec"), scope)
+    np.testing.assert_array_equal(scope["result"].expression, result.trial.result.expression)
+    assert (tmp_path / "generated.h5ad").exists()
+
+
+def test_a_section_closed_during_a_run_drops_the_result(opened_home, viewer, until):
+    home = opened_home
+    draw_region(home)
+    home.run_panel.start()
+    viewer.layers.remove(home.context.scene.active_layer)
+    until(lambda: not home.context.jobs.busy)
+    assert not list(home.context.scene.trials())
+    assert home.context.scene.active is None
+    assert "dropped" in home.run_panel.message.text()
+
+
+def test_errors_come_with_cause_and_remedy(home, qtbot):
+    box = show_error(home, InputError("The cause.", "The remedy."))
+    qtbot.addWidget(box)
+    assert box.text() == "The cause."
+    assert box.informativeText() == "The remedy."
+    assert not box.isModal() or isinstance(box, QMessageBox)
+    other = show_error(home, RuntimeError("oh"))
+    qtbot.addWidget(other)
+    assert "RuntimeError: oh" in other.text()
+    assert "oh" in other.detailedText()
+    for one in (box, other):
+        one.close()
+
+
+def test_a_wrong_file_is_reported(home, until, errors, tmp_path):
+    home.open_panel.open([tmp_path / "absent.h5ad"])
+    until(lambda: bool(errors) and not home.context.jobs.busy)
+    assert isinstance(errors[0], InputError)
+    assert home.context.scene.active is None
+
+
+def test_layers_from_the_reader_are_found(home, viewer, tissue, tmp_path):
+    from napari_gest.tissue.io import write_tissue
+    from napari_gest.viewer.hooks import read_layers
+
+    write_tissue(tissue, tmp_path / "two.h5ad")
+    for data in read_layers(str(tmp_path / "two.h5ad")):
+        viewer.add_layer(Layer.create(*data))
+    assert list(home.context.session.sections) == ["section_1", "section_2"]
+    viewer.layers.selection.active = viewer.layers["section_2"]
+    assert home.context.scene.active.label == "section_2"
+    assert home.open_panel.sections.currentText() == "section_2"
+    # A second reading lies beside the first.
+    again = Layer.create(*read_layers(str(tmp_path / "two.h5ad"))[0])
+    viewer.add_layer(again)
+    assert again.name == "section_1 (2)"
+    assert again.extent.world[0, 1] > viewer.layers["section_2"].extent.world[1, 1]
+
+
+def test_a_reopened_dock_finds_what_is_open(opened_home, viewer):
+    from napari_gest.widgets.home import Home
+
+    opened_home.detach()
+    second = Home(viewer)
+    assert second.context.session is opened_home.context.session
+    assert second.context.scene.active.label == "tissue"
+    second.detach()
+    second.deleteLater()
