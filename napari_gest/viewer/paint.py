@@ -121,3 +121,4 @@ def _assign(layer: Points, rgba: NDArray[np.float32]) -> None:
     # Setting colours tells the canvas twice, and each time all cells go to the GPU: once will do.
     with layer.events.face_color.blocker():
         layer.face_color = rgba
+    layer.refresh(data_displayed=False, highlight=False, extent=False)  # its thumbnail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -46,9 +47,9 @@ def run_demo(out_dir: Path, show: bool | None = None) -> list[Path]:
     out_dir = Path(out_dir)
     out_dir.mkdir(parents=True, exist_ok=True)
     if has_display():
-        return _Demo(out_dir).run(stay=show is not False)
+        return _Demo(out_dir).finish(stay=show is not False)
     with virtual_display():
-        return _Demo(out_dir).run(stay=False)
+        return _Demo(out_dir).finish(stay=False)
 
 
 class _Demo:
@@ -62,7 +63,22 @@ class _Demo:
         self.home.context.report = self._on_error
         self.error: Exception | None = None
 
-    def run(self, stay: bool) -> list[Path]:
+    def finish(self, stay: bool) -> list[Path]:
+        """Run, leave the window to the user if it is to stay, and close it."""
+        try:
+            written = self._run()
+            if stay:
+                import napari
+
+                napari.run()
+        finally:
+            # With napari.run() it may be gone already.
+            with contextlib.suppress(RuntimeError):
+                self.home.detach()
+                self.viewer.close()
+        return written
+
+    def _run(self) -> list[Path]:
         from napari_gest.tissue.roi import Roi
         from napari_gest.viewer.hooks import SAMPLE_ROI, SAMPLE_SECTION
         from napari_gest.viewer.shapes import from_roi
@@ -95,12 +111,6 @@ class _Demo:
         result.save(self.out_dir / RESULT, overwrite=True)
         self._until(lambda: not context.jobs.busy)
         written = [self.out_dir / name for name in (*PICTURES, RESULT)]
-        if stay:
-            import napari
-
-            napari.run()
-        else:
-            self.viewer.close()
         return [path for path in written if path.exists()]
 
     def _during(self) -> None:

@@ -40,7 +40,7 @@ class Home(QWidget):
         self.open_panel = OpenPanel(context)
         self.color_panel = ColorPanel(context)
         self.region_panel = RegionPanel(context)
-        self.model_panel = ModelPanel(context)
+        self.model_panel = ModelPanel(context, self.region_panel)
         self.run_panel = RunPanel(context, self.region_panel)
         panels = {
             "Open tissue": self.open_panel,
@@ -124,6 +124,7 @@ class Home(QWidget):
 
     def _on_jobs(self) -> None:
         self.open_panel.refresh()
+        self.model_panel.train.refresh()
         self.run_panel.refresh()
         self._mark()
         if self.run_panel.result.trial is not None or self.context.scene.region() is not None:

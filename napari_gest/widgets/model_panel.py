@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSpinBox
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSpinBox, QToolButton
 
 from napari_gest.errors import CheckpointError
 from napari_gest.viewer.look import Space
 from napari_gest.viewer.shelf import ModelInfo
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.parts import Panel, button, fill, note, row
+from napari_gest.widgets.region_panel import RegionPanel
+from napari_gest.widgets.train_panel import TrainPanel
 
 _MODES = {
     "weighted": ("Weighted mean", "The expected expression of each cell; the most accurate"),
@@ -25,7 +27,7 @@ _GOOD = 0.9
 class ModelPanel(Panel):
     """Lists models and says which fits the section's genes."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, region: RegionPanel) -> None:
         super().__init__()
         self.context = context
         self.models = QComboBox()
@@ -54,6 +56,13 @@ class ModelPanel(Panel):
         self.column.addLayout(row(self.models, self.add, stretch=0))
         self.column.addWidget(self.fit)
         self.column.addLayout(row(self.modes, QLabel("Seed"), self.seed, stretch=0))
+        self.train = TrainPanel(context, lambda: region.selection()[0], self.add_folder)
+        self.more = QToolButton(objectName="gestArrow", text="Train a model on this tissue")
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.more.clicked.connect(lambda: self._fold(self.train.isHidden()))
+        self.column.addWidget(self.more)
+        self.column.addWidget(self.train)
+        self._fold(False)
         self.refresh()
 
     def choose(self, name: str) -> None:
@@ -83,6 +92,7 @@ class ModelPanel(Panel):
         self.modes.setCurrentIndex(self.modes.findData(choices.mode))
         self.modes.setToolTip(_MODES[choices.mode][1])
         self.seed.setValue(choices.seed)
+        self.train.refresh()
         info = context.model
         self.fit.setText(self._fit_text(info))
         if info is not None and opened is not None and not problem(info, opened.section.genes):
@@ -113,6 +123,10 @@ class ModelPanel(Panel):
         elif share < _GOOD:
             text += " It works; a model of this panel would know more."
         return text
+
+    def _fold(self, open_: bool) -> None:
+        self.train.setVisible(open_)
+        self.more.setArrowType(Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow)
 
     def _pick_mode(self, index: int) -> None:
         self.context.choices.mode = self.modes.itemData(index)

@@ -23,7 +23,7 @@ from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.section import section_names
 from napari_gest.viewer.hooks import SAMPLE_SECTION
-from napari_gest.viewer.worker import Job
+from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.parts import Panel, allow, button, fill, note, row
 
@@ -69,6 +69,7 @@ class OpenPanel(Panel):
 
         job = Job(
             work,
+            on_tick=self._on_tick,
             on_done=lambda read: self._choose_sections(read, section),
             on_error=lambda error: self.context.report(self, error),
         )
@@ -106,10 +107,15 @@ class OpenPanel(Panel):
 
         job = Job(
             work,
+            on_tick=self._on_tick,
             on_done=self.context.scene.add_sections,
             on_error=lambda error: self.context.report(self, error),
         )
         self.context.jobs.start(job)
+
+    def _on_tick(self, tick: Tick) -> None:
+        self.about.setText(f"{tick.progress.stage}…")
+        self.about.show()
 
     def _choose_file(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(

@@ -1,0 +1,154 @@
+"""Advanced part of step 4: train a model on the open tissue, or train one on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QComboBox, QLineEdit
+
+from napari_gest.errors import GestError, InputError
+from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.section import Section
+from napari_gest.viewer import shelf
+from napari_gest.viewer.worker import Job, Tick
+from napari_gest.widgets.context import Context
+from napari_gest.widgets.curve import Curve
+from napari_gest.widgets.parts import Panel, allow, button, note, row
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.train import Fitted
+
+_HELP = (
+    "Learns from all open sections with these genes, on this computer. Cells in the drawn region"
+    " are left out, so that they stay unseen."
+)
+_LENGTHS = {"Short (minutes)": 600, "Medium (about half an hour)": 3000, "Long (hours)": 12000}
+
+
+class TrainPanel(Panel):
+    """Trains in the background, shows the validation curve, and puts the model on the list."""
+
+    def __init__(
+        self,
+        context: Context,
+        unseen_of_active: Callable[[], object],
+        choose: Callable[[Path], None],
+    ) -> None:
+        super().__init__()
+        self.context = context
+        self._unseen = unseen_of_active
+        self._choose = choose
+        self.name = QLineEdit()
+        self.name.setPlaceholderText("Name of the new model")
+        self.length = QComboBox()
+        self.length.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        for text, steps in _LENGTHS.items():
+            self.length.addItem(text, steps)
+        self.fit = button("Fit new", lambda: self.start(tune=False))
+        self.tune = button("Fine-tune", lambda: self.start(tune=True))
+        self.stop = button("Stop", context.jobs.cancel)
+        self.curve = Curve("step", "validation loss")
+        self.curve.hide()
+        self.message = note(_HELP)
+        for widget in (self.message, self.name, self.length):
+            self.column.addWidget(widget)
+        self.column.addLayout(row(self.fit, self.tune, self.stop))
+        self.column.addWidget(self.curve)
+
+    def start(self, tune: bool) -> None:
+        """Train on the open sections; ``tune`` starts from the chosen model."""
+        try:
+            folder = self._folder()
+            sections = self._sections()
+        except GestError as error:
+            self.context.report(self, error)
+            return
+        chosen = self.context.choices.model if tune else None
+        n_steps = self.length.currentData()
+
+        def work() -> Generator[Progress, None, Path]:
+            yield Progress("Preparing", 0, 1)
+            from napari_gest.model.config import ModelConfig
+            from napari_gest.tasks.train import FitRequest, TrainConfig
+
+            start = None if chosen is None else self.context.shelf.load(chosen)
+            request = FitRequest(
+                sections=sections,
+                model_config=ModelConfig() if start is None else start.config,
+                train_config=TrainConfig(n_steps=n_steps),
+                seed=0,
+                start=start,
+            )
+            fitted: Fitted = yield from request.run()
+            fitted.model.name = folder.name
+            fitted.model.save(folder)
+            return folder
+
+        job = Job(
+            work,
+            on_tick=self._on_tick,
+            on_done=self._on_done,
+            on_error=lambda error: self.context.report(self, error),
+            on_end=self.refresh,
+        )
+        self.curve.clear()
+        if self.context.jobs.start(job):
+            self.curve.show()
+
+    def refresh(self) -> None:
+        """Enable what is possible now."""
+        busy = "A job is running." if self.context.jobs.busy else None
+        allow(self.fit, busy, "Train a new model from nothing")
+        none = None if self.context.model is not None else "Choose a model to start from."
+        allow(
+            self.tune, busy or none, "Train the chosen model on, with a vocabulary of this tissue"
+        )
+        allow(self.stop, None if busy else "Nothing is running.", "Stop training; nothing is kept")
+
+    def _sections(self) -> list[Section]:
+        """Return the open sections with the genes of the active one, without its region."""
+        active = self.context.scene.active
+        chosen = []
+        for opened in self.context.session.sections.values():
+            section = opened.section
+            if opened is active:
+                section = section.subset(~self._unseen())
+            if section.genes == active.section.genes:
+                chosen.append(section)
+        return chosen
+
+    def _folder(self) -> Path:
+        name = self.name.text().strip()
+        if not re.fullmatch(r"[\w][\w .+-]*", name):
+            raise InputError(
+                "The new model has no usable name." if name else "The new model has no name.",
+                "Type one, of letters, digits, spaces, dots and dashes.",
+            )
+        folder = shelf.TRAINED_HERE / name
+        if folder.exists():
+            raise InputError(f"There is a model '{name}' already.", "Type another name.")
+        return folder
+
+    def _on_tick(self, tick: Tick) -> None:
+        progress = tick.progress
+        left = "" if progress.eta_s is None else f" · {max(progress.eta_s / 60, 0.1):.1f} min left"
+        self.message.setText(f"{progress.stage}… {progress.done:,} of {progress.total:,}{left}")
+        for payload in tick.payloads:
+            if (point := _validation(payload)) is not None:
+                self.curve.add(*point)
+
+    def _on_done(self, folder: Path) -> None:
+        self.message.setText(f"'{folder.name}' is trained and chosen. It lies in {folder}.")
+        self.name.clear()
+        self._choose(folder)
+
+
+def _validation(payload: object) -> tuple[float, float] | None:
+    """Return (step, loss) of a validation, or None for another payload."""
+    step, loss = getattr(payload, "step", None), getattr(payload, "loss", None)
+    return None if step is None or loss is None else (step, loss)

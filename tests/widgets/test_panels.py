@@ -1,0 +1,155 @@
+"""Panels one by one, in a real viewer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_gest.tissue.io import write_tissue
+from napari_gest.viewer.colors import Categories, Scale
+from napari_gest.widgets.color_panel import columns, telling_gene
+from napari_gest.widgets.legend import ticks
+from napari_gest.widgets.open_panel import SectionDialog
+from napari_gest.widgets.region_panel import masks
+
+pytestmark = pytest.mark.gui
+
+
+def test_ticking_a_category_off_hides_its_cells(opened_home):
+    panel = opened_home.color_panel
+    panel.show_column("region")
+    legend = opened_home.context.painter.legend.colors
+    assert isinstance(legend, Categories)
+    table = panel.legend.swatches
+    names = [table.item(row, 0).text() for row in range(table.rowCount())]
+    counts = [table.item(row, 1).text() for row in range(table.rowCount())]
+    assert dict(zip(names, counts, strict=True)) == {
+        name: f"{count:,}" for name, count in zip(legend.names, legend.counts, strict=True) if count
+    }
+    table.item(0, 0).setCheckState(Qt.CheckState.Unchecked)
+    opened = opened_home.context.scene.active
+    hidden = (opened.obs_values("region").astype(str) == names[0]).to_numpy()
+    alpha = opened_home.context.scene.active_layer.face_color[:, 3]
+    assert (alpha[hidden] == 0).all()
+    assert (alpha[~hidden] == 1).all()
+    table.item(0, 0).setCheckState(Qt.CheckState.Checked)
+    assert (opened_home.context.scene.active_layer.face_color[:, 3] == 1).all()
+
+
+def test_limits_follow_the_slider_and_auto_undoes_it(opened_home, until):
+    panel, painter = opened_home.color_panel, opened_home.context.painter
+    panel.show_gene(opened_home.context.scene.active.section.genes[0])
+    automatic = painter.legend.colors
+    assert isinstance(automatic, Scale)
+    low, high = painter.legend.range
+    panel.limits.setValue((low + 0.25 * (high - low), low + 0.5 * (high - low)))
+    until(lambda: painter.look.value_limits is not None)
+    assert painter.legend.colors.high == pytest.approx(low + 0.5 * (high - low), abs=0.02)
+    panel.auto.click()
+    assert painter.legend.colors == automatic
+
+
+def test_a_numeric_column_has_a_colour_bar(opened_home):
+    adata = opened_home.context.scene.active.adata
+    adata.obs["depth"] = np.linspace(0, 7, adata.n_obs)
+    opened_home.color_panel.refresh()
+    opened_home.color_panel.show_column("depth")
+    assert opened_home.color_panel.legend.bar.isVisible()
+    assert not opened_home.color_panel.legend.swatches.isVisible()
+
+
+def test_unknown_names_are_not_picked(opened_home):
+    panel, painter = opened_home.color_panel, opened_home.context.painter
+    panel.show_gene(opened_home.context.scene.active.section.genes[0])
+    before = painter.look
+    panel.gene._pick("no such gene")
+    assert painter.look == before
+
+
+def test_columns_and_masks_offered(opened_home):
+    opened = opened_home.context.scene.active
+    opened.adata.obs["name"] = opened.adata.obs_names  # as many names as cells
+    opened.adata.obs["all"] = True
+    assert "name" not in columns(opened)
+    assert {"cell_type", "region", "middle"} <= set(columns(opened))
+    assert masks(opened) == ["middle"]
+    assert telling_gene(opened) in opened.section.genes
+
+
+def test_a_file_with_several_sections_asks_which(home, tissue, until, tmp_path):
+    write_tissue(tissue, tmp_path / "two.h5ad")
+    home.open_panel.open([tmp_path / "two.h5ad"])
+    until(lambda: bool(home.findChildren(SectionDialog)))
+    (dialog,) = home.findChildren(SectionDialog)
+    assert dialog.chosen() == [0]
+    dialog._check(True)
+    dialog.accept()
+    until(lambda: len(home.context.session.sections) == 2 and not home.context.jobs.busy)
+    assert home.open_panel.sections.isVisible()
+    home.open_panel.sections.textActivated.emit("section_2")
+    assert home.context.scene.active.label == "section_2"
+    assert home.context.scene.viewer.layers.selection.active.name == "section_2"
+
+
+def test_a_section_asked_for_is_opened_without_asking(home, tissue, errors, until, tmp_path):
+    write_tissue(tissue, tmp_path / "two.h5ad")
+    home.open_panel.open([tmp_path / "two.h5ad"], section="section_2")
+    until(lambda: home.context.scene.active is not None and not home.context.jobs.busy)
+    assert list(home.context.session.sections) == ["section_2"]
+    home.open_panel.open([tmp_path / "two.h5ad"], section="section_9")
+    until(lambda: bool(errors) and not home.context.jobs.busy)
+    assert "section_9" in str(errors.pop())
+
+
+def test_the_model_that_fits_is_chosen_and_the_others_say_why_not(
+    opened_home, tmp_path, model_folder
+):
+    import json
+
+    panel = opened_home.model_panel
+    assert opened_home.context.choices.model == "tiny"
+    assert "30 of the model's 30 genes" in panel.fit.text()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text(
+        json.dumps({"name": "other", "genes": ["X", "Y"], "target_sum": 10})
+    )
+    panel.add_folder(other)
+    assert opened_home.context.choices.model == "other"
+    assert "'tiny' fits" in panel.fit.text()
+    assert "too few" in opened_home.run_panel.why_not() or "Draw" in opened_home.run_panel.why_not()
+    panel.choose("tiny")
+    assert "Draw" in opened_home.run_panel.why_not()
+
+
+def test_a_folder_without_a_model_is_reported(opened_home, errors, tmp_path):
+    opened_home.model_panel.add_folder(tmp_path)
+    assert "no GeST model" in str(errors.pop())
+
+
+def test_clear_removes_what_was_drawn(opened_home, until):
+    region = opened_home.context.scene.draw("pan_zoom")
+    region.add([np.array([[0, 0], [0, 50], [50, 50]])], shape_type="polygon")
+    until(opened_home.region_panel.clear.isEnabled)
+    opened_home.region_panel.clear.click()
+    assert len(region.data) == 0
+    until(lambda: not opened_home.region_panel.clear.isEnabled())
+
+
+def test_steps_fold_and_show_what_was_chosen(opened_home):
+    first = opened_home.steps[0]
+    assert not first.is_open
+    assert "tissue" in first._summary.toolTip()
+    first._arrow.click()
+    assert first.is_open
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 7.74), (-6.28, 6.28), (0, 1e-3), (1000, 250000)])
+def test_ticks_are_few_round_and_inside(low, high):
+    made = ticks(low, high)
+    assert made[0] == low
+    assert made[-1] == high
+    assert 2 <= len(made) <= 7
+    assert made == sorted(made)
+    assert ticks(3, 3) == [3]
