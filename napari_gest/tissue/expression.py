@@ -117,8 +117,8 @@ def log_normalize(
     (n_obs, n_genes) float32, dense.
     """
     totals = np.asarray(expression.sum(axis=1), dtype=np.float64).ravel()
-    scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
     dense = expression.copy() if isinstance(expression, np.ndarray) else expression.toarray()
     dense = dense.astype(np.float32, copy=False)
-    dense *= scale[:, None].astype(np.float32)
+    dense /= np.where(totals > 0, totals, 1)[:, None].astype(np.float32)
+    dense *= np.float32(target_sum)
     return np.log1p(dense, out=dense)

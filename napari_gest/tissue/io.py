@@ -92,13 +92,16 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
             write_zarr(temporary, adata)
             return
         with _Draft(temporary) as draft:
-            with h5py.File(draft, "w") as file:
-                light = {"compression": "gzip", "compression_opts": 1}
-                write_elem(file, "/", adata, dataset_kwargs=light)
-                # anndata stores that there is no raw, and trips over it in backed mode.
-                if adata.raw is None and "raw" in file:
-                    del file["raw"]
-            draft.check()
+            try:
+                with h5py.File(draft, "w") as file:
+                    light = {"compression": "gzip", "compression_opts": 1}
+                    write_elem(file, "/", adata, dataset_kwargs=light)
+                    # anndata stores that there is no raw, and trips over it in backed mode.
+                    if adata.raw is None and "raw" in file:
+                        del file["raw"]
+            finally:
+                # Comes before whatever HDF5 makes of bytes that were not kept.
+                draft.check()
 
 
 def check_input(path: Path) -> None:
