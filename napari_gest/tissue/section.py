@@ -39,6 +39,10 @@ class Section:
         (n_obs,) unique cell names.
     rows
         (n_obs,) row of each cell in the AnnData it came from.
+    spatial_key, section_key, layer, um_per_unit
+        How it was read, so that results can be written back in the same way.
+    logged
+        Whether the stored values were logged and ``expm1`` was applied to them.
     """
 
     name: str
@@ -47,6 +51,11 @@ class Section:
     genes: tuple[str, ...]
     obs_names: NDArray[np.str_]
     rows: NDArray[np.int64]
+    spatial_key: str = keys.SPATIAL
+    section_key: str = keys.SECTION
+    layer: str | None = None
+    um_per_unit: float = 1.0
+    logged: bool = False
 
     @property
     def n_obs(self) -> int:
@@ -107,6 +116,15 @@ class Section:
         """Return (n_obs, n_genes) float32 ``log1p(x / sum(x) * target_sum)``."""
         return log_normalize(self.expression, target_sum)
 
+    def linear(self, adata: AnnData) -> sparse.csr_matrix:
+        """Return linear expression (adata.n_obs, n_genes) of all cells, read as this section was."""
+        values = adata.X if self.layer is None else adata.layers[self.layer]
+        out = _take(values, np.arange(adata.n_obs))
+        if self.logged:
+            out = out.copy()
+            np.expm1(out.data, out=out.data)
+        return out
+
     @classmethod
     def from_anndata(
         cls,
@@ -166,13 +184,26 @@ class Section:
         values = adata.X if layer is None else adata.layers[layer]
         if values is None:
             raise InputError("The file has no expression matrix X.", "Name a layer to use.")
+        stored = _take(values, rows)
         expression = check_linear(
-            _take(values, rows),
+            stored,
             name,
             allow_logged=allow_logged,
             marked_logged=layer is None and "log1p" in adata.uns,  # scanpy's mark
         )
-        return cls(name, coords, expression, tuple(genes), np.asarray(obs_names, dtype=str), rows)
+        return cls(
+            name,
+            coords,
+            expression,
+            tuple(genes),
+            np.asarray(obs_names, dtype=str),
+            rows,
+            spatial_key,
+            section_key,
+            layer,
+            um_per_unit,
+            expression is not stored,
+        )
 
 
 def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:

@@ -1,0 +1,158 @@
+"""A model on disk: a folder with ``config.json``, ``vocabulary.safetensors``, ``weights.safetensors``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
+from torch import Tensor
+
+from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.config import ModelConfig
+from napari_gest.model.tokenizer import MetaCellTokenizer
+
+CONFIG = "config.json"
+VOCABULARY = "vocabulary.safetensors"
+WEIGHTS = "weights.safetensors"
+FORMAT = 1
+
+_ARRAYS = tuple(
+    f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum")
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a model folder holds."""
+
+    config: ModelConfig
+    tokenizer: MetaCellTokenizer
+    weights: dict[str, Tensor]
+    name: str
+    card: dict[str, Any]
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Yield a fresh folder that becomes ``path`` if the block succeeds, and vanishes if not.
+
+    Raises
+    ------
+    InputError
+        If ``path`` exists and ``overwrite`` is false.
+    CheckpointError
+        If the disk is full or the place cannot be written to.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists already.", "Choose another place or allow overwriting.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield fresh
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+            os.replace(path, old / "replaced")
+            os.replace(fresh, path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(fresh, path)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise _unwritable(path, error) from error
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
+def _unwritable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path} could not be written ({error}).",
+        "Free some space or choose another place; nothing was changed.",
+    )
+
+
+def write(
+    path: Path,
+    *,
+    config: ModelConfig,
+    tokenizer: MetaCellTokenizer,
+    weights: dict[str, Tensor],
+    name: str,
+    card: dict[str, Any],
+    overwrite: bool,
+) -> Path:
+    """Write a model folder atomically and return its path."""
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "config": config.model_dump(),
+        "target_sum": tokenizer.target_sum,
+        "genes": list(tokenizer.genes),
+        "card": card,
+    }
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        (folder / CONFIG).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        arrays = {key: np.ascontiguousarray(getattr(tokenizer, key)) for key in _ARRAYS}
+        save_arrays(arrays, folder / VOCABULARY)
+        save_tensors({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS)
+    return path
+
+
+def read(path: Path) -> Stored:
+    """Read a model folder and check it.
+
+    Raises
+    ------
+    CheckpointError
+        If a file is missing, damaged, or written by a newer version.
+    """
+    try:
+        about = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        if about["format"] > FORMAT:
+            raise CheckpointError(
+                f"{path} was written by a newer version.", "Update napari-gest to read it."
+            )
+        config = ModelConfig.model_validate(about["config"])
+        arrays = load_arrays(path / VOCABULARY)
+        tokenizer = MetaCellTokenizer(
+            tuple(about["genes"]),
+            float(about["target_sum"]),
+            **{
+                key: _widen(arrays[key], np.int64 if key == "levels" else np.float32)
+                for key in _ARRAYS
+            },
+        )
+        if tokenizer.c_expr.shape != (len(tokenizer.frequency), len(tokenizer.genes)):
+            raise ValueError("the vocabulary's arrays do not fit together")
+        weights = {k: v.to(torch.float32) for k, v in load_tensors(path / WEIGHTS).items()}
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
+        raise CheckpointError(
+            f"The model in {path} is damaged or incomplete ({type(error).__name__}: {error}).",
+            "Copy the folder again, or train the model again.",
+        ) from error
+    return Stored(config, tokenizer, weights, about["name"], about["card"])
+
+
+def _widen(array: np.ndarray, dtype: Any) -> np.ndarray:
+    """Bundled models store half precision to save space; computation is in full precision."""
+    return array.astype(dtype)

@@ -1,0 +1,58 @@
+"""The settings that define a GeST model, with the paper's names."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class ModelConfig(BaseModel):
+    """Shape of a GeST model. Frozen, and stored as ``config.json`` in a checkpoint.
+
+    Attributes
+    ----------
+    n_layers, n_heads, d_model
+        Decoder layers, attention heads H and width D (Sec. 4.1). The paper's default is 8 and 8.
+    n_meta_cells
+        Size K of the meta-cell vocabulary (Sec. 4.3).
+    n_pcs
+        Principal components p in which cells are assigned to meta cells.
+    level_sizes
+        Clusters K1, K2, K3 of the vocabulary in the hierarchical loss (Sec. 4.4).
+    window_cells
+        Cells L in a window.
+    window_um
+        Side of the square that holds L cells at the training tissue's median density; half of it
+        is the unit of positions. 0 until ``fit`` measures it.
+    profiles
+        ``"standard"`` centres and scales each gene over the vocabulary before it enters or leaves
+        the decoder; ``"paper"`` takes the profiles as they are (Eq. 8).
+    distance_bias
+        Let each head learn a Gaussian of distance that multiplies its attention weights.
+    local_prior
+        Add the log of the kernel-smoothed meta cells around a query to its logits.
+    dropout
+        Dropout rate in training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_layers: int = Field(4, ge=1)
+    n_heads: int = Field(4, ge=1)
+    d_model: int = Field(128, ge=4)
+    n_meta_cells: int = Field(512, ge=2)
+    n_pcs: int = Field(50, ge=1)
+    level_sizes: tuple[int, int, int] = (15, 10, 5)
+    window_cells: int = Field(256, ge=8)
+    window_um: float = Field(0.0, ge=0)
+    profiles: Literal["standard", "paper"] = "standard"
+    distance_bias: bool = True
+    local_prior: bool = True
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> ModelConfig:
+        if self.d_model % 4 or self.d_model % self.n_heads:
+            raise ValueError("d_model must be a multiple of 4 and of n_heads")
+        return self

@@ -1,0 +1,295 @@
+"""The network: a two-stream transformer decoder over cells in space (Sec. 4.1).
+
+Content stream: ``g(x_i) + s(x_i)``, causal. Query stream: ``s(x)``; each row attends to a prefix
+of the content and to itself, and is never a key for any other row. Both streams share all weights.
+
+Letters: B windows, L content cells, Q queries, D width, H heads, E head width, K meta cells, G genes.
+Positions are (x, y) relative to the window's centre, in units of half the window's side.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_gest.model.attention import attend, mix_own
+from napari_gest.model.config import ModelConfig
+
+# Wavelengths of the position code, in half windows: from far wider than a window to a cell's size.
+_LONGEST, _SHORTEST = 8.0, 0.08
+# Starting widths of the heads' distance Gaussians, in half windows.
+_NARROW, _WIDE = 0.15, 1.5
+
+
+@dataclass
+class Context:
+    """The content so far, encoded.
+
+    Attributes
+    ----------
+    keys, values
+        Per layer (B, H, L, E + 4).
+    mixture
+        (B, L, K) meta cells of the content, one-hot or a distribution.
+    xy
+        (B, L, 2) positions.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    mixture: Tensor
+    xy: Tensor
+
+    @property
+    def n_cells(self) -> int:
+        return self.xy.shape[1]
+
+
+class Decoder(nn.Module):
+    """Predicts p(meta cell) at queried positions from content cells.
+
+    Parameters
+    ----------
+    config
+        Shape of the network.
+    profiles
+        (K, G) float32, the vocabulary's expression as the decoder sees it.
+    log_prior
+        (K,) float32, log frequency of each meta cell in training.
+    """
+
+    profiles: Tensor
+    log_prior: Tensor
+    frequency: Tensor
+
+    def __init__(self, config: ModelConfig, profiles: Tensor, log_prior: Tensor) -> None:
+        super().__init__()
+        n_genes, d = profiles.shape[1], config.d_model
+        self.register_buffer("profiles", profiles, persistent=False)
+        self.register_buffer("log_prior", log_prior, persistent=False)
+        self.embed = nn.Linear(n_genes, d)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = nn.LayerNorm(d)
+        self.head = nn.Sequential(nn.Linear(d, d), nn.GELU())
+        self.to_genes = nn.Linear(d, n_genes)
+        self.local_prior = LocalPrior(config) if config.local_prior else None
+        self.dropout = nn.Dropout(config.dropout)
+        wavelengths = torch.logspace(math.log10(_LONGEST), math.log10(_SHORTEST), d // 4)
+        self.register_buffer("frequency", 2 * math.pi / wavelengths, persistent=False)
+        self._draw_weights()
+
+    def _draw_weights(self) -> None:
+        for name, weight in self.named_parameters():
+            if name.endswith("weight") and weight.ndim == 2:
+                nn.init.normal_(weight, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+        # The scale of profiles differs between their two forms; g(x) starts near unit scale and
+        # the logits near zero in both.
+        size = self.profiles.square().sum(1).mean().sqrt().clamp_min(1e-6).item()
+        nn.init.normal_(self.embed.weight, std=1.0 / size)
+        width = self.to_genes.in_features
+        nn.init.normal_(self.to_genes.weight, std=0.1 / (size * math.sqrt(width)))
+
+    def table(self) -> Tensor:
+        """Return (K, D): g(x) of every meta cell. Once per step, once per run at inference."""
+        return self.embed(self.profiles)
+
+    def position(self, xy: Tensor) -> Tensor:
+        """Return (..., D): s(x), a quarter of D each for sin x, cos x, sin y, cos y (Sec. 4.3)."""
+        angle = xy.unsqueeze(-1) * self.frequency
+        return torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
+
+    def encode(
+        self, table: Tensor, mixture: Tensor, xy: Tensor, context: Context | None = None
+    ) -> Context:
+        """Append content cells to a context.
+
+        Parameters
+        ----------
+        table
+            (K, D) what ``table()`` returned.
+        mixture
+            (B, L, K) meta cells of the content in serial order: one-hot, or a distribution.
+        xy
+            (B, L, 2).
+        context
+            What came before, if anything; it is left as it is.
+
+        Returns
+        -------
+        The longer context.
+        """
+        h = self.dropout(mixture @ table + self.position(xy))
+        keys, values = [], []
+        for i, block in enumerate(self.blocks):
+            q, k, v = block.project(h, xy)
+            mask = None
+            if context is not None:
+                mask = _after(context.n_cells, q.shape[2], q)
+                k = torch.cat([context.keys[i], k], 2)
+                v = torch.cat([context.values[i], v], 2)
+            keys.append(k)
+            values.append(v)
+            if i + 1 < len(self.blocks):  # the last layer's content output is never read
+                out, _ = attend(q, k, v, block.scale, causal=mask is None, mask=mask)
+                h = block.finish(h, out)
+        if context is not None:
+            mixture = torch.cat([context.mixture, mixture], 1)
+            xy = torch.cat([context.xy, xy], 1)
+        return Context(keys, values, mixture, xy)
+
+    def ask(
+        self, context: Context, xy: Tensor, *, causal: bool = False, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return (B, Q, D) hidden states of queries at ``xy`` (B, Q, 2).
+
+        By default each query sees the whole context; ``causal`` lets row i see content 0..i, and
+        ``mask``, additive and broadcastable to (B, H, Q, L), chooses freely.
+        """
+        h = self.dropout(self.position(xy))
+        for block, keys, values in zip(self.blocks, context.keys, context.values, strict=True):
+            q, k, v = block.project(h, xy)
+            out, lse = attend(q, keys, values, block.scale, causal=causal, mask=mask)
+            h = block.finish(h, mix_own(q, k, v, block.scale, out, lse))
+        return self.norm(h)
+
+    def logits(
+        self,
+        hidden: Tensor,
+        context: Context,
+        xy: Tensor,
+        *,
+        causal: bool = False,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Return (B, Q, K) float32 logits z of hidden states (B, Q, D) (Eq. 8).
+
+        ``(W h + b) C^T`` is folded into one K x D matrix, so its cost does not grow with genes.
+        The other arguments are those given to ``ask``.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.float()
+            folded = self.profiles @ self.to_genes.weight
+            z = self.head(hidden) @ folded.T + self.profiles @ self.to_genes.bias
+            if self.local_prior is None:
+                return z + self.log_prior
+            return z + self.local_prior(hidden, context, xy, self.log_prior, causal, mask)
+
+    def forward(
+        self, content: Tensor, content_xy: Tensor, query_xy: Tensor, mask: Tensor | None = None
+    ) -> Tensor:
+        """Return logits (B, Q, K): both streams over whole windows.
+
+        Parameters
+        ----------
+        content
+            (B, L) meta cells of the content, in serial order.
+        content_xy, query_xy
+            (B, L, 2) and (B, Q, 2).
+        mask
+            Additive (B, 1, Q, L); by default row i sees content 0..i, as in the paper.
+        """
+        mixture = F.one_hot(content, len(self.log_prior)).float()
+        context = self.encode(self.table(), mixture, content_xy)
+        causal = mask is None
+        hidden = self.ask(context, query_xy, causal=causal, mask=mask)
+        return self.logits(hidden, context, query_xy, causal=causal, mask=mask)
+
+
+class LocalPrior(nn.Module):
+    """Log p(meta cell) by kernel-smoothing the content's meta cells around a query.
+
+    The decoder's logits are added to it, so an untrained model already predicts like a kernel
+    smoother, and training spends itself on what a smoother cannot know. Gaussian kernels of fixed
+    widths, each twice the one before, and the training frequency are mixed by weights that the
+    query's hidden state chooses.
+    """
+
+    N_KERNELS = 5
+    NARROWEST = 0.75  # in mean distances between neighbouring cells of a window
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.weigh = nn.Linear(config.d_model, self.N_KERNELS + 1)
+        spacing = 2 / math.sqrt(config.window_cells)
+        self.widest = self.NARROWEST * 2 ** (self.N_KERNELS - 1) * spacing
+
+    def forward(
+        self,
+        hidden: Tensor,
+        context: Context,
+        xy: Tensor,
+        log_prior: Tensor,
+        causal: bool,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """Return (B, Q, K) log of the smoothed distribution; arguments as for ``logits``."""
+        share = self.weigh(hidden).softmax(-1)
+        distance = torch.cdist(xy, context.xy).square()
+        if causal:
+            mask = _after(0, distance.shape[1], distance)
+        if mask is not None:
+            distance = distance - (mask[:, 0] if mask.ndim == 4 else mask)  # + inf where hidden
+        # The nearest cell seen always has weight 1, so no kernel can vanish far from all cells.
+        distance = distance - distance.amin(-1, keepdim=True)
+        kernel = torch.exp(distance * (-0.5 / self.widest**2))
+        weight = torch.zeros_like(kernel)
+        for i in reversed(range(self.N_KERNELS)):
+            weight = weight + share[..., i : i + 1] / kernel.sum(-1, keepdim=True) * kernel
+            kernel = kernel.square().square()  # half the width
+        smoothed = weight @ context.mixture + share[..., -1:] * log_prior.exp()
+        return smoothed.clamp_min(1e-12).log()
+
+
+class Block(nn.Module):
+    """One pre-norm transformer layer, cut in two so that both streams can pass through it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d = config.d_model
+        self.n_heads = config.n_heads
+        self.scale = 1.0 / math.sqrt(d // config.n_heads)
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
+        self.dropout = nn.Dropout(config.dropout)
+        widths = torch.logspace(math.log10(_NARROW), math.log10(_WIDE), config.n_heads)
+        self.log_width = nn.Parameter(widths.log()) if config.distance_bias else None
+
+    def project(self, h: Tensor, xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return queries, keys and values, (B, H, n, E + 4) float32.
+
+        Four more columns carry the distance Gaussian: with ``a = 1 / (2 width^2)`` the products
+        ``2a x x' + 2a y y' - a |x'|^2`` equal ``-a |x - x'|^2`` up to a constant of the row.
+        """
+        b, n, d = h.shape
+        qkv = self.qkv(self.norm_attention(h)).float()
+        q, k, v = qkv.view(b, n, 3, self.n_heads, d // self.n_heads).permute(2, 0, 3, 1, 4)
+        if self.log_width is None:
+            return q, k, v
+        a = 0.5 * torch.exp(-2 * self.log_width) / self.scale
+        a = a.view(1, -1, 1, 1).expand(b, -1, n, 1)
+        xy = xy.unsqueeze(1).expand(-1, self.n_heads, -1, -1)
+        norm = xy.square().sum(-1, keepdim=True)
+        zero = torch.zeros_like(norm)
+        q = torch.cat([q, 2 * a * xy, -a, zero], -1)
+        k = torch.cat([k, xy, norm, zero], -1)
+        return q, k, F.pad(v, (0, 4))
+
+    def finish(self, h: Tensor, attended: Tensor) -> Tensor:
+        """Return h (B, n, D) after the attention output (B, H, n, E + 4) and the MLP."""
+        b, n, d = h.shape
+        attended = attended[..., : d // self.n_heads].transpose(1, 2).reshape(b, n, d)
+        h = h + self.dropout(self.out(attended))
+        return h + self.dropout(self.mlp(self.norm_mlp(h)))
+
+
+def _after(past: int, new: int, like: Tensor) -> Tensor:
+    """Additive (new, past + new) mask: new rows see all of the past and themselves causally."""
+    hidden = torch.ones(new, past + new, dtype=torch.bool, device=like.device).triu(past + 1)
+    return torch.zeros(new, past + new, device=like.device).masked_fill(hidden, float("-inf"))

@@ -1,0 +1,144 @@
+"""GeST: configuration, vocabulary and network together, saved as a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_gest.errors import CheckpointError
+from napari_gest.model import checkpoint
+from napari_gest.model.config import ModelConfig
+from napari_gest.model.decoder import Decoder
+from napari_gest.model.tokenizer import MetaCellTokenizer
+
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(eq=False)
+class GeST:
+    """A GeST model.
+
+    Attributes
+    ----------
+    config
+        Shape of the model.
+    tokenizer
+        The meta-cell vocabulary and its genes.
+    network
+        The decoder.
+    name
+        Name for people and for ``uns["gest"]``.
+    card
+        What is known about its training: data, licence, settings, curve. JSON values.
+    """
+
+    config: ModelConfig
+    tokenizer: MetaCellTokenizer
+    network: Decoder
+    name: str = "unnamed"
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def create(
+        cls, config: ModelConfig, tokenizer: MetaCellTokenizer, *, seed: int, name: str = "unnamed"
+    ) -> GeST:
+        """Return an untrained model whose weights are drawn from ``seed``."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = Decoder(
+                config, decoder_profiles(config, tokenizer), _log_prior(tokenizer)
+            ).eval()
+        return cls(config, tokenizer, network, name)
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        return self.tokenizer.genes
+
+    @property
+    def target_sum(self) -> float:
+        return self.tokenizer.target_sum
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(p.numel() for p in self.network.parameters())
+
+    def positions(self, coords_um: NDArray[np.float64], centre_um: NDArray[np.float64]) -> Tensor:
+        """Return (..., 2) float32 positions relative to a centre, in half windows."""
+        unit = 2.0 / self.config.window_um
+        return torch.from_numpy(((coords_um - centre_um) * unit).astype(np.float32))
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the model to a folder (``config.json`` and two safetensors files), atomically.
+
+        Raises
+        ------
+        InputError
+            If the folder exists and ``overwrite`` is false.
+        CheckpointError
+            If it cannot be written.
+        """
+        return checkpoint.write(
+            Path(path),
+            config=self.config,
+            tokenizer=self.tokenizer,
+            weights=self.network.state_dict(),
+            name=self.name,
+            card=self.card,
+            overwrite=overwrite,
+        )
+
+    @classmethod
+    def load(cls, name_or_path: str | Path) -> GeST:
+        """Load a bundled model by name, or any model from its folder.
+
+        Raises
+        ------
+        CheckpointError
+            If there is no such model, or its files are damaged.
+        """
+        path = bundled_models().get(str(name_or_path), Path(name_or_path))
+        if not path.is_dir():
+            raise CheckpointError(
+                f"There is no model '{name_or_path}'.",
+                f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",
+            )
+        stored = checkpoint.read(path)
+        model = cls.create(stored.config, stored.tokenizer, seed=0, name=stored.name)
+        model.card = stored.card
+        try:
+            model.network.load_state_dict(stored.weights)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"The weights in {path} do not fit its configuration.",
+                "The folder is damaged; copy or train the model again.",
+            ) from error
+        return model
+
+
+def bundled_models() -> dict[str, Path]:
+    """Return the folders of the models that ship with the package, by name."""
+    if not _WEIGHTS.is_dir():
+        return {}
+    return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / checkpoint.CONFIG).is_file()}
+
+
+def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tensor:
+    """Return (K, G) the vocabulary as the decoder sees it, raw or standardised per gene."""
+    profiles = tokenizer.c_expr.astype(np.float64)
+    if config.profiles == "standard":
+        weight = tokenizer.frequency[:, None].astype(np.float64)
+        profiles = profiles - (weight * profiles).sum(0) / weight.sum()
+        spread = np.sqrt((weight * np.square(profiles)).sum(0) / weight.sum())
+        # A gene that never varies carries nothing; the floor keeps noise from being blown up.
+        profiles /= np.maximum(spread, 0.05 * spread.max() + 1e-12)
+    return torch.from_numpy(profiles.astype(np.float32))
+
+
+def _log_prior(tokenizer: MetaCellTokenizer) -> Tensor:
+    return torch.from_numpy(np.log(np.maximum(tokenizer.frequency, 1e-9)).astype(np.float32))

@@ -1,0 +1,178 @@
+"""Meta cells: the vocabulary that turns a cell into one token (Sec. 4.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import eigsh
+from sklearn.cluster import KMeans, MiniBatchKMeans
+
+from napari_gest.errors import InputError
+
+_CHUNK = 8192  # rows taken at a time, so memory does not grow with the number of cells
+_EXACT_KMEANS = 60_000  # above this many cells, mini-batches
+_CELLS_PER_META_CELL = 6  # at least, on average: fewer and the variance of a cluster means nothing
+
+
+@dataclass(frozen=True, eq=False)
+class MetaCellTokenizer:
+    """A fitted vocabulary of K meta cells in G genes and p principal components.
+
+    Attributes
+    ----------
+    genes
+        G gene names, in column order.
+    target_sum
+        Total every cell is scaled to before log1p.
+    mean
+        (G,) mean of the training cells, model space.
+    components
+        (p, G) principal axes.
+    c_pca
+        (K, p) centres in principal components.
+    c_expr, v_expr
+        (K, G) mean and within-cluster variance of expression, model space.
+    frequency
+        (K,) share of the training cells.
+    levels
+        (K, 3) int64, labels l1..l3 of each meta cell in the hierarchical loss.
+    """
+
+    genes: tuple[str, ...]
+    target_sum: float
+    mean: NDArray[np.float32]
+    components: NDArray[np.float32]
+    c_pca: NDArray[np.float32]
+    c_expr: NDArray[np.float32]
+    v_expr: NDArray[np.float32]
+    frequency: NDArray[np.float32]
+    levels: NDArray[np.int64]
+
+    @property
+    def n_meta_cells(self) -> int:
+        return len(self.c_expr)
+
+    def project(
+        self, expression: NDArray[np.float32], measured: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """Return (n, p) principal components of ``expression`` (n, G), model space.
+
+        Genes that are not ``measured`` (G,) count as the training mean.
+        """
+        centred = expression - self.mean
+        if measured is not None:
+            centred[:, ~measured] = 0.0
+        return centred @ self.components.T
+
+    def tokens(
+        self, expression: NDArray[np.float32], measured: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.int16]:
+        """Return (n,) int16, the nearest meta cell of each cell in principal components (Eq. 7)."""
+        out = np.empty(len(expression), np.int16)
+        half_norm = 0.5 * np.square(self.c_pca).sum(1)
+        for start in range(0, len(expression), _CHUNK):
+            part = self.project(expression[start : start + _CHUNK], measured)
+            out[start : start + _CHUNK] = (half_norm - part @ self.c_pca.T).argmin(1)
+        return out
+
+    @classmethod
+    def fit(
+        cls,
+        expression: NDArray[np.float32],
+        genes: tuple[str, ...],
+        target_sum: float,
+        *,
+        n_meta_cells: int,
+        n_pcs: int,
+        level_sizes: tuple[int, int, int],
+        seed: int,
+    ) -> MetaCellTokenizer:
+        """Fit the vocabulary on training cells.
+
+        Parameters
+        ----------
+        expression
+            (n, G) float32, model space.
+        genes, target_sum
+            Names of the columns, and the total behind the model space.
+        n_meta_cells, n_pcs, level_sizes, seed
+            K, p, (K1, K2, K3) and the seed of k-means. K and p shrink where the data is too
+            small for them.
+
+        Raises
+        ------
+        InputError
+            If there are too few cells for two meta cells.
+        """
+        n, n_genes = expression.shape
+        k = min(n_meta_cells, n // _CELLS_PER_META_CELL)
+        if k < 2:
+            raise InputError(
+                f"{n} training cells are too few for a vocabulary.",
+                f"Train on {2 * _CELLS_PER_META_CELL} cells at least; thousands are sensible.",
+            )
+        mean, components = _principal_axes(expression, min(n_pcs, n_genes, n - 1))
+        pcs = np.concatenate(
+            [(expression[i : i + _CHUNK] - mean) @ components.T for i in range(0, n, _CHUNK)]
+        )
+        if n <= _EXACT_KMEANS:
+            kmeans = KMeans(k, n_init=1, max_iter=60, random_state=seed)
+        else:
+            kmeans = MiniBatchKMeans(k, n_init=1, batch_size=16_384, random_state=seed)
+        label = kmeans.fit_predict(pcs)
+        used, label, count = np.unique(label, return_inverse=True, return_counts=True)
+        first = np.zeros((len(used), n_genes))
+        second = np.zeros((len(used), n_genes))
+        for start in range(0, n, _CHUNK):
+            part, where = expression[start : start + _CHUNK], label[start : start + _CHUNK]
+            order = np.argsort(where, kind="stable")
+            present, begin = np.unique(where[order], return_index=True)
+            first[present] += np.add.reduceat(part[order], begin, dtype=np.float64)
+            second[present] += np.add.reduceat(np.square(part[order]), begin, dtype=np.float64)
+        c_expr = first / count[:, None]
+        v_expr = np.maximum(second / count[:, None] - np.square(c_expr), 0)
+        c_pca = ((c_expr - mean) @ components.T).astype(np.float32)
+        levels = np.stack(
+            [
+                KMeans(min(size, len(used)), n_init=4, random_state=seed).fit_predict(c_pca)
+                for size in level_sizes
+            ],
+            axis=1,
+        )
+        return cls(
+            tuple(genes),
+            float(target_sum),
+            mean,
+            components,
+            c_pca,
+            c_expr.astype(np.float32),
+            v_expr.astype(np.float32),
+            (count / n).astype(np.float32),
+            levels.astype(np.int64),
+        )
+
+
+def _principal_axes(
+    expression: NDArray[np.float32], n_pcs: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean (G,) and the first axes (p, G), exact, in one streaming pass."""
+    n, n_genes = expression.shape
+    total = np.zeros(n_genes)
+    gram = np.zeros((n_genes, n_genes))
+    for start in range(0, n, _CHUNK):
+        part = expression[start : start + _CHUNK].astype(np.float64)
+        total += part.sum(0)
+        gram += part.T @ part
+    mean = total / n
+    gram -= n * np.outer(mean, mean)
+    if n_genes > 2000 and n_pcs < n_genes // 4:
+        start_vector = np.random.default_rng(0).standard_normal(n_genes)
+        axes = eigsh(gram, n_pcs, v0=start_vector)[1]
+    else:
+        axes = np.linalg.eigh(gram)[1]
+    axes = axes[:, ::-1][:, :n_pcs].T
+    # An axis and its opposite are the same; the sign is fixed so that every machine agrees.
+    sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])
+    return mean.astype(np.float32), (axes * sign[:, None]).astype(np.float32)

@@ -1,0 +1,308 @@
+"""Generation: unseen cells, from the rim of known tissue inward (Sec. 4.4, 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+import napari_gest
+from napari_gest.errors import InputError
+from napari_gest.model.decoder import Context
+from napari_gest.model.gest import GeST
+from napari_gest.model.sampling import MODES, Mode, draw, read_out
+from napari_gest.tasks.generated import Agreement, Generated, Painted
+from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.section import Section
+
+__all__ = ["Agreement", "GenerateRequest", "Generated", "Painted", "generate"]
+
+# Cells that share one encoded context: few enough that all of them lie near its centre.
+WINDOW_TARGETS = 64
+
+
+@dataclass(frozen=True, eq=False)
+class GenerateRequest:
+    """One run of generation and all it needs.
+
+    Attributes
+    ----------
+    section
+        The section. Expression of unseen cells is never read.
+    model
+        The model.
+    unseen
+        (n_obs,) bool: cells to generate.
+    mode
+        ``weighted``, ``pick`` or ``sample`` (Sec. 4.4).
+    seed
+        Of the draws in mode ``sample``; the other modes have no randomness.
+    new_coords_um
+        (m, 2) positions of cells to add, um, (x, y).
+    temperature
+        Divides the logits; below 1 predictions sharpen.
+    top_k
+        Mode ``sample`` draws among this many most probable meta cells.
+    frontier
+        Cells decoded together before they join the content. 1 is sequential generation.
+    passes
+        Rotations and reflections of each window whose predictions are averaged, 1 to 8.
+    """
+
+    section: Section
+    model: GeST
+    unseen: NDArray[np.bool_]
+    mode: Mode = "weighted"
+    seed: int = 0
+    new_coords_um: NDArray[np.float64] | None = None
+    temperature: float = 1.0
+    top_k: int | None = None
+    frontier: int = WINDOW_TARGETS
+    passes: int = 4
+
+    def check(self) -> None:
+        """Raise InputError if the run cannot be done as asked; costs next to nothing."""
+        n = self.section.n_obs
+        if self.unseen.shape != (n,) or self.unseen.dtype != bool:
+            raise InputError(
+                f"The mask has shape {self.unseen.shape} and type {self.unseen.dtype}.",
+                f"Give one boolean for each of the section's {n} cells.",
+            )
+        new = self._new
+        if not np.isfinite(new).all() or new.ndim != 2 or new.shape[1] != 2:
+            raise InputError("Positions of new cells are not (m, 2) numbers.", "Give x and y in um.")
+        if not self.unseen.any() and not len(new):
+            raise InputError(
+                "There is nothing to generate: no cell is marked as unseen.",
+                "Mark cells, draw a region over some, or place new ones.",
+            )
+        if self.unseen.all():
+            raise InputError(
+                "Every cell of the section is marked as unseen.",
+                "Leave some tissue known: the model generates from what surrounds a region.",
+            )
+        if self.mode not in MODES:
+            raise InputError(f"There is no mode '{self.mode}'.", f"Choose from {', '.join(MODES)}.")
+        for name, value, low in (("frontier", self.frontier, 1), ("passes", self.passes, 1)):
+            if value < low:
+                raise InputError(f"{name} is {value}.", f"It must be {low} at least.")
+        if self.passes > len(_symmetries()):
+            raise InputError(f"passes is {self.passes}.", f"It is {len(_symmetries())} at most.")
+        if not self.temperature > 0:
+            raise InputError(f"temperature is {self.temperature}.", "It must be above 0.")
+        if self.top_k is not None and self.top_k < 1:
+            raise InputError(f"top_k is {self.top_k}.", "It must be 1 at least.")
+        self.section.align(self.model.genes)
+
+    def run(self) -> Generator[Progress, None, Generated]:
+        """Generate; yields after every frontier, returns the result.
+
+        Yields
+        ------
+        Progress whose payload is a ``Painted``: the cells just done.
+        """
+        self.check()
+        return (yield from _Run(self).steps())
+
+    @property
+    def _new(self) -> NDArray[np.float64]:
+        if self.new_coords_um is None:
+            return np.empty((0, 2))
+        return np.asarray(self.new_coords_um, dtype=np.float64)
+
+
+def generate(
+    section: Section,
+    model: GeST,
+    unseen: NDArray[np.bool_],
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> Generated:
+    """Generate the unseen cells of a section.
+
+    Parameters
+    ----------
+    section, model, unseen
+        As in ``GenerateRequest``.
+    on_progress
+        Called after every frontier.
+    settings
+        Further fields of ``GenerateRequest``: mode, seed, new_coords_um and so on.
+    """
+    return finish(GenerateRequest(section, model, unseen, **settings).run(), on_progress)
+
+
+class _Run:
+    """The moving parts of one run; they live as long as it does."""
+
+    def __init__(self, request: GenerateRequest) -> None:
+        section, model = request.section, request.model
+        self.request, self.model = request, model
+        self.known = np.flatnonzero(~request.unseen)
+        self.index = np.flatnonzero(request.unseen)
+        self.coords = np.concatenate([section.coords_um[self.index], request._new])
+        self.tree = cKDTree(section.coords_um[self.known])
+        self.depth = self.tree.query(self.coords)[0]
+        self.expression, self.measured = section.align(model.genes)
+        self.token = np.full(len(self.known), -1, np.int64)
+        n, k = len(self.coords), model.tokenizer.n_meta_cells
+        self.mixture = torch.zeros(n, k)
+        self.generated = np.zeros(n, bool)
+        self.random = torch.Generator().manual_seed(request.seed)
+        self.turns = torch.from_numpy(_symmetries()[: request.passes])
+        self.mean = torch.from_numpy(model.tokenizer.c_expr)
+        self.variance = torch.from_numpy(model.tokenizer.v_expr)
+
+    @cached_property
+    def table(self) -> Tensor:
+        return self.model.network.table()
+
+    @torch.inference_mode()
+    def steps(self) -> Generator[Progress, None, Generated]:
+        n, n_genes = len(self.coords), len(self.model.genes)
+        expression = np.empty((n, n_genes), np.float32)
+        sd = np.empty((n, n_genes), np.float32)
+        entropy = np.empty(n, np.float32)
+        meta_cell = np.empty(n, np.int32)
+        clock, done = Clock("Generating cells", n), 0
+        windows = _windows(self.coords, self.depth, WINDOW_TARGETS)
+        together = max(1, self.request.frontier // WINDOW_TARGETS)
+        for start in range(0, len(windows), together):
+            joining = windows[start : start + together]
+            for window in joining:
+                for cells in self.frontiers(window):
+                    probability = self.predict(cells)
+                    chosen = draw(probability, self.request.mode, self.random, self.request.top_k)
+                    out = read_out(
+                        probability, chosen, self.request.mode, self.mean, self.variance
+                    )
+                    painted = Painted(
+                        cells,
+                        out.expression.numpy(),
+                        out.sd.numpy(),
+                        out.entropy.numpy(),
+                        out.meta_cell.numpy().astype(np.int32),
+                    )
+                    expression[cells], sd[cells] = painted.expression, painted.sd
+                    entropy[cells], meta_cell[cells] = painted.entropy, painted.meta_cell
+                    # Weighted cells stay as uncertain in the content as they were predicted.
+                    weighted = self.request.mode == "weighted"
+                    self.mixture[cells] = (
+                        probability if weighted else F.one_hot(chosen, len(self.mean)).float()
+                    )
+                    done += len(cells)
+                    yield clock.tick(done, painted)
+            self.generated[np.concatenate(joining)] = True
+        section = self.request.section
+        rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
+        settings = {
+            "model": self.model.name,
+            "version": napari_gest.__version__,
+            "seed": self.request.seed,
+            "mode": self.request.mode,
+            "target_sum": self.model.target_sum,
+        }
+        return Generated(
+            section,
+            rows,
+            self.index,
+            self.coords,
+            expression,
+            sd,
+            entropy,
+            meta_cell,
+            self.depth.astype(np.float32),
+            self.model.genes,
+            settings,
+        )
+
+    def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield the window's cells a frontier at a time, while the content grows with each."""
+        centre = self.coords[window].mean(0)
+        near, mixture = self.content(centre)
+        context = self.encode(near, mixture, centre, None)
+        step = min(self.request.frontier, WINDOW_TARGETS)
+        for start in range(0, len(window), step):
+            cells = window[start : start + step]
+            self.asked = (context, self.place(self.coords[cells], centre))
+            yield cells
+            if start + step < len(window):
+                context = self.encode(self.coords[cells], self.mixture[cells], centre, context)
+
+    def content(self, centre: NDArray[np.float64]) -> tuple[NDArray[np.float64], Tensor]:
+        """Return positions and meta cells of the nearest L known or generated cells, far first."""
+        n = self.model.config.window_cells
+        distance, near = self.tree.query(centre, k=[*range(1, min(n, self.tree.n) + 1)])
+        self.tokenize(near)
+        made = np.flatnonzero(self.generated)
+        coords = np.concatenate([self.tree.data[near], self.coords[made]])
+        mixture = F.one_hot(torch.from_numpy(self.token[near]), len(self.mean)).float()
+        mixture = torch.cat([mixture, self.mixture[made]])
+        distance = np.concatenate([distance, np.linalg.norm(self.coords[made] - centre, axis=1)])
+        order = np.argsort(distance, kind="stable")[:n][::-1].copy()
+        return coords[order], mixture[torch.from_numpy(order)]
+
+    def tokenize(self, near: NDArray[np.int64]) -> None:
+        """Look up the meta cells of those known cells that are met for the first time."""
+        new = near[self.token[near] < 0]
+        if len(new):
+            tokenizer = self.model.tokenizer
+            values = log_normalize(self.expression[self.known[new]], tokenizer.target_sum)
+            self.token[new] = tokenizer.tokens(values, self.measured)
+
+    def place(self, coords: NDArray[np.float64], centre: NDArray[np.float64]) -> Tensor:
+        """Return (passes, n, 2) positions in half windows, turned and reflected."""
+        return self.model.positions(coords, centre) @ self.turns
+
+    def encode(
+        self,
+        coords: NDArray[np.float64],
+        mixture: Tensor,
+        centre: NDArray[np.float64],
+        context: Context | None,
+    ) -> Context:
+        xy = self.place(coords, centre)
+        return self.model.network.encode(
+            self.table, mixture.expand(len(xy), -1, -1), xy, context
+        )
+
+    def predict(self, cells: NDArray[np.int64]) -> Tensor:
+        """Return (n, K) p(meta cell), averaged over the passes."""
+        context, xy = self.asked
+        network = self.model.network
+        logits = network.logits(network.ask(context, xy), context, xy)
+        return (logits / self.request.temperature).softmax(-1).mean(0)
+
+
+def _windows(
+    coords: NDArray[np.float64], depth: NDArray[np.float64], size: int
+) -> list[NDArray[np.int64]]:
+    """Split cells into compact groups of ``size`` at most, rim first; rim first inside each too."""
+    todo, groups = [np.arange(len(coords))], []
+    while todo:
+        group = todo.pop()
+        if len(group) <= size:
+            groups.append(group[np.argsort(depth[group], kind="stable")])
+            continue
+        axis = np.ptp(coords[group], axis=0).argmax()
+        order = group[np.argsort(coords[group, axis], kind="stable")]
+        todo += [order[: len(order) // 2], order[len(order) // 2 :]]
+    return sorted(groups, key=lambda group: float(depth[group].mean()))
+
+
+def _symmetries() -> NDArray[np.float32]:
+    """Return (8, 2, 2): the identity first, then the other symmetries of the square."""
+    turn, flip = np.array([[0, 1], [-1, 0]]), np.diag([1, -1])
+    turns = [np.linalg.matrix_power(turn, i) for i in range(4)]
+    # A rotation and a reflection take turns, so that few passes already hold both.
+    return np.array([m for i in (0, 2, 1, 3) for m in (turns[i], turns[i] @ flip)], np.float32)

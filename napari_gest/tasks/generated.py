@@ -1,0 +1,280 @@
+"""What generation yields and returns, and how it is written into an AnnData."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import cKDTree
+from scipy.stats import rankdata
+
+from napari_gest import keys
+from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.section import Section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_FLOOR_NEIGHBOURS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """Cells finished in one step.
+
+    Attributes
+    ----------
+    index
+        (f,) index into the cells of the run: the unseen ones first, then the new ones.
+    expression, sd
+        (f, G) float32, model space.
+    entropy
+        (f,) float32, nats.
+    meta_cell
+        (f,) int32.
+    """
+
+    index: NDArray[np.int64]
+    expression: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    meta_cell: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How generated cells agree with measured ones, over n cells, model space.
+
+    Attributes
+    ----------
+    n_cells
+        Cells compared.
+    rmse
+        Over cells and genes.
+    rmse_z
+        Mean over genes of ``sqrt(2 (1 - r))``: the error after both sides are z-scored per gene
+        (Table 1). A gene predicted as a constant counts as sqrt(2).
+    pearson, spearman
+        Mean over genes of the correlation over cells. Genes that do not vary in the measured
+        cells are left out.
+    floor
+        The same figures for the mean of the 60 nearest measured cells.
+    """
+
+    n_cells: int
+    rmse: float
+    rmse_z: float
+    pearson: float
+    spearman: float
+    floor: Agreement | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """Generated cells: the unseen ones of the section in their order, then the new ones.
+
+    Attributes
+    ----------
+    section
+        The section they belong to.
+    rows
+        (n,) row in the AnnData, -1 for a new cell.
+    index
+        (n_unseen,) index of the unseen cells in the section.
+    coords_um
+        (n, 2) um, (x, y).
+    expression, sd
+        (n, G) float32, model space.
+    entropy
+        (n,) float32, nats, of p(meta cell).
+    meta_cell
+        (n,) int32.
+    depth_um
+        (n,) float32, distance to the nearest known cell.
+    genes
+        G gene names.
+    settings
+        What made them: model, version, seed, mode, target_sum.
+    """
+
+    section: Section
+    rows: NDArray[np.int64]
+    index: NDArray[np.int64]
+    coords_um: NDArray[np.float64]
+    expression: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    meta_cell: NDArray[np.int32]
+    depth_um: NDArray[np.float32]
+    genes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def section_name(self) -> str:
+        return self.section.name
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write the cells that have a row into ``adata``; ``X`` is never touched.
+
+        Cells generated earlier stay as they are unless they are generated again. New cells have
+        no row: ``to_anndata`` adds them.
+
+        Returns
+        -------
+        The names of the keys that changed.
+        """
+        old = self.rows >= 0
+        self._write(adata, self.rows[old], old)
+        return frozenset(
+            {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.EXPRESSION, keys.SD, keys.UNS}
+        )
+
+    def to_anndata(self, adata: AnnData) -> AnnData:
+        """Return a copy of ``adata`` with the result; new cells are appended as rows.
+
+        A new cell has an empty row in ``X`` and ``True`` in ``obs["gest_new_cell"]``.
+        """
+        whole = adata.to_memory() if adata.isbacked else adata.copy()
+        new = self.rows < 0
+        rows = self.rows.copy()
+        if new.any():
+            rows[new] = whole.n_obs + np.arange(new.sum())
+            whole = _append(whole, self.coords_um[new], self.section)
+        self._write(whole, rows, np.ones(len(rows), bool))
+        return whole
+
+    def _write(self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]) -> None:
+        n = adata.n_obs
+        for key, values, empty, dtype in (
+            (keys.GENERATED, True, False, bool),
+            (keys.ENTROPY, self.entropy[take], np.nan, np.float32),
+            (keys.META_CELL, self.meta_cell[take], -1, np.int32),
+        ):
+            column = np.full(n, empty, dtype)
+            if key in adata.obs:
+                column[:] = adata.obs[key].to_numpy()
+            column[rows] = values
+            adata.obs[key] = column
+        place = pd.Index(adata.var_names.astype(str)).get_indexer(list(self.genes))
+        inside = place >= 0
+        for key, values, absent in (
+            (keys.EXPRESSION, self.expression[take], np.nan),
+            (keys.SD, self.sd[take], np.nan),
+        ):
+            full = np.full((len(rows), adata.n_vars), absent, np.float32)
+            full[:, place[inside]] = values[:, inside]
+            if key in adata.layers:
+                base = sparse.csr_matrix(adata.layers[key])
+            elif key == keys.EXPRESSION:
+                base = self._measured(adata)
+            else:
+                base = sparse.csr_matrix(adata.shape, dtype=np.float32)
+            adata.layers[key] = _replace_rows(base, rows, full)
+        adata.uns[keys.UNS] = dict(self.settings)
+
+    def _measured(self, adata: AnnData) -> sparse.csr_matrix:
+        """Return all cells of ``adata`` in model space, scaled by their totals on the panel."""
+        linear = self.section.linear(adata)
+        panel = pd.Index(adata.var_names.astype(str)).isin(self.genes)
+        totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
+        target = self.settings["target_sum"]
+        scale = np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
+        scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
+        scaled.data = np.log1p(scaled.data, dtype=np.float32)
+        return scaled
+
+    def agreement(self, section: Section) -> Agreement:
+        """Return agreement with the measured cells of ``section`` that were generated."""
+        expression, measured = section.align(self.genes)
+        known = np.ones(section.n_obs, bool)
+        known[self.index] = False
+        known = np.flatnonzero(known)
+        tree = cKDTree(section.coords_um[known])
+        k = min(_FLOOR_NEIGHBOURS, tree.n)
+        near = known[tree.query(section.coords_um[self.index], k=[*range(1, k + 1)])[1]]
+
+        def values(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return log_normalize(expression[rows], self.settings["target_sum"])[:, measured]
+
+        used, place = np.unique(near, return_inverse=True)
+        neighbours = values(used)
+        floor = np.stack([neighbours[i].mean(0) for i in place.reshape(near.shape)])
+        truth, made = values(self.index), self.expression[: len(self.index)][:, measured]
+        return _compare(truth, made, _compare(truth, floor, None))
+
+
+def _compare(
+    truth: NDArray[np.float32], made: NDArray[np.float32], floor: Agreement | None
+) -> Agreement:
+    varies = truth.std(0) > 1e-6
+    truth, made = truth[:, varies].astype(np.float64), made[:, varies].astype(np.float64)
+    pearson = _correlation(truth, made)
+    spearman = _correlation(rankdata(truth, axis=0), rankdata(made, axis=0))
+    return Agreement(
+        len(truth),
+        float(np.sqrt(np.square(truth - made).mean())),
+        float(np.sqrt(2 * (1 - pearson)).mean()),
+        float(pearson.mean()),
+        float(spearman.mean()),
+        floor,
+    )
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    a, b = a - a.mean(0), b - b.mean(0)
+    norm = np.sqrt(np.square(a).sum(0) * np.square(b).sum(0))
+    product = (a * b).sum(0)
+    out = np.divide(product, norm, out=np.zeros_like(norm), where=norm > 1e-12)
+    return np.clip(out, -1, 1)
+
+
+def _replace_rows(
+    base: sparse.csr_matrix, rows: NDArray[np.int64], values: NDArray[np.float32]
+) -> sparse.csr_matrix:
+    """Return ``base`` with some rows replaced by dense ``values``."""
+    order = np.arange(base.shape[0])
+    order[rows] = base.shape[0] + np.arange(len(rows))
+    stacked = sparse.vstack([base, sparse.csr_matrix(values)], format="csr")
+    return sparse.csr_matrix(stacked[order])
+
+
+def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) -> AnnData:
+    """Return ``adata`` with new cells as last rows: empty X, positions, section and names."""
+    import anndata
+
+    m = len(coords_um)
+    taken, number, names = set(adata.obs_names), 0, []
+    while len(names) < m:
+        number += 1
+        name = f"gest_{section.name}_{number}"
+        if name not in taken:
+            names.append(name)
+    obs = pd.DataFrame(index=pd.Index(names))
+    if section.section_key in adata.obs:
+        obs[section.section_key] = section.name
+    new = anndata.AnnData(
+        X=sparse.csr_matrix((m, adata.n_vars), dtype=np.float32), obs=obs, var=adata.var
+    )
+    coords = np.zeros((m, np.asarray(adata.obsm[section.spatial_key]).shape[1]))
+    coords[:, :2] = coords_um / section.um_per_unit
+    new.obsm[section.spatial_key] = coords
+    for key, layer in adata.layers.items():
+        new.layers[key] = sparse.csr_matrix((m, adata.n_vars), dtype=layer.dtype)
+    joined = anndata.concat([adata, new], join="outer", merge="first", uns_merge="first")
+    joined.uns = adata.uns
+    joined.var = adata.var
+    added = np.zeros(joined.n_obs, bool)
+    if keys.NEW_CELL in adata.obs:
+        added[: adata.n_obs] = adata.obs[keys.NEW_CELL]
+    added[adata.n_obs :] = True
+    joined.obs[keys.NEW_CELL] = added
+    for key, empty, dtype in ((keys.GENERATED, False, bool), (keys.META_CELL, -1, np.int32)):
+        if key in adata.obs:
+            column = np.full(joined.n_obs, empty, dtype)
+            column[: adata.n_obs] = adata.obs[key]
+            joined.obs[key] = column
+    return joined
