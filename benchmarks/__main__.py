@@ -118,7 +118,7 @@ def generation(
     if not groups:
         return
     made = list(tables(groups))
-    console = Console(width=None if Console().is_terminal else 220)
+    console = _console()
     for table in made:
         table.show(console)
     if markdown:
@@ -156,6 +156,11 @@ def imports_(json_file: Json = None, quick: Quick = False) -> None:
     _show("Import", figures(2 if quick else 7), json_file)
 
 
+def _console() -> Console:
+    """Return a console that does not cut tables short in a log file."""
+    return Console(width=None if Console().is_terminal else 220)
+
+
 def _show(title: str, figures: list[Figure], json_file: Path | None) -> None:
     """Print figures with their bars; a bar that is missed is printed like one that is met."""
     table = Table(title=title, title_justify="left")
@@ -163,7 +168,7 @@ def _show(title: str, figures: list[Figure], json_file: Path | None) -> None:
         table.add_column(heading)
     for f in figures:
         table.add_row(f.what, f.value, f.bar, {True: "met", False: "missed", None: ""}[f.met])
-    Console().print(table)
+    _console().print(table)
     if json_file:
         json_file.write_text(json.dumps([asdict(f) for f in figures], indent=1))
 

@@ -66,7 +66,7 @@ def quick_split() -> Split:
     """Write a small simulated tissue under ``runs`` and hold its last section out."""
     path = RUNS / "quick" / "simulated.h5ad"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tissue(simulate(3600, 40, 3, seed=0), path, overwrite=True)
+    write_tissue(simulate(2400, 40, 2, seed=0), path, overwrite=True)
     source = Source(str(path))
     return leave_one_out(source, source.names()[-1:])[0]
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from napari_gest.tasks.generate import GenerateRequest
 from numpy.typing import NDArray
 
 from benchmarks import imports
@@ -22,6 +21,7 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST, bundled_models
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.tasks.generate import GenerateRequest
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -171,12 +171,16 @@ def first_cells(sample: Sample, repeats: int) -> list[Figure]:
 
 @torch.no_grad()
 def naive_cell(sample: Sample) -> Callable[[], Any]:
-    """Return work that predicts one cell from scratch: no cache, no shared context, no table."""
+    """Return work that predicts one cell from scratch: no cache, no shared context, no table.
+
+    It averages over as many turned windows as generation does by default.
+    """
     model, decoder = sample.model, sample.model.network
     n = model.config.window_cells
     k = model.tokenizer.n_meta_cells
-    mixture = F.one_hot(torch.randint(k, (1, n)), k).float()
-    xy, at = torch.rand(1, n, 2) * 2 - 1, torch.zeros(1, 1, 2)
+    b = sample.request().passes
+    mixture = F.one_hot(torch.randint(k, (b, n)), k).float()
+    xy, at = torch.rand(b, n, 2) * 2 - 1, torch.zeros(b, 1, 2)
     profiles = torch.from_numpy(model.tokenizer.c_expr)
 
     @torch.no_grad()
