@@ -18,7 +18,13 @@ _flash_backward = getattr(torch.ops.aten, f"{_KERNEL}_backward", None)
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool = False, mask: Tensor | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float,
+    *,
+    causal: bool = False,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Softmax attention and its log-sum-exp.
 

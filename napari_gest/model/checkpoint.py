@@ -31,9 +31,7 @@ VOCABULARY = "vocabulary.safetensors"
 WEIGHTS = "weights.safetensors"
 FORMAT = 1
 
-_ARRAYS = tuple(
-    f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum")
-)
+_ARRAYS = tuple(f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum"))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from torch import Tensor
 _TINY = 1e-30
 
 
-def hierarchical_loss(logits: Tensor, target: Tensor, levels: Tensor, alpha: float = 0.25) -> Tensor:
+def hierarchical_loss(
+    logits: Tensor, target: Tensor, levels: Tensor, alpha: float = 0.25
+) -> Tensor:
     """Return the loss of every prediction, ``sum_i alpha * CE_i`` (Eq. 10, 11).
 
     Parameters

@@ -79,7 +79,9 @@ class GenerateRequest:
             )
         new = self._new
         if not np.isfinite(new).all() or new.ndim != 2 or new.shape[1] != 2:
-            raise InputError("Positions of new cells are not (m, 2) numbers.", "Give x and y in um.")
+            raise InputError(
+                "Positions of new cells are not (m, 2) numbers.", "Give x and y in um."
+            )
         if not self.unseen.any() and not len(new):
             raise InputError(
                 "There is nothing to generate: no cell is marked as unseen.",
@@ -183,9 +185,7 @@ class _Run:
                 for cells in self.frontiers(window):
                     probability = self.predict(cells)
                     chosen = draw(probability, self.request.mode, self.random, self.request.top_k)
-                    out = read_out(
-                        probability, chosen, self.request.mode, self.mean, self.variance
-                    )
+                    out = read_out(probability, chosen, self.request.mode, self.mean, self.variance)
                     painted = Painted(
                         cells,
                         out.expression.numpy(),
@@ -272,9 +272,7 @@ class _Run:
         context: Context | None,
     ) -> Context:
         xy = self.place(coords, centre)
-        return self.model.network.encode(
-            self.table, mixture.expand(len(xy), -1, -1), xy, context
-        )
+        return self.model.network.encode(self.table, mixture.expand(len(xy), -1, -1), xy, context)
 
     def predict(self, cells: NDArray[np.int64]) -> Tensor:
         """Return (n, K) p(meta cell), averaged over the passes."""
