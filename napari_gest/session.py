@@ -98,14 +98,19 @@ class Opened:
         return self.adata.obs[key].iloc[self.section.rows]
 
     def export(self) -> AnnData:
-        """Return a copy of the AnnData with everything that was kept; new cells are added rows."""
+        """Return an AnnData with everything that was kept; it is for reading.
+
+        It is the open one, into which kept cells were written, or, where some are new and have no
+        row there, a copy with rows for them.
+        """
         if not self.results:
             raise InputError(
                 f"Nothing was kept for '{self.label}' yet.", "Run, then press Keep, then save."
             )
         adata = self.adata
         for result in self.results:
-            adata = result.to_anndata(adata)
+            if (result.rows < 0).any():
+                adata = result.to_anndata(adata)
         return adata
 
 

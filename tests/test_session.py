@@ -27,6 +27,11 @@ class Result:
     """Enough of a result to be kept."""
 
     value: int = 1
+    new: bool = False
+
+    @property
+    def rows(self) -> np.ndarray:
+        return np.array([-1 if self.new else 0])
 
     def write(self, adata: ad.AnnData) -> frozenset[str]:
         adata.obs["gest_generated"] = self.value > 0
@@ -94,8 +99,10 @@ def test_export_holds_every_kept_result(adata):
     opened = session.add(open_sections(adata)[0])
     with pytest.raises(InputError, match="Keep"):
         opened.export()
+    session.commit(session.snapshot(opened.label), Result())
+    assert opened.export() is adata  # measured cells were written into it when they were kept
     for value in (1, 2):
-        session.commit(session.snapshot(opened.label), Result(value))
+        session.commit(session.snapshot(opened.label), Result(value, new=True))
     exported = opened.export()
     assert exported.uns["kept"] == 3
     assert "kept" not in adata.uns

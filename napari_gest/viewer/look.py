@@ -135,7 +135,7 @@ def trial_legend(look: Look, values: NDArray[np.float32]) -> Legend:
         most = _range(values, -reach, reach)
         widest = max(-most[0], most[1])
         return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
-    low, high = look.uncertainty_limits or (0.0, colors.limits(values)[1])
+    low, high = look.uncertainty_limits or colors.limits(values)
     title = "entropy of the meta cell · nats" if look.entropy else f"{look.gene} · sd, model space"
     return Legend(title, Scale(low, high, colors.UNCERTAINTY), _range(values, low, high))
 

@@ -135,8 +135,15 @@ class ResultPanel(Panel):
         allow(self.keep_button, undecided, "Write the cells into the open tissue")
         allow(self.discard_button, undecided, "Remove the cells")
         shown = running or (None if self.trial else "There is no result.")
+        plan = self.trial.plan if self.trial is not None else None
+        if plan is not None and plan.mode != "sample" and plan.unseen.any():
+            shown = shown or "Only the read-out 'Sampled' (step 4) varies with the seed."
         allow(self.again_button, shown, "Generate again with the next seed")
-        allow(self.copy_button, None if self.trial else shown, "Code that gives the same cells")
+        allow(
+            self.copy_button,
+            None if self.trial else "There is no result.",
+            "Code that gives the same cells",
+        )
         opened = self.context.scene.active
         kept = opened is not None and bool(opened.results)
         allow(self.save_button, running or (None if kept else "Keep the cells first."),
@@ -164,8 +171,8 @@ def agreement_text(agreement: Agreement | None) -> str:
     """Return agreement with the measured cells in words, beside the simple floor."""
     if agreement is None:
         return ""
-    names = {"rmse_z": "RMSE z", "pearson": "Pearson", "spearman": "Spearman"}
-    rows = {"generated": agreement, "mean&nbsp;of&nbsp;60&nbsp;nearest": agreement.floor}
+    names = {"rmse_z": "RMSE&nbsp;z", "pearson": "Pearson", "spearman": "Spearman"}
+    rows = {"generated": agreement, "60&nbsp;neighbours": agreement.floor}
     head = "".join(f"<td align=right>&nbsp;&nbsp;{name}</td>" for name in names.values())
     body = "".join(
         f"<tr><td>{who}</td>"
