@@ -98,6 +98,7 @@ def trained(
         train_config=train_config,
         seed=seed,
         checkpoint_dir=folder / "checkpoint",
+        name=split.name,
     )
     fitted = finish(request.run(), on_progress)
     minutes = (time.monotonic() - started) / 60
