@@ -305,10 +305,18 @@ def fit(
     validation_section: Validation = None,
     steps: Steps = None,
     seed: Seed = 0,
-    meta_cells: Annotated[int, typer.Option(min=2, help="Size K of the vocabulary.")] = 512,
-    layers: Annotated[int, typer.Option(min=1, help="Decoder layers.")] = 4,
-    heads: Annotated[int, typer.Option(min=1, help="Attention heads.")] = 4,
-    width: Annotated[int, typer.Option(min=4, help="Width of the decoder.")] = 128,
+    meta_cells: Annotated[
+        int | None, typer.Option(min=2, help="Size K of the vocabulary.", show_default=False)
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Decoder layers.", show_default=False)
+    ] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="Attention heads.", show_default=False)
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=4, help="Width of the decoder.", show_default=False)
+    ] = None,
     resume: Resume = None,
     spatial_key: SpatialKey = "spatial",
     section_key: SectionKey = "section",
@@ -414,24 +422,25 @@ def _train(
     request = FitRequest(
         training,
         config,
-        _checked(TrainConfig, **({} if steps is None else {"n_steps": steps})),
+        _checked(TrainConfig, n_steps=steps),
         seed,
         validation=validation,
         checkpoint_dir=resume,
         start=start,
+        name=out.name,
     )
+    request.check()
     model = _run(request.run()).model
-    model.name = out.name
     model.save(out, overwrite=overwrite)
     _print_fields(f"Model trained: {out}", _card(model))
 
 
 def _checked(config: Callable[..., R], **settings: Any) -> R:
-    """Return a configuration, its complaints turned into one for the user."""
+    """Return a configuration of the settings given, its complaints turned into one for users."""
     from pydantic import ValidationError
 
     try:
-        return config(**settings)
+        return config(**{key: value for key, value in settings.items() if value is not None})
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(
@@ -518,8 +527,8 @@ def _card(model: Any) -> dict[str, Any]:
         "name": model.name,
         "genes": len(model.genes),
         "meta_cells": shape.n_meta_cells,
-        "size": f"{shape.n_layers} layers, {shape.n_heads} heads, width {shape.d_model},"
-        f" {model.n_parameters:,} parameters",
+        "size": f"{shape.n_layers} layers, {shape.n_heads} heads, width {shape.d_model}",
+        "parameters": model.n_parameters,
         "window": f"{shape.window_cells} cells, {shape.window_um:.0f} um",
         **model.card,
     }

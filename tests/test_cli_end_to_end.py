@@ -111,6 +111,32 @@ def test_a_region_without_cells_gets_new_ones(
     assert out.obs_names.is_unique
 
 
+def test_gaps_between_cells_are_filled(
+    file: Path, model: Path, tissue: AnnData, centre: np.ndarray
+) -> None:
+    hole = np.flatnonzero(tissue.obs["hole"].to_numpy())
+    thinned = tissue[np.delete(np.arange(tissue.n_obs), hole[::2])].copy()
+    write_tissue(thinned, file, overwrite=True)
+    Roi(Point(*centre).buffer(70)).write_geojson(file.parent / "r.geojson")
+    roi = ("--roi", file.parent / "r.geojson", "--place-cells")
+    out = generated(file, model, "out.h5ad", *roi)
+    new = out.obs[keys.NEW_CELL].to_numpy()
+    assert new.sum() == out.n_obs - thinned.n_obs > 2
+    assert out.obs[keys.GENERATED].sum() == new.sum() + len(hole[1::2])
+
+
+def test_a_foreign_panel_is_refused(file: Path, model: Path, tissue: AnnData) -> None:
+    tissue.var_names = [f"other_{name}" for name in tissue.var_names]
+    write_tissue(tissue, file, overwrite=True)
+    common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
+    arguments = [str(a) for a in [*common, "--out", file.parent / "out.h5ad"]]
+    result = CliRunner().invoke(cli.app, arguments)
+    assert result.exit_code == 1
+    assert "0 of the model's 30 genes" in result.stderr
+    assert "fine-tune" in result.stderr
+    assert not (file.parent / "out.h5ad").exists()
+
+
 def test_fit_then_generate_then_fine_tune(file: Path, tissue: AnnData) -> None:
     folder = file.parent
     small = ("--meta-cells", 12, "--layers", 1, "--heads", 2, "--width", 16, "--steps", 3)
