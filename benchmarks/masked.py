@@ -39,5 +39,5 @@ def masked_forward(
             h, F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=block.scale)
         )
     # The output layer looks at cells and positions only, never at keys and values.
-    context = Context([], [], mixture, content_xy)
+    context = Context([], [], mixture, content_xy, torch.ones_like(content_xy[..., 0]))
     return decoder.logits(decoder.norm(h[:, n:]), context, query_xy, causal=True)

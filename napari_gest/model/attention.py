@@ -66,6 +66,8 @@ def mix_own(q: Tensor, k: Tensor, v: Tensor, scale: float, out: Tensor, lse: Ten
     ----------
     q, k, v
         (B, H, Q, E) of the query rows themselves.
+    scale
+        Factor on the dot products.
     out, lse
         What ``attend`` returned for ``q`` on the prefix.
 

@@ -1,4 +1,4 @@
-"""A model on disk: a folder with ``config.json``, ``vocabulary.safetensors``, ``weights.safetensors``."""
+"""A model on disk: a folder with a JSON file and two safetensors files."""
 
 from __future__ import annotations
 

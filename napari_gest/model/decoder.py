@@ -1,9 +1,10 @@
 """The network: a two-stream transformer decoder over cells in space (Sec. 4.1).
 
 Content stream: ``g(x_i) + s(x_i)``, causal. Query stream: ``s(x)``; each row attends to a prefix
-of the content and to itself, and is never a key for any other row. Both streams share all weights.
+of the content and to itself, and is never a key for any other row. All weights are shared.
 
-Letters: B windows, L content cells, Q queries, D width, H heads, E head width, K meta cells, G genes.
+Letters: B windows, L content cells, Q queries, D width, H heads, E head width, K meta cells,
+G genes.
 Positions are (x, y) relative to the window's centre, in units of half the window's side.
 """
 
@@ -37,12 +38,15 @@ class Context:
         (B, L, K) meta cells of the content, one-hot or a distribution.
     xy
         (B, L, 2) positions.
+    mass
+        (B, L) how many cells of the tissue each content cell stands for.
     """
 
     keys: list[Tensor]
     values: list[Tensor]
     mixture: Tensor
     xy: Tensor
+    mass: Tensor
 
     @property
     def n_cells(self) -> int:
@@ -97,7 +101,7 @@ class Decoder(nn.Module):
         if self.local_prior is not None:
             # The kernels that smooth over some twenty to a hundred cells predict best untrained.
             with torch.no_grad():
-                self.local_prior.weigh.bias.copy_(torch.tensor([-2.0, 0.0, 2.0, 1.0, 0.0, -1.0]))
+                self.local_prior.weigh.bias.copy_(torch.tensor([-2.0, 0.0, 2.0, 2.0, 1.0, 0.0]))
 
     def table(self) -> Tensor:
         """Return (K, D): g(x) of every meta cell. Once per step, once per run at inference."""
@@ -109,7 +113,12 @@ class Decoder(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
 
     def encode(
-        self, table: Tensor, mixture: Tensor, xy: Tensor, context: Context | None = None
+        self,
+        table: Tensor,
+        mixture: Tensor,
+        xy: Tensor,
+        context: Context | None = None,
+        mass: Tensor | None = None,
     ) -> Context:
         """Append content cells to a context.
 
@@ -123,6 +132,8 @@ class Decoder(nn.Module):
             (B, L, 2).
         context
             What came before, if anything; it is left as it is.
+        mass
+            (B, L) how many cells of the tissue each one stands for; 1 by default.
 
         Returns
         -------
@@ -142,10 +153,13 @@ class Decoder(nn.Module):
             if i + 1 < len(self.blocks):  # the last layer's content output is never read
                 out, _ = attend(q, k, v, block.scale, causal=mask is None, mask=mask)
                 h = block.finish(h, out)
+        if mass is None:
+            mass = torch.ones_like(xy[..., 0])
         if context is not None:
             mixture = torch.cat([context.mixture, mixture], 1)
             xy = torch.cat([context.xy, xy], 1)
-        return Context(keys, values, mixture, xy)
+            mass = torch.cat([context.mass, mass], 1)
+        return Context(keys, values, mixture, xy, mass)
 
     def ask(
         self, context: Context, xy: Tensor, *, causal: bool = False, mask: Tensor | None = None
@@ -215,7 +229,7 @@ class LocalPrior(nn.Module):
     """
 
     N_KERNELS = 5
-    NARROWEST = 0.75  # in mean distances between neighbouring cells of a window
+    NARROWEST = 1.0  # in mean distances between neighbouring cells of a window
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -244,9 +258,11 @@ class LocalPrior(nn.Module):
         kernel = torch.exp(distance * (-0.5 / self.widest**2))
         weight = torch.zeros_like(kernel)
         for i in reversed(range(self.N_KERNELS)):
-            weight = weight + share[..., i : i + 1] / kernel.sum(-1, keepdim=True) * kernel
+            total = (kernel @ context.mass.unsqueeze(-1)).clamp_min(1e-12)
+            weight = weight + share[..., i : i + 1] / total * kernel
             kernel = kernel.square().square()  # half the width
-        smoothed = weight @ context.mixture + share[..., -1:] * log_prior.exp()
+        smoothed = (weight * context.mass.unsqueeze(1)) @ context.mixture
+        smoothed = smoothed + share[..., -1:] * log_prior.exp()
         return smoothed.clamp_min(1e-12).log()
 
 

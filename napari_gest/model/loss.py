@@ -49,34 +49,46 @@ class _HierarchicalNll(torch.autograd.Function):
         p = logits.softmax(-1)
         loss = torch.zeros_like(p[:, 0])
         inverse = []
+        small = torch.zeros_like(target, dtype=torch.bool)
         for label in labels[1:]:
             summed = p @ F.one_hot(label).to(p.dtype)
             share = summed.gather(1, label[target][:, None])[:, 0]
-            small = share < _TINY
-            log_share = share.clamp_min(_TINY).log()
-            if small.any():
-                log_share[small] = _log_share(logits[small], label, target[small])
-            loss -= log_share
-            inverse.append(torch.exp(-log_share))
-        log_p = logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(-1)
-        ctx.save_for_backward(p, target, *labels[1:], *inverse)
-        return loss - log_p
+            small |= share < _TINY
+            loss -= share.clamp_min(_TINY).log()
+            inverse.append(1 / share.clamp_min(_TINY))
+        loss -= logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(-1)
+        rows = small.nonzero()[:, 0]
+        exact = logits[rows]
+        if len(rows):
+            loss[rows] = _plain(exact, target[rows], labels)
+        ctx.n_labels = len(labels)
+        ctx.save_for_backward(p, target, rows, exact, *labels, *inverse)
+        return loss
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        p, target, *rest = ctx.saved_tensors
-        labels, inverse = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        factor = torch.full_like(p, len(labels) + 1)
-        for label, share in zip(labels, inverse, strict=True):
-            # One row per coarse label: 1 / p(label) where it is the target's, else nothing.
-            rows = torch.zeros(len(target), int(label.max()) + 1, dtype=p.dtype, device=p.device)
-            rows.scatter_(1, label[target][:, None], share[:, None])
-            factor -= rows[:, label]
+        p, target, rows, exact, *rest = ctx.saved_tensors
+        labels, inverse = rest[: ctx.n_labels], rest[ctx.n_labels :]
+        factor = torch.full_like(p, len(labels))
+        for label, share in zip(labels[1:], inverse, strict=True):
+            # One column per coarse label: 1 / p(label) where it is the target's, else nothing.
+            of_label = torch.zeros(len(target), int(label.max()) + 1, dtype=p.dtype).to(p.device)
+            of_label.scatter_(1, label[target][:, None], share[:, None])
+            factor -= of_label[:, label]
         dz = p * factor
         dz.scatter_add_(1, target[:, None], -torch.ones_like(p[:, :1]))
+        if len(rows):
+            with torch.enable_grad():
+                exact = exact.requires_grad_()
+                plain = _plain(exact, target[rows], labels).sum()
+                dz[rows] = torch.autograd.grad(plain, exact)[0]
         return dz * grad[:, None], None, None
 
 
-def _log_share(logits: Tensor, label: Tensor, target: Tensor) -> Tensor:
-    other = label[None, :] != label[target][:, None]
-    return logits.masked_fill(other, float("-inf")).logsumexp(-1) - logits.logsumexp(-1)
+def _plain(logits: Tensor, target: Tensor, labels: list[Tensor]) -> Tensor:
+    """Return the same sum, a log-sum-exp at every level: exact wherever a share vanishes."""
+    loss = len(labels) * logits.logsumexp(-1)
+    for label in labels:
+        other = label[None, :] != label[target][:, None]
+        loss = loss - logits.masked_fill(other, float("-inf")).logsumexp(-1)
+    return loss

@@ -41,6 +41,8 @@ def draw(
     ----------
     probability
         (n, K), rows sum to 1.
+    mode
+        ``sample`` draws; the others take the arg max.
     generator
         Needed in mode ``sample``.
     top_k

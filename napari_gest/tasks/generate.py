@@ -23,6 +23,7 @@ from napari_gest.tasks.generated import Agreement, Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.section import Section
+from napari_gest.tissue.window import reach, thin
 
 __all__ = ["Agreement", "GenerateRequest", "Generated", "Painted", "generate"]
 
@@ -229,8 +230,8 @@ class _Run:
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the window's cells a frontier at a time, while the content grows with each."""
         centre = self.coords[window].mean(0)
-        near, mixture = self.content(centre)
-        context = self.encode(near, mixture, centre, None)
+        near, mixture, mass = self.content(centre)
+        context = self.encode(near, mixture, centre, None, mass)
         step = min(self.request.frontier, WINDOW_TARGETS)
         for start in range(0, len(window), step):
             cells = window[start : start + step]
@@ -239,18 +240,24 @@ class _Run:
             if start + step < len(window):
                 context = self.encode(self.coords[cells], self.mixture[cells], centre, context)
 
-    def content(self, centre: NDArray[np.float64]) -> tuple[NDArray[np.float64], Tensor]:
-        """Return positions and meta cells of the nearest L known or generated cells, far first."""
+    def content(self, centre: NDArray[np.float64]) -> tuple[NDArray[np.float64], Tensor, Tensor]:
+        """Return positions, meta cells and masses of L known or generated cells, far ones first."""
         n = self.model.config.window_cells
-        distance, near = self.tree.query(centre, k=[*range(1, min(n, self.tree.n) + 1)])
-        self.tokenize(near)
         made = np.flatnonzero(self.generated)
-        coords = np.concatenate([self.tree.data[near], self.coords[made]])
-        mixture = F.one_hot(torch.from_numpy(self.token[near]), len(self.mean)).float()
-        mixture = torch.cat([mixture, self.mixture[made]])
+        distance, near = self.tree.query(centre, k=[*range(1, min(reach(n), self.tree.n) + 1)])
         distance = np.concatenate([distance, np.linalg.norm(self.coords[made] - centre, axis=1)])
-        order = np.argsort(distance, kind="stable")[:n][::-1].copy()
-        return coords[order], mixture[torch.from_numpy(order)]
+        order = np.argsort(distance, kind="stable")
+        rank, mass = thin(len(order), n)
+        chosen = order[rank][::-1]
+        old, new = chosen[chosen < len(near)], chosen[chosen >= len(near)] - len(near)
+        self.tokenize(near[old])
+        coords, mixture = np.empty((len(chosen), 2)), torch.empty(len(chosen), len(self.mean))
+        measured = torch.from_numpy(chosen < len(near))
+        coords[measured], coords[~measured] = self.tree.data[near[old]], self.coords[made[new]]
+        token = torch.from_numpy(self.token[near[old]])
+        mixture[measured] = F.one_hot(token, len(self.mean)).float()
+        mixture[~measured] = self.mixture[made[new]]
+        return coords, mixture, torch.from_numpy(mass[::-1].copy())
 
     def tokenize(self, near: NDArray[np.int64]) -> None:
         """Look up the meta cells of those known cells that are met for the first time."""
@@ -270,9 +277,12 @@ class _Run:
         mixture: Tensor,
         centre: NDArray[np.float64],
         context: Context | None,
+        mass: Tensor | None = None,
     ) -> Context:
         xy = self.place(coords, centre)
-        return self.model.network.encode(self.table, mixture.expand(len(xy), -1, -1), xy, context)
+        mixture = mixture.expand(len(xy), -1, -1)
+        mass = mass if mass is None else mass.expand(len(xy), -1)
+        return self.model.network.encode(self.table, mixture, xy, context, mass)
 
     def predict(self, cells: NDArray[np.int64]) -> Tensor:
         """Return (n, K) p(meta cell), averaged over the passes."""

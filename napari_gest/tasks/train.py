@@ -32,7 +32,9 @@ from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.order import serialize
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import crop, hole_window, reflect_rotate, window_side
+from napari_gest.tissue.window import crop, hole_window, reach, reflect_rotate, thin, window_side
+
+_Place = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 _STATE, _SETTINGS = "state.safetensors", "state.json"
 _WARMUP = 100  # steps
@@ -237,6 +239,7 @@ class _Tissue:
 class _Batch:
     content: Tensor  # (B, L)
     content_xy: Tensor  # (B, L, 2)
+    mass: Tensor  # (B, L)
     query_xy: Tensor  # (B, Q, 2)
     target: Tensor  # (B * Q,)
     values: Tensor  # (B * Q, G)
@@ -266,12 +269,8 @@ class _Run:
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
         self.levels = torch.from_numpy(tokenizer.levels)
-        spread = np.sqrt(
-            sum(
-                w * np.square(t.values - tokenizer.mean).mean(0)
-                for w, t in zip(self.share, self.tissues, strict=True)
-            )
-        )
+        between = tokenizer.v_expr + np.square(tokenizer.c_expr - tokenizer.mean)
+        spread = np.sqrt(tokenizer.frequency @ between)
         self.scale = torch.from_numpy(1 / np.maximum(spread, 0.05 * spread.max())).float()
         self.scaled = torch.from_numpy(tokenizer.c_expr) * self.scale
         decayed = [p for p in self.network.parameters() if p.ndim == 2]
@@ -295,6 +294,7 @@ class _Run:
         started = time.monotonic() - self.spent
         if not self.curve:
             self.validate(0, 0.0)
+            yield Progress("Training", 0, self.config.n_steps, payload=self.curve[-1])
         for step in range(first, self.config.n_steps):
             if self.exhausted():
                 break
@@ -363,12 +363,13 @@ class _Run:
         """Draw windows from the training tissue."""
         windows = [self.window(rng) for _ in range(self.config.batch_windows)]
         # Windows at a section's end may hold fewer cells; all are cut to the shortest.
-        n_context = min(len(c) for _, _, c, _ in windows)
-        n_targets = min(len(t) for _, _, _, t in windows)
-        content, xy, at, target, values = [], [], [], [], []
-        for tissue, place, context, targets in windows:
+        n_context = min(len(c) for _, _, c, _, _ in windows)
+        n_targets = min(len(t) for *_, t in windows)
+        content, xy, mass, at, target, values = [], [], [], [], [], []
+        for tissue, place, context, stands_for, targets in windows:
             context, targets = context[-n_context:], targets[:n_targets]
             content.append(tissue.token[context])
+            mass.append(stands_for[-n_context:])
             xy.append(place(context))
             at.append(place(targets))
             target.append(tissue.token[targets])
@@ -376,6 +377,7 @@ class _Run:
         return _Batch(
             torch.from_numpy(np.stack(content)),
             torch.from_numpy(np.stack(xy).astype(np.float32)),
+            torch.from_numpy(np.stack(mass)),
             torch.from_numpy(np.stack(at).astype(np.float32)),
             torch.from_numpy(np.concatenate(target)),
             torch.from_numpy(np.concatenate(values)),
@@ -384,8 +386,8 @@ class _Run:
 
     def window(
         self, rng: np.random.Generator
-    ) -> tuple[_Tissue, Callable[..., NDArray[np.float64]], NDArray[np.int64], NDArray[np.int64]]:
-        """Return a tissue, a map from its cells to window positions, context and targets."""
+    ) -> tuple[_Tissue, _Place, NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        """Return a tissue, a map from its cells to positions, context, its mass, and targets."""
         tissue = self.tissues[rng.choice(len(self.tissues), p=self.share)]
         model, n = self.model.config, self.model.config.window_cells
         centre = tissue.coords[rng.integers(len(tissue.coords))]
@@ -396,7 +398,9 @@ class _Run:
             # A small section must keep more cells than it hides.
             radius = min(radius, 0.3 * float(np.ptp(tissue.coords, axis=0).min()))
             n_targets = min(self.config.targets, len(tissue.coords) // 4)
-            context, targets = hole_window(tissue.tree, centre, radius, n, n_targets, dropped, rng)
+            context, mass, targets = hole_window(
+                tissue.tree, centre, radius, n, n_targets, dropped, rng
+            )
             origin = tissue.coords[targets].mean(0)
         else:
             inside = crop(tissue.tree, centre, n, dropped, rng)
@@ -405,12 +409,13 @@ class _Run:
             )
             cells, origin = inside[order], centre
             context, targets = cells[:-1], cells[1:]
+            mass = np.ones(len(context), np.float32)
         turn = reflect_rotate(np.eye(2), rng)
 
         def place(cells: NDArray[np.int64]) -> NDArray[np.float64]:
             return (tissue.coords[cells] - origin) @ turn * (2 / model.window_um)
 
-        return tissue, place, context, targets
+        return tissue, place, context, mass, targets
 
     @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
@@ -515,7 +520,7 @@ def fast_bfloat16() -> bool:
 def _logits(network: Any, batch: _Batch) -> Tensor:
     """Return (B * Q, K)."""
     mixture = F.one_hot(batch.content, len(network.log_prior)).float()
-    context = network.encode(network.table(), mixture, batch.content_xy)
+    context = network.encode(network.table(), mixture, batch.content_xy, mass=batch.mass)
     hidden = network.ask(context, batch.query_xy, causal=batch.causal)
     return network.logits(hidden, context, batch.query_xy, causal=batch.causal).flatten(0, 1)
 
@@ -571,11 +576,11 @@ def _validation_holes(request: FitRequest) -> list[NDArray[np.bool_]]:
 
 
 def _discs(section: Section, share: float, config: ModelConfig, seed: int) -> NDArray[np.bool_]:
-    """Return (n_obs,) bool: discs, each a third of a window's cells, with ``share`` of all cells."""
+    """Return (n_obs,) bool: discs of a window's cells at most, with ``share`` of all cells."""
     rng = np.random.default_rng([seed, section.n_obs])
     tree = cKDTree(section.coords_um)
     wanted = max(8, round(share * section.n_obs))
-    size = min(wanted, max(8, config.window_cells // 3))
+    size = min(wanted, section.n_obs // 4, config.window_cells)
     hidden = np.zeros(section.n_obs, bool)
     while hidden.sum() < wanted:
         centre = section.coords_um[rng.integers(section.n_obs)]
@@ -590,18 +595,22 @@ def _validation_batches(section: Section, hidden: NDArray[np.bool_], model: GeST
     token = model.tokenizer.tokens(values, measured).astype(np.int64)
     known, todo = np.flatnonzero(~hidden), np.flatnonzero(hidden)
     tree = cKDTree(section.coords_um[known])
-    n = min(model.config.window_cells, len(known))
+    n = model.config.window_cells
+    rank, mass = thin(len(known), n)
+    mass = torch.from_numpy(mass[::-1].copy())[None]
     batches: list[_Batch] = []
     while len(todo) and len(batches) * 32 < _VALIDATION_CELLS:
         distance = np.linalg.norm(section.coords_um[todo] - section.coords_um[todo[0]], axis=1)
         order = np.argsort(distance, kind="stable")
         group, todo = todo[order[:32]], todo[order[32:]]
         centre = section.coords_um[group].mean(0)
-        context = known[tree.query(centre, k=n)[1][::-1]]
+        near = tree.query(centre, k=min(len(known), reach(n)))[1]
+        context = known[near[rank][::-1]]
         batches.append(
             _Batch(
                 torch.from_numpy(token[context])[None],
                 model.positions(section.coords_um[context], centre)[None],
+                mass,
                 model.positions(section.coords_um[group], centre)[None],
                 torch.from_numpy(token[group]),
                 torch.from_numpy(values[group]),

@@ -117,7 +117,7 @@ class Section:
         return log_normalize(self.expression, target_sum)
 
     def linear(self, adata: AnnData) -> sparse.csr_matrix:
-        """Return linear expression (adata.n_obs, n_genes) of all cells, read as this section was."""
+        """Return (adata.n_obs, n_genes) linear expression of all cells, read as the section was."""
         values = adata.X if self.layer is None else adata.layers[self.layer]
         out = _take(values, np.arange(adata.n_obs))
         if self.logged:

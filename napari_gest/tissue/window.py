@@ -14,6 +14,8 @@ def window_side(coords_um: NDArray[np.float64], n_cells: int) -> float:
     ----------
     coords_um
         (n, 2) positions of a section's cells.
+    n_cells
+        Cells L in a window.
     """
     k = min(n_cells, len(coords_um))
     step = max(1, len(coords_um) // 500)
@@ -36,8 +38,12 @@ def crop(
         Of a section's (n, 2) positions.
     centre
         (2,) centre of the square, which is as large as it takes.
+    n_cells
+        Cells wanted.
     dropped
         Share of the square's cells to leave out at random; the rest is ``n_cells``.
+    rng
+        Draws the cells that stay.
     """
     k = min(round(n_cells / (1 - dropped)), tree.n)
     inside = tree.query(centre, k=k, p=np.inf)[1]
@@ -45,7 +51,7 @@ def crop(
 
 
 def reflect_rotate(coords: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return coords (n, 2) turned by a random angle about the origin, and reflected half the time."""
+    """Return coords (n, 2) turned about the origin at random, and half the time reflected."""
     angle = rng.uniform(0, 2 * np.pi)
     cos, sin = np.cos(angle), np.sin(angle)
     flip = rng.choice([-1.0, 1.0])
@@ -60,7 +66,7 @@ def hole_window(
     n_targets: int,
     dropped: float,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
     """Return a window as generation sees it: a group of hidden cells in a hole, and its context.
 
     Parameters
@@ -73,18 +79,22 @@ def hole_window(
         Cells wanted. If the hole holds fewer than ``n_targets``, it is widened.
     dropped
         Share of the known cells near the group to leave out at random.
+    rng
+        Draws the group's place and the cells that stay.
 
     Returns
     -------
     context
-        (n_context,) the known cells nearest to the group, far ones first.
+        (n_context,) known cells around the group as ``thin`` chooses them, far ones first.
+    mass
+        (n_context,) how many cells each one stands for.
     targets
         (n_targets,) hidden cells around a random point of the hole.
     """
     angle, reach = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform())
     middle = centre + reach * np.array([np.cos(angle), np.sin(angle)])
     hidden = len(tree.query_ball_point(centre, radius))
-    wanted = round(n_context / (1 - dropped))
+    wanted = round(reach(n_context) / (1 - dropped))
     near = tree.query(middle, k=min(tree.n, wanted + max(hidden, n_targets)))[1]
     inside = np.linalg.norm(tree.data[near] - centre, axis=1) <= radius
     if inside.sum() < n_targets:
@@ -92,6 +102,45 @@ def hole_window(
         inside[:n_targets] = True
     else:
         targets = near[inside][:n_targets]
-    known = near[~inside][:wanted]
-    kept = np.sort(rng.choice(len(known), min(n_context, len(known)), replace=False))
-    return known[kept][::-1], targets
+    known = near[~inside]
+    known = known[rng.random(len(known)) >= dropped]
+    kept, mass = thin(len(known), n_context)
+    return known[kept][::-1], mass[::-1].copy(), targets
+
+
+def thin(n_near: int, n_context: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Choose a context among cells sorted by distance: all near ones, ever fewer farther out.
+
+    A context of the nearest cells alone ends where a large hole begins; thinned far cells show
+    the regions around it at next to no cost.
+
+    Parameters
+    ----------
+    n_near
+        Cells there are, at most ``reach(n_context)`` of which are looked at.
+    n_context
+        Cells wanted.
+
+    Returns
+    -------
+    rank
+        (n_context,) or fewer ranks, ascending.
+    mass
+        (n_context,) how many cells each one stands for.
+    """
+    n_near = min(n_near, reach(n_context))
+    dense = n_context // 2
+    if n_near <= n_context:
+        return np.arange(n_near), np.ones(n_near, np.float32)
+    # Steps between ranks grow evenly, from 1 at the last dense cell to what the rest needs.
+    t = np.arange(1, n_context - dense + 1) / (n_context - dense)
+    span, sparse = n_near - 1 - (dense - 1), n_context - dense
+    far = dense - 1 + np.round(sparse * t + (span - sparse) * t**2).astype(np.int64)
+    rank = np.concatenate([np.arange(dense), far])
+    mass = np.diff(rank, prepend=-1).astype(np.float32)
+    return rank, mass
+
+
+def reach(n_context: int) -> int:
+    """Return how many of the nearest cells a context of ``n_context`` spans."""
+    return 12 * n_context

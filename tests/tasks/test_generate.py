@@ -1,0 +1,236 @@
+"""Generation: exactness, order, and what must have no influence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from anndata import AnnData
+from scipy import sparse
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.generate import WINDOW_TARGETS, GenerateRequest, generate
+from napari_gest.tissue.section import Section
+from napari_gest.tissue.window import thin
+
+
+@pytest.fixture
+def unseen(section: Section) -> np.ndarray:
+    centre = section.coords_um.mean(0)
+    return np.linalg.norm(section.coords_um - centre, axis=1) < 120
+
+
+@pytest.mark.parametrize("mode", ["weighted", "pick", "sample"])
+def test_one_seed_gives_the_same_bits_twice(
+    section: Section, tiny_model: GeST, unseen: np.ndarray, mode: str
+) -> None:
+    one, two = (generate(section, tiny_model, unseen, mode=mode, seed=7) for _ in range(2))
+    for name in ("expression", "sd", "entropy", "meta_cell"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+
+
+def test_seeds_matter_in_mode_sample_alone(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    def cells(mode: str, seed: int) -> np.ndarray:
+        return generate(section, tiny_model, unseen, mode=mode, seed=seed).meta_cell
+
+    assert not np.array_equal(cells("sample", 1), cells("sample", 2))
+    assert np.array_equal(cells("weighted", 1), cells("weighted", 2))
+
+
+def test_unseen_cells_have_no_influence(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    dense = section.expression.toarray()
+    dense[unseen] = np.random.default_rng(0).poisson(30, dense[unseen].shape)
+    scrambled = replace(section, expression=sparse.csr_matrix(dense))
+    for mode in ("weighted", "sample"):
+        honest = generate(section, tiny_model, unseen, mode=mode)
+        other = generate(scrambled, tiny_model, unseen, mode=mode)
+        assert np.array_equal(honest.expression, other.expression)
+
+
+def test_the_place_of_the_section_does_not_matter(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    # Coordinates on a grid of 1/64 um, moved by a power of two: no rounding anywhere.
+    grid = replace(section, coords_um=np.round(section.coords_um * 64) / 64)
+    moved = replace(grid, coords_um=grid.coords_um + 4096.0)
+    here, there = (generate(s, tiny_model, unseen) for s in (grid, moved))
+    assert np.abs(here.expression - there.expression).max() <= 2e-6
+
+
+@torch.no_grad()
+def test_frontier_one_is_sequential_generation(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    """Each cell is predicted from scratch, without a cache, from all that came before it."""
+    inside = np.flatnonzero(unseen)[: WINDOW_TARGETS // 2]
+    few = np.zeros_like(unseen)
+    few[inside] = True
+    found = generate(section, tiny_model, few, mode="pick", frontier=1, passes=1)
+
+    network, tokenizer = tiny_model.network, tiny_model.tokenizer
+    known = np.flatnonzero(~few)
+    tokens = tokenizer.tokens(section.model_space(tiny_model.target_sum)).astype(int)
+    depth = found.depth_um.astype(float)
+    centre = section.coords_um[inside[np.argsort(depth, kind="stable")]].mean(0)
+    distance = np.linalg.norm(section.coords_um[known] - centre, axis=1)
+    rank, mass = thin(len(known), tiny_model.config.window_cells)
+    near = known[np.argsort(distance, kind="stable")[rank]][::-1]
+    coords, content, mass = section.coords_um[near], tokens[near], mass[::-1]
+    for i in np.argsort(depth, kind="stable"):
+        mixture = F.one_hot(torch.from_numpy(content), tokenizer.n_meta_cells).float()[None]
+        xy = tiny_model.positions(coords, centre)[None]
+        at = tiny_model.positions(section.coords_um[inside[i]][None], centre)[None]
+        stands_for = torch.from_numpy(mass.copy())[None]
+        context = network.encode(network.table(), mixture, xy, mass=stands_for)
+        chosen = network.logits(network.ask(context, at), context, at).argmax().item()
+        assert found.meta_cell[i] == chosen
+        coords = np.concatenate([coords, section.coords_um[inside[i]][None]])
+        content, mass = np.append(content, chosen), np.append(mass, np.float32(1))
+
+
+def test_one_step_sees_measured_cells_alone(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    assert unseen.sum() > WINDOW_TARGETS
+    at_once = generate(section, tiny_model, unseen, mode="sample", seed=1, frontier=10**6)
+    other = generate(section, tiny_model, unseen, mode="sample", seed=2, frontier=10**6)
+    # Draws differ, yet no prediction depends on them.
+    assert not np.array_equal(at_once.meta_cell, other.meta_cell)
+    assert np.array_equal(at_once.entropy, other.entropy)
+    inward = generate(section, tiny_model, unseen, mode="sample", seed=1)
+    assert not np.array_equal(at_once.entropy, inward.entropy)
+
+
+def test_generation_starts_at_the_rim(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    seen, depths = 0, []
+    work = GenerateRequest(section, tiny_model, unseen, frontier=16).run()
+    for tick in work:
+        seen += len(tick.payload.index)
+        assert tick.done == seen
+        assert len(tick.payload.index) <= 16
+        depths.append(tick.payload.index)
+    assert sorted(np.concatenate(depths)) == list(range(unseen.sum()))
+
+
+def test_a_run_can_be_left_at_any_frontier(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    work = GenerateRequest(section, tiny_model, unseen, frontier=4).run()
+    next(work)
+    work.close()
+    with pytest.raises(StopIteration):
+        next(work)
+
+
+def test_passes_average_over_reflections(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    turned = section.coords_um @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+    there = replace(section, coords_um=turned)
+    one = generate(section, tiny_model, unseen, passes=8, frontier=10**6)
+    two = generate(there, tiny_model, unseen, passes=8, frontier=10**6)
+    # Windows may be cut differently, but where they agree eight passes do not know up from left.
+    assert np.median(np.abs(one.expression - two.expression)) < 1e-3
+
+
+def test_new_cells_are_added_never_written_over(
+    tissue: AnnData, section: Section, tiny_model: GeST
+) -> None:
+    nothing = np.zeros(section.n_obs, bool)
+    new = section.coords_um.mean(0) + np.random.default_rng(0).normal(0, 20, (12, 2))
+    result = generate(section, tiny_model, nothing, new_coords_um=new)
+    assert (result.rows == -1).all()
+    out = result.to_anndata(tissue)
+    assert out.n_obs == tissue.n_obs + 12
+    assert out.obs[keys.NEW_CELL].sum() == 12
+    assert np.allclose(out.obsm["spatial"][-12:], new)
+    assert (out.X[: tissue.n_obs] != tissue.X).nnz == 0
+    again = result.to_anndata(out)
+    assert again.obs_names.is_unique
+    assert again.obs[keys.NEW_CELL].sum() == again.obs[keys.GENERATED].sum() == 24
+
+
+def test_write_keeps_what_was_generated_before(
+    tissue: AnnData, section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    one, two = unseen.copy(), unseen.copy()
+    half = np.flatnonzero(unseen)
+    one[half[::2]], two[half[1::2]] = False, False
+    first = generate(section, tiny_model, one)
+    changed = first.write(tissue)
+    assert keys.EXPRESSION in changed
+    generate(section, tiny_model, two).write(tissue)
+    rows = section.rows[one]
+    assert tissue.obs[keys.GENERATED].sum() == unseen.sum()
+    assert np.allclose(tissue.layers[keys.EXPRESSION][rows].toarray(), first.expression)
+
+
+def test_genes_outside_the_panel_are_missing(
+    tissue: AnnData, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    wider = tissue.copy()
+    wider.var_names = [*wider.var_names[:-2], "other_1", "other_2"]
+    section = Section.from_anndata(wider, "section_1")
+    generate(section, tiny_model, unseen).write(wider)
+    made = wider.layers[keys.EXPRESSION][section.rows[unseen]].toarray()
+    assert np.isnan(made[:, -2:]).all()
+    assert np.isfinite(made[:, :-2]).all()
+
+
+def test_agreement_of_the_truth_is_perfect(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    result = generate(section, tiny_model, unseen)
+    truth = section.model_space(tiny_model.target_sum)[unseen]
+    perfect = replace(result, expression=truth).agreement(section)
+    assert perfect.rmse == pytest.approx(0, abs=1e-6)
+    assert perfect.rmse_z == pytest.approx(0, abs=1e-3)
+    assert perfect.pearson == pytest.approx(1)
+    assert perfect.spearman == pytest.approx(1)
+    found = result.agreement(section)
+    assert found.n_cells == unseen.sum()
+    assert found.rmse > 0.01
+    assert found.floor is not None
+    assert found.floor.rmse == perfect.floor.rmse
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"unseen": np.zeros(3, bool)}, "one boolean"),
+        ({"unseen": np.zeros(600)}, "type float64"),
+        ({"unseen": np.zeros(600, bool)}, "nothing to generate"),
+        ({"unseen": np.ones(600, bool)}, "Every cell"),
+        ({"mode": "best"}, "no mode"),
+        ({"frontier": 0}, "frontier is 0"),
+        ({"passes": 9}, "passes is 9"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"top_k": 0}, "top_k"),
+        ({"new_coords_um": np.array([[np.nan, 1.0]])}, "Positions"),
+    ],
+)
+def test_bad_requests_are_refused_before_work(
+    section: Section, tiny_model: GeST, unseen: np.ndarray, change: dict, cause: str
+) -> None:
+    request = GenerateRequest(section, tiny_model, unseen)
+    with pytest.raises(InputError, match=cause):
+        replace(request, **change).check()
+
+
+def test_another_panel_is_refused(tissue: AnnData, tiny_model: GeST) -> None:
+    tissue.var_names = [f"other_{i}" for i in range(tissue.n_vars)]
+    section = Section.from_anndata(tissue, "section_1")
+    unseen = np.arange(section.n_obs) < 10
+    with pytest.raises(InputError, match="of the model's"):
+        generate(section, tiny_model, unseen)
