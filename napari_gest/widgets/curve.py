@@ -1,4 +1,4 @@
-"""A small line plot: how the validation loss falls as a model is trained."""
+"""A small line plot: how the validation error falls as a model is trained."""
 
 from __future__ import annotations
 

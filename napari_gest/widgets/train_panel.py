@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ _HELP = (
     "Learns from all open sections with these genes, on this computer. Cells in the drawn region"
     " are left out, so that they stay unseen."
 )
+_VALIDATIONS = 24  # points of the curve
 _LENGTHS = {"Short (minutes)": 600, "Medium (about half an hour)": 3000, "Long (hours)": 12000}
 
 
@@ -52,7 +54,7 @@ class TrainPanel(Panel):
         self.fit = button("Fit new", lambda: self.start(tune=False))
         self.tune = button("Fine-tune", lambda: self.start(tune=True))
         self.stop = button("Stop", context.jobs.cancel)
-        self.curve = Curve("step", "validation loss")
+        self.curve = Curve("step", "validation error")
         self.curve.hide()
         self.message = note(_HELP)
         for widget in (self.message, self.name, self.length):
@@ -70,6 +72,7 @@ class TrainPanel(Panel):
             return
         chosen = self.context.choices.model if tune else None
         n_steps = self.length.currentData()
+        unfinished = shelf.TRAINED_HERE.parent / "unfinished" / folder.name
 
         def work() -> Generator[Progress, None, Path]:
             yield Progress("Preparing", 0, 1)
@@ -80,13 +83,17 @@ class TrainPanel(Panel):
             request = FitRequest(
                 sections=sections,
                 model_config=ModelConfig() if start is None else start.config,
-                train_config=TrainConfig(n_steps=n_steps),
+                train_config=TrainConfig(
+                    n_steps=n_steps, validate_every=max(n_steps // _VALIDATIONS, 1)
+                ),
                 seed=0,
+                checkpoint_dir=unfinished,
                 start=start,
+                name=folder.name,
             )
             fitted: Fitted = yield from request.run()
-            fitted.model.name = folder.name
             fitted.model.save(folder)
+            shutil.rmtree(unfinished, ignore_errors=True)
             return folder
 
         job = Job(
@@ -94,7 +101,7 @@ class TrainPanel(Panel):
             on_tick=self._on_tick,
             on_done=self._on_done,
             on_error=lambda error: self.context.report(self, error),
-            on_end=self.refresh,
+            on_end=lambda: self._on_end(job),
         )
         self.curve.clear()
         if self.context.jobs.start(job):
@@ -108,7 +115,11 @@ class TrainPanel(Panel):
         allow(
             self.tune, busy or none, "Train the chosen model on, with a vocabulary of this tissue"
         )
-        allow(self.stop, None if busy else "Nothing is running.", "Stop training; nothing is kept")
+        allow(
+            self.stop,
+            None if busy else "Nothing is running.",
+            "Stop; the same name and settings go on from here",
+        )
 
     def _sections(self) -> list[Section]:
         """Return the open sections with the genes of the active one, without its region."""
@@ -139,16 +150,16 @@ class TrainPanel(Panel):
         left = "" if progress.eta_s is None else f" · {max(progress.eta_s / 60, 0.1):.1f} min left"
         self.message.setText(f"{progress.stage}… {progress.done:,} of {progress.total:,}{left}")
         for payload in tick.payloads:
-            if (point := _validation(payload)) is not None:
-                self.curve.add(*point)
+            self.curve.add(payload["step"], payload["error"])
+
+    def _on_end(self, job: Job) -> None:
+        if job.cancelled:
+            self.message.setText(
+                "Stopped. With the same name, tissue and length it goes on from there."
+            )
+        self.refresh()
 
     def _on_done(self, folder: Path) -> None:
         self.message.setText(f"'{folder.name}' is trained and chosen. It lies in {folder}.")
         self.name.clear()
         self._choose(folder)
-
-
-def _validation(payload: object) -> tuple[float, float] | None:
-    """Return (step, loss) of a validation, or None for another payload."""
-    step, loss = getattr(payload, "step", None), getattr(payload, "loss", None)
-    return None if step is None or loss is None else (step, loss)

@@ -49,6 +49,12 @@ def tissue_file(tissue, tmp_path) -> Path:
     return tmp_path / "tissue.h5ad"
 
 
+@pytest.fixture(scope="session")
+def n_colors() -> Callable[[np.ndarray], int]:
+    """Counts the colours of a picture (h, w, 3 or 4)."""
+    return lambda picture: len(np.unique(picture[..., :3].astype(np.int64) @ [65536, 256, 1]))
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     made = make_napari_viewer(show=True)
