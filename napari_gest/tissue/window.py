@@ -91,8 +91,8 @@ def hole_window(
     targets
         (n_targets,) hidden cells around a random point of the hole.
     """
-    angle, reach = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform())
-    middle = centre + reach * np.array([np.cos(angle), np.sin(angle)])
+    angle, off = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform())
+    middle = centre + off * np.array([np.cos(angle), np.sin(angle)])
     hidden = len(tree.query_ball_point(centre, radius))
     wanted = round(reach(n_context) / (1 - dropped))
     near = tree.query(middle, k=min(tree.n, wanted + max(hidden, n_targets)))[1]

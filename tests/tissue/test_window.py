@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
-from napari_gest.tissue.window import crop, reflect_rotate, window_side
+from napari_gest.tissue.window import (
+    crop,
+    hole_window,
+    reach,
+    reflect_rotate,
+    thin,
+    window_side,
+)
 
 
 def test_a_window_holds_its_cells() -> None:
@@ -53,3 +60,35 @@ def test_half_of_the_turns_reflect() -> None:
     turns = [np.linalg.det(reflect_rotate(np.eye(2), rng)) for _ in range(200)]
     assert np.abs(turns) == pytest.approx(np.ones(200))
     assert 70 < (np.array(turns) < 0).sum() < 130
+
+
+def test_a_hole_window_hides_its_hole() -> None:
+    rng = np.random.default_rng(0)
+    coords = rng.uniform(0, 600, (3000, 2))
+    centre = np.array([300.0, 300.0])
+    context, mass, targets = hole_window(cKDTree(coords), centre, 80.0, 64, 20, 0.2, rng)
+    distance = np.linalg.norm(coords - centre, axis=1)
+    assert (distance[context] > 80).all()
+    assert (distance[targets] <= 80).all()
+    assert len(context) == len(mass) == 64
+    assert len(set(targets)) == 20
+    middle = coords[targets].mean(0)
+    outward = np.linalg.norm(coords[context] - middle, axis=1)
+    assert outward[:16].mean() > outward[-16:].mean()
+
+
+def test_a_small_hole_is_widened() -> None:
+    rng = np.random.default_rng(0)
+    coords = rng.uniform(0, 600, (3000, 2))
+    context, _, targets = hole_window(cKDTree(coords), coords[0], 0.0, 64, 20, 0.0, rng)
+    assert len(targets) == 20
+    assert not set(context) & set(targets)
+
+
+def test_a_thinned_context_stands_for_all_it_spans() -> None:
+    for n in (10, 64, 100, 700, 5000):
+        rank, mass = thin(n, 64)
+        assert len(rank) == min(n, 64)
+        assert (np.diff(rank) > 0).all()
+        assert mass.sum() == min(n, reach(64))
+        assert (rank[:32] == np.arange(min(n, 32))).all()
