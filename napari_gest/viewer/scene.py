@@ -43,6 +43,16 @@ class Scene:
         for layer in list(viewer.layers):
             self._adopt(layer)
 
+    def detach(self) -> None:
+        """Follow the viewer no more."""
+        layers = self.viewer.layers
+        layers.events.inserted.disconnect(self._on_inserted)
+        layers.events.removed.disconnect(self._on_removed)
+        layers.selection.events.active.disconnect(self._on_selected)
+        for region in self._watched:
+            region.events.set_data.disconnect(self._on_region)
+        self._watched = []
+
     def cells(self) -> dict[str, Points]:
         """Return the layers of the open sections, by label."""
         found = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_gest.viewer.look import Look
@@ -32,6 +32,7 @@ class Home(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
+        self._links: list[tuple] = []
         self.setObjectName("gestHome")
         self._viewer = viewer
         self.setMinimumWidth(320)
@@ -86,6 +87,12 @@ class Home(QWidget):
         self.detach()
         super().closeEvent(event)
 
+    def event(self, event: QEvent) -> bool:
+        """Let go of the viewer too when napari takes this out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self.detach()
+        return super().event(event)
+
     def detach(self) -> None:
         """Stop the running job and listen to nothing any more."""
         if not self._links:
@@ -94,6 +101,7 @@ class Home(QWidget):
         for signal, slot in self._links:
             signal.disconnect(slot, missing_ok=True)
         self._links = []
+        self.context.scene.detach()
         self.context.viewer.events.theme.disconnect(self._restyle)
 
     def _restyle(self, _event: object = None) -> None:

@@ -84,10 +84,9 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
     # Draw a rectangle with the mouse.
     press(qtbot, home.region_panel.tools.option("add_rectangle"))
     drag_on_canvas(qtbot, viewer, (0.42, 0.42), (0.6, 0.6))
-    until(lambda: "inside" in home.region_panel.count.text())
     unseen, _ = home.region_panel.selection()
     assert 0 < unseen.sum() < len(unseen)
-    assert home.region_panel.count.text().startswith(f"{unseen.sum():,} cell")
+    until(lambda: home.region_panel.count.text().startswith(f"{unseen.sum():,} cell"))
 
     # Run, and cancel at once.
     press(qtbot, run.run)
@@ -293,12 +292,18 @@ def test_layers_from_the_reader_are_found(home, viewer, tissue, tmp_path):
     assert again.extent.world[0, 1] > viewer.layers["section_2"].extent.world[1, 1]
 
 
-def test_a_reopened_dock_finds_what_is_open(opened_home, viewer):
+def test_a_reopened_dock_finds_what_is_open(opened_home, viewer, until):
     from napari_gest.widgets.home import Home
 
-    opened_home.detach()
+    viewer.window.remove_dock_widget(opened_home)
     second = Home(viewer)
+    dock = viewer.window.add_dock_widget(second, name="GeST again", area="right")
     assert second.context.session is opened_home.context.session
     assert second.context.scene.active.label == "tissue"
-    second.detach()
-    second.deleteLater()
+    # The dock that was closed paints no more.
+    before = opened_home.context.painter.legend
+    second.color_panel.show_gene(second.context.scene.active.section.genes[1])
+    draw_region(second)
+    viewer.layers.remove(viewer.layers["tissue"])
+    assert opened_home.context.painter.legend is before
+    viewer.window.remove_dock_widget(dock)
