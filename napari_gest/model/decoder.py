@@ -101,7 +101,7 @@ class Decoder(nn.Module):
         if self.local_prior is not None:
             # The kernels that smooth over some twenty to a hundred cells predict best untrained.
             with torch.no_grad():
-                self.local_prior.weigh.bias.copy_(torch.tensor([-2.0, 0.0, 2.0, 2.0, 1.0, 0.0]))
+                self.local_prior.weigh.bias.copy_(torch.tensor(2 * [-2.0, 0.0, 2.0, 2.0, 1.0, 0.0]))
 
     def table(self) -> Tensor:
         """Return (K, D): g(x) of every meta cell. Once per step, once per run at inference."""
@@ -187,16 +187,38 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Return (B, Q, K) float32 logits z of hidden states (B, Q, D) (Eq. 8).
 
-        ``(W h + b) C^T`` is folded into one K x D matrix, so its cost does not grow with genes.
         The other arguments are those given to ``ask``.
+        """
+        return self.predict(hidden, context, xy, causal=causal, mask=mask)[0]
+
+    def predict(
+        self,
+        hidden: Tensor,
+        context: Context,
+        xy: Tensor,
+        *,
+        causal: bool = False,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return logits, and how much of each content cell's residual a query inherits.
+
+        ``(W h + b) C^T`` is folded into one K x D matrix, so its cost does not grow with genes.
+
+        Returns
+        -------
+        logits
+            (B, Q, K) float32.
+        inherited
+            (B, Q, L), rows sum to 1 at most; None without a local prior.
         """
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()
             folded = self.profiles @ self.to_genes.weight
             z = self.head(hidden) @ folded.T + self.profiles @ self.to_genes.bias
             if self.local_prior is None:
-                return z + self.log_prior
-            return z + self.local_prior(hidden, context, xy, self.log_prior, causal, mask)
+                return z + self.log_prior, None
+            prior, inherited = self.local_prior(hidden, context, xy, self.log_prior, causal, mask)
+            return z + prior, inherited
 
     def forward(
         self, content: Tensor, content_xy: Tensor, query_xy: Tensor, mask: Tensor | None = None
@@ -225,7 +247,8 @@ class LocalPrior(nn.Module):
     The decoder's logits are added to it, so an untrained model already predicts like a kernel
     smoother, and training spends itself on what a smoother cannot know. Gaussian kernels of fixed
     widths, each twice the one before, and the training frequency are mixed by weights that the
-    query's hidden state chooses.
+    query's hidden state chooses. The same kernels, mixed anew, smooth the residuals of the
+    content: what a cell's expression has beyond its meta cell's.
     """
 
     N_KERNELS = 5
@@ -233,7 +256,7 @@ class LocalPrior(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.weigh = nn.Linear(config.d_model, self.N_KERNELS + 1)
+        self.weigh = nn.Linear(config.d_model, 2 * (self.N_KERNELS + 1))
         spacing = 2 / math.sqrt(config.window_cells)
         self.widest = self.NARROWEST * 2 ** (self.N_KERNELS - 1) * spacing
 
@@ -245,9 +268,12 @@ class LocalPrior(nn.Module):
         log_prior: Tensor,
         causal: bool,
         mask: Tensor | None,
-    ) -> Tensor:
-        """Return (B, Q, K) log of the smoothed distribution; arguments as for ``logits``."""
-        share = self.weigh(hidden).softmax(-1)
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B, Q, K) log of the smoothed meta cells and (B, Q, L) weights of residuals.
+
+        Arguments are those of ``Decoder.predict``.
+        """
+        share, inherit = self.weigh(hidden).unflatten(-1, (2, -1)).softmax(-1).unbind(-2)
         distance = torch.cdist(xy, context.xy).square()
         if causal:
             mask = _after(0, distance.shape[1], distance)
@@ -256,14 +282,15 @@ class LocalPrior(nn.Module):
         # The nearest cell seen always has weight 1, so no kernel can vanish far from all cells.
         distance = distance - distance.amin(-1, keepdim=True)
         kernel = torch.exp(distance * (-0.5 / self.widest**2))
-        weight = torch.zeros_like(kernel)
+        weight, inherited = torch.zeros_like(kernel), torch.zeros_like(kernel)
         for i in reversed(range(self.N_KERNELS)):
-            total = (kernel @ context.mass.unsqueeze(-1)).clamp_min(1e-12)
-            weight = weight + share[..., i : i + 1] / total * kernel
+            normal = kernel / (kernel @ context.mass.unsqueeze(-1)).clamp_min(1e-12)
+            weight = weight + share[..., i : i + 1] * normal
+            inherited = inherited + inherit[..., i : i + 1] * normal
             kernel = kernel.square().square()  # half the width
-        smoothed = (weight * context.mass.unsqueeze(1)) @ context.mixture
-        smoothed = smoothed + share[..., -1:] * log_prior.exp()
-        return smoothed.clamp_min(1e-12).log()
+        mass = context.mass.unsqueeze(1)
+        smoothed = (weight * mass) @ context.mixture + share[..., -1:] * log_prior.exp()
+        return smoothed.clamp_min(1e-12).log(), inherited * mass
 
 
 class Block(nn.Module):

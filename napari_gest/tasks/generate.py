@@ -57,6 +57,10 @@ class GenerateRequest:
         Cells decoded together before they join the content. 1 is sequential generation.
     passes
         Rotations and reflections of each window whose predictions are averaged, 1 to 8.
+    residuals
+        Mode ``weighted`` adds what the cells around have beyond their meta cells, smoothed; it
+        carries the tissue's own gradients and batch, which a fixed vocabulary cannot say. False
+        is the paper's read-out.
     """
 
     section: Section
@@ -69,6 +73,7 @@ class GenerateRequest:
     top_k: int | None = None
     frontier: int = WINDOW_TARGETS
     passes: int = 4
+    residuals: bool = True
 
     def check(self) -> None:
         """Raise InputError if the run cannot be done as asked; costs next to nothing."""
@@ -160,6 +165,9 @@ class _Run:
         self.token = np.full(len(self.known), -1, np.int64)
         n, k = len(self.coords), model.tokenizer.n_meta_cells
         self.mixture = torch.zeros(n, k)
+        # Of the cells known and met so far, and of the generated ones.
+        self.known_residual: dict[int, NDArray[np.float32]] = {}
+        self.residual = np.zeros((n, len(model.genes)), np.float32)
         self.generated = np.zeros(n, bool)
         self.random = torch.Generator().manual_seed(request.seed)
         self.turns = torch.from_numpy(_symmetries()[: request.passes])
@@ -184,12 +192,16 @@ class _Run:
             joining = windows[start : start + together]
             for window in joining:
                 for cells in self.frontiers(window):
-                    probability = self.predict(cells)
+                    probability, residual = self.predict()
                     chosen = draw(probability, self.request.mode, self.random, self.request.top_k)
                     out = read_out(probability, chosen, self.request.mode, self.mean, self.variance)
+                    made = out.expression.numpy()
+                    if residual is not None:
+                        self.residual[cells] = residual
+                        made = np.maximum(made + residual, 0)
                     painted = Painted(
                         cells,
-                        out.expression.numpy(),
+                        made,
                         out.sd.numpy(),
                         out.entropy.numpy(),
                         out.meta_cell.numpy().astype(np.int32),
@@ -230,18 +242,24 @@ class _Run:
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the window's cells a frontier at a time, while the content grows with each."""
         centre = self.coords[window].mean(0)
-        near, mixture, mass = self.content(centre)
+        near, mixture, mass, residual = self.content(centre)
         context = self.encode(near, mixture, centre, None, mass)
         step = min(self.request.frontier, WINDOW_TARGETS)
         for start in range(0, len(window), step):
             cells = window[start : start + step]
-            self.asked = (context, self.place(self.coords[cells], centre))
+            self.asked = (context, self.place(self.coords[cells], centre), residual)
             yield cells
             if start + step < len(window):
                 context = self.encode(self.coords[cells], self.mixture[cells], centre, context)
+                residual = np.concatenate([residual, self.residual[cells]])
 
-    def content(self, centre: NDArray[np.float64]) -> tuple[NDArray[np.float64], Tensor, Tensor]:
-        """Return positions, meta cells and masses of L known or generated cells, far ones first."""
+    def content(
+        self, centre: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32]]:
+        """Return positions, meta cells, masses and residuals of L cells, far ones first.
+
+        They are known or generated cells, all near ones and ever fewer farther out.
+        """
         n = self.model.config.window_cells
         made = np.flatnonzero(self.generated)
         distance, near = self.tree.query(centre, k=[*range(1, min(reach(n), self.tree.n) + 1)])
@@ -252,12 +270,15 @@ class _Run:
         old, new = chosen[chosen < len(near)], chosen[chosen >= len(near)] - len(near)
         self.tokenize(near[old])
         coords, mixture = np.empty((len(chosen), 2)), torch.empty(len(chosen), len(self.mean))
-        measured = torch.from_numpy(chosen < len(near))
+        measured = chosen < len(near)
         coords[measured], coords[~measured] = self.tree.data[near[old]], self.coords[made[new]]
         token = torch.from_numpy(self.token[near[old]])
-        mixture[measured] = F.one_hot(token, len(self.mean)).float()
-        mixture[~measured] = self.mixture[made[new]]
-        return coords, mixture, torch.from_numpy(mass[::-1].copy())
+        mixture[torch.from_numpy(measured)] = F.one_hot(token, len(self.mean)).float()
+        mixture[torch.from_numpy(~measured)] = self.mixture[made[new]]
+        residual = np.empty((len(chosen), self.residual.shape[1]), np.float32)
+        residual[measured] = [self.known_residual[i] for i in near[old].tolist()]
+        residual[~measured] = self.residual[made[new]]
+        return coords, mixture, torch.from_numpy(mass[::-1].copy()), residual
 
     def tokenize(self, near: NDArray[np.int64]) -> None:
         """Look up the meta cells of those known cells that are met for the first time."""
@@ -266,6 +287,9 @@ class _Run:
             tokenizer = self.model.tokenizer
             values = log_normalize(self.expression[self.known[new]], tokenizer.target_sum)
             self.token[new] = tokenizer.tokens(values, self.measured)
+            residual = values - tokenizer.c_expr[self.token[new]]
+            residual[:, ~self.measured] = 0
+            self.known_residual.update(zip(new.tolist(), residual, strict=True))
 
     def place(self, coords: NDArray[np.float64], centre: NDArray[np.float64]) -> Tensor:
         """Return (passes, n, 2) positions in half windows, turned and reflected."""
@@ -284,12 +308,15 @@ class _Run:
         mass = mass if mass is None else mass.expand(len(xy), -1)
         return self.model.network.encode(self.table, mixture, xy, context, mass)
 
-    def predict(self, cells: NDArray[np.int64]) -> Tensor:
-        """Return (n, K) p(meta cell), averaged over the passes."""
-        context, xy = self.asked
+    def predict(self) -> tuple[Tensor, NDArray[np.float32] | None]:
+        """Return (n, K) p(meta cell) and (n, G) inherited residuals, averaged over the passes."""
+        context, xy, residual = self.asked
         network = self.model.network
-        logits = network.logits(network.ask(context, xy), context, xy)
-        return (logits / self.request.temperature).softmax(-1).mean(0)
+        logits, inherited = network.predict(network.ask(context, xy), context, xy)
+        probability = (logits / self.request.temperature).softmax(-1).mean(0)
+        if inherited is None or not self.request.residuals or self.request.mode != "weighted":
+            return probability, None
+        return probability, inherited.mean(0).numpy() @ residual
 
 
 def _windows(

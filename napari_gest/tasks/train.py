@@ -25,6 +25,7 @@ import napari_gest
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.checkpoint import atomic_folder
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.tokenizer import MetaCellTokenizer
@@ -39,6 +40,7 @@ _Place = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 _STATE, _SETTINGS = "state.safetensors", "state.json"
 _WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
+_SCORED_GENES = 500  # the most variable ones, so that the cost does not grow with the panel
 _VALIDATION_CELLS = 2000  # at most, so that validating stays cheap
 
 
@@ -85,7 +87,7 @@ class TrainConfig(BaseModel):
     cell_dropout: float = Field(0.3, ge=0, lt=1)
     order: Literal["hole", "inward", "corner", "eq6", "random", "strict"] = "hole"
     hole_radius: float = Field(16.0, ge=0)
-    expression_weight: float = Field(1.0, ge=0)
+    expression_weight: float = Field(20.0, ge=0)
     validation_share: float = Field(0.05, gt=0, lt=0.5)
     validate_every: int = Field(100, ge=1)
     patience: int = Field(8, ge=1)
@@ -231,7 +233,8 @@ class _Tissue:
 
     coords: NDArray[np.float64]
     token: NDArray[np.int64]
-    values: NDArray[np.float32]
+    values: NDArray[np.float32]  # (n_obs, S) the scored genes, each over its spread
+    residual: NDArray[np.float32]  # (n_obs, S) what the meta cell leaves of them
     tree: cKDTree
 
 
@@ -240,9 +243,10 @@ class _Batch:
     content: Tensor  # (B, L)
     content_xy: Tensor  # (B, L, 2)
     mass: Tensor  # (B, L)
+    residual: Tensor  # (B, L, S): measured minus meta cell, scored genes
     query_xy: Tensor  # (B, Q, 2)
     target: Tensor  # (B * Q,)
-    values: Tensor  # (B * Q, G)
+    values: Tensor  # (B * Q, S)
     causal: bool
 
 
@@ -257,22 +261,20 @@ class _Run:
         self.network = self.model.network
         self.average = copy.deepcopy(self.network)
         target_sum, tokenizer = self.model.target_sum, self.model.tokenizer
-        self.tissues = [_tissue(s, target_sum, tokenizer) for s in training]
+        self.score = _Score.of(tokenizer)
+        self.tissues = [_tissue(s, target_sum, tokenizer, self.score) for s in training]
         if request.validation is not None:
             holes = _discs(request.validation, 0.2, self.model.config, request.seed)
             checked = [(request.validation, holes)]
         else:
             checked = list(zip(request.sections, hidden, strict=True))
         self.validation = [
-            batch for s, h in checked for batch in _validation_batches(s, h, self.model)
+            batch for s, h in checked for batch in _validation_batches(s, h, self.model, self.score)
         ]
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
         self.levels = torch.from_numpy(tokenizer.levels)
-        between = tokenizer.v_expr + np.square(tokenizer.c_expr - tokenizer.mean)
-        spread = np.sqrt(tokenizer.frequency @ between)
-        self.scale = torch.from_numpy(1 / np.maximum(spread, 0.05 * spread.max())).float()
-        self.scaled = torch.from_numpy(tokenizer.c_expr) * self.scale
+        self.scaled = torch.from_numpy(self.score.scale(tokenizer.c_expr))
         decayed = [p for p in self.network.parameters() if p.ndim == 2]
         others = [p for p in self.network.parameters() if p.ndim != 2]
         self.optimizer = torch.optim.AdamW(
@@ -349,15 +351,16 @@ class _Run:
     def loss(self, batch: _Batch) -> Tensor:
         dtype = torch.bfloat16
         with torch.autocast("cpu", dtype, enabled=fast_bfloat16()):
-            logits = _logits(self.network, batch)
+            logits, residual = _predict(self.network, batch)
         loss = hierarchical_loss(logits, batch.target, self.levels).mean()
         if self.config.expression_weight:
-            loss = loss + self.config.expression_weight * self.error(logits, batch.values)
+            error = self.error(logits, residual, batch.values)
+            loss = loss + self.config.expression_weight * error
         return loss
 
-    def error(self, logits: Tensor, values: Tensor) -> Tensor:
+    def error(self, logits: Tensor, residual: Tensor | float, values: Tensor) -> Tensor:
         """Return the squared error of the weighted read-out in genes of unit variance."""
-        return F.mse_loss(logits.softmax(-1) @ self.scaled, values * self.scale)
+        return F.mse_loss(logits.softmax(-1) @ self.scaled + residual, values)
 
     def batch(self, rng: np.random.Generator) -> _Batch:
         """Draw windows from the training tissue."""
@@ -365,11 +368,12 @@ class _Run:
         # Windows at a section's end may hold fewer cells; all are cut to the shortest.
         n_context = min(len(c) for _, _, c, _, _ in windows)
         n_targets = min(len(t) for *_, t in windows)
-        content, xy, mass, at, target, values = [], [], [], [], [], []
+        content, xy, mass, residual, at, target, values = [], [], [], [], [], [], []
         for tissue, place, context, stands_for, targets in windows:
             context, targets = context[-n_context:], targets[:n_targets]
             content.append(tissue.token[context])
             mass.append(stands_for[-n_context:])
+            residual.append(tissue.residual[context])
             xy.append(place(context))
             at.append(place(targets))
             target.append(tissue.token[targets])
@@ -378,6 +382,7 @@ class _Run:
             torch.from_numpy(np.stack(content)),
             torch.from_numpy(np.stack(xy).astype(np.float32)),
             torch.from_numpy(np.stack(mass)),
+            torch.from_numpy(np.stack(residual)),
             torch.from_numpy(np.stack(at).astype(np.float32)),
             torch.from_numpy(np.concatenate(target)),
             torch.from_numpy(np.concatenate(values)),
@@ -424,10 +429,10 @@ class _Run:
         nll = error = 0.0
         n = sum(len(batch.target) for batch in self.validation)
         for batch in self.validation:
-            logits = _logits(self.average, batch)
+            logits, residual = _predict(self.average, batch)
             weight = len(batch.target) / n
             nll += weight * F.cross_entropy(logits, batch.target).item()
-            error += weight * self.error(logits, batch.values).item()
+            error += weight * self.error(logits, residual, batch.values).item()
         recent = self.losses[-self.config.validate_every :]
         self.curve.append(
             {
@@ -517,12 +522,14 @@ def fast_bfloat16() -> bool:
     return "AMX" in flags or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def _logits(network: Any, batch: _Batch) -> Tensor:
-    """Return (B * Q, K)."""
+def _predict(network: Decoder, batch: _Batch) -> tuple[Tensor, Tensor | float]:
+    """Return logits (B * Q, K) and inherited residuals (B * Q, S)."""
     mixture = F.one_hot(batch.content, len(network.log_prior)).float()
     context = network.encode(network.table(), mixture, batch.content_xy, mass=batch.mass)
     hidden = network.ask(context, batch.query_xy, causal=batch.causal)
-    return network.logits(hidden, context, batch.query_xy, causal=batch.causal).flatten(0, 1)
+    logits, inherited = network.predict(hidden, context, batch.query_xy, causal=batch.causal)
+    residual = 0.0 if inherited is None else (inherited @ batch.residual).flatten(0, 1)
+    return logits.flatten(0, 1), residual
 
 
 def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
@@ -556,14 +563,33 @@ def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
     return model
 
 
-def _tissue(section: Section, target_sum: float, tokenizer: MetaCellTokenizer) -> _Tissue:
+@dataclass(frozen=True, eq=False)
+class _Score:
+    """The genes in which the weighted read-out is scored, each over its spread."""
+
+    genes: NDArray[np.int64]
+    spread: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, tokenizer: MetaCellTokenizer) -> _Score:
+        between = tokenizer.v_expr + np.square(tokenizer.c_expr - tokenizer.mean)
+        spread = np.sqrt(tokenizer.frequency @ between)
+        genes = np.sort(np.argsort(-spread, kind="stable")[:_SCORED_GENES])
+        return cls(genes, np.maximum(spread, 0.05 * spread.max())[genes])
+
+    def scale(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (n, S) of values (n, G)."""
+        return values[:, self.genes] / self.spread
+
+
+def _tissue(
+    section: Section, target_sum: float, tokenizer: MetaCellTokenizer, score: _Score
+) -> _Tissue:
     values = section.model_space(target_sum)
-    return _Tissue(
-        section.coords_um,
-        tokenizer.tokens(values).astype(np.int64),
-        values,
-        cKDTree(section.coords_um),
-    )
+    token = tokenizer.tokens(values).astype(np.int64)
+    scaled = score.scale(values)
+    residual = scaled - score.scale(tokenizer.c_expr)[token]
+    return _Tissue(section.coords_um, token, scaled, residual, cKDTree(section.coords_um))
 
 
 def _validation_holes(request: FitRequest) -> list[NDArray[np.bool_]]:
@@ -588,16 +614,20 @@ def _discs(section: Section, share: float, config: ModelConfig, seed: int) -> ND
     return hidden
 
 
-def _validation_batches(section: Section, hidden: NDArray[np.bool_], model: GeST) -> list[_Batch]:
+def _validation_batches(
+    section: Section, hidden: NDArray[np.bool_], model: GeST, score: _Score
+) -> list[_Batch]:
     """Return the hidden cells in groups, each with its nearest known cells as context."""
     expression, measured = section.align(model.genes)
     values = log_normalize(expression, model.target_sum)
     token = model.tokenizer.tokens(values, measured).astype(np.int64)
+    scaled = score.scale(values)
+    residual = scaled - score.scale(model.tokenizer.c_expr)[token]
     known, todo = np.flatnonzero(~hidden), np.flatnonzero(hidden)
     tree = cKDTree(section.coords_um[known])
     n = model.config.window_cells
     rank, mass = thin(len(known), n)
-    mass = torch.from_numpy(mass[::-1].copy())[None]
+    stands_for = torch.from_numpy(mass[::-1].copy())[None]
     batches: list[_Batch] = []
     while len(todo) and len(batches) * 32 < _VALIDATION_CELLS:
         distance = np.linalg.norm(section.coords_um[todo] - section.coords_um[todo[0]], axis=1)
@@ -610,10 +640,11 @@ def _validation_batches(section: Section, hidden: NDArray[np.bool_], model: GeST
             _Batch(
                 torch.from_numpy(token[context])[None],
                 model.positions(section.coords_um[context], centre)[None],
-                mass,
+                stands_for,
+                torch.from_numpy(residual[context])[None],
                 model.positions(section.coords_um[group], centre)[None],
                 torch.from_numpy(token[group]),
-                torch.from_numpy(values[group]),
+                torch.from_numpy(scaled[group]),
                 False,
             )
         )

@@ -115,7 +115,10 @@ def test_the_local_prior_of_one_cell_is_that_cell() -> None:
     content, xy, at = window(batch=1)
     context = network.encode(network.table(), one_hot(content[:, :1]), xy[:, :1])
     hidden = network.ask(context, at)
-    prior = network.local_prior(hidden, context, at, network.log_prior, False, None).exp()
-    share = network.local_prior.weigh(hidden).softmax(-1)[..., -1:]
+    prior, inherited = network.local_prior(hidden, context, at, network.log_prior, False, None)
+    weights = network.local_prior.weigh(hidden)
+    share = weights[..., :6].softmax(-1)[..., -1:]
     expected = share * network.log_prior.exp() + (1 - share) * one_hot(content[:, :1])
-    torch.testing.assert_close(prior, expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(prior.exp(), expected, atol=1e-6, rtol=1e-5)
+    nothing = weights[..., 6:].softmax(-1)[..., -1:]
+    torch.testing.assert_close(inherited, 1 - nothing, atol=1e-6, rtol=1e-5)

@@ -61,9 +61,7 @@ def test_a_full_disk_leaves_the_old_model(
 
 @pytest.mark.parametrize("name", [checkpoint.CONFIG, checkpoint.VOCABULARY, checkpoint.WEIGHTS])
 @pytest.mark.parametrize("damage", ["missing", "cut", "noise"])
-def test_damaged_models_are_named(
-    tiny_model: GeST, tmp_path: Path, name: str, damage: str
-) -> None:
+def test_damaged_models_are_named(tiny_model: GeST, tmp_path: Path, name: str, damage: str) -> None:
     file = tiny_model.save(tmp_path / "model") / name
     if damage == "missing":
         file.unlink()

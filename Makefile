@@ -1,0 +1,41 @@
+# make demo   sets up and runs the main job
+# make test   sets up and passes the tests
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# Without a screen, GUI tests run on a virtual one.
+SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1200x24")
+ifeq ($(shell uname -s),Darwin)
+SCREEN :=
+endif
+
+.PHONY: setup demo test lint bench train-bundled rivals clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt scripts/system.sh
+	sh scripts/system.sh
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable ".[qt,dev]"
+	touch $(READY)
+
+demo: setup
+	$(VENV)/bin/napari-gest demo
+
+test: setup
+	$(SCREEN) $(PY) -m pytest -q --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+lint: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+train-bundled: setup
+	$(PY) -m benchmarks.bundled
+
+clean:
+	rm -rf $(VENV) demo build dist
