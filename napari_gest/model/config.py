@@ -38,9 +38,9 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_layers: int = Field(4, ge=1)
+    n_layers: int = Field(3, ge=1)
     n_heads: int = Field(4, ge=1)
-    d_model: int = Field(128, ge=4)
+    d_model: int = Field(64, ge=4)
     n_meta_cells: int = Field(512, ge=2)
     n_pcs: int = Field(50, ge=1)
     level_sizes: tuple[int, int, int] = (15, 10, 5)
@@ -49,7 +49,7 @@ class ModelConfig(BaseModel):
     profiles: Literal["standard", "paper"] = "standard"
     distance_bias: bool = True
     local_prior: bool = True
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.15, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _widths_divide(self) -> ModelConfig:
