@@ -1,0 +1,186 @@
+"""Training: it learns, resumes to the same numbers, and moves to another panel."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from anndata import AnnData
+
+from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.config import ModelConfig
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.train import FitRequest, Fitted, TrainConfig, fine_tune, fit
+from napari_gest.tissue.section import Section
+
+MODEL = ModelConfig(
+    n_layers=2,
+    n_heads=2,
+    d_model=16,
+    n_meta_cells=24,
+    n_pcs=10,
+    level_sizes=(6, 4, 2),
+    window_cells=48,
+    dropout=0.1,
+)
+SHORT = TrainConfig(n_steps=12, batch_windows=2, targets=16, validate_every=6)
+
+
+@pytest.fixture
+def sections(tissue: AnnData) -> list[Section]:
+    return [Section.from_anndata(tissue, name) for name in ("section_1", "section_2")]
+
+
+def weights(model: GeST) -> dict[str, torch.Tensor]:
+    return model.network.state_dict()
+
+
+def same(one: GeST, two: GeST) -> bool:
+    a, b = weights(one), weights(two)
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_training_lowers_the_loss_on_held_out_holes(sections: list[Section]) -> None:
+    config = SHORT.model_copy(
+        update={"n_steps": 80, "validate_every": 20, "learning_rate": 3e-3, "batch_windows": 4}
+    )
+    fitted = finish(FitRequest(sections, MODEL, config, 0).run())
+    first, last = fitted.curve[0], fitted.curve[-1]
+    assert last["nll"] < first["nll"] - 0.02
+    assert [entry["step"] for entry in fitted.curve] == [0, 20, 40, 60, 80]
+    assert fitted.model.card["curve"] == fitted.curve
+
+
+def test_one_seed_gives_one_model(sections: list[Section]) -> None:
+    one, two = (fit(sections, MODEL, SHORT, seed=3) for _ in range(2))
+    assert same(one, two)
+    assert not same(one, fit(sections, MODEL, SHORT, seed=4))
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    sections: list[Section], tmp_path: Path
+) -> None:
+    config = SHORT.model_copy(update={"patience": 100})
+    whole = fit(sections, MODEL, config)
+    request = FitRequest(sections, MODEL, config, 0, checkpoint_dir=tmp_path / "state")
+    work = request.run()
+    for tick in work:
+        if tick.stage == "Training" and tick.done == 7:  # one step past the checkpoint
+            break
+    work.close()
+    resumed = finish(request.run())
+    assert same(whole, resumed.model)
+    assert [e["step"] for e in resumed.curve] == [e["step"] for e in whole.card["curve"]]
+
+
+def test_a_state_of_other_settings_is_refused(sections: list[Section], tmp_path: Path) -> None:
+    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
+    finish(request.run())
+    with pytest.raises(InputError, match="other data or settings"):
+        finish(replace(request, seed=1).run())
+
+
+def test_a_damaged_state_is_named(sections: list[Section], tmp_path: Path) -> None:
+    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
+    finish(request.run())
+    (tmp_path / "state" / "state.safetensors").write_bytes(b"no")
+    with pytest.raises(CheckpointError, match="damaged"):
+        finish(request.run())
+
+
+@pytest.mark.parametrize("order", ["inward", "corner", "eq6", "random", "strict"])
+def test_every_order_trains(sections: list[Section], order: str) -> None:
+    config = SHORT.model_copy(update={"order": order, "n_steps": 2, "validate_every": 2})
+    fitted = finish(FitRequest(sections, MODEL, config, 0).run())
+    assert np.isfinite(fitted.curve[-1]["nll"])
+
+
+def test_the_papers_form_trains(sections: list[Section]) -> None:
+    paper = MODEL.model_copy(
+        update={"local_prior": False, "distance_bias": False, "profiles": "paper"}
+    )
+    config = SHORT.model_copy(update={"order": "corner", "expression_weight": 0.0})
+    fitted = finish(FitRequest(sections, paper, config, 0).run())
+    assert np.isfinite(fitted.curve[-1]["nll"])
+
+
+def test_a_validation_section_is_not_trained_on(sections: list[Section]) -> None:
+    request = FitRequest(sections[:1], MODEL, SHORT, 0, validation=sections[1])
+    one = finish(request.run())
+    values = sections[1].expression.copy()
+    values.data[:] = np.random.default_rng(0).poisson(20, len(values.data)) + 1.0
+    other = finish(replace(request, validation=replace(sections[1], expression=values)).run())
+    assert one.curve[-1]["nll"] != other.curve[-1]["nll"]
+    assert [e["train_loss"] for e in one.curve[1:]] == [e["train_loss"] for e in other.curve[1:]]
+    assert np.array_equal(one.model.tokenizer.c_expr, other.model.tokenizer.c_expr)
+
+
+def test_fine_tuning_on_the_same_panel_keeps_the_vocabulary(
+    sections: list[Section], tiny_model: GeST
+) -> None:
+    before = {k: v.clone() for k, v in weights(tiny_model).items()}
+    tuned = fine_tune(tiny_model, sections[1:], SHORT.model_copy(update={"patience": 100}))
+    assert tuned.tokenizer is tiny_model.tokenizer
+    assert all(torch.equal(before[k], v) for k, v in weights(tiny_model).items())
+    assert tuned.card["start"] == tiny_model.name
+
+
+def test_fine_tuning_on_another_panel_keeps_the_transformer(
+    tissue: AnnData, sections: list[Section]
+) -> None:
+    start = fit(sections, MODEL, SHORT)
+    other = tissue[:, :20].copy()
+    other.var_names = [f"other_{i}" for i in range(20)]
+    frozen = SHORT.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0})
+    tuned = fine_tune(start, [Section.from_anndata(other, "section_1")], frozen)
+    assert tuned.genes == tuple(other.var_names)
+    a, b = weights(start), weights(tuned)
+    assert torch.allclose(a["blocks.0.qkv.weight"], b["blocks.0.qkv.weight"], atol=1e-6)
+    assert a["embed.weight"].shape != b["embed.weight"].shape
+
+
+def test_training_can_be_left_at_any_step(sections: list[Section]) -> None:
+    work = FitRequest(sections, MODEL, SHORT, 0).run()
+    ticks = [next(work) for _ in range(4)]
+    work.close()
+    assert [t.stage for t in ticks] == ["Building the vocabulary", *["Training"] * 3]
+
+
+def test_bad_requests_are_refused_before_work(tissue: AnnData, sections: list[Section]) -> None:
+    with pytest.raises(InputError, match="no section"):
+        FitRequest([], MODEL, SHORT, 0).check()
+    other = tissue[:, :20].copy()
+    mixed = [sections[0], Section.from_anndata(other, "section_2")]
+    with pytest.raises(InputError, match="different panels"):
+        FitRequest(mixed, MODEL, SHORT, 0).check()
+    few = sections[0].subset(np.arange(sections[0].n_obs) < 20)
+    with pytest.raises(InputError, match="20 cells"):
+        FitRequest([few], MODEL, SHORT, 0).check()
+
+
+def test_progress_has_an_eta_and_finish_returns_the_result() -> None:
+    def work():
+        clock = Clock("Working", 2, started=0.0)
+        yield clock.tick(0)
+        yield clock.tick(1, "half")
+        return Fitted
+
+    seen: list[Progress] = []
+    assert finish(work(), seen.append) is Fitted
+    assert seen[0].eta_s is None
+    assert seen[1].eta_s > 0
+    assert seen[1].payload == "half"
+
+
+def test_the_state_is_json_and_safetensors(sections: list[Section], tmp_path: Path) -> None:
+    finish(FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state").run())
+    assert sorted(p.name for p in (tmp_path / "state").iterdir()) == [
+        "state.json",
+        "state.safetensors",
+    ]
+    assert json.loads((tmp_path / "state" / "state.json").read_text())["step"] == 12
