@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 _KERNEL = "_scaled_dot_product_flash_attention_for_cpu"
-_flash = getattr(torch.ops.aten, _KERNEL, None)
-_flash_backward = getattr(torch.ops.aten, f"{_KERNEL}_backward", None)
+_flash: Any = getattr(torch.ops.aten, _KERNEL, None)
+_flash_backward: Any = getattr(torch.ops.aten, f"{_KERNEL}_backward", None)
 
 
 def attend(

@@ -11,6 +11,7 @@ Positions are (x, y) relative to the window's centre, in units of half the windo
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -69,6 +70,7 @@ class Decoder(nn.Module):
     profiles: Tensor
     log_prior: Tensor
     frequency: Tensor
+    blocks: Sequence[Block]  # in fact a ModuleList, which does not say what it holds
 
     def __init__(self, config: ModelConfig, profiles: Tensor, log_prior: Tensor) -> None:
         super().__init__()
@@ -76,7 +78,7 @@ class Decoder(nn.Module):
         self.register_buffer("profiles", profiles, persistent=False)
         self.register_buffer("log_prior", log_prior, persistent=False)
         self.embed = nn.Linear(n_genes, d)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))  # type: ignore[assignment]
         self.norm = nn.LayerNorm(d)
         self.head = nn.Sequential(nn.Linear(d, d), nn.GELU())
         self.to_genes = nn.Linear(d, n_genes)

@@ -64,7 +64,7 @@ class MetaCellTokenizer:
         centred = expression - self.mean
         if measured is not None:
             centred[:, ~measured] = 0.0
-        return centred @ self.components.T
+        return np.asarray(centred @ self.components.T, dtype=np.float32)
 
     def tokens(
         self, expression: NDArray[np.float32], measured: NDArray[np.bool_] | None = None

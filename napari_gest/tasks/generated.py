@@ -211,12 +211,12 @@ def _compare(
     truth: NDArray[np.float32], made: NDArray[np.float32], floor: Agreement | None
 ) -> Agreement:
     varies = truth.std(0) > 1e-6
-    truth, made = truth[:, varies].astype(np.float64), made[:, varies].astype(np.float64)
-    pearson = _correlation(truth, made)
-    spearman = _correlation(rankdata(truth, axis=0), rankdata(made, axis=0))
+    a, b = truth[:, varies].astype(np.float64), made[:, varies].astype(np.float64)
+    pearson = _correlation(a, b)
+    spearman = _correlation(rankdata(a, axis=0), rankdata(b, axis=0))
     return Agreement(
         len(truth),
-        float(np.sqrt(np.square(truth - made).mean())),
+        float(np.sqrt(np.square(a - b).mean())),
         float(np.sqrt(2 * (1 - pearson)).mean()),
         float(pearson.mean()),
         float(spearman.mean()),
@@ -247,7 +247,8 @@ def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) ->
     import anndata
 
     m = len(coords_um)
-    taken, number, names = set(adata.obs_names), 0, []
+    taken, number = set(adata.obs_names), 0
+    names: list[str] = []
     while len(names) < m:
         number += 1
         name = f"gest_{section.name}_{number}"

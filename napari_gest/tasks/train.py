@@ -78,7 +78,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_steps: int = Field(600, ge=1)
+    n_steps: int = Field(400, ge=1)
     batch_windows: int = Field(8, ge=1)
     targets: int = Field(192, ge=1)
     learning_rate: float = Field(1e-3, gt=0)

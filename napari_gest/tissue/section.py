@@ -93,7 +93,7 @@ class Section:
         """
         if genes == self.genes:
             return self.expression, np.ones(len(genes), bool)
-        column = pd.Index(self.genes).get_indexer(list(genes))
+        column = pd.Index(self.genes).get_indexer(pd.Index(genes))
         measured = column >= 0
         if measured.sum() * 2 < len(genes):
             missing = [g for g, m in zip(genes, measured, strict=True) if not m]
