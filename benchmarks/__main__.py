@@ -45,6 +45,9 @@ def generation(
     model: Annotated[
         str | None, typer.Option(help="Score this model, by name or folder; train none.")
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Fine-tune this model, by name or folder; not from scratch.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds of the holes, with commas.")] = "0",
     training_seed: Annotated[int, typer.Option(help="Seed of training.")] = 0,
     model_settings: Annotated[str, typer.Option(help="ModelConfig fields, JSON.")] = "{}",
@@ -73,6 +76,7 @@ def generation(
         seeds=tuple(int(s) for s in seeds.split(",")),
         training_seed=training_seed,
         model=model,
+        start=start,
         model_settings=json.loads(model_settings),
         train_settings=json.loads(train_settings),
         generate_settings=json.loads(generate_settings),

@@ -35,6 +35,8 @@ class Options:
         Seed of training.
     model
         A model to score in place of a trained one.
+    start
+        A model to train on; by default training is from scratch.
     model_settings, train_settings, generate_settings
         Over the defaults.
     radii_um, buffer_um
@@ -44,6 +46,7 @@ class Options:
     seeds: tuple[int, ...] = (0,)
     training_seed: int = 0
     model: str | None = None
+    start: str | None = None
     model_settings: dict[str, Any] = field(default_factory=dict)
     train_settings: dict[str, Any] = field(default_factory=dict)
     generate_settings: dict[str, Any] = field(default_factory=dict)
@@ -125,6 +128,7 @@ def _model(
         tick,
         model_settings=options.model_settings,
         train_settings=options.train_settings,
+        start=options.start,
     )
     return done.model, done.note
 

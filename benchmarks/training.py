@@ -49,6 +49,7 @@ def trained(
     *,
     model_settings: dict[str, Any] | None = None,
     train_settings: dict[str, Any] | None = None,
+    start: str | None = None,
     runs: Path = RUNS,
 ) -> Trained:
     """Train on a split's training sections, or load what the same settings gave before.
@@ -67,6 +68,8 @@ def trained(
         Called with each tick of training.
     model_settings, train_settings
         Fields of `ModelConfig` and `TrainConfig` to set over those chosen for the split.
+    start
+        Name or folder of a model to train on; by default training is from scratch.
     runs
         Folder of all runs.
     """
@@ -81,6 +84,8 @@ def trained(
         "train_config": train_config.model_dump(mode="json"),
         "seed": seed,
     }
+    if start is not None:
+        settings["start"] = start
     key = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     folder = runs / split.name / key
     record = folder / "run.json"
@@ -98,6 +103,7 @@ def trained(
         train_config=train_config,
         seed=seed,
         checkpoint_dir=folder / "checkpoint",
+        start=None if start is None else GeST.load(start),
         name=split.name,
     )
     fitted = finish(request.run(), on_progress)
