@@ -24,7 +24,7 @@ PACKAGED = HERE.parent / "napari_gest" / "samples"
 FILES = ("sample_section.h5ad", "sample_roi.geojson", "provenance.json")
 N_CELLS = 4000
 SEED = 7
-RADIUS_UM = 150.0
+RADIUS_UM = 240.0
 
 
 def outline(centre_um: np.ndarray) -> np.ndarray:

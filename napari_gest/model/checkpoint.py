@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,9 +17,9 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
-from safetensors.numpy import save_file as save_arrays
+from safetensors.numpy import save as pack_arrays
 from safetensors.torch import load_file as load_tensors
-from safetensors.torch import save_file as save_tensors
+from safetensors.torch import save as pack_tensors
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError, InputError
@@ -60,14 +60,16 @@ def atomic_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise InputError(f"{path} exists already.", "Choose another place or allow overwriting.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        # Not a private temporary folder: others may read a model as they may any file.
+        fresh = path.parent / f".{path.name}-{secrets.token_hex(4)}"
+        fresh.mkdir()
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
         yield fresh
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            os.replace(path, old / "replaced")
+            old = path.parent / f".{path.name}-old-{secrets.token_hex(4)}"
+            os.replace(path, old)
             os.replace(fresh, path)
             shutil.rmtree(old, ignore_errors=True)
         else:
@@ -109,8 +111,9 @@ def write(
     with atomic_folder(path, overwrite=overwrite) as folder:
         (folder / CONFIG).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         arrays = {key: np.ascontiguousarray(getattr(tokenizer, key)) for key in _ARRAYS}
-        save_arrays(arrays, folder / VOCABULARY)
-        save_tensors({k: v.contiguous() for k, v in weights.items()}, folder / WEIGHTS)
+        (folder / VOCABULARY).write_bytes(pack_arrays(arrays))
+        tensors = {k: v.contiguous() for k, v in weights.items()}
+        (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
     return path
 
 

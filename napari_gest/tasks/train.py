@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
@@ -481,7 +481,7 @@ class _Run:
             "settings": self.settings(),
         }
         with atomic_folder(Path(self.request.checkpoint_dir), overwrite=True) as folder:
-            save_file({k: v.contiguous() for k, v in tensors.items()}, folder / _STATE)
+            (folder / _STATE).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
             (folder / _SETTINGS).write_text(json.dumps(about), encoding="utf-8")
 
     def resume(self) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_gest.widgets.home import Home
 
 WINDOW = (1400, 900)
-DOCK_WIDTH = 360
+DOCK_WIDTH = 384
 
 
 def open_window(show: bool = True) -> tuple[napari.Viewer, Home]:

@@ -35,7 +35,7 @@ class Home(QWidget):
         self._links: list[tuple] = []
         self.setObjectName("gestHome")
         self._viewer = viewer
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(376)  # the panels at their narrowest, beside the scroll bar
         context = self.context = Context.of(viewer)
         self._restyle()
         self.open_panel = OpenPanel(context)

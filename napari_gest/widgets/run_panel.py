@@ -135,9 +135,9 @@ class RunPanel(Panel):
                 self.context.scene.add_trial(made)
             elif trial:
                 trial[0].fill(payload)
+        self.show_progress(tick)
         if trial:
             self.context.painter.paint_trial(trial[0])
-        self.show_progress(tick)
 
     def show_progress(self, tick: Tick) -> None:
         """Show how far a job is."""

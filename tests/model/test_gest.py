@@ -52,7 +52,7 @@ def test_a_full_disk_leaves_the_old_model(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_tensors", full)
+    monkeypatch.setattr(checkpoint, "pack_tensors", full)
     with pytest.raises(CheckpointError, match="No space"):
         tiny_model.save(tmp_path / "model", overwrite=True)
     GeST.load(tmp_path / "model")
