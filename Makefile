@@ -11,7 +11,10 @@ ifeq ($(shell uname -s),Darwin)
 SCREEN :=
 endif
 
-.PHONY: setup demo test lint bench train-bundled rivals clean
+# Torch's threads wait for each other when other work holds the processors.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: setup demo test lint train-bundled clean
 
 setup: $(READY)
 

@@ -607,7 +607,9 @@ def _print_tissue(path: Path, adata: AnnData, spatial_key: str, section_key: str
 def _run(work: Generator[Progress, None, R]) -> R:
     """Run a task to its end with its progress on stderr."""
     from napari_gest.tasks.progress import finish
+    from napari_gest.tasks.threads import share_processors
 
+    share_processors()
     with _progress() as show:
         return finish(work, show)
 

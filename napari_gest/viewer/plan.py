@@ -101,7 +101,9 @@ class Plan:
                 )
         yield Progress("Loading the model", 0, 1, payload=Prepared(new))
         from napari_gest.tasks.generate import GenerateRequest
+        from napari_gest.tasks.threads import share_processors
 
+        share_processors()
         request = GenerateRequest(
             section,
             load(self.model.name),

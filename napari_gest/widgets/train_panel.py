@@ -77,7 +77,10 @@ class TrainPanel(Panel):
         def work() -> Generator[Progress, None, Path]:
             yield Progress("Preparing", 0, 1)
             from napari_gest.model.config import ModelConfig
+            from napari_gest.tasks.threads import share_processors
             from napari_gest.tasks.train import FitRequest, TrainConfig
+
+            share_processors()
 
             start = None if chosen is None else self.context.shelf.load(chosen)
             request = FitRequest(

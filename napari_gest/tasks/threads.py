@@ -1,0 +1,17 @@
+"""How many processors a front end lets torch take."""
+
+from __future__ import annotations
+
+import os
+
+
+def share_processors() -> None:
+    """Let torch use half of the logical processors in the calling thread.
+
+    The matrices are small, and torch's threads wait for each other: on two busy cores two of them
+    were many times slower than one. Half also leaves room for the canvas. Called by the command
+    line and the viewer; scripts decide for themselves.
+    """
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
