@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -250,6 +250,10 @@ class _Batch:
     values: Tensor  # (B * Q, S)
     causal: bool
 
+    def to(self, device: torch.device) -> _Batch:
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self)[:-1]}
+        return _Batch(**tensors, causal=self.causal)
+
 
 class _Run:
     """The moving parts of one training run."""
@@ -259,7 +263,8 @@ class _Run:
         hidden = _validation_holes(request)
         training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
         self.model = _model(request, training)
-        self.network = self.model.network
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = self.model.network.to(self.device)
         self.average = copy.deepcopy(self.network)
         target_sum, tokenizer = self.model.target_sum, self.model.tokenizer
         self.score = _Score.of(tokenizer)
@@ -270,12 +275,14 @@ class _Run:
         else:
             checked = list(zip(request.sections, hidden, strict=True))
         self.validation = [
-            batch for s, h in checked for batch in _validation_batches(s, h, self.model, self.score)
+            batch.to(self.device)
+            for s, h in checked
+            for batch in _validation_batches(s, h, self.model, self.score)
         ]
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
-        self.levels = torch.from_numpy(tokenizer.levels)
-        self.scaled = torch.from_numpy(self.score.scale(tokenizer.c_expr))
+        self.levels = torch.from_numpy(tokenizer.levels).to(self.device)
+        self.scaled = torch.from_numpy(self.score.scale(tokenizer.c_expr)).to(self.device)
         decayed = [p for p in self.network.parameters() if p.ndim == 2]
         others = [p for p in self.network.parameters() if p.ndim != 2]
         self.optimizer = torch.optim.AdamW(
@@ -321,14 +328,16 @@ class _Run:
             "start": self.request.start.name if self.request.start else None,
             "curve": self.curve,
         }
-        model = replace(self.model, network=self.average.eval(), name=self.request.name, card=card)
+        model = replace(
+            self.model, network=self.average.cpu().eval(), name=self.request.name, card=card
+        )
         return Fitted(model, self.curve)
 
     def step(self, step: int) -> float:
         """Take one optimiser step; all its randomness comes from the seed and the step."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self.warmth(step)
-        batch = self.batch(np.random.default_rng([self.request.seed, step]))
+        batch = self.batch(np.random.default_rng([self.request.seed, step])).to(self.device)
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.request.seed * 1_000_003 + step)
@@ -350,8 +359,7 @@ class _Run:
         return min(1.0, (step + 1) / _WARMUP) * fall
 
     def loss(self, batch: _Batch) -> Tensor:
-        dtype = torch.bfloat16
-        with torch.autocast("cpu", dtype, enabled=fast_bfloat16()):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
             logits, residual = _predict(self.network, batch)
         loss = hierarchical_loss(logits, batch.target, self.levels).mean()
         if self.config.expression_weight:
@@ -521,8 +529,10 @@ class _Run:
         return int(about["step"])
 
 
-def fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32."""
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether this device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
     flags = torch.backends.cpu.get_cpu_capability()
     return "AMX" in flags or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
