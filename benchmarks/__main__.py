@@ -174,7 +174,9 @@ def _show(title: str, figures: list[Figure], json_file: Path | None) -> None:
         table.add_row(f.what, f.value, f.bar, {True: "met", False: "missed", None: ""}[f.met])
     _console().print(table)
     if json_file:
-        json_file.write_text(json.dumps([asdict(f) for f in figures], indent=1))
+        json_file.write_text(
+            json.dumps([asdict(f) for f in figures], indent=1, default=lambda v: v.item())
+        )
 
 
 if __name__ == "__main__":
