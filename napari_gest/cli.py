@@ -116,7 +116,7 @@ def _version(
 @app.command(
     epilog=_examples(
         "demo",
-        "demo --out /tmp/demo --no-show",
+        "demo --out pictures --no-show",
     )
 )
 def demo(
