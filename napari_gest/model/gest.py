@@ -15,6 +15,7 @@ from napari_gest.errors import CheckpointError
 from napari_gest.model import checkpoint
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
+from napari_gest.model.head import LabelHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
 
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -36,6 +37,8 @@ class GeST:
         Name for people and for ``uns["gest"]``.
     card
         What is known about its training: data, licence, settings, curve. JSON values.
+    head
+        Labels it can give, where they were trained.
     """
 
     config: ModelConfig
@@ -43,6 +46,7 @@ class GeST:
     network: Decoder
     name: str = "unnamed"
     card: dict[str, Any] = field(default_factory=dict)
+    head: LabelHead | None = None
 
     @classmethod
     def create(
@@ -74,7 +78,7 @@ class GeST:
         return torch.from_numpy(((coords_um - centre_um) * unit).astype(np.float32))
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the model to a folder (``config.json`` and two safetensors files), atomically.
+        """Write the model to a folder (``config.json`` and safetensors files), atomically.
 
         Raises
         ------
@@ -90,6 +94,7 @@ class GeST:
             weights=self.network.state_dict(),
             name=self.name,
             card=self.card,
+            head=self.head,
             overwrite=overwrite,
         )
 
@@ -110,7 +115,7 @@ class GeST:
             )
         stored = checkpoint.read(path)
         model = cls.create(stored.config, stored.tokenizer, seed=0, name=stored.name)
-        model.card = stored.card
+        model.card, model.head = stored.card, stored.head
         try:
             model.network.load_state_dict(stored.weights)
         except RuntimeError as error:
