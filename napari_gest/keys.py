@@ -12,3 +12,9 @@ META_CELL = "gest_meta_cell"  # obs, int32: meta cell, -1 where not generated
 EXPRESSION = "gest_expression"  # layers, float32: model space, log1p of total-normalised
 SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
 UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum
+
+# Written by perturbation.
+CONTROL = "gest_control"  # layers, float32: model space, before the edit
+PERTURBED = "gest_perturbed"  # layers, float32: model space, after the edit
+DISTANCE = "gest_distance_um"  # obs, float32: to the nearest edited cell, 0 inside, NaN elsewhere
+PERTURBATION = "gest_perturbation"  # uns, dict: edits and settings

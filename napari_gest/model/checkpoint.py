@@ -24,6 +24,7 @@ from torch import Tensor
 
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
 
 CONFIG = "config.json"
@@ -43,6 +44,7 @@ class Stored:
     weights: dict[str, Tensor]
     name: str
     card: dict[str, Any]
+    response: ResponseHead | None = None
 
 
 @contextlib.contextmanager
@@ -97,6 +99,7 @@ def write(
     weights: dict[str, Tensor],
     name: str,
     card: dict[str, Any],
+    response: ResponseHead | None = None,
     overwrite: bool,
 ) -> Path:
     """Write a model folder atomically and return its path."""
@@ -114,6 +117,8 @@ def write(
         (folder / VOCABULARY).write_bytes(pack_arrays(arrays))
         tensors = {k: v.contiguous() for k, v in weights.items()}
         (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
+        if response is not None:
+            response.write(folder)
     return path
 
 
@@ -143,6 +148,7 @@ def read(path: Path) -> Stored:
         )
         if tokenizer.c_expr.shape != (len(tokenizer.frequency), len(tokenizer.genes)):
             raise ValueError("the vocabulary's arrays do not fit together")
+        response = ResponseHead.read(path)
         weights = {k: v.to(torch.float32) for k, v in load_tensors(path / WEIGHTS).items()}
     except CheckpointError:
         raise
@@ -151,7 +157,7 @@ def read(path: Path) -> Stored:
             f"The model in {path} is damaged or incomplete ({type(error).__name__}: {error}).",
             "Copy the folder again, or train the model again.",
         ) from error
-    return Stored(config, tokenizer, weights, about["name"], about["card"])
+    return Stored(config, tokenizer, weights, about["name"], about["card"], response)
 
 
 def _widen(array: np.ndarray, dtype: Any) -> np.ndarray:

@@ -230,4 +230,4 @@ def _dose(
     )
     weight = np.exp(-pairs.data / decay_um) * level[on][pairs.col]
     weight[pairs.row == on[pairs.col]] = 0.0
-    return np.bincount(pairs.row, weight, len(coords))
+    return np.bincount(pairs.row, weight, len(coords)).astype(np.float64)
