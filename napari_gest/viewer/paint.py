@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_gest.session import Opened
 from napari_gest.viewer.colors import Scale
+from napari_gest.viewer.effect import EFFECT_VIEWS, delta_legend, effect_rgba
 from napari_gest.viewer.look import (
     Legend,
     Look,
@@ -29,6 +30,7 @@ from napari_gest.viewer.trial import Trial
 _OUTLINE = np.array([0.88, 0.9, 0.93, 1.0], np.float32)
 _OUTLINE_WAITING = np.array([0.36, 0.39, 0.44, 1.0], np.float32)
 _DIMMED = 0.22  # opacity of the tissue around a difference or an uncertainty
+_DIMMING = ("difference", "uncertainty", "delta")
 
 
 class Painter:
@@ -75,6 +77,7 @@ class Painter:
         for label, layer in cells.items():
             self._paint_section(layer, self.scene.session.sections[label], own)
         self._paint_trials(own)
+        self._paint_effects()
         self.changed.emit()
 
     def paint_trial(self, trial: Trial) -> None:
@@ -92,7 +95,7 @@ class Painter:
         self.trial_painted.emit()
 
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
-        layer.opacity = _DIMMED if self.look.view in ("difference", "uncertainty") else 1.0
+        layer.opacity = _DIMMED if self.look.view in _DIMMING else 1.0
         scale = legend.colors if isinstance(legend.colors, Scale) else None
         state = (self.look.gene, self.look.column, self.look.hidden, self.space, scale)
         if self._painted.get(layer) != state:
@@ -106,9 +109,18 @@ class Painter:
             everything = np.concatenate([self._values(trial) for trial, _ in trials])
             self.legend = trial_legend(self.look, everything)
         for trial, layer in trials:
-            layer.visible = self.look.view != "measured"
+            layer.visible = self.look.view not in ("measured", *EFFECT_VIEWS)
             if layer.visible:
                 self.paint_trial(trial)
+
+    def _paint_effects(self) -> None:
+        shown = list(self.scene.effects())
+        if self.look.view == "delta" and self.look.gene is not None and shown:
+            self.legend = delta_legend(self.look, [effect for effect, _ in shown])
+        for effect, layer in shown:
+            layer.visible = self.look.view in EFFECT_VIEWS
+            if layer.visible:
+                _assign(layer, effect_rgba(effect, self.look, self.legend.colors))
 
     def _values(self, trial: Trial) -> NDArray[np.float32]:
         opened = self.scene.session.sections.get(trial.snapshot.label)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer, Points, Shapes
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_gest.session import Opened, Session
 from napari_gest.viewer import layers
-from napari_gest.viewer.shapes import META, UNSEEN, region_settings, role_of
+from napari_gest.viewer.effect import Effect
+from napari_gest.viewer.shapes import META, REGIONS, UNSEEN, region_settings, role_of, to_canvas
 from napari_gest.viewer.trial import Trial
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+_ON_TOP = (*REGIONS, layers.EDITED_CELLS)
 
 
 class Scene:
@@ -122,19 +126,65 @@ class Scene:
         if layer is not None:
             self.viewer.layers.remove(layer)
 
-    def region(self) -> Shapes | None:
-        """Return the layer with the region to generate: the selected one, or the topmost."""
+    def effects(self) -> Iterator[tuple[Effect, Points]]:
+        """Yield the effects of edits on the canvas and their layers, in layer order."""
+        for layer in self.viewer.layers:
+            if role_of(layer) == layers.EFFECT:
+                yield layer.metadata[META][layers.EFFECT], layer
+
+    def show_effects(self, effects: Sequence[Effect]) -> None:
+        """Show these effects and no others: the first in place, others each on a dim copy beside.
+
+        All are of one section.
+        """
+        chosen = self.viewer.layers.selection.active
+        for layer in [one for one in self.viewer.layers if role_of(one) in layers.EFFECT_LAYERS]:
+            self.viewer.layers.remove(layer)
+        for effect in effects:
+            cells = self.cells().get(effect.snapshot.label)
+            if cells is None:
+                continue
+            beside = effect is not effects[0]
+            shift = layers.shift_clear_of(*_across(cells), self._taken()) if beside else 0.0
+            if beside:
+                self._add_below(layers.backdrop_layer(cells, shift))
+            self._add_below(layers.effect_layer(effect, cells, shift))
+        if chosen in self.viewer.layers:
+            self.viewer.layers.selection.active = chosen
+        if len(effects) > 1:
+            self.viewer.reset_view()
+        self.changed.emit()
+
+    def marked(self) -> Points | None:
+        """Return the layer of rings around the cells that are to be edited."""
+        found = [one for one in self.viewer.layers if role_of(one) == layers.EDITED_CELLS]
+        return found[-1] if found else None
+
+    def mark(self, coords_um: NDArray[np.float64]) -> Points:
+        """Put rings around cells of the active section that are to be edited."""
+        layer = self.marked()
+        if layer is None:
+            chosen = self.viewer.layers.selection.active
+            layer = self.viewer.add_layer(
+                Layer.create(*layers.edited_cells_layer(self.active_layer))
+            )
+            self.viewer.layers.selection.active = chosen
+        layer.data = to_canvas(coords_um)
+        return layer
+
+    def region(self, role: str = UNSEEN) -> Shapes | None:
+        """Return the layer with the region of a role: the selected one, or the topmost."""
         selected = self.viewer.layers.selection.active
-        if selected is not None and role_of(selected) == UNSEEN:
+        if selected is not None and role_of(selected) == role:
             return selected
-        regions = [layer for layer in self.viewer.layers if role_of(layer) == UNSEEN]
+        regions = [layer for layer in self.viewer.layers if role_of(layer) == role]
         return regions[-1] if regions else None
 
-    def draw(self, mode: str) -> Shapes:
+    def draw(self, mode: str, role: str = UNSEEN) -> Shapes:
         """Select the region layer, made if there is none, ready to draw in ``mode``."""
-        region = self.region()
+        region = self.region(role)
         if region is None:
-            region = self.viewer.add_shapes(**region_settings())
+            region = self.viewer.add_shapes(**region_settings(role))
         # In um, so that the outline is as thin on a large tissue as on a small one.
         region.current_edge_width = self._outline_um()
         self.viewer.layers.selection.active = region
@@ -148,7 +198,7 @@ class Scene:
 
     def _adopt(self, layer: Layer) -> None:
         role = role_of(layer)
-        if role == UNSEEN:
+        if role in REGIONS:
             layer.events.set_data.connect(self._on_region)
             self._watched.append(layer)
             self.region_changed.emit()
@@ -160,13 +210,21 @@ class Scene:
                 self._make_room(layer)
             self.changed.emit()
 
-    def _make_room(self, layer: Layer) -> None:
-        def across(one: Layer) -> tuple[float, float]:
-            extent = one.extent.world
-            return float(extent[0, -1]), float(extent[1, -1])
+    def _add_below(self, data: tuple) -> None:
+        """Add a layer, and keep outlines and rings above it."""
+        layer = self.viewer.add_layer(Layer.create(*data))
+        for above in [one for one in self.viewer.layers if role_of(one) in _ON_TOP]:
+            index = self.viewer.layers.index
+            if index(above) < index(layer):
+                self.viewer.layers.move(index(layer), index(above))
 
-        others = [across(one) for one in self.cells().values() if one is not layer]
-        shift = layers.shift_clear_of(*across(layer), others)
+    def _taken(self) -> list[tuple[float, float]]:
+        roles = (layers.CELLS, layers.BACKDROP)
+        return [_across(one) for one in self.viewer.layers if role_of(one) in roles]
+
+    def _make_room(self, layer: Layer) -> None:
+        others = [_across(one) for one in self.cells().values() if one is not layer]
+        shift = layers.shift_clear_of(*_across(layer), others)
         if shift:
             layer.translate = (layer.translate[0], layer.translate[1] + shift)
 
@@ -178,7 +236,7 @@ class Scene:
         role = role_of(layer)
         if role == layers.CELLS:
             self.session.remove(layer.metadata[META][layers.OPENED].label)
-        elif role == UNSEEN:
+        elif role in REGIONS:
             self._watched = [one for one in self._watched if one is not layer]
             self.region_changed.emit()
         if role is not None:
@@ -191,3 +249,9 @@ class Scene:
 
     def _on_region(self, event: Any = None) -> None:
         self.region_changed.emit()
+
+
+def _across(layer: Layer) -> tuple[float, float]:
+    """Return where a layer begins and ends on the canvas, from left to right."""
+    extent = layer.extent.world
+    return float(extent[0, -1]), float(extent[1, -1])

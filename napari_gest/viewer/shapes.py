@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 META = keys.UNS  # the one key of layer.metadata this plugin uses
 ROLE = "role"
 UNSEEN = "unseen"
+EDITED = "edited"
+REGIONS = (UNSEEN, EDITED)
 
 UM_AXES: dict[str, Any] = {"units": ("um", "um"), "axis_labels": ("y", "x"), "scale": (1.0, 1.0)}
 _AREAS = ("polygon", "rectangle", "ellipse")
 _ELLIPSE_CORNERS = 96
+_NAMES = {UNSEEN: "unseen region", EDITED: "edited region"}
+_EDGES = {UNSEEN: "#FFD166", EDITED: "#EF7B9B"}
 
 
 def to_canvas(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -40,14 +44,14 @@ def role_of(layer: Layer) -> str | None:
     return meta.get(ROLE) if isinstance(meta, dict) else None
 
 
-def region_settings(name: str = "unseen region") -> dict[str, Any]:
-    """Return the settings of a new Shapes layer whose shapes are to be generated."""
+def region_settings(role: str = UNSEEN) -> dict[str, Any]:
+    """Return the settings of a new Shapes layer whose shapes are to be generated, or edited."""
     return {
-        "name": name,
+        "name": _NAMES[role],
         "ndim": 2,
         "face_color": [1.0, 1.0, 1.0, 0.06],
-        "edge_color": "#FFD166",
-        "metadata": {META: {ROLE: UNSEEN}},
+        "edge_color": _EDGES[role],
+        "metadata": {META: {ROLE: role}},
         **UM_AXES,
     }
 
@@ -79,9 +83,14 @@ def to_roi(region: Shapes, cells: Layer | None = None) -> Roi:
     if not rings:
         raise InputError(
             "No region is drawn.",
-            "Press 'Draw', then outline the cells to generate on the canvas.",
+            "Choose a tool, then outline cells on the canvas.",
         )
     return Roi.from_vertices(rings)
+
+
+def to_um(world: NDArray[np.float64], cells: Layer) -> NDArray[np.float64]:
+    """Return (n, 2) um x y of the section that ``cells`` shows, of (n, d) canvas positions."""
+    return to_tissue(_affine(cells.world_to_data, np.asarray(world, np.float64)[:, -2:]))
 
 
 def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from superqt import QLabeledDoubleRangeSlider
 from napari_gest import keys
 from napari_gest.session import Opened
 from napari_gest.viewer import colors
+from napari_gest.viewer.look import CENTRED
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.legend import LegendView
 from napari_gest.widgets.parts import Panel, SearchBox, Segments, button, fill, note, row
@@ -55,7 +56,8 @@ class ColorPanel(Panel):
         """Colour by a gene."""
         self._kind = "gene"
         self.context.painter.show(gene=gene, column=None, value_limits=None, hidden=frozenset(),
-                                  difference_limits=None, uncertainty_limits=None)  # fmt: skip
+                                  difference_limits=None, uncertainty_limits=None,
+                                  delta_limits=None)  # fmt: skip
 
     def show_column(self, column: str) -> None:
         """Colour by a column of obs."""
@@ -66,7 +68,7 @@ class ColorPanel(Panel):
             column=column,
             value_limits=None,
             hidden=frozenset(),
-            view="measured" if view == "difference" else view,
+            view="measured" if view in CENTRED else view,
         )
 
     def refresh(self) -> None:
@@ -131,7 +133,7 @@ class ColorPanel(Panel):
     def _set_limits(self) -> None:
         look = self.context.painter.look
         low, high = (float(v) for v in self.limits.value())
-        if look.view == "difference":  # whichever handle moved, zero stays in the middle
+        if look.view in CENTRED:  # whichever handle moved, zero stays in the middle
             scale = self.context.painter.legend.colors
             reach = abs(low) if abs(low - scale.low) > abs(high - scale.high) else abs(high)
             low, high = -reach, reach

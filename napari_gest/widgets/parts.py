@@ -103,7 +103,7 @@ class Segments(QWidget):
     def __init__(self, options: dict[str, str]) -> None:
         super().__init__()
         self._buttons = {key: QPushButton(text) for key, text in options.items()}
-        group = QButtonGroup(self)
+        group = self._group = QButtonGroup(self)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -114,9 +114,15 @@ class Segments(QWidget):
             group.addButton(made)
             layout.addWidget(made, 1)
 
-    def set_current(self, key: str) -> None:
-        """Show ``key`` as chosen without telling anyone."""
-        self._buttons[key].setChecked(True)
+    def set_current(self, key: str | None) -> None:
+        """Show ``key`` as chosen, or none, without telling anyone."""
+        if key is not None:
+            self._buttons[key].setChecked(True)
+            return
+        self._group.setExclusive(False)
+        for made in self._buttons.values():
+            made.setChecked(False)
+        self._group.setExclusive(True)
 
     def option(self, key: str) -> QPushButton:
         """Return the button of an option."""
