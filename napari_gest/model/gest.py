@@ -15,6 +15,7 @@ from napari_gest.errors import CheckpointError
 from napari_gest.model import checkpoint
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
+from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
 
@@ -37,6 +38,8 @@ class GeST:
         Name for people and for ``uns["gest"]``.
     card
         What is known about its training: data, licence, settings, curve. JSON values.
+    head
+        Labels it can give, where they were trained.
     response
         How cells respond to their neighbours, where that was fitted with the model.
     """
@@ -46,6 +49,7 @@ class GeST:
     network: Decoder
     name: str = "unnamed"
     card: dict[str, Any] = field(default_factory=dict)
+    head: LabelHead | None = None
     response: ResponseHead | None = None
 
     @classmethod
@@ -86,7 +90,7 @@ class GeST:
         return torch.from_numpy(scaled.astype(np.float32)) @ self.network.embed.weight.detach().T
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the model to a folder (``config.json`` and two safetensors files), atomically.
+        """Write the model to a folder (``config.json`` and safetensors files), atomically.
 
         Raises
         ------
@@ -102,6 +106,7 @@ class GeST:
             weights=self.network.state_dict(),
             name=self.name,
             card=self.card,
+            head=self.head,
             response=self.response,
             overwrite=overwrite,
         )
@@ -123,7 +128,7 @@ class GeST:
             )
         stored = checkpoint.read(path)
         model = cls.create(stored.config, stored.tokenizer, seed=0, name=stored.name)
-        model.card, model.response = stored.card, stored.response
+        model.card, model.head, model.response = stored.card, stored.head, stored.response
         try:
             model.network.load_state_dict(stored.weights)
         except RuntimeError as error:

@@ -23,7 +23,7 @@ from napari_gest.tasks.generated import Agreement, Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import reach, thin
+from napari_gest.tissue.window import compact_groups, reach, thin
 
 __all__ = ["Agreement", "GenerateRequest", "Generated", "Painted", "generate"]
 
@@ -186,7 +186,7 @@ class Generation:
         entropy = np.empty(n, np.float32)
         meta_cell = np.empty(n, np.int32)
         clock, done = Clock("Generating cells", n), 0
-        windows = compact_groups(self.coords, self.depth, WINDOW_TARGETS)
+        windows = rim_first(self.coords, self.depth, WINDOW_TARGETS)
         together = max(1, self.request.frontier // WINDOW_TARGETS)
         for start in range(0, len(windows), together):
             joining = windows[start : start + together]
@@ -340,19 +340,13 @@ class Generation:
         return probability, inherited.mean(0).numpy() @ residual
 
 
-def compact_groups(
+def rim_first(
     coords: NDArray[np.float64], depth: NDArray[np.float64], size: int
 ) -> list[NDArray[np.int64]]:
     """Split cells into compact groups of ``size`` at most, rim first; rim first inside each too."""
-    todo, groups = [np.arange(len(coords))], []
-    while todo:
-        group = todo.pop()
-        if len(group) <= size:
-            groups.append(group[np.argsort(depth[group], kind="stable")])
-            continue
-        axis = np.ptp(coords[group], axis=0).argmax()
-        order = group[np.argsort(coords[group, axis], kind="stable")]
-        todo += [order[: len(order) // 2], order[len(order) // 2 :]]
+    groups = [
+        group[np.argsort(depth[group], kind="stable")] for group in compact_groups(coords, size)
+    ]
     return sorted(groups, key=lambda group: float(depth[group].mean()))
 
 
