@@ -1,0 +1,1 @@
+def real_tables(step): return []
