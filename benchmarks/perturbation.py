@@ -66,9 +66,7 @@ class Score:
     n_runs: int = 0
 
 
-def run_seed(
-    setting: Setting, seed: int, step: Callable[[str], None]
-) -> tuple[list[Score], GeST]:
+def run_seed(setting: Setting, seed: int, step: Callable[[str], None]) -> tuple[list[Score], GeST]:
     """Score every method on one tissue; return the scores and the model."""
     step(f"seed {seed}: tissue")
     planted = Planted.make(setting, seed)

@@ -90,7 +90,9 @@ class Experiment:
         elif self.become is not None:
             text = f"become {self.become.name}"
         else:
-            text = ", ".join(f"{e.gene} {_SHORT[e.op].format(e.value or 0)}" for e in self.edits[:2])
+            text = ", ".join(
+                f"{e.gene} {_SHORT[e.op].format(e.value or 0)}" for e in self.edits[:2]
+            )
             text += f" + {len(self.edits) - 2} more" if len(self.edits) > 2 else ""
         if self.strength != 1.0 and not self.remove:
             text += f" at {self.strength:g}"

@@ -30,7 +30,7 @@ _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
 _GAP = 0.08  # between sections side by side, in widths
 EDIT_COLOR = "#EF7B9B"
 _EDITED = np.array([0.937, 0.482, 0.608, 1.0], np.float32)  # the same
-_AROUND = np.array([0.42, 0.45, 0.50, 1.0], np.float32)
+_AROUND = np.array([0.24, 0.26, 0.30, 1.0], np.float32)
 
 
 def cell_size(coords_um: NDArray[np.float64]) -> float:
@@ -81,7 +81,7 @@ def trial_layer(trial: Trial, cells: Layer) -> tuple[Any, dict[str, Any], str]:
         "border_width": 0.1,
         "canvas_size_limits": (2, 10000),
         "metadata": {META: {ROLE: GENERATED, TRIAL: trial}},
-        **_place_of(cells),
+        **place_of(cells),
     }
     return to_canvas(trial.coords_um), settings, "points"
 
@@ -97,10 +97,10 @@ def effect_layer(
         "size": 1.2 * float(np.median(cells.size)),
         "face_color": WAITING,
         "border_color": border,
-        "border_width": 0.12,
+        "border_width": np.where(np.arange(len(effect.cells)) < effect.n_around, 0.06, 0.14),
         "canvas_size_limits": (2, 10000),
         "metadata": {META: {ROLE: EFFECT, EFFECT: effect}},
-        **_place_of(cells, shift_x_um),
+        **place_of(cells, shift_x_um),
     }
     return to_canvas(effect.coords_um), settings, "points"
 
@@ -115,7 +115,7 @@ def backdrop_layer(cells: Layer, shift_x_um: float) -> tuple[Any, dict[str, Any]
         "opacity": 0.22,
         "canvas_size_limits": (1, 10000),
         "metadata": {META: {ROLE: BACKDROP}},
-        **_place_of(cells, shift_x_um),
+        **place_of(cells, shift_x_um),
     }
     return np.asarray(cells.data), settings, "points"
 
@@ -131,7 +131,7 @@ def edited_cells_layer(cells: Layer) -> tuple[Any, dict[str, Any], str]:
         "border_width": 0.16,
         "canvas_size_limits": (3, 10000),
         "metadata": {META: {ROLE: EDITED_CELLS}},
-        **_place_of(cells),
+        **place_of(cells),
     }
     return np.empty((0, 2)), settings, "points"
 
@@ -155,7 +155,7 @@ def shift_clear_of(left: float, right: float, others: list[tuple[float, float]])
     return max(end for _, end in others) + _GAP * (right - left) - left
 
 
-def _place_of(cells: Layer, shift_x_um: float = 0.0) -> dict[str, Any]:
+def place_of(cells: Layer, shift_x_um: float = 0.0) -> dict[str, Any]:
     """Return what puts a layer onto the layer of a section, or beside it."""
     return {
         "scale": cells.scale,

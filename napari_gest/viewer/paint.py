@@ -115,6 +115,9 @@ class Painter:
 
     def _paint_effects(self) -> None:
         shown = list(self.scene.effects())
+        rings = self.scene.marked()
+        if rings is not None:  # an effect outlines the cells that were edited
+            rings.visible = not shown or self.look.view not in EFFECT_VIEWS
         if self.look.view == "delta" and self.look.gene is not None and shown:
             self.legend = delta_legend(self.look, [effect for effect, _ in shown])
         for effect, layer in shown:

@@ -135,8 +135,18 @@ class Scene:
     def show_effects(self, effects: Sequence[Effect]) -> None:
         """Show these effects and no others: the first in place, others each on a dim copy beside.
 
-        All are of one section.
+        All are of one section. Colours are left to the painter.
         """
+        before = sorted(self.effects(), key=lambda shown: float(shown[1].translate[-1]))
+        n_before = len(before)
+        if n_before == len(effects) and all(
+            old.snapshot.section is new.snapshot.section and np.array_equal(old.cells, new.cells)
+            for (old, _), new in zip(before, effects, strict=True)
+        ):  # the same cells: making layers anew would take a second
+            for (_, layer), new in zip(before, effects, strict=True):
+                layer.metadata[META][layers.EFFECT] = new
+                layer.name = new.name
+            return
         chosen = self.viewer.layers.selection.active
         for layer in [one for one in self.viewer.layers if role_of(one) in layers.EFFECT_LAYERS]:
             self.viewer.layers.remove(layer)
@@ -151,9 +161,8 @@ class Scene:
             self._add_below(layers.effect_layer(effect, cells, shift))
         if chosen in self.viewer.layers:
             self.viewer.layers.selection.active = chosen
-        if len(effects) > 1:
+        if max(n_before, len(effects)) > 1 and n_before != len(effects):
             self.viewer.reset_view()
-        self.changed.emit()
 
     def marked(self) -> Points | None:
         """Return the layer of rings around the cells that are to be edited."""
@@ -169,7 +178,8 @@ class Scene:
                 Layer.create(*layers.edited_cells_layer(self.active_layer))
             )
             self.viewer.layers.selection.active = chosen
-        layer.data = to_canvas(coords_um)
+        if not np.array_equal(layer.data, to_canvas(coords_um)):
+            layer.data = to_canvas(coords_um)
         return layer
 
     def region(self, role: str = UNSEEN) -> Shapes | None:
@@ -239,7 +249,7 @@ class Scene:
         elif role in REGIONS:
             self._watched = [one for one in self._watched if one is not layer]
             self.region_changed.emit()
-        if role is not None:
+        if role in (layers.CELLS, layers.GENERATED, *REGIONS):
             self.changed.emit()
 
     def _on_selected(self, event: Any) -> None:

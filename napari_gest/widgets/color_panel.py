@@ -15,7 +15,7 @@ from napari_gest.widgets.legend import LegendView
 from napari_gest.widgets.parts import Panel, SearchBox, Segments, button, fill, note, row
 
 _HELP = "By a gene, or by any column of obs: type part of its name."
-_LIKELY = ("cell_type", "celltype", "type", "cluster", "class", "region", "leiden")
+LIKELY = ("cell_type", "celltype", "type", "cluster", "class", "region", "leiden")
 _MOST_CATEGORIES = 300
 _SLIDER_WAIT_MS = 60  # a style change sends every cell to the GPU again
 _CELLS_RANKED = 5000
@@ -85,6 +85,8 @@ class ColorPanel(Panel):
                 self._greet(opened)
                 return
         self.help.setVisible(opened is None)
+        if painter.look.gene is not None or painter.look.column is not None:  # another may choose
+            self._kind = "gene" if painter.look.gene is not None else "column"
         self.kind.set_current(self._kind)
         self.gene.setVisible(self._kind == "gene")
         self.obs.setVisible(self._kind == "column")
@@ -99,7 +101,7 @@ class ColorPanel(Panel):
         """Start a tissue with the annotation that looks like cell types, or else a gene."""
         named = [
             c
-            for likely in _LIKELY
+            for likely in LIKELY
             for c in columns(opened)
             if likely in c.lower() and colors.is_categorical(opened.obs_values(c))
         ]

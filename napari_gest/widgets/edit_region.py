@@ -42,7 +42,7 @@ class EditRegion(Panel):
         self.size.setRange(1, 1000)
         self.size.setValue(round(self.brush.radius_um))
         self.size.setSuffix(" µm")
-        self.size.setFixedWidth(92)
+        self.size.setFixedWidth(108)
         self.size.valueChanged.connect(lambda radius: setattr(self.brush, "radius_um", radius))
         self.clear = button("Clear", self.clear_all)
         self.count = note(name="gestFacts")
@@ -122,10 +122,12 @@ class EditRegion(Panel):
         self.brush.stop()
         self.brushes.set_current(None)
         self.context.scene.draw(tool, EDITED)
+        self.context.painter.show(view="measured")
 
     def _paint(self, mode: str) -> None:
         self.tools.set_current(None)
         self.brush.start(mode)
+        self.context.painter.show(view="measured")  # effects hide the rings
 
     def _recount(self) -> None:
         scene = self.context.scene

@@ -26,7 +26,11 @@ from napari_gest.widgets.parts import Panel, SearchBox, fill, row
 
 _NAMES = {"multiply": "multiply by", "set": "set to", "shift": "shift by", "knockout": "knock out"}
 _OPS = {name: op for op, name in _NAMES.items()}
-_PRESETS = {"Knock out": ("knockout", None), "Double": ("multiply", 2.0), "Halve": ("multiply", 0.5)}
+_PRESETS = {
+    "Knock out": ("knockout", None),
+    "Double": ("multiply", 2.0),
+    "Halve": ("multiply", 0.5),
+}
 _ROW, _ROWS_SHOWN = 22, 5
 
 

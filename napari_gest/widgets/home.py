@@ -12,6 +12,7 @@ from napari_gest.widgets.color_panel import ColorPanel
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.model_panel import ModelPanel
 from napari_gest.widgets.open_panel import OpenPanel
+from napari_gest.widgets.perturb_panel import PerturbPanel
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.run_panel import RunPanel
 from napari_gest.widgets.step import Step
@@ -43,12 +44,14 @@ class Home(QWidget):
         self.region_panel = RegionPanel(context)
         self.model_panel = ModelPanel(context, self.region_panel)
         self.run_panel = RunPanel(context, self.region_panel)
+        self.perturb_panel = PerturbPanel(context)
         panels = {
             "Open tissue": self.open_panel,
             "Colour": self.color_panel,
             "Region to generate": self.region_panel,
             "Model": self.model_panel,
             "Generate": self.run_panel,
+            "Perturb": self.perturb_panel,
         }
         self.steps = [
             Step(number, title, panel) for number, (title, panel) in enumerate(panels.items(), 1)
@@ -56,12 +59,13 @@ class Home(QWidget):
         self._had_tissue = False
         self._lay_out()
         self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
-        self._settled.timeout.connect(lambda: self._scroll.ensureWidgetVisible(self.steps[-1]))
+        self._settled.timeout.connect(lambda: self._scroll.ensureWidgetVisible(self.run_panel))
         # One place connects and disconnects, since a closed dock must hear nothing more.
         self._links = [
             (context.session.changed, self.refresh),
             (context.scene.changed, self.refresh),
             (context.scene.region_changed, self.region_panel.region_changed),
+            (context.scene.region_changed, self.perturb_panel.region_changed),
             (context.painter.changed, self._on_painted),
             (context.jobs.changed, self._on_jobs),
             (context.chosen, self._on_chosen),
@@ -128,13 +132,17 @@ class Home(QWidget):
     def _on_painted(self) -> None:
         self.color_panel.refresh()
         self.run_panel.result.refresh()
+        self.perturb_panel.effect.refresh()
         self._mark()
 
     def _on_jobs(self) -> None:
         self.open_panel.refresh()
         self.model_panel.train.refresh()
         self.run_panel.refresh()
+        self.perturb_panel.on_jobs()
         self._mark()
+        if self.perturb_panel.at_work:
+            return
         if self.run_panel.result.trial is not None or self.context.scene.region() is not None:
             # Run, progress and result are at the end of the dock: bring them into sight.
             self._settled.start()
@@ -142,6 +150,7 @@ class Home(QWidget):
     def _on_chosen(self) -> None:
         self.model_panel.refresh()
         self.run_panel.refresh()
+        self.perturb_panel.refresh()
         self._mark()
 
     def _mark(self) -> None:
@@ -150,13 +159,15 @@ class Home(QWidget):
         opened, look, model = context.scene.active, context.painter.look, context.model
         ready = self.region_panel.is_ready
         result = self.run_panel.result.trial
-        done = [opened is not None, look != Look(), ready, model is not None, result is not None]
+        done = [opened is not None, look != Look(), ready, model is not None, result is not None,
+                bool(self.perturb_panel.scenarios.effects)]  # fmt: skip
         notes = [
             f"{opened.label} · {opened.section.n_obs:,} cells" if opened is not None else "",
             look.gene or look.column or "",
             context.choices.mask_key or "",
             model.name if model is not None else "",
             ("kept" if result.kept else "undecided") if result is not None else "",
+            self.perturb_panel.summary,
         ]
         coming = next((i for i, d in enumerate(done) if not d), len(done))
         for index, (step, is_done) in enumerate(zip(self.steps, done, strict=True)):

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -65,6 +66,16 @@ def allow(widget: QWidget, why_not: str | None, tip: str = "") -> None:
     widget.setToolTip(tip if why_not is None else why_not)
 
 
+def reveal(*widgets: QWidget) -> None:
+    """Scroll the dock to widgets; the last is in sight if not all can be."""
+    above = widgets[0].parentWidget()
+    while above is not None and not isinstance(above, QScrollArea):
+        above = above.parentWidget()
+    if above is not None:
+        for widget in widgets:
+            above.ensureWidgetVisible(widget, 0, 0)
+
+
 def fill(box: QComboBox, items: Sequence[str], current: str | None) -> None:
     """Replace the items of a combo box without telling anyone, and select ``current``."""
     with QSignalBlocker(box):
@@ -115,8 +126,8 @@ class Segments(QWidget):
             layout.addWidget(made, 1)
 
     def set_current(self, key: str | None) -> None:
-        """Show ``key`` as chosen, or none, without telling anyone."""
-        if key is not None:
+        """Show ``key`` as chosen, or none if it is no option, without telling anyone."""
+        if key in self._buttons:
             self._buttons[key].setChecked(True)
             return
         self._group.setExclusive(False)

@@ -63,7 +63,7 @@ class Step(QFrame):
             widget.style().unpolish(widget)
             widget.style().polish(widget)
         metrics = self._summary.fontMetrics()
-        self._summary.setText(metrics.elidedText(summary, Qt.TextElideMode.ElideMiddle, 190))
+        self._summary.setText(metrics.elidedText(summary, Qt.TextElideMode.ElideMiddle, 150))
         self._summary.setToolTip(summary)
 
     def mousePressEvent(self, event) -> None:
