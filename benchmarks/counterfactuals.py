@@ -118,9 +118,7 @@ class _Rivals:
         mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
         fitted = RidgeCV(_ALPHAS).fit((x - mean) / spread, y)
         return [
-            Prediction(
-                *(fitted.predict((part[i] - mean) / spread) for part in (before, after))
-            )
+            Prediction(*(fitted.predict((part[i] - mean) / spread) for part in (before, after)))
             for before, after, i in zip(self.before, self.after, self.index, strict=True)
         ]
 

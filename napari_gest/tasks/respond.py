@@ -182,7 +182,7 @@ class Responded:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return the dose (n,) that reaches each cell, and slopes and errors (C, G)."""
         change = self.change(edited)
-        direction = change.mean(0, dtype=np.float64)
+        direction = change.sum(0, dtype=np.float64)
         length = float(np.linalg.norm(direction))
         if length < 1e-12:
             nothing = np.zeros((len(self.head.gram), len(direction)))
