@@ -72,7 +72,7 @@ def predictions(
     ):
         step(method)
         results = [
-            finish(request(planted, s, model, readout=readout, input=entry).run())
+            _answered(request(planted, s, model, readout=readout, input=entry))
             for s in planted.sections
         ]
         yield method, [Prediction(r.control, r.perturbed) for r in results], results
@@ -83,6 +83,13 @@ def predictions(
     yield NAIVE, rivals.naive(), []
     yield LINEAR, rivals.linear(), []
     yield KNN, rivals.knn(), []
+
+
+def _answered(asked: PerturbRequest) -> Perturbed:
+    """Return the result, also of an edit that changes no token; a user would be told instead."""
+    answers, edited = finish(asked.answers()), asked.edited()
+    control = finish(answers.expression(None, "Control"))
+    return Perturbed(asked, answers, edited, control, finish(answers.expression(edited, "Edit")))
 
 
 class _Rivals:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,9 +136,13 @@ def null_runs(
 ) -> list[int]:
     """Return how many genes are reported in each of n runs on tissue without a programme."""
     reported = []
+    # A third of the sections is enough to fit a response on, and leaves time for more runs.
+    thirds = max(1, setting.n_sections // 3)
+    n_cells = setting.n_cells // setting.n_sections * thirds
+    silent = replace(setting.silent(), n_cells=n_cells, n_sections=thirds)
     for draw in range(1, n + 1):
         step(f"seed {seed}: null run {draw} of {n}")
-        planted = Planted.make(setting.silent(), seed, draw)
+        planted = Planted.make(silent, seed, draw)
         # The response is fitted on the silent tissue; the model has never seen these sections.
         fitted = fit_response(model, planted.sections)
         result = finish(request(planted, planted.sections[0], fitted).run())
@@ -240,7 +244,7 @@ def tables(scores: Sequence[Score], nulls: Sequence[int], setting: Setting) -> l
     lines = [
         [
             "genes reported at FDR 5 %",
-            f"{found} of {possible} targets and others" if not found else f"{found}",
+            str(found),
             f"{false} false: measured FDR {false / max(found, 1):.1%}",
             f"recall {(found - false) / max(possible, 1):.1%}",
         ]
@@ -263,7 +267,8 @@ def tables(scores: Sequence[Score], nulls: Sequence[int], setting: Setting) -> l
         [
             f"{sum(s.n_runs for s in tested)} sections tested against random genes and random"
             " positions, Benjamini-Hochberg within a section.",
-            "Null runs: other draws of the same anatomies, targets silent; response fitted there.",
+            "Null runs: other draws of the same anatomies, a third of the sections, targets silent;"
+            " the response is fitted there.",
         ],
     )
     return [known, fig4b, honest]

@@ -91,12 +91,12 @@ def _fit(sections: Sequence[Section], model: GeST) -> Generator[Progress, None, 
     spread = np.maximum(spread, 0.05 * spread.max() + 1e-6).astype(np.float32)
     centre = values.mean(0)
     width = _WIDTH * model.config.window_um / np.sqrt(model.config.window_cells)
-    around = np.concatenate(
-        [
-            _neighbours(s.coords_um, s.coords_um, width, model) @ ((c.values - centre) / spread)
-            for s, c, _ in parts
-        ]
-    )
+    sums = []
+    for section, cells, _ in parts:
+        near = _neighbours(section.coords_um, section.coords_um, width, model)
+        sums.append(near @ ((cells.values - centre) / spread))
+        yield clock.tick(done)
+    around = np.concatenate(sums)
     explained = _axes(np.concatenate([p for _, _, p in parts]) / spread)
     identity = np.concatenate([cells.identity for _, cells, _ in parts])
     measured = np.logical_and.reduce([cells.measured for _, cells, _ in parts])
@@ -182,7 +182,7 @@ class Responded:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Return the dose (n,) that reaches each cell, and slopes and errors (C, G)."""
         change = self.change(edited)
-        direction = change.mean(0, dtype=np.float64)
+        direction = change.sum(0, dtype=np.float64)
         length = float(np.linalg.norm(direction))
         if length < 1e-12:
             nothing = np.zeros((len(self.head.gram), len(direction)))

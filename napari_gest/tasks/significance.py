@@ -100,11 +100,15 @@ class SignificanceRequest:
             yield clock.tick(done)
 
     @cached_property
+    def _values(self) -> NDArray[np.float32]:
+        """(n_obs, G) the section as measured, model space."""
+        return model_space(self.perturbed.section, self.perturbed.request.model)[0]
+
+    @cached_property
     def _spread(self) -> NDArray[np.float64]:
-        """(G,) spread of each gene over the section, model space."""
-        values, measured = model_space(self.perturbed.section, self.perturbed.request.model)
-        spread = values.std(0, dtype=np.float64)
-        spread[~measured] = 0
+        """(G,) spread of each gene over the section."""
+        spread = self._values.std(0, dtype=np.float64)
+        spread[~self.perturbed.request.measured] = 0
         return spread
 
     @cached_property
@@ -142,11 +146,10 @@ class SignificanceRequest:
 
     def _random_positions(self, rng: np.random.Generator) -> Iterator[Edited]:
         """Yield the same changes, each in a random cell elsewhere."""
-        request = self.perturbed.request
         n = min(len(self._change), len(self._elsewhere))
         for _ in range(self.n_permutations):
             cells = np.sort(rng.choice(self._elsewhere, n, replace=False))
-            before, _ = model_space(request.section, request.model, cells)
+            before = self._values[cells]
             change = self._change[rng.permutation(len(self._change))[:n]]
             after = np.where(change == 0, before, np.maximum(before + change, 0))
             yield Edited(cells, before, after.astype(np.float32), np.empty(0, np.int64))
