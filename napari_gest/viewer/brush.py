@@ -27,11 +27,11 @@ class Stroke:
     mode
         Whether it is added or removed.
     area
-        Polygon, um, axis order (x, y).
+        Polygon or polygons, um, axis order (x, y).
     """
 
     mode: Mode
-    area: Polygon
+    area: Polygon | MultiPolygon
 
 
 class Brush:

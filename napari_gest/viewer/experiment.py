@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
     from napari_gest.model.response import ResponseHead
     from napari_gest.tasks.perturb import Perturbed
+    from napari_gest.tasks.scenario import Labels, Scenario
 
 # Name of a read-out for people: what PerturbRequest calls it, and the input of the edit.
 READOUTS = {
@@ -144,6 +145,26 @@ class Experiment:
         )
         return (yield from request.run())
 
+    def scenario(self, name: str, n_permutations: int) -> Scenario:
+        """Return what ``napari-gest perturb --scenario`` runs again."""
+        from napari_gest.tasks.scenario import Scenario, Settings
+
+        readout, input = READOUTS[self.readout]
+        settings = Settings(
+            name=name,
+            model=self.model.load_name,
+            section=self.snapshot.section.name,
+            only=_labels(self.only),
+            replace_by=_labels(self.become),
+            strength=self.strength,
+            remove=self.remove,
+            readout=readout,
+            input=input,
+            seed=self.seed,
+            n_permutations=n_permutations,
+        )
+        return Scenario(settings, self.roi, self.edits)
+
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
         path = "tissue.h5ad" if self.path is None else str(self.path)
@@ -184,3 +205,9 @@ class Experiment:
 
 
 _SHORT = {"set": "= {:g}", "multiply": "× {:g}", "shift": "{:+g}", "knockout": "off"}
+
+
+def _labels(label: Label | None) -> Labels | None:
+    from napari_gest.tasks.scenario import Labels
+
+    return None if label is None else Labels(key=label.column, values=(label.name,))

@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout
 from superqt import QLabeledDoubleSlider
 
+from napari_gest.errors import InputError
 from napari_gest.session import Opened
 from napari_gest.viewer import colors
 from napari_gest.viewer.experiment import READOUTS, Label
@@ -90,6 +91,30 @@ class EditOptions(Panel):
         opened = self.context.scene.active
         used = {label.column for label in (self.only, self.become) if label is not None}
         return {c: opened.obs_values(c).astype(str).to_numpy(str) for c in used}
+
+    def choose(
+        self, only: Label | None, become: Label | None, remove: bool, strength: float, readout: str
+    ) -> None:
+        """Choose these settings.
+
+        Raises
+        ------
+        InputError
+            If the section has no such labels.
+        """
+        self.column_box.setCurrentText(_ALL if only is None else only.column)
+        self.refresh()
+        if only is not None:
+            self.label_box.setCurrentText(only.name)
+        fate = _KEEP if become is None else _BECOME + become.name
+        self.fate.setCurrentText(_REMOVE if remove else fate)
+        self.strength.setValue(strength)
+        self.readout.setCurrentText(readout)
+        if self.only != only or self.become != become:
+            raise InputError(
+                "The scenario names cells by labels that the step does not offer here.",
+                "Open the tissue it was made with, or run it with 'napari-gest perturb'.",
+            )
 
     def refresh(self) -> None:
         """Offer the columns and labels of the section in use."""

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QSpinBox
 from napari_gest.errors import GestError, InputError
 from napari_gest.session import Opened
 from napari_gest.tissue.roi import Roi
-from napari_gest.viewer.brush import Brush, brushed
+from napari_gest.viewer.brush import Brush, Stroke, brushed
 from napari_gest.viewer.shapes import EDITED, to_roi
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
@@ -91,6 +91,12 @@ class EditRegion(Panel):
             region.selected_data = set(range(len(region.data)))
             region.remove_selected()
         self.brush.strokes = []
+        self._recount()
+
+    def set_roi(self, roi: Roi) -> None:
+        """Edit exactly this region, in place of what was drawn."""
+        self.clear_all()
+        self.brush.strokes = [Stroke("add", roi.geometry)]
         self._recount()
 
     def region_changed(self) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QTabWidget
 
@@ -69,6 +71,7 @@ class EffectPanel(Panel):
         self.test = button("Test again", test)
         self.files = QMenu(self)
         self.files.addAction("Table of all genes and bands (.csv)…", self._choose_table)
+        self.files.addAction("Scenario as a folder, to run again…", self._choose_folder)
         self.files.addAction("Tissue with control and perturbed (.h5ad)…", self._choose_tissue)
         self.save = QPushButton("Save")
         self.save.setMenu(self.files)
@@ -114,6 +117,21 @@ class EffectPanel(Panel):
             self.context.report(self, error)
             return
         self.facts.setText(f"Saved {path.name}.")
+
+    def save_scenario(self, folder: Path) -> None:
+        """Write a folder that ``napari-gest perturb --scenario`` runs again."""
+        effect = self.effect
+        n_permutations, table = 0, effect.table
+        if effect.tested is not None:
+            n_permutations = effect.tested.settings["n_permutations"]
+        else:
+            table = table.assign(pvalue=np.nan, fdr=np.nan)
+        try:
+            effect.plan.scenario(effect.name, n_permutations).write(folder, table)
+        except Exception as error:
+            self.context.report(self, error)
+            return
+        self.facts.setText(f"Saved the folder {folder.name}.")
 
     def save_tissue(self, path: Path, overwrite: bool = False) -> None:
         """Write control and perturbed into the open tissue, and that to a file."""
@@ -203,6 +221,12 @@ class EffectPanel(Panel):
 
     def _choose_table(self) -> None:
         self._choose("Save table", "_deg.csv", "Table (*.csv)", self.save_table)
+
+    def _choose_folder(self) -> None:
+        parent = QFileDialog.getExistingDirectory(self, "Where to put the scenario's folder")
+        if parent:
+            name = re.sub(r"[^\w.+-]+", "_", self.effect.name).strip("_") or "scenario"
+            self.save_scenario(Path(parent) / name)
 
     def _choose_tissue(self) -> None:
         self._choose("Save tissue", "_perturbed.h5ad", "AnnData (*.h5ad *.zarr)", self.save_tissue)

@@ -141,7 +141,7 @@ class Home(QWidget):
         self.run_panel.refresh()
         self.perturb_panel.on_jobs()
         self._mark()
-        if self.perturb_panel.at_work:
+        if self.perturb_panel.running:
             return
         if self.run_panel.result.trial is not None or self.context.scene.region() is not None:
             # Run, progress and result are at the end of the dock: bring them into sight.

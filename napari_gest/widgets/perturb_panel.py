@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QProgressBar, QShortcut
+from qtpy.QtWidgets import QFileDialog, QProgressBar, QShortcut
 
-from napari_gest.errors import GestError
+from napari_gest.errors import GestError, InputError
 from napari_gest.tasks.progress import Progress
 from napari_gest.viewer.effect import Effect
-from napari_gest.viewer.experiment import Experiment
+from napari_gest.viewer.experiment import READOUTS, Experiment, Label
 from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.edit_options import EditOptions
@@ -43,6 +44,7 @@ class PerturbPanel(Panel):
         self.options = EditOptions(context)
         self.run = button("Run", self.start, primary=True)
         self.cancel = button("Cancel", self.stop)
+        self.open = button("Open…", self._choose_scenario)
         self.bar = QProgressBar()
         self.bar.setRange(0, STEPS)
         self.bar.setTextVisible(False)
@@ -57,7 +59,7 @@ class PerturbPanel(Panel):
         self.help = note(_HELP)
         for widget in (self.help, self.region, self.edits, self.options):
             self.column.addWidget(widget)
-        self.column.addLayout(row(self.run, self.cancel))
+        self.column.addLayout(row(self.run, self.cancel, self.open))
         for widget in (self.bar, self.message, self.effect, self.scenarios, self.influence):
             self.column.addWidget(widget)
         for signal in (self.region.changed, self.edits.changed, self.options.changed):
@@ -124,9 +126,61 @@ class PerturbPanel(Panel):
         if self.context.jobs.start(job):
             self._job = job
 
+    def load(self, folder: Path) -> None:
+        """Take over region, edits and settings of a scenario folder, ready to run."""
+        if self.context.scene.active is None:
+            self.context.report(self, InputError("No tissue is open.", _CLOSED))
+            return
+        try:
+            from napari_gest.tasks.scenario import Scenario
+
+            scenario = Scenario.read(folder)
+            s = scenario.settings
+            listed = [label for label in (s.only, s.replace_by) if label is not None]
+            ours = {"readout": s.readout, "input": s.input, "seed": s.seed, "remove": s.remove}
+            plain = type(s)(model=s.model, section=s.section, name=s.name, only=s.only,
+                            replace_by=s.replace_by, strength=s.strength,
+                            n_permutations=s.n_permutations, **ours)  # fmt: skip
+            readouts = {ways: name for name, ways in READOUTS.items()}
+            if (
+                plain != s
+                or any(len(label.values) > 1 for label in listed)
+                or (s.readout, s.input) not in readouts
+            ):
+                raise InputError(
+                    f"'{folder.name}' was made with settings that this step does not have.",
+                    "Run it with 'napari-gest perturb --scenario'.",
+                )
+            only, become = (
+                None if one is None else Label(one.key, one.values[0])
+                for one in (s.only, s.replace_by)
+            )
+            readout = readouts[s.readout, s.input]
+            self.options.choose(only, become, s.remove, s.strength, readout)
+            self._choose_model(s.model)
+        except GestError as error:
+            self.context.report(self, error)
+            return
+        self.edits.set_edits(scenario.edits)
+        self.region.set_roi(scenario.roi)
+        self.context.choices.seed = s.seed
+        self.context.chosen.emit()
+        self._say(f"'{s.name}' is ready to run.")
+
+    def _choose_model(self, wanted: str) -> None:
+        shelf = self.context.shelf
+        named = [info for info in shelf.models.values() if info.load_name == wanted]
+        info = named[0] if named else shelf.add(Path(wanted))
+        self.context.choices.model = info.name
+
+    def _choose_scenario(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Scenario folder")
+        if folder:
+            self.load(Path(folder))
+
     def stop(self) -> None:
         """Cancel the run or the test; an effect that is shown stays."""
-        if self.at_work:
+        if self.running:
             self._say("Cancelling…")
             self.context.jobs.cancel()
 
@@ -164,7 +218,7 @@ class PerturbPanel(Panel):
         self._mark()
 
     @property
-    def at_work(self) -> bool:
+    def running(self) -> bool:
         """Whether the job that runs is one of this step."""
         return self._job is not None and self.context.jobs.current is self._job
 
@@ -188,9 +242,11 @@ class PerturbPanel(Panel):
 
     def _mark(self) -> None:
         allow(self.run, self.why_not(), "Predict the surroundings with and without the edit")
-        stoppable = self.at_work and not self._job.cancelled
+        stoppable = self.running and not self._job.cancelled
         allow(self.cancel, None if stoppable else "Nothing is running.", "Stop (Esc)")
-        self.bar.setVisible(self.at_work)
+        closed = self.context.scene.active is None
+        allow(self.open, _CLOSED if closed else None, "Open a scenario that was saved as a folder")
+        self.bar.setVisible(self.running)
         self.message.setVisible(bool(self.message.text()))
 
     def _on_tick(self, tick: Tick) -> None:

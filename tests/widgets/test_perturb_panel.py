@@ -342,3 +342,38 @@ def test_a_click_shows_what_drove_a_cell(panel, viewer, qtbot, until):
     assert "half of the influence" in panel.influence.text.text()
     press(qtbot, panel.influence.toggle)
     assert "what drove the cell" not in viewer.layers
+
+
+def test_a_saved_scenario_runs_again_to_the_same_numbers(panel, until, errors, tmp_path):
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.progress import finish
+    from napari_gest.tasks.scenario import Scenario
+
+    panel.options.strength.setValue(1.5)
+    panel.options.column_box.setCurrentText("cell_type")
+    panel.options.refresh()
+    run(panel, until, tested=False)
+    effect, opened = panel.effect.effect, panel.context.scene.active
+    panel.effect.save_scenario(tmp_path / "kept")
+    scenario = Scenario.read(tmp_path / "kept")
+    model = GeST.load(scenario.settings.model)
+    again = finish(scenario.request(opened.adata, opened.section, model).run())
+    np.testing.assert_array_equal(again.perturbed, effect.result.perturbed)
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "kept" / "deg.csv")[["gene", "effect"]],
+        again.effects()[["gene", "effect"]],
+    )
+    panel.effect.save_scenario(tmp_path / "kept")
+    assert isinstance(errors.pop(), InputError)  # never over a folder
+
+    # The step takes it over too.
+    inside = panel.region.cells()
+    panel.region.clear_all()
+    panel.edits.set_edits(())
+    panel.options.choose(None, None, False, 1.0, "Generated again")
+    panel.load(tmp_path / "kept")
+    np.testing.assert_array_equal(panel.region.cells(), inside)
+    run(panel, until, tested=False)
+    np.testing.assert_array_equal(panel.effect.effect.result.perturbed, effect.result.perturbed)
+    panel.load(tmp_path)
+    assert "no scenario" in errors.pop().cause
