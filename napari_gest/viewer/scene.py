@@ -178,6 +178,8 @@ class Scene:
                 Layer.create(*layers.edited_cells_layer(self.active_layer))
             )
             self.viewer.layers.selection.active = chosen
+        elif not np.array_equal(layer.translate, self.active_layer.translate):
+            layer.translate = self.active_layer.translate  # another section lies elsewhere
         if not np.array_equal(layer.data, to_canvas(coords_um)):
             layer.data = to_canvas(coords_um)
         return layer

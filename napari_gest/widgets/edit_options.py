@@ -48,6 +48,7 @@ class EditOptions(Panel):
             "Response: each cell stays what it is and responds. Generated again: the surroundings"
             " are hidden and generated, before and after (the paper's form)."
         )
+        self._found: tuple[Opened | None, list[str], list[str]] = (None, [], [])
         self.column.setContentsMargins(0, 0, 0, 0)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -83,7 +84,7 @@ class EditOptions(Panel):
     def type_column(self) -> str | None:
         """The obs column that looks like cell types."""
         opened = self.context.scene.active
-        named = [] if opened is None else label_columns(opened)
+        named = [] if opened is None else self._columns(opened)
         return next((c for likely in LIKELY for c in named if likely in c.lower()), None)
 
     def labels(self) -> dict[str, np.ndarray]:
@@ -122,7 +123,7 @@ class EditOptions(Panel):
         self.setEnabled(opened is not None)
         if opened is None:
             return
-        fill(self.column_box, [_ALL, *label_columns(opened)], self.column_box.currentText() or _ALL)
+        fill(self.column_box, [_ALL, *self._columns(opened)], self.column_box.currentText() or _ALL)
         if self.column_box.currentIndex() < 0:
             self.column_box.setCurrentIndex(0)
         column = self.column_box.currentText()
@@ -136,6 +137,12 @@ class EditOptions(Panel):
         now = self.fate.currentText()
         fill(self.fate, fates, now if now in fates else _KEEP)
         self.changed.emit()
+
+    def _columns(self, opened: Opened) -> list[str]:
+        present = list(opened.adata.obs)
+        if self._found[:2] != (opened, present):  # looking through a large table takes a while
+            self._found = (opened, present, label_columns(opened))
+        return self._found[2]
 
 
 def label_columns(opened: Opened) -> list[str]:

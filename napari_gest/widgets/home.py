@@ -102,6 +102,7 @@ class Home(QWidget):
         if not self._links:
             return
         self.context.jobs.cancel()
+        self.perturb_panel.rest()
         for signal, slot in self._links:
             signal.disconnect(slot, missing_ok=True)
         self._links = []

@@ -98,8 +98,8 @@ class PerturbPanel(Panel):
             on_error=self._on_error,
             on_end=lambda: self._on_end(done, "Cancelled. Nothing was changed."),
         )
+        self._job = job
         if self.context.jobs.start(job):
-            self._job = job
             self._say("Starting…")
 
     def test(self) -> None:
@@ -123,8 +123,8 @@ class PerturbPanel(Panel):
             on_error=self._on_error,
             on_end=lambda: self._on_end(done, "The test was cancelled; the effect stays."),
         )
-        if self.context.jobs.start(job):
-            self._job = job
+        self._job = job
+        self.context.jobs.start(job)
 
     def load(self, folder: Path) -> None:
         """Take over region, edits and settings of a scenario folder, ready to run."""
@@ -196,6 +196,11 @@ class PerturbPanel(Panel):
         if not self.edits.genes and self.options.become is None and not self.options.remove:
             return "Add a gene to the table, or choose what the cells become."
         return problem(self.context.model, opened.section.genes)
+
+    def rest(self) -> None:
+        """Let go of the mouse."""
+        self.region.rest()
+        self.influence.toggle.setChecked(False)
 
     def region_changed(self) -> None:
         """Follow shapes that were drawn or moved."""
