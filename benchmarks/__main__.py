@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m benchmarks generation|speed|imports``."""
+"""Command line of the benchmarks: ``python -m benchmarks generation|speed|imports|rivals``."""
 
 from __future__ import annotations
 
@@ -158,6 +158,77 @@ def imports_(json_file: Json = None, quick: Quick = False) -> None:
     from benchmarks.imports import figures
 
     _show("Import", figures(2 if quick else 7), json_file)
+
+
+@app.command()
+def rivals(
+    task: Annotated[str | None, typer.Option(help="niches or annotation; both if omitted.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Rival by name; all if omitted.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="starmap, dlpfc or osmfish; all where none is given.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Any .h5ad or .zarr with labels.")] = None,
+    label_key: Annotated[str, typer.Option(help="obs column of labels in --test.")] = "region",
+    visium: Annotated[bool, typer.Option(help="The cells of --test are Visium spots.")] = False,
+    seeds: Annotated[str, typer.Option(help="Seeds of the rivals, with commas.")] = "0",
+    threads: Annotated[int, typer.Option(help="Threads of one call.")] = 1,
+    timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 1800.0,
+    cache: Annotated[
+        Path, typer.Option(help="Folder that keeps what was run, so that a run resumes.")
+    ] = Path("runs/rivals"),
+    fresh: Annotated[bool, typer.Option(help="Run again what is kept.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Other people's methods on the labelled sections, each in its own environment.
+
+    Examples
+    --------
+    python -m benchmarks rivals --task niches --only BANKSY --only SpaGCN
+
+    python -m benchmarks rivals --test mine.h5ad --label-key layer --seeds 0,1,2,3,4
+    """
+    from benchmarks.rivals.cases import REAL, Labelled, cases, simulated_cases
+    from benchmarks.rivals.registry import ANNOTATION, NICHES
+    from benchmarks.rivals.registry import rivals as registered
+    from benchmarks.rivals.run import Options, run_all
+    from benchmarks.rivals.table import sources, tables
+
+    errors = Console(stderr=True)
+    try:
+        chosen = registered(task, only or ())
+    except KeyError as error:
+        raise typer.BadParameter(f"no rival {error}") from error
+    tasks = [t for t in (NICHES, ANNOTATION) if any(r.task == t for r in chosen)]
+    sets = [s for s in REAL if not dataset or s.name in dataset]
+    if test is not None:
+        sets = [Labelled(test.stem, str(test), label_key, visium)]
+    found = [c for t in tasks for c in simulated_cases(t)] if quick else []
+    try:
+        for one in [] if quick else sets:
+            if one.resolve().exists():
+                found += [c for t in tasks for c in cases(one, t)]
+            else:
+                errors.print(f"skipped {one.name}: {one.resolve()} absent", style="yellow")
+    except GestError as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(1) from error
+    options = Options(cache, timeout, threads, fresh)
+    rows = run_all(
+        chosen,
+        found,
+        [int(s) for s in seeds.split(",")],
+        options,
+        lambda what: errors.print(what, style="dim"),
+    )
+    made = tables(rows)
+    for table in made:
+        table.show(_console())
+    if markdown:
+        markdown.write_text("\n".join(t.markdown() for t in [sources(), *made]))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(r) for r in rows], indent=1))
 
 
 def _console() -> Console:
