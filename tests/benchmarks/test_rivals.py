@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import textwrap
 from dataclasses import replace
@@ -97,7 +98,7 @@ def test_what_was_run_is_not_run_again_until_the_script_changes(tmp_path, enviro
     assert calls.read_text() == "x"
     run_one(toy, niche_case, 0, replace(options, fresh=True))
     assert calls.read_text() == "xx"
-    rival(tmp_path, "# only a comment" + STRIPES)
+    rival(tmp_path, STRIPES.replace("    import", "    # only a comment\n    import", 1))
     run_one(toy, niche_case, 0, options)
     assert calls.read_text() == "xx"
     rival(tmp_path, STRIPES.replace('"one"', '"two"'))
@@ -228,3 +229,45 @@ def test_an_unknown_rival_is_named():
     result = CliRunner().invoke(app, ["rivals", "--only", "nobody"])
     assert result.exit_code != 0
     assert "nobody" in result.output
+
+
+def test_an_environment_is_built_once_and_again_when_its_pins_change(tmp_path, monkeypatch):
+    steps = []
+
+    def pretend(step, **_):
+        steps.append(step)
+        (tmp_path / "rivals" / "toy").mkdir(exist_ok=True)
+        return subprocess.CompletedProcess(step, 0)
+
+    wanted = tmp_path / "wanted"
+    wanted.mkdir()
+    (wanted / "toy.in").write_text("thing\n")
+    (wanted / "toy.txt").write_text("thing==1\n")
+    monkeypatch.setenv("GEST_RIVALS", str(tmp_path / "rivals"))
+    monkeypatch.setattr(environments, "REQUIREMENTS", wanted)
+    monkeypatch.setattr(environments.subprocess, "run", pretend)
+    assert environments.names() == ["toy"]
+    assert environments.build("toy")
+    assert len(steps) == 3
+    assert str(wanted / "toy.txt") in steps[-1]
+    assert environments.build("toy")
+    assert len(steps) == 3
+    (wanted / "toy.txt").write_text("thing==2\n")
+    assert environments.build("toy")
+    assert len(steps) == 6
+
+
+def test_a_build_that_fails_leaves_its_error_and_no_environment(tmp_path, monkeypatch):
+    def fail(step, stdout, **_):
+        (tmp_path / "rivals" / "toy").mkdir(exist_ok=True)
+        stdout.write("ERROR: thing has no wheel\n")
+        return subprocess.CompletedProcess(step, 1)
+
+    (tmp_path / "toy.in").write_text("thing\n")
+    (tmp_path / "toy.txt").write_text("")
+    monkeypatch.setenv("GEST_RIVALS", str(tmp_path / "rivals"))
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
+    monkeypatch.setattr(environments.subprocess, "run", fail)
+    assert not environments.build("toy")
+    assert environments.build_error("toy") == "ERROR: thing has no wheel"
+    assert not (tmp_path / "rivals" / "toy").exists()
