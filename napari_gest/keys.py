@@ -12,3 +12,16 @@ META_CELL = "gest_meta_cell"  # obs, int32: meta cell, -1 where not generated
 EXPRESSION = "gest_expression"  # layers, float32: model space, log1p of total-normalised
 SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
 UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum
+
+# Written by niches and labels.
+NICHE_EMBEDDING = "X_gest_niche"  # obsm, (n_obs, D) float32: NaN where not embedded
+NICHE = "gest_niche"  # obs, categorical: niche of a cell, missing where not clustered
+NICHE_COLORS = "gest_niche_colors"  # uns, one hex colour per category of NICHE
+NICHE_CONFIDENCE = "gest_niche_confidence"  # obs, float32: probability of that niche
+LABEL = "gest_label"  # obs, categorical: predicted label
+LABEL_CONFIDENCE = "gest_label_confidence"  # obs, float32: probability of that label
+# Written by perturbation.
+CONTROL = "gest_control"  # layers, float32: model space, before the edit
+PERTURBED = "gest_perturbed"  # layers, float32: model space, after the edit
+DISTANCE = "gest_distance_um"  # obs, float32: to the nearest edited cell, 0 inside, NaN elsewhere
+PERTURBATION = "gest_perturbation"  # uns, dict: edits and settings

@@ -14,6 +14,7 @@ from shapely import Point
 from typer.testing import CliRunner, Result
 
 from napari_gest import cli
+from napari_gest.cli.console import Lines, progress
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue import io
@@ -238,7 +239,7 @@ def test_fit_checks_its_output_first(file: Path) -> None:
 
 
 def test_progress_in_a_log_is_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = cli._Lines()
+    lines = Lines()
     for done in range(101):
         lines(Progress("Training", done, 100, eta_s=100.0 - done))
     told = capsys.readouterr().err.splitlines()
@@ -258,7 +259,7 @@ def test_progress_on_a_terminal_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
 
     written = text.StringIO()
     monkeypatch.setattr(rich.console, "Console", Terminal)
-    with cli._progress() as show:
+    with progress() as show:
         show(Progress("Training", 1, 4, eta_s=75.0))
         show(Progress("Saving", 4, 4))
     assert "Training" in written.getvalue()

@@ -24,11 +24,14 @@ from torch import Tensor
 
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.head import LabelHead
+from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
 
 CONFIG = "config.json"
 VOCABULARY = "vocabulary.safetensors"
 WEIGHTS = "weights.safetensors"
+HEAD = "head.safetensors"
 FORMAT = 1
 
 _ARRAYS = tuple(f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum"))
@@ -36,13 +39,15 @@ _ARRAYS = tuple(f.name for f in fields(MetaCellTokenizer) if f.name not in ("gen
 
 @dataclass(frozen=True)
 class Stored:
-    """What a model folder holds."""
+    """What a model folder holds; the head only where one was trained."""
 
     config: ModelConfig
     tokenizer: MetaCellTokenizer
     weights: dict[str, Tensor]
     name: str
     card: dict[str, Any]
+    head: LabelHead | None = None
+    response: ResponseHead | None = None
 
 
 @contextlib.contextmanager
@@ -97,6 +102,8 @@ def write(
     weights: dict[str, Tensor],
     name: str,
     card: dict[str, Any],
+    head: LabelHead | None = None,
+    response: ResponseHead | None = None,
     overwrite: bool,
 ) -> Path:
     """Write a model folder atomically and return its path."""
@@ -108,12 +115,20 @@ def write(
         "genes": list(tokenizer.genes),
         "card": card,
     }
+    if head is not None:
+        about["head"] = {"classes": list(head.classes), "settings": head.settings}
     with atomic_folder(path, overwrite=overwrite) as folder:
         (folder / CONFIG).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         arrays = {key: np.ascontiguousarray(getattr(tokenizer, key)) for key in _ARRAYS}
         (folder / VOCABULARY).write_bytes(pack_arrays(arrays))
         tensors = {k: v.contiguous() for k, v in weights.items()}
         (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
+        if head is not None:
+            layer = {"weight": head.weight, "bias": head.bias}
+            arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in layer.items()}
+            (folder / HEAD).write_bytes(pack_arrays(arrays))
+        if response is not None:
+            response.write(folder)
     return path
 
 
@@ -143,7 +158,9 @@ def read(path: Path) -> Stored:
         )
         if tokenizer.c_expr.shape != (len(tokenizer.frequency), len(tokenizer.genes)):
             raise ValueError("the vocabulary's arrays do not fit together")
+        response = ResponseHead.read(path)
         weights = {k: v.to(torch.float32) for k, v in load_tensors(path / WEIGHTS).items()}
+        head = _head(path, about["head"]) if "head" in about else None
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
@@ -151,7 +168,15 @@ def read(path: Path) -> Stored:
             f"The model in {path} is damaged or incomplete ({type(error).__name__}: {error}).",
             "Copy the folder again, or train the model again.",
         ) from error
-    return Stored(config, tokenizer, weights, about["name"], about["card"])
+    return Stored(config, tokenizer, weights, about["name"], about["card"], head, response)
+
+
+def _head(path: Path, about: dict[str, Any]) -> LabelHead:
+    layer = load_arrays(path / HEAD)
+    head = LabelHead(tuple(about["classes"]), layer["weight"], layer["bias"], about["settings"])
+    if not len(head.classes) == len(head.weight) == len(head.bias):
+        raise ValueError("the head's arrays do not fit its classes")
+    return head
 
 
 def _widen(array: np.ndarray, dtype: Any) -> np.ndarray:

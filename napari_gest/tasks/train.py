@@ -559,7 +559,8 @@ def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
     """Return the model to train: new, the one to go on with, or its transformer in a new panel."""
     start, genes = request.start, training[0].genes
     if start is not None and start.genes == genes:
-        return replace(start, network=copy.deepcopy(start.network))
+        # A head reads the embeddings of the network it was trained on.
+        return replace(start, network=copy.deepcopy(start.network), head=None)
     totals = np.concatenate([np.asarray(s.expression.sum(1)).ravel() for s in training])
     target_sum = float(np.median(totals[totals > 0]))
     config = start.config if start is not None else request.model_config

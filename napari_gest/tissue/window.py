@@ -23,6 +23,26 @@ def window_side(coords_um: NDArray[np.float64], n_cells: int) -> float:
     return float(2 * np.median(half) * np.sqrt(n_cells / k))
 
 
+def compact_groups(coords_um: NDArray[np.float64], size: int) -> list[NDArray[np.int64]]:
+    """Split cells (n, 2) into compact groups of ``size`` at most, by halves of the longer side.
+
+    Returns
+    -------
+    Indices of each group's cells; every cell is in one group.
+    """
+    todo: list[NDArray[np.int64]] = [np.arange(len(coords_um))]
+    groups = []
+    while todo:
+        group = todo.pop()
+        if len(group) <= size:
+            groups.append(group)
+            continue
+        axis = np.ptp(coords_um[group], axis=0).argmax()
+        order = group[np.argsort(coords_um[group, axis], kind="stable")]
+        todo += [order[: len(order) // 2], order[len(order) // 2 :]]
+    return groups
+
+
 def crop(
     tree: cKDTree,
     centre: NDArray[np.float64],

@@ -1,0 +1,24 @@
+"""The command line: one subcommand per public function.
+
+Only typer and rich are imported here; each command imports what it runs, so help is instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_gest.cli.app import app
+
+# isort: off
+# Importing a file adds its commands; the order here is their order in --help.
+from napari_gest.cli import show  # noqa: F401
+from napari_gest.cli import generate  # noqa: F401
+from napari_gest.cli import train  # noqa: F401
+from napari_gest.cli import simulate  # noqa: F401
+from napari_gest.cli import describe  # noqa: F401
+# isort: on
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 a mistake in input, 2 in usage, 130 Ctrl-C."""
+    app(args=arguments, prog_name="napari-gest")

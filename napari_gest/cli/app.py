@@ -1,0 +1,56 @@
+"""The command line's frame: how commands are found, fail and show examples."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from napari_gest import __version__
+from napari_gest.cli.console import say
+from napari_gest.errors import GestError
+
+
+class Commands(TyperGroup):
+    """Turns a user's mistake into two lines on stderr and exit code 1, Ctrl-C into 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GestError as error:
+            say(f"Error: {error.cause}\nRemedy: {error.remedy}")
+            raise typer.Exit(1) from error
+        except MemoryError as error:
+            say(
+                "Error: There is not enough memory for this.\n"
+                "Remedy: Close other programs, or take one section (--section) of the file."
+            )
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interrupt:
+            say("Interrupted; nothing was written.")
+            raise typer.Exit(130) from interrupt
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Generate unseen cells of spatial transcriptomics with GeST.",
+)
+
+
+def examples(*commands: str) -> str:
+    # An empty line between them keeps each on a line of its own.
+    return "\n\n".join(["Examples:", *(f"  napari-gest {command}" for command in commands)])
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        print(f"napari-gest {__version__}")
+        raise typer.Exit

@@ -1,0 +1,140 @@
+"""``generate``: unseen cells from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_gest.cli.app import app, examples
+from napari_gest.cli.console import run, say
+from napari_gest.cli.options import (
+    AllowLogged,
+    Layer,
+    Mode,
+    Model,
+    Overwrite,
+    Reading,
+    SectionKey,
+    Seed,
+    SpatialKey,
+    UmPerUnit,
+)
+from napari_gest.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from napari_gest.tissue.section import Section
+
+
+@app.command(
+    epilog=examples(
+        "generate brain.h5ad --model mouse-preoptic-merfish --mask-key hole --out filled.h5ad",
+        "generate brain.h5ad --section A1 --model my-model --roi tear.geojson --mode sample"
+        " --seed 7 --out filled.h5ad",
+    )
+)
+def generate(
+    path: Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")],
+    model: Model,
+    out: Annotated[Path, typer.Option(metavar="OUT.h5ad", help="Tissue file to write.")],
+    mask_key: Annotated[
+        str | None, typer.Option(metavar="OBS_BOOL", help="obs column: True for unseen cells.")
+    ] = None,
+    roi: Annotated[
+        Path | None, typer.Option(metavar="R.geojson", help="Region of unseen cells, in um.")
+    ] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Likeliest meta cell, mean over all, or a random draw.")
+    ] = Mode.weighted,
+    seed: Seed = 0,
+    place_new: Annotated[
+        bool,
+        typer.Option(
+            "--place-cells",
+            help="Place new cells where the region lacks them; done anyway if it has none.",
+        ),
+    ] = False,
+    section: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The section, if there are several.")
+    ] = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    allow_logged: AllowLogged = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Generate the unseen cells of a section and write them beside the measured ones.
+
+    OUT holds all cells of SECTION with obs gest_generated, gest_entropy, gest_meta_cell, layers
+    gest_expression and gest_sd (log1p of total-normalised) and uns gest. X is never changed.
+    """
+    if (mask_key is None) == (roi is None):
+        raise typer.BadParameter("give either --mask-key or --roi")
+    if place_new and roi is None:
+        raise typer.BadParameter("--place-cells needs --roi")
+    from napari_gest.tissue.io import check_output, check_suffix, read_tissue, write_tissue
+
+    check_suffix(out)
+    check_output(out, overwrite=overwrite)
+    adata = read_tissue(path)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    taken = reading.section(adata, section)
+    unseen, new = _unseen(adata, taken, mask_key, roi, place_new, seed)
+
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.generate import GenerateRequest
+
+    request = GenerateRequest(
+        taken, GeST.load(model), unseen, mode=mode.value, seed=seed, new_coords_um=new
+    )
+    request.check()
+    result = run(request.run())
+    write_tissue(result.to_anndata(adata), out, overwrite=overwrite)
+    print(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
+    if unseen.any():
+        _print_agreement(result.agreement(taken))
+
+
+def _unseen(
+    adata: AnnData,
+    section: Section,
+    mask_key: str | None,
+    roi: Path | None,
+    place_new: bool,
+    seed: int,
+) -> tuple[Any, Any]:
+    """Return (n_obs,) bool of the cells to generate, and (m, 2) um of cells to add or None."""
+    from napari_gest.tissue.roi import Roi, mask_from_obs
+
+    if roi is None:
+        assert mask_key is not None
+        return mask_from_obs(adata, mask_key, section.rows), None
+    import numpy as np
+
+    from napari_gest.tissue.placement import place_cells
+
+    region = Roi.read_geojson(roi)
+    unseen = region.contains(section.coords_um)
+    if unseen.all():
+        raise InputError(
+            f"The region in '{roi}' holds every cell of the section.",
+            "Leave some tissue outside it: the model generates from what surrounds a region.",
+        )
+    if unseen.any() and not place_new:
+        return unseen, None
+    new = place_cells(region, section.coords_um, np.random.default_rng(seed))
+    if not len(new) and not unseen.any():
+        raise InputError(f"The region in '{roi}' is too small for a cell.", "Give a larger region.")
+    say(f"The region has {unseen.sum()} measured cells; {len(new)} new ones are placed.")
+    return unseen, new if len(new) else None
+
+
+def _print_agreement(agreement: Any) -> None:
+    print(f"agreement with the {agreement.n_cells} measured cells (model space):")
+    print(f"  {'':10}{'GeST':>10}{'mean of 60 nearest':>20}")
+    for name in ("rmse", "rmse_z", "pearson", "spearman"):
+        print(f"  {name:10}{getattr(agreement, name):10.3f}{getattr(agreement.floor, name):20.3f}")

@@ -1,0 +1,75 @@
+"""Options that several commands share, each spelled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from napari_gest.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from napari_gest.tissue.section import Section
+
+R = TypeVar("R")
+
+
+class Mode(StrEnum):
+    """Read-outs of the model."""
+
+    pick = "pick"
+    weighted = "weighted"
+    sample = "sample"
+
+
+SpatialKey = Annotated[str, typer.Option(help="Key of obsm with coordinates, x and y.")]
+SectionKey = Annotated[str, typer.Option(help="Column of obs that names sections.")]
+Layer = Annotated[
+    str | None, typer.Option(help="Layer with linear expression; X by default.", metavar="NAME")
+]
+UmPerUnit = Annotated[float, typer.Option(help="Micrometres in one unit of the coordinates.")]
+AllowLogged = Annotated[
+    bool, typer.Option("--allow-logged", help="Accept logged expression; expm1 undoes it.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed: the same one gives the same result.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output.")]
+OutModel = Annotated[Path, typer.Option(metavar="MODEL", help="Model folder to write.")]
+Model = Annotated[
+    str, typer.Option(metavar="MODEL", help="Name of a bundled model, or a model folder.")
+]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How sections are read from a file; see ``Section.from_anndata``."""
+
+    spatial_key: str
+    section_key: str
+    layer: str | None
+    um_per_unit: float
+    allow_logged: bool
+
+    def section(self, adata: AnnData, name: str | None) -> Section:
+        from napari_gest.tissue.section import Section
+
+        return Section.from_anndata(adata, name, **vars(self))
+
+
+def checked(config: Callable[..., R], **settings: Any) -> R:
+    """Return a configuration of the settings given, its complaints turned into one for users."""
+    from pydantic import ValidationError
+
+    try:
+        return config(**{key: value for key, value in settings.items() if value is not None})
+    except ValidationError as error:
+        problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(
+            f"These settings do not fit together: {problem}.",
+            "Change them; the defaults fit.",
+        ) from error

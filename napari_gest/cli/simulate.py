@@ -1,0 +1,58 @@
+"""``simulate``: synthetic tissue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_gest.cli.app import app, examples
+from napari_gest.cli.options import Overwrite, Seed
+
+
+@app.command(
+    epilog=examples(
+        "simulate tissue.h5ad",
+        "simulate big.h5ad --cells 1000000 --genes 300 --sections 4 --seed 1",
+        "simulate sample.h5ad --panel mouse-preoptic-merfish",
+    )
+)
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="Tissue file to write.")],
+    cells: Annotated[int, typer.Option(min=1, help="Cells, in all sections together.")] = 5000,
+    genes: Annotated[
+        int | None, typer.Option(min=1, help="Genes; 150 by default.", show_default=False)
+    ] = None,
+    sections: Annotated[int, typer.Option(min=1, help="Sections.")] = 1,
+    seed: Seed = 0,
+    panel: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Take genes and cell profiles from this model."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a synthetic tissue with regions, niches, cell types and counts."""
+    from napari_gest.tissue import simulate as simulation
+    from napari_gest.tissue.io import check_output, check_suffix, write_tissue
+
+    check_suffix(out)
+    check_output(out, overwrite=overwrite)
+    if panel is None:
+        adata = simulation.simulate(cells, genes, sections, seed)
+    else:
+        import numpy as np
+
+        from napari_gest.model.gest import GeST
+
+        vocabulary = GeST.load(panel).tokenizer
+        adata = simulation.simulate(
+            cells,
+            genes,
+            sections,
+            seed,
+            profiles=np.expm1(vocabulary.c_expr.astype(np.float64)),
+            genes=vocabulary.genes,
+        )
+    write_tissue(adata, out, overwrite=overwrite)
+    print(f"{adata.n_obs} cells x {adata.n_vars} genes in {sections} sections: {out}")

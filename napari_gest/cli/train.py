@@ -1,0 +1,190 @@
+"""``fit`` and ``fine-tune``: models of one's own tissue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_gest.cli.app import app, examples
+from napari_gest.cli.console import print_fields, run
+from napari_gest.cli.describe import card
+from napari_gest.cli.options import (
+    AllowLogged,
+    Layer,
+    Model,
+    OutModel,
+    Overwrite,
+    Reading,
+    SectionKey,
+    Seed,
+    SpatialKey,
+    UmPerUnit,
+    checked,
+)
+from napari_gest.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_gest.tissue.section import Section
+
+Train = Annotated[
+    list[Path], typer.Argument(metavar="SECTION...", help="Tissue: .h5ad files or .zarr folders.")
+]
+SomeSections = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Train on this section; repeat for more. All by default."),
+]
+Validation = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Validate on this section instead of on held-out holes."),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Keep the state here, and go on from it if it is there."),
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default=False)]
+
+
+@app.command(
+    epilog=examples(
+        "fit brain.h5ad --out my-model",
+        "fit a.h5ad b.h5ad --validation-section A1 --meta-cells 256 --out my-model",
+        "fit brain.h5ad --steps 8000 --resume my-state --out my-model",
+    )
+)
+def fit(
+    paths: Train,
+    out: OutModel,
+    section: SomeSections = None,
+    validation_section: Validation = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    meta_cells: Annotated[
+        int | None, typer.Option(min=2, help="Size K of the vocabulary.", show_default=False)
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Decoder layers.", show_default=False)
+    ] = None,
+    heads: Annotated[
+        int | None, typer.Option(min=1, help="Attention heads.", show_default=False)
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=4, help="Width of the decoder.", show_default=False)
+    ] = None,
+    resume: Resume = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    allow_logged: AllowLogged = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on your own tissue, whatever its genes."""
+    from napari_gest.tissue.io import check_output
+
+    check_output(out, overwrite=overwrite)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    training, validation = _training_sections(paths, section, validation_section, reading)
+
+    from napari_gest.model.config import ModelConfig
+
+    config = checked(
+        ModelConfig, n_meta_cells=meta_cells, n_layers=layers, n_heads=heads, d_model=width
+    )
+    _train(out, overwrite, training, validation, config, steps, seed, resume, None)
+
+
+@app.command(
+    "fine-tune",
+    epilog=examples(
+        "fine-tune brain.h5ad --model mouse-preoptic-merfish --out my-model",
+        "fine-tune brain.h5ad --section A1 --section A2 --model my-model --steps 500 --out newer",
+    ),
+)
+def fine_tune(
+    paths: Train,
+    model: Model,
+    out: OutModel,
+    section: SomeSections = None,
+    validation_section: Validation = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    resume: Resume = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    allow_logged: AllowLogged = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a model on with your own tissue; for other genes its vocabulary is rebuilt."""
+    from napari_gest.tissue.io import check_output
+
+    check_output(out, overwrite=overwrite)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    training, validation = _training_sections(paths, section, validation_section, reading)
+
+    from napari_gest.model.gest import GeST
+
+    start = GeST.load(model)
+    _train(out, overwrite, training, validation, start.config, steps, seed, resume, start)
+
+
+def _training_sections(
+    paths: list[Path], wanted: list[str] | None, validation: str | None, reading: Reading
+) -> tuple[list[Section], Section | None]:
+    """Return the sections to train on, and the one to validate on."""
+    from napari_gest.tissue.io import read_tissue
+    from napari_gest.tissue.section import section_names
+
+    training, held_out, seen = [], [], set()
+    for path in paths:
+        adata = read_tissue(path)
+        for name in section_names(adata, reading.section_key):
+            seen.add(name)
+            if name == validation:
+                held_out.append(reading.section(adata, name))
+            elif not wanted or name in wanted:
+                training.append(reading.section(adata, name))
+    for name in [*(wanted or []), *([validation] if validation else [])]:
+        if name not in seen:
+            raise InputError(
+                f"There is no section '{name}'; sections here: {', '.join(sorted(seen))}.",
+                "Name one of them, or give the obs column that names sections (--section-key).",
+            )
+    if not training or len(held_out) > 1:
+        raise InputError(
+            f"That leaves {len(training)} sections to train on, {len(held_out)} to validate on.",
+            "Name at least one section for training and at most one other for validation.",
+        )
+    return training, held_out[0] if held_out else None
+
+
+def _train(
+    out: Path,
+    overwrite: bool,
+    training: list[Section],
+    validation: Section | None,
+    config: Any,
+    steps: int | None,
+    seed: int,
+    resume: Path | None,
+    start: Any,
+) -> None:
+    from napari_gest.tasks.train import FitRequest, TrainConfig
+
+    request = FitRequest(
+        training,
+        config,
+        checked(TrainConfig, n_steps=steps),
+        seed,
+        validation=validation,
+        checkpoint_dir=resume,
+        start=start,
+        name=out.name,
+    )
+    request.check()
+    model = run(request.run()).model
+    model.save(out, overwrite=overwrite)
+    print_fields(f"Model trained: {out}", card(model))

@@ -1,0 +1,339 @@
+"""Labels: a linear layer on pooled niche embeddings, trained on labelled tissue (Sec. 4.5, 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+import napari_gest
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.model.gest import GeST
+from napari_gest.model.head import LabelHead
+from napari_gest.tasks.cluster import smooth
+from napari_gest.tasks.embed import EmbedRequest, Form, Read
+from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tissue.neighbours import Neighbours
+from napari_gest.tissue.section import Section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_MAX_STEPS = 500
+
+
+class HeadConfig(BaseModel):
+    """How labels are read off the embeddings. Frozen, and stored with the head.
+
+    Attributes
+    ----------
+    form, reads, niche_cells
+        As in ``EmbedRequest``; several reads are put side by side.
+    pools
+        The embeddings are averaged over this many nearest cells, the cell itself among them, and
+        the averages put side by side. The paper's is one pool, the niche.
+    penalty
+        Strength of the ridge on the linear layer, in features of unit variance.
+    smoothing
+        How strongly a cell's label leans on those of the cells around it; 0: not at all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    form: Form = "shared"
+    reads: tuple[Read, ...] = Field(("expression",), min_length=1)
+    niche_cells: int | None = None
+    pools: tuple[int, ...] = Field((1, 13, 37), min_length=1)
+    penalty: float = Field(0.01, gt=0)
+    smoothing: float = Field(3.0, ge=0)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadRequest:
+    """One training of a head and all it needs.
+
+    Attributes
+    ----------
+    model
+        The model; its network stays as it is.
+    sections, labels
+        Labelled sections, and per section an (n_obs,) object array with None where a cell has
+        no label. Such cells are tissue around others, and nothing more.
+    config
+        How labels are read off.
+    label_key
+        Where the labels came from, for the model's card.
+    """
+
+    model: GeST
+    sections: Sequence[Section]
+    labels: Sequence[NDArray[np.object_]]
+    config: HeadConfig
+    label_key: str | None = None
+
+    def check(self) -> None:
+        """Raise InputError if there is nothing to learn from."""
+        if not self.sections or len(self.sections) != len(self.labels):
+            raise InputError(
+                f"There are {len(self.sections)} sections and {len(self.labels)} sets of labels.",
+                "Give one set of labels for each section.",
+            )
+        for section, labels in zip(self.sections, self.labels, strict=True):
+            if len(labels) != section.n_obs:
+                raise InputError(
+                    f"Section '{section.name}' has {section.n_obs} cells and {len(labels)} labels.",
+                    "Give one label for each cell, None where it has none.",
+                )
+            section.align(self.model.genes)
+        classes, count = np.unique(_known(self.labels), return_counts=True)
+        if len(classes) < 2:
+            found = ", ".join(f"{c} ({n})" for c, n in zip(classes, count, strict=True)) or "none"
+            raise InputError(
+                f"Labels to train on: {found}.",
+                "Label cells of two kinds at least.",
+            )
+
+    def run(self) -> Generator[Progress, None, GeST]:
+        """Train the layer; returns a model with the head."""
+        self.check()
+        features, targets = [], []
+        for section, labels in zip(self.sections, self.labels, strict=True):
+            made = yield from head_features(section, self.model, self.config)
+            has = np.array([x is not None for x in labels], bool)
+            features.append(made[has])
+            targets.append(labels[has].astype(str))
+        yield Progress("Training the label layer", 0, 1)
+        x, y = np.concatenate(features), np.concatenate(targets)
+        mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
+        layer = LogisticRegression(
+            C=1 / (self.config.penalty * len(x)), class_weight="balanced", max_iter=_MAX_STEPS
+        ).fit((x - mean) / spread, y)
+        weight, bias = layer.coef_, layer.intercept_
+        if len(layer.classes_) == 2:  # one row says it all; softmax wants two
+            weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        weight = weight / spread
+        head = LabelHead(
+            tuple(str(c) for c in layer.classes_),
+            weight.astype(np.float32),
+            (bias - weight @ mean).astype(np.float32),
+            {
+                "config": self.config.model_dump(mode="json"),
+                "label_key": self.label_key,
+                "version": napari_gest.__version__,
+                "sections": [
+                    {"name": s.name, "cells": len(t)}
+                    for s, t in zip(self.sections, targets, strict=True)
+                ],
+            },
+        )
+        yield Progress("Training the label layer", 1, 1)
+        return replace(self.model, head=head)
+
+
+def train_head(
+    model: GeST,
+    sections: Sequence[Section],
+    labels: Sequence[NDArray[np.object_]],
+    config: HeadConfig | None = None,
+    *,
+    label_key: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> GeST:
+    """Train a label layer on a model's embeddings and return the model with it.
+
+    Parameters are those of ``HeadRequest``; ``on_progress`` is called between steps.
+    """
+    request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key)
+    return finish(request.run(), on_progress)
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotateRequest:
+    """Labels for the cells of a section, by a model that was trained to give them."""
+
+    section: Section
+    model: GeST
+
+    def check(self) -> None:
+        """Raise InputError if the model has no labels to give, or the panel does not fit."""
+        if self.model.head is None:
+            raise InputError(
+                f"Model '{self.model.name}' was not trained on labels.",
+                "Train a label layer first: train_head, or 'napari-gest fine-tune --label-key'.",
+            )
+        self.section.align(self.model.genes)
+
+    def run(self) -> Generator[Progress, None, Annotated]:
+        """Embed and label; yields after every few windows."""
+        self.check()
+        head = self.model.head
+        assert head is not None
+        config = HeadConfig.model_validate(head.settings["config"])
+        features = yield from head_features(self.section, self.model, config)
+        near = Neighbours.of(self.section.coords_um)
+        probability = smooth(head.probability(features), [near], config.smoothing)
+        settings = {"model": self.model.name, "version": napari_gest.__version__} | head.settings
+        return Annotated(
+            self.section,
+            self.section.rows,
+            probability.argmax(1).astype(np.int64),
+            probability,
+            head.classes,
+            settings,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """Predicted labels of the cells of a section.
+
+    Attributes
+    ----------
+    section
+        The section.
+    rows
+        (n,) row of each cell in the AnnData.
+    labels
+        (n,) int64 index of each cell's label in ``classes``.
+    probability
+        (n, C) float32, rows sum to 1.
+    classes
+        C names.
+    settings
+        What made them.
+    """
+
+    section: Section
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probability: NDArray[np.float32]
+    classes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def section_name(self) -> str:
+        return self.section.name
+
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """(n,) label of each cell."""
+        return np.asarray(self.classes)[self.labels]
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(n,) probability of each cell's label."""
+        return self.probability.max(1)
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write labels and their probability; cells of other sections keep what they had.
+
+        Returns
+        -------
+        The names of the keys that changed.
+        """
+        label = np.full(adata.n_obs, None, object)
+        confidence = np.full(adata.n_obs, np.nan, np.float32)
+        if keys.LABEL in adata.obs and keys.LABEL_CONFIDENCE in adata.obs:
+            old = adata.obs[keys.LABEL]
+            label[old.notna()] = old[old.notna()].astype(str)
+            confidence[:] = adata.obs[keys.LABEL_CONFIDENCE]
+        label[self.rows] = self.names
+        confidence[self.rows] = self.confidence
+        others = sorted({x for x in label if x is not None} - set(self.classes))
+        adata.obs[keys.LABEL] = pd.Categorical(label, [*self.classes, *others])
+        adata.obs[keys.LABEL_CONFIDENCE] = confidence
+        return frozenset({keys.LABEL, keys.LABEL_CONFIDENCE})
+
+    def agreement(self, labels: NDArray[np.object_]) -> LabelAgreement:
+        """Return how the predictions agree with known labels (n,), None where there is none."""
+        has = np.array([x is not None for x in labels], bool)
+        truth, made = labels[has].astype(str), self.names[has]
+        every = sorted(set(truth))
+        confusion = pd.crosstab(truth, made).reindex(index=every, fill_value=0)
+        return LabelAgreement(
+            int(has.sum()),
+            float(f1_score(truth, made, labels=every, average="macro", zero_division=0)),
+            float(balanced_accuracy_score(truth, made)),
+            confusion,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LabelAgreement:
+    """How predicted labels agree with known ones.
+
+    Attributes
+    ----------
+    n_cells
+        Cells compared.
+    macro_f1
+        Mean F1 over the known labels.
+    balanced_accuracy
+        Mean recall over the known labels.
+    confusion
+        Cells by known label (rows) and predicted label (columns).
+    """
+
+    n_cells: int
+    macro_f1: float
+    balanced_accuracy: float
+    confusion: pd.DataFrame
+
+
+def annotate(
+    section: Section, model: GeST, *, on_progress: Callable[[Progress], None] | None = None
+) -> Annotated:
+    """Predict the label of every cell of a section with a model that has a head."""
+    return finish(AnnotateRequest(section, model).run(), on_progress)
+
+
+def labels_from_obs(
+    adata: AnnData,
+    key: str,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    ignore: Sequence[str] = (),
+) -> NDArray[np.object_]:
+    """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``."""
+    if key not in adata.obs:
+        columns = ", ".join(map(str, adata.obs.columns)) or "none"
+        raise InputError(
+            f"There is no obs column '{key}'; columns here: {columns}.",
+            "Name the column that holds the labels (--label-key).",
+        )
+    column = adata.obs[key] if rows is None else adata.obs[key].iloc[rows]
+    if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:
+        raise InputError(
+            f"obs column '{key}' holds {column.nunique()} different numbers.",
+            "Name a column of labels: few names, many cells each.",
+        )
+    text = column.astype(str).to_numpy(dtype=object)
+    missing = column.isna().to_numpy() | np.isin(text.astype(str), [*ignore, ""])
+    text[missing] = None
+    return text
+
+
+def head_features(
+    section: Section, model: GeST, config: HeadConfig
+) -> Generator[Progress, None, NDArray[np.float32]]:
+    """Return (n_obs, F): the reads, each averaged over each of the pools."""
+    parts = []
+    near = Neighbours.of(section.coords_um, max(config.pools))
+    for read in config.reads:
+        request = EmbedRequest(section, model, config.form, read, config.niche_cells)
+        embedded = yield from request.run()
+        for size in config.pools:
+            parts.append(near.nearest(size).mean(embedded.embedding, own=True))
+    return np.concatenate(parts, axis=1)
+
+
+def _known(labels: Sequence[NDArray[np.object_]]) -> NDArray[np.str_]:
+    return np.array([str(x) for part in labels for x in part if x is not None], dtype=str)

@@ -1,0 +1,275 @@
+"""Niches: clusters of niche embeddings, over one section or several together (Sec. 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_mutual_info_score
+from sklearn.mixture import GaussianMixture
+
+from napari_gest.errors import InputError
+from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.niches import Clustered, ordered
+from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tissue.neighbours import Neighbours
+
+Method = Literal["mixture", "kmeans", "leiden"]
+
+# Principal components that are clustered.
+_N_PCS = 20
+# A mixture is fitted to this many cells at most; every cell then gets its probabilities.
+_FITTED_CELLS = 20_000
+_EXACT_KMEANS = 50_000
+_STARTS = 3
+_LEIDEN_NEIGHBOURS = 15
+_SMOOTHING_STEPS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterRequest:
+    """One clustering and all it needs. Embeddings are taken as they are: nothing is embedded.
+
+    Attributes
+    ----------
+    embedded
+        Embeddings of one or more sections by one model; a niche has one label in all of them.
+    n_niches
+        Number of niches, for the methods ``mixture`` and ``kmeans``.
+    method
+        ``mixture`` of Gaussians, ``kmeans``, or ``leiden``.
+    resolution
+        Of Leiden; a higher one gives more niches.
+    smoothing
+        How strongly a cell's niche leans on those of the cells around it; 0: not at all.
+    seed
+        Of the clustering.
+    repeats
+        Further seeds the clustering is repeated with, to tell how stable each niche is.
+    """
+
+    embedded: Sequence[Embedded]
+    n_niches: int | None = 8
+    method: Method = "mixture"
+    resolution: float | None = None
+    smoothing: float = 3.0
+    seed: int = 0
+    repeats: int = 0
+
+    def check(self) -> None:
+        """Raise InputError if the clustering cannot be done as asked."""
+        check_together(self.embedded)
+        n = sum(len(e.rows) for e in self.embedded)
+        if self.method not in get_args(Method):
+            raise InputError(
+                f"There is no method '{self.method}'.",
+                f"Choose from {', '.join(get_args(Method))}.",
+            )
+        if self.method == "leiden":
+            if self.resolution is None or not self.resolution > 0:
+                raise InputError(
+                    f"The resolution is {self.resolution}.", "Give a number above 0, such as 1."
+                )
+            _igraph()
+        elif self.n_niches is None or not 2 <= self.n_niches <= n // 2:
+            raise InputError(
+                f"{self.n_niches} niches of {n} cells cannot be made.",
+                f"Ask for a number between 2 and {n // 2}.",
+            )
+        if not self.smoothing >= 0:
+            raise InputError(f"smoothing is {self.smoothing}.", "It must be 0 at least.")
+        if self.repeats < 0:
+            raise InputError(f"repeats is {self.repeats}.", "It must be 0 at least.")
+
+    def run(self) -> Generator[Progress, None, Clustered]:
+        """Cluster; yields between its stages, returns the result."""
+        self.check()
+        total = 2 + self.repeats
+        yield Progress("Clustering niches", 0, total)
+        features = principal_components(self.embedded)
+        neighbours = [Neighbours.of(e.section.coords_um) for e in self.embedded]
+        yield Progress("Clustering niches", 1, total)
+        probability = self._probability(features, neighbours, self.seed)
+        labels, probability = ordered(probability)
+        yield Progress("Clustering niches", 2, total)
+        agreement, overlap = [], []
+        for i in range(self.repeats):
+            other = self._probability(features, neighbours, self.seed + 1 + i).argmax(1)
+            agreement.append(float(adjusted_mutual_info_score(labels, other)))
+            overlap.append(_best_overlap(labels, other, probability.shape[1]))
+            yield Progress("Clustering niches", 3 + i, total)
+        settings = {
+            "method": self.method,
+            "n_niches": int(probability.shape[1]),
+            "resolution": self.resolution,
+            "smoothing": self.smoothing,
+            "seed": self.seed,
+            "repeats": self.repeats,
+            "stability": float(np.mean(agreement)) if agreement else None,
+        }
+        return Clustered.of(
+            [e.section for e in self.embedded],
+            labels,
+            probability,
+            np.mean(overlap, axis=0) if overlap else None,
+            settings | {"embedding": dict(self.embedded[0].settings)},
+        )
+
+    def _probability(
+        self, features: NDArray[np.float32], neighbours: Sequence[Neighbours], seed: int
+    ) -> NDArray[np.float32]:
+        if self.method == "leiden":
+            probability = _leiden(features, float(self.resolution or 1), seed)
+        elif self.method == "kmeans":
+            probability = kmeans_probability(features, int(self.n_niches or 2), seed)
+        else:
+            probability = _mixture(features, int(self.n_niches or 2), seed)
+        return smooth(probability, neighbours, self.smoothing)
+
+
+def cluster_niches(
+    embedded: Embedded | Sequence[Embedded],
+    n_niches: int | None = 8,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> Clustered:
+    """Cluster niche embeddings.
+
+    Parameters
+    ----------
+    embedded
+        What ``embed_niches`` returned, for one section or several.
+    n_niches
+        Number of niches; ignored by the method ``leiden``.
+    on_progress
+        Called between stages.
+    settings
+        Further fields of ``ClusterRequest``: method, resolution, smoothing, seed, repeats.
+    """
+    several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
+    return finish(ClusterRequest(several, n_niches, **settings).run(), on_progress)
+
+
+def check_together(embedded: Sequence[Embedded]) -> None:
+    """Raise InputError unless the embeddings can be clustered together."""
+    if not embedded:
+        raise InputError("There is nothing to cluster.", "Embed a section first.")
+    first = embedded[0]
+    for other in embedded[1:]:
+        if other.embedding.shape[1] != first.embedding.shape[1] or other.settings != first.settings:
+            raise InputError(
+                f"Sections '{first.section_name}' and '{other.section_name}' were embedded with"
+                " different models or settings.",
+                "Embed them with the same model and settings to cluster them together.",
+            )
+
+
+def principal_components(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
+    """Return (n, p) principal components of the cells of all sections, exact."""
+    together = np.concatenate([e.embedding for e in embedded])
+    p = min(_N_PCS, together.shape[1], len(together) - 1)
+    return PCA(p, svd_solver="covariance_eigh").fit_transform(together).astype(np.float32)
+
+
+def smooth(
+    probability: NDArray[np.float32], neighbours: Sequence[Neighbours], strength: float
+) -> NDArray[np.float32]:
+    """Return probabilities (n, K) that lean on those of the cells around.
+
+    Mean-field steps of a Potts model: the log-probability of a niche grows by ``strength`` times
+    the mean probability of that niche among the cell's neighbours.
+    """
+    if strength == 0:
+        return probability
+    own = np.log(np.maximum(probability, 1e-6))
+    for _ in range(_SMOOTHING_STEPS):
+        around, start = [], 0
+        for n in neighbours:
+            around.append(n.mean(probability[start : start + n.n_cells]))
+            start += n.n_cells
+        probability = _softmax(own + strength * np.concatenate(around))
+    return probability
+
+
+def _mixture(features: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
+    fitted = _some(features, seed)
+    mixture = GaussianMixture(
+        k,
+        n_init=_STARTS,
+        max_iter=200,
+        # No niche may shrink to a few cells that look alike.
+        reg_covar=1e-4 * float(features.var(0).mean()),
+        random_state=seed,
+    ).fit(fitted)
+    return mixture.predict_proba(features).astype(np.float32)
+
+
+def kmeans_probability(features: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
+    """Return probabilities of k-means clusters: Gaussians that share one variance."""
+    if len(features) <= _EXACT_KMEANS:
+        kmeans = KMeans(k, n_init=10, random_state=seed).fit(features)
+    else:
+        kmeans = MiniBatchKMeans(k, n_init=3, batch_size=8192, random_state=seed).fit(features)
+    squared = np.square(kmeans.transform(features))
+    variance = max(float(squared.min(1).mean()) / features.shape[1], 1e-12)
+    return _softmax(-squared / (2 * variance))
+
+
+def _leiden(features: NDArray[np.float32], resolution: float, seed: int) -> NDArray[np.float32]:
+    """Return, per Leiden community, its share of each cell's neighbours in embedding space."""
+    import random
+
+    from sklearn.neighbors import kneighbors_graph
+
+    igraph = _igraph()
+    n = len(features)
+    near = kneighbors_graph(features, min(_LEIDEN_NEIGHBOURS, n - 1), include_self=False)
+    pairs = near.tocoo()
+    low, high = np.minimum(pairs.row, pairs.col), np.maximum(pairs.row, pairs.col)
+    edges = np.unique(np.stack([low, high], 1), axis=0)
+    igraph.set_random_number_generator(random.Random(seed))
+    communities = igraph.Graph(n=n, edges=edges).community_leiden(
+        objective_function="modularity", resolution=resolution, n_iterations=4
+    )
+    own = np.eye(len(communities), dtype=np.float32)[np.array(communities.membership)]
+    share = near @ own + own
+    return np.asarray(share / share.sum(1, keepdims=True), np.float32)
+
+
+def _igraph() -> Any:
+    try:
+        import igraph
+    except ImportError as error:
+        raise InputError(
+            "Clustering at a resolution needs igraph, which is not installed.",
+            "Install it with 'pip install napari-gest[leiden]', or ask for a number of niches.",
+        ) from error
+    return igraph
+
+
+def _some(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    if len(features) <= _FITTED_CELLS:
+        return features
+    rng = np.random.default_rng(seed)
+    return features[np.sort(rng.choice(len(features), _FITTED_CELLS, replace=False))]
+
+
+def _softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    out = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(out / out.sum(1, keepdims=True), np.float32)
+
+
+def _best_overlap(
+    labels: NDArray[np.int64], others: NDArray[np.int64], k: int
+) -> NDArray[np.float64]:
+    """Return (k,) the Jaccard index of each niche with the niche most like it elsewhere."""
+    both = np.zeros((k, others.max() + 1))
+    np.add.at(both, (labels, others), 1)
+    either = both.sum(1, keepdims=True) + both.sum(0) - both
+    return np.asarray((both / np.maximum(either, 1)).max(1))

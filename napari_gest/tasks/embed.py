@@ -1,0 +1,210 @@
+"""Niche embeddings: one vector per cell, of the cell and the tissue around it (Sec. 4.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+import napari_gest
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.section import Section
+from napari_gest.tissue.window import compact_groups
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+Form = Literal["shared", "exact"]
+Read = Literal["hidden", "expression"]
+
+# Niches that share one encoded window in the form "shared".
+SHARED_TARGETS = 32
+# Content cells encoded between two yields.
+_CONTENT_PER_STEP = 1024
+_CHUNK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class EmbedRequest:
+    """One run of embedding and all it needs.
+
+    Attributes
+    ----------
+    section
+        The section; every cell of it is embedded.
+    model
+        The model.
+    form
+        ``"exact"`` is the paper's: each niche is encoded by itself, its cell in the centre.
+        ``"shared"`` encodes a window once for all the niches inside it.
+    read
+        ``"hidden"`` is the paper's: the hidden state h of the last output (D = d_model).
+        ``"expression"`` is what the model expects to be measured there, in principal components
+        (D = n_pcs).
+    niche_cells
+        Cells N of a niche, or of a shared window; the model's window by default.
+    """
+
+    section: Section
+    model: GeST
+    form: Form = "shared"
+    read: Read = "hidden"
+    niche_cells: int | None = None
+
+    def check(self) -> None:
+        """Raise InputError if the run cannot be done as asked; costs next to nothing."""
+        for name, value, known in (
+            ("form", self.form, get_args(Form)),
+            ("read", self.read, get_args(Read)),
+        ):
+            if value not in known:
+                raise InputError(f"There is no {name} '{value}'.", f"Choose {' or '.join(known)}.")
+        lowest = 2 if self.form == "exact" else 2 * SHARED_TARGETS
+        if self.niche_cells is not None and self.niche_cells < lowest:
+            raise InputError(
+                f"niche_cells is {self.niche_cells}.",
+                f"It must be {lowest} at least in the form '{self.form}'.",
+            )
+        self.section.align(self.model.genes)
+
+    def run(self) -> Generator[Progress, None, Embedded]:
+        """Embed; yields after every few windows, returns the result."""
+        self.check()
+        return (yield from _steps(self))
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """Niche embeddings of the cells of a section.
+
+    Attributes
+    ----------
+    section
+        The section.
+    rows
+        (n,) row of each cell in the AnnData.
+    embedding
+        (n, D) float32.
+    settings
+        What made them: model, version, form, read, niche_cells.
+    """
+
+    section: Section
+    rows: NDArray[np.int64]
+    embedding: NDArray[np.float32]
+    settings: dict[str, Any]
+
+    @property
+    def section_name(self) -> str:
+        return self.section.name
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write ``obsm["X_gest_niche"]``; cells of other sections keep what they had.
+
+        Returns
+        -------
+        The names of the keys that changed.
+        """
+        shape = (adata.n_obs, self.embedding.shape[1])
+        whole = np.full(shape, np.nan, np.float32)
+        old = adata.obsm.get(keys.NICHE_EMBEDDING)
+        if old is not None and old.shape == shape:
+            whole[:] = old
+        whole[self.rows] = self.embedding
+        adata.obsm[keys.NICHE_EMBEDDING] = whole
+        return frozenset({keys.NICHE_EMBEDDING})
+
+
+def embed_niches(
+    section: Section,
+    model: GeST,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> Embedded:
+    """Embed the niche of every cell of a section.
+
+    Parameters
+    ----------
+    section, model
+        As in ``EmbedRequest``.
+    on_progress
+        Called after every few windows.
+    settings
+        Further fields of ``EmbedRequest``: form, read, niche_cells.
+    """
+    return finish(EmbedRequest(section, model, **settings).run(), on_progress)
+
+
+@torch.inference_mode()
+def _steps(request: EmbedRequest) -> Generator[Progress, None, Embedded]:
+    section, model = request.section, request.model
+    n, network = section.n_obs, model.network
+    n_content = min(request.niche_cells or model.config.window_cells, n)
+    size = 1 if request.form == "exact" else SHARED_TARGETS
+    groups = compact_groups(section.coords_um, size)
+    expected = request.read == "expression"
+    token, beyond = yield from _tokens(section, model, expected)
+    width = model.tokenizer.c_pca.shape[1] if expected else model.config.d_model
+    embedding = np.empty((n, width), np.float32)
+    tree = cKDTree(section.coords_um)
+    table, c_pca = network.table(), torch.from_numpy(model.tokenizer.c_pca)
+    together = max(1, _CONTENT_PER_STEP // n_content)
+    clock, done = Clock("Embedding niches", n), 0
+    for start in range(0, len(groups), together):
+        batch = groups[start : start + together]
+        centre = np.stack([section.coords_um[group].mean(0) for group in batch])
+        # Far cells first, as in training; the target of an exact niche comes last.
+        content = tree.query(centre, k=[*range(1, n_content + 1)])[1][:, ::-1]
+        # Queries do not see each other, so short groups are filled up and cut again.
+        target = np.stack([np.resize(group, max(map(len, batch))) for group in batch])
+        xy = model.positions(section.coords_um[content], centre[:, None])
+        at = model.positions(section.coords_um[target], centre[:, None])
+        mixture = F.one_hot(torch.from_numpy(token[content]), len(table)).float()
+        context = network.encode(table, mixture, xy)
+        out = network.ask(context, at)
+        if expected:
+            logits, inherited = network.predict(out, context, at)
+            out = logits.softmax(-1) @ c_pca
+            if inherited is not None:
+                out = out + inherited @ torch.from_numpy(beyond[content])
+        for group, rows in zip(batch, out.numpy(), strict=True):
+            embedding[group] = rows[: len(group)]
+            done += len(group)
+        yield clock.tick(done)
+    settings = {
+        "model": model.name,
+        "version": napari_gest.__version__,
+        "form": request.form,
+        "read": request.read,
+        "niche_cells": n_content,
+    }
+    return Embedded(section, section.rows, embedding, settings)
+
+
+def _tokens(
+    section: Section, model: GeST, expected: bool
+) -> Generator[Progress, None, tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Return the meta cell of each cell (n,), and what the cell has beyond it (n, p) if asked."""
+    expression, measured = section.align(model.genes)
+    tokenizer, n = model.tokenizer, section.n_obs
+    token = np.empty(n, np.int64)
+    beyond = np.empty((n if expected else 0, tokenizer.c_pca.shape[1]), np.float32)
+    for start in range(0, n, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        values = log_normalize(expression[part], model.target_sum)
+        token[part] = tokenizer.tokens(values, measured)
+        if expected:
+            beyond[part] = tokenizer.project(values, measured) - tokenizer.c_pca[token[part]]
+        yield Progress("Reading cells", min(start + _CHUNK, n), n)
+    return token, beyond

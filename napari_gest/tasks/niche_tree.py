@@ -1,0 +1,163 @@
+"""Niches at every number at once: many small ones, merged pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_gest.errors import InputError
+from napari_gest.tasks.cluster import (
+    check_together,
+    kmeans_probability,
+    principal_components,
+    smooth,
+)
+from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.niches import Clustered, ordered
+from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tissue.neighbours import Neighbours
+from napari_gest.tissue.section import Section
+
+
+@dataclass(frozen=True, eq=False)
+class NicheTreeRequest:
+    """One tree and all it needs.
+
+    Attributes
+    ----------
+    embedded
+        Embeddings of one or more sections by one model.
+    n_leaves
+        Small niches at the tips; the largest number the tree can be cut into.
+    smoothing, seed
+        As in ``ClusterRequest``.
+    """
+
+    embedded: Sequence[Embedded]
+    n_leaves: int = 40
+    smoothing: float = 3.0
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise InputError if there are too few cells, or embeddings do not fit together."""
+        check_together(self.embedded)
+        n = sum(len(e.rows) for e in self.embedded)
+        if not 2 <= self.n_leaves <= n // 2:
+            raise InputError(
+                f"A tree of {n} cells cannot have {self.n_leaves} leaves.",
+                f"Ask for a number between 2 and {n // 2}.",
+            )
+        if not self.smoothing >= 0:
+            raise InputError(f"smoothing is {self.smoothing}.", "It must be 0 at least.")
+
+    def run(self) -> Generator[Progress, None, NicheTree]:
+        """Build the tree; yields between its stages."""
+        self.check()
+        yield Progress("Building the tree of niches", 0, 3)
+        features = principal_components(self.embedded)
+        neighbours = [Neighbours.of(e.section.coords_um) for e in self.embedded]
+        yield Progress("Building the tree of niches", 1, 3)
+        probability = kmeans_probability(features, self.n_leaves, self.seed)
+        yield Progress("Building the tree of niches", 2, 3)
+        probability = smooth(probability, neighbours, self.smoothing)
+        labels, probability = ordered(probability)
+        settings = {
+            "method": "tree",
+            "n_leaves": self.n_leaves,
+            "smoothing": self.smoothing,
+            "seed": self.seed,
+            "embedding": dict(self.embedded[0].settings),
+        }
+        return NicheTree(
+            tuple(e.section for e in self.embedded),
+            probability,
+            _ward(features, labels, probability.shape[1]),
+            settings,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class NicheTree:
+    """Small niches and the order in which they merge.
+
+    Attributes
+    ----------
+    sections
+        The sections, one after another; n cells in all.
+    probability
+        (n, leaves) float32, rows sum to 1.
+    merges
+        (leaves - 1, 2) int64: at each step the second niche, by its first leaf, joins the first.
+    settings
+        What made it.
+    """
+
+    sections: tuple[Section, ...]
+    probability: NDArray[np.float32]
+    merges: NDArray[np.int64]
+    settings: dict[str, Any]
+
+    @property
+    def n_leaves(self) -> int:
+        return self.probability.shape[1]
+
+    def cut(self, n_niches: int) -> Clustered:
+        """Return the niches when ``n_niches`` are left; costs milliseconds."""
+        if not 1 <= n_niches <= self.n_leaves:
+            raise InputError(
+                f"The tree cannot be cut into {n_niches} niches.",
+                f"Ask for a number between 1 and {self.n_leaves}.",
+            )
+        of_leaf = np.arange(self.n_leaves)
+        for into, joined in self.merges[: self.n_leaves - n_niches]:
+            of_leaf[of_leaf == joined] = into
+        _, niche = np.unique(of_leaf, return_inverse=True)
+        member = np.eye(n_niches, dtype=np.float32)[niche]
+        labels, probability = ordered(self.probability @ member)
+        settings = self.settings | {"n_niches": n_niches}
+        return Clustered.of(self.sections, labels, probability, None, settings)
+
+
+def niche_tree(
+    embedded: Embedded | Sequence[Embedded],
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> NicheTree:
+    """Build the tree of niches, to be cut at any number.
+
+    Parameters
+    ----------
+    embedded
+        What ``embed_niches`` returned, for one section or several.
+    on_progress
+        Called between stages.
+    settings
+        Further fields of ``NicheTreeRequest``: n_leaves, smoothing, seed.
+    """
+    several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
+    return finish(NicheTreeRequest(several, **settings).run(), on_progress)
+
+
+def _ward(features: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Return (k - 1, 2) merges that lose least variance each, every leaf with its cells."""
+    size = np.bincount(labels, minlength=k).astype(np.float64)
+    total = np.zeros((k, features.shape[1]))
+    np.add.at(total, labels, features)
+    merges, alive = [], np.ones(k, bool)
+    for _ in range(k - 1):
+        mean = total / np.maximum(size, 1)[:, None]
+        squared = np.square(mean[:, None] - mean).sum(-1)
+        cost = squared * size[:, None] * size / np.maximum(size[:, None] + size, 1)
+        cost[~alive] = cost[:, ~alive] = np.inf
+        np.fill_diagonal(cost, np.inf)
+        into, joined = sorted(np.unravel_index(cost.argmin(), cost.shape))
+        total[into] += total[joined]
+        size[into] += size[joined]
+        alive[joined] = False
+        merges.append((into, joined))
+    return np.array(merges, np.int64).reshape(-1, 2)

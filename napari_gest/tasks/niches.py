@@ -1,0 +1,255 @@
+"""What clustering returns: niches, what is in each, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from cmap import Color, Colormap
+from numpy.typing import NDArray
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.tissue.area import cell_areas_um2
+from napari_gest.tissue.section import Section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_N_MARKERS = 10
+_CHUNK = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Clustered:
+    """Niches of the cells of one or more sections.
+
+    Attributes
+    ----------
+    sections
+        The sections, one after another; n cells in all.
+    labels
+        (n,) int64 niche of each cell; niche 0 has most cells.
+    probability
+        (n, K) float32, rows sum to 1.
+    names, colors
+        K names, and K colours as "#rrggbb".
+    stability
+        (K,) mean Jaccard index with the most similar niche when clustered with other seeds;
+        None if it was not repeated.
+    settings
+        What made them.
+    """
+
+    sections: tuple[Section, ...]
+    labels: NDArray[np.int64]
+    probability: NDArray[np.float32]
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+    stability: NDArray[np.float64] | None
+    settings: dict[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        sections: Sequence[Section],
+        labels: NDArray[np.int64],
+        probability: NDArray[np.float32],
+        stability: NDArray[np.float64] | None,
+        settings: dict[str, Any],
+    ) -> Clustered:
+        """Return niches named by number, in the colours of the palette."""
+        k = probability.shape[1]
+        names = tuple(f"niche {i + 1}" for i in range(k))
+        return cls(tuple(sections), labels, probability, names, palette(k), stability, settings)
+
+    @property
+    def n_niches(self) -> int:
+        return len(self.names)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(n,) probability of each cell's niche."""
+        return self.probability[np.arange(len(self.labels)), self.labels]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(n,) row of each cell in the AnnData its section came from."""
+        return np.concatenate([s.rows for s in self.sections])
+
+    def part(self, section_name: str) -> Clustered:
+        """Return the cells of one section; the niches stay the same."""
+        start = 0
+        for section in self.sections:
+            here = slice(start, start + section.n_obs)
+            if section.name == section_name:
+                return replace(
+                    self,
+                    sections=(section,),
+                    labels=self.labels[here],
+                    probability=self.probability[here],
+                )
+            start = here.stop
+        raise InputError(
+            f"There is no section '{section_name}' among these niches.",
+            f"Choose from {', '.join(s.name for s in self.sections)}.",
+        )
+
+    def renamed(self, names: Mapping[str, str]) -> Clustered:
+        """Return the niches with some names changed; ``names`` maps old ones to new ones."""
+        new = tuple(names.get(name, name) for name in self.names)
+        if len(set(new)) < len(new):
+            raise InputError("Two niches would have the same name.", "Merge them instead.")
+        return replace(self, names=new)
+
+    def recolored(self, colors: Mapping[str, str]) -> Clustered:
+        """Return the niches with the colours of some names changed, "#rrggbb" each."""
+        pairs = zip(self.names, self.colors, strict=True)
+        return replace(self, colors=tuple(colors.get(n, c) for n, c in pairs))
+
+    def merged(self, names: Sequence[str]) -> Clustered:
+        """Return fewer niches: those of ``names`` become one, under the first of the names."""
+        unknown = set(names) - set(self.names)
+        if unknown or len(set(names)) < 2:
+            raise InputError(
+                f"Niches {', '.join(names) or '(none)'} cannot be merged.",
+                f"Name two at least, from {', '.join(self.names)}.",
+            )
+        first = self.names.index(names[0])
+        goal = [first if n in names else i for i, n in enumerate(self.names)]
+        kept, place = np.unique(goal, return_inverse=True)
+        probability = np.zeros((len(self.labels), len(kept)), np.float32)
+        for old, new in enumerate(place):
+            probability[:, new] += self.probability[:, old]
+        return replace(
+            self,
+            labels=place[self.labels].astype(np.int64),
+            probability=probability,
+            names=tuple(self.names[i] for i in kept),
+            colors=tuple(self.colors[i] for i in kept),
+            stability=None,
+        )
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write niches, their colours and probabilities; cells of other sections have none.
+
+        Returns
+        -------
+        The names of the keys that changed.
+        """
+        code = np.full(adata.n_obs, -1, np.int64)
+        code[self.rows] = self.labels
+        confidence = np.full(adata.n_obs, np.nan, np.float32)
+        confidence[self.rows] = self.confidence
+        adata.obs[keys.NICHE] = self._categorical(code)
+        adata.obs[keys.NICHE_CONFIDENCE] = confidence
+        adata.uns[keys.NICHE_COLORS] = list(self.colors)
+        return frozenset({keys.NICHE, keys.NICHE_CONFIDENCE, keys.NICHE_COLORS})
+
+    def _categorical(self, codes: NDArray[np.int64]) -> Any:
+        return pd.Categorical.from_codes(codes.tolist(), pd.Index(self.names))
+
+    def summary(self) -> pd.DataFrame:
+        """Return one row per niche: cells, share, area_um2, confidence, stability, sections."""
+        k = self.n_niches
+        cells = np.bincount(self.labels, minlength=k)
+        area = np.concatenate([cell_areas_um2(s.coords_um) for s in self.sections])
+        of_section = np.repeat(np.arange(len(self.sections)), [s.n_obs for s in self.sections])
+        present = np.zeros((k, len(self.sections)), bool)
+        present[self.labels, of_section] = True
+        return pd.DataFrame(
+            {
+                "cells": cells,
+                "share": cells / max(len(self.labels), 1),
+                "area_um2": np.bincount(self.labels, area, k),
+                "confidence": np.bincount(self.labels, self.confidence, k) / np.maximum(cells, 1),
+                "stability": np.nan if self.stability is None else self.stability,
+                "sections": present.sum(1),
+            },
+            index=pd.Index(self.names, name="niche"),
+        )
+
+    def composition(self, values: pd.Series) -> pd.DataFrame:
+        """Return (K niches, categories) shares of ``values`` (n,), such as cell types.
+
+        Cells without a value do not count.
+        """
+        values = pd.Series(np.asarray(values)).reset_index(drop=True)
+        niche = pd.Series(self._categorical(self.labels))
+        table = pd.crosstab(niche, values, dropna=False).reindex(list(self.names), fill_value=0)
+        table = table.loc[:, [c for c in table.columns if not pd.isna(c)]]
+        table.index.name, table.columns.name = "niche", None
+        return table.div(table.sum(axis=1).clip(lower=1), axis=0)
+
+    def markers(self, n_genes: int = _N_MARKERS) -> pd.DataFrame:
+        """Return the genes that tell each niche from all other cells, best first.
+
+        Columns niche, gene, log_fold_change (model space, natural logarithm) and t, Welch's.
+        """
+        k, genes = self.n_niches, self.sections[0].genes
+        cells = np.bincount(self.labels, minlength=k).astype(np.float64)
+        first, second = np.zeros((k, len(genes))), np.zeros((k, len(genes)))
+        totals = [np.asarray(s.expression.sum(1)).ravel() for s in self.sections]
+        target_sum = float(np.median(np.concatenate(totals)))
+        done = 0
+        for section in self.sections:
+            for start in range(0, section.n_obs, _CHUNK):
+                part = section.subset(_slice(start, section.n_obs)).model_space(target_sum)
+                here = self.labels[done : done + len(part)]
+                member = np.eye(k, dtype=np.float32)[here].T
+                first += member @ part
+                second += member @ np.square(part)
+                done += len(part)
+        rest = np.maximum(cells.sum() - cells, 1)[:, None]
+        n = np.maximum(cells, 1)[:, None]
+        inside, outside = first / n, (first.sum(0) - first) / rest
+        spread = (second / n - inside**2) / n
+        spread += ((second.sum(0) - second) / rest - outside**2) / rest
+        t = (inside - outside) / np.sqrt(np.maximum(spread, 1e-12))
+        rows = [
+            (self.names[i], genes[g], inside[i, g] - outside[i, g], t[i, g])
+            for i in range(k)
+            for g in np.argsort(-t[i], kind="stable")[:n_genes]
+        ]
+        return pd.DataFrame(rows, columns=["niche", "gene", "log_fold_change", "t"])
+
+
+def ordered(
+    probability: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return labels (n,) and probabilities (n, K), sorted by size, no empty niche."""
+    k = probability.shape[1]
+    label = probability.argmax(1)
+    count = np.bincount(label, minlength=k)
+    order = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
+    place = np.full(k, -1, np.int64)
+    place[order] = np.arange(len(order))
+    kept = probability[:, order]
+    return place[label], kept / kept.sum(1, keepdims=True)
+
+
+@cache
+def palette(n: int) -> tuple[str, ...]:
+    """Return ``n`` colours as "#rrggbb", easy to tell apart: Okabe and Ito's, then glasbey's."""
+    first = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]
+    more = Colormap("glasbey")(np.linspace(0, 1, 256))
+    taken = np.array([Color(c).rgba[:3] for c in first])
+    for rgba in more:
+        if len(first) >= n:
+            break
+        # The darkest and lightest, and those like one already there, are hard to see.
+        far = np.linalg.norm(taken - rgba[:3], axis=1).min()
+        if 0.18 < rgba[:3] @ [0.2126, 0.7152, 0.0722] < 0.92 and far > 0.2:
+            first.append(Color(rgba).hex)
+            taken = np.vstack([taken, rgba[:3]])
+    return tuple(first[i % len(first)] for i in range(n))
+
+
+def _slice(start: int, n: int) -> NDArray[np.bool_]:
+    inside = np.zeros(n, bool)
+    inside[start : start + _CHUNK] = True
+    return inside

@@ -1,0 +1,51 @@
+"""Means over the cells around each cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+_CHUNK = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """The nearest cells of every cell of a section.
+
+    Attributes
+    ----------
+    index
+        (n, k) int32, nearest first; the cell itself comes first.
+    """
+
+    index: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, coords_um: NDArray[np.float64], k: int = 13) -> Neighbours:
+        """Find the ``k`` cells nearest to each of ``coords_um`` (n, 2), itself among them."""
+        k = min(k, len(coords_um))
+        index = cKDTree(coords_um).query(coords_um, k=[*range(1, k + 1)])[1]
+        return cls(index.astype(np.int32))
+
+    @property
+    def n_cells(self) -> int:
+        return len(self.index)
+
+    def nearest(self, k: int) -> Neighbours:
+        """Return only the ``k`` nearest cells, the cell itself among them."""
+        return Neighbours(self.index[:, :k])
+
+    def mean(self, values: NDArray[np.float32], *, own: bool = False) -> NDArray[np.float32]:
+        """Return (n, D) means of ``values`` (n, D) of the neighbours, and the cell if ``own``."""
+        index = self.index if own else self.index[:, 1:]
+        out = np.empty((len(index), values.shape[1]), np.float32)
+        for start in range(0, len(index), _CHUNK):
+            part = index[start : start + _CHUNK]
+            total = values[part[:, 0]].astype(np.float32, copy=True)
+            for column in part.T[1:]:
+                total += values[column]
+            out[start : start + _CHUNK] = total / part.shape[1]
+        return out
