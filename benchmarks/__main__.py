@@ -189,8 +189,10 @@ def rivals(
 
     python -m benchmarks rivals --test mine.h5ad --label-key layer --seeds 0,1,2,3,4
     """
-    from benchmarks.rivals.cases import REAL, Labelled, cases, simulated_cases
-    from benchmarks.rivals.registry import ANNOTATION, NICHES
+    from benchmarks.datasets import data_dir
+    from benchmarks.labelled import REAL, Labelled, from_file, real, simulated_cells
+    from benchmarks.rivals.cases import cases
+    from benchmarks.rivals.registry import ANNOTATION, NICHES, VISIUM
     from benchmarks.rivals.registry import rivals as registered
     from benchmarks.rivals.run import Options, run_all
     from benchmarks.rivals.table import sources, tables
@@ -201,23 +203,31 @@ def rivals(
     except KeyError as error:
         raise typer.BadParameter(f"no rival {error}") from error
     tasks = [t for t in (NICHES, ANNOTATION) if any(r.task == t for r in chosen)]
-    sets = [s for s in REAL if not dataset or s.name in dataset]
-    if test is not None:
-        sets = [Labelled(test.stem, str(test), label_key, visium)]
-    found = [c for t in tasks for c in simulated_cases(t)] if quick else []
+    found: list[tuple[Labelled, bool]] = []
     try:
-        for one in [] if quick else sets:
-            if one.resolve().exists():
-                found += [c for t in tasks for c in cases(one, t)]
-            else:
-                errors.print(f"skipped {one.name}: {one.resolve()} absent", style="yellow")
+        if quick:
+            found = [(simulated_cells(0), False)]
+        elif test is not None:
+            found = [(from_file(test, label_key), visium)]
+        else:
+            for name in dataset or REAL:
+                if (data_dir() / REAL[name][0]).exists():
+                    found.append((real(name), name in VISIUM))
+                else:
+                    errors.print(
+                        f"skipped {name}: {REAL[name][0]} absent; point GEST_DATA at the folder of"
+                        " the data sets",
+                        style="yellow",
+                    )
+    except KeyError as error:
+        raise typer.BadParameter(f"no data set {error}; there are {', '.join(REAL)}") from error
     except GestError as error:
         errors.print(str(error), style="red")
         raise typer.Exit(1) from error
     options = Options(cache, timeout, threads, fresh)
     rows = run_all(
         chosen,
-        found,
+        [c for t in tasks for sections, spots in found for c in cases(sections, t, visium=spots)],
         [int(s) for s in seeds.split(",")],
         options,
         lambda what: errors.print(what, style="dim"),

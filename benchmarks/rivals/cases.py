@@ -1,10 +1,9 @@
-"""Sections whose cells carry region labels, as the rivals are given them: without the labels."""
+"""Labelled sections as the rivals are given them: without the labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import anndata
 import numpy as np
@@ -12,59 +11,12 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from benchmarks.datasets import data_dir
-from benchmarks.rivals.registry import ANNOTATION, NICHES
+from benchmarks.labelled import Labelled
+from benchmarks.rivals.registry import NICHES
 from napari_gest import keys
-from napari_gest.errors import InputError
-from napari_gest.tissue.io import read_tissue
-from napari_gest.tissue.section import section_names
-from napari_gest.tissue.simulate import simulate
+from napari_gest.tissue.section import Section
 
-# Values of a label column that mean "no label".
-UNLABELLED = ("unlabelled", "unlabeled", "excluded", "nan", "na", "none", "unknown", "")
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A file whose cells carry region labels.
-
-    Attributes
-    ----------
-    name
-        Name in the tables.
-    path
-        ``.h5ad`` or ``.zarr``; a relative one is looked for in `data_dir`.
-    label_key
-        obs column of labels. A boolean column ``valid``, if there is one, says which count.
-    visium
-        Whether the cells are spots of a Visium lattice.
-    splits
-        For annotation: the sections that train and the one that tests. None: one section at a
-        time tests and the others train.
-    """
-
-    name: str
-    path: str
-    label_key: str = "region"
-    visium: bool = False
-    splits: tuple[tuple[tuple[str, ...], str], ...] | None = None
-
-    def resolve(self) -> Path:
-        """Return the path as it is, or in the data folder."""
-        path = Path(self.path)
-        return path if path.exists() else data_dir() / path
-
-
-REAL = (
-    Labelled("starmap", "starmap_mpfc_166g.h5ad"),
-    Labelled(
-        "dlpfc",
-        "visium_dlpfc_3s_2000g.h5ad",
-        visium=True,
-        splits=((("151673",), "151674"), (("151673",), "151675")),
-    ),
-    Labelled("osmfish", "osmfish_sscortex_33g.h5ad"),
-)
+LABEL = "label"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +37,7 @@ class Case:
     labels
         (n_obs,) truth; None where a cell has none, and is not scored.
     train
-        For annotation: labelled cells of the other sections, with the label in obs.
-    label_key
-        Its obs column in `train`.
+        For annotation: labelled cells of other sections, with the label in ``obs["label"]``.
     """
 
     task: str
@@ -97,7 +47,6 @@ class Case:
     adata: AnnData
     labels: NDArray[np.object_]
     train: AnnData | None = None
-    label_key: str = "label"
 
     @property
     def name(self) -> str:
@@ -105,109 +54,67 @@ class Case:
         return f"{self.dataset}-{self.section}"
 
     @property
+    def known(self) -> NDArray[np.bool_]:
+        """(n_obs,) whether a cell has a label."""
+        return np.array([label is not None for label in self.labels])
+
+    @property
     def n_regions(self) -> int:
         """Regions in the section: the number of clusters everyone is asked for."""
-        return len({label for label in self.labels if label is not None})
+        return len(set(self.labels[self.known]))
 
 
-def cases(labelled: Labelled, task: str) -> list[Case]:
-    """Return the cases of a file, in the order of its sections.
+def cases(labelled: Labelled, task: str, *, visium: bool = False) -> list[Case]:
+    """Return the cases of a set of sections, in their order.
 
-    Raises
-    ------
-    InputError
-        If the file has no such label column.
+    Parameters
+    ----------
+    labelled
+        The sections. For annotation its first ``train`` sections train and each of the others is a
+        case; where only one would be left to test, each section tests in turn.
+    task
+        ``"niches"`` or ``"annotation"``.
+    visium
+        Whether the cells are spots of a Visium lattice.
     """
-    return cases_of(
-        read_tissue(labelled.resolve()),
-        labelled.name,
-        task,
-        label_key=labelled.label_key,
-        visium=labelled.visium,
-        splits=labelled.splits,
-    )
-
-
-def simulated_cases(task: str, seed: int = 0) -> list[Case]:
-    """Return cases of a small simulated tissue, labelled by its planted niches."""
-    adata = simulate(n_cells=1200, n_genes=60, n_sections=2, seed=seed)
-    return cases_of(adata, "simulated", task, label_key="niche")
-
-
-def cases_of(
-    adata: AnnData,
-    dataset: str,
-    task: str,
-    *,
-    label_key: str = "region",
-    visium: bool = False,
-    splits: Sequence[tuple[Sequence[str], str]] | None = None,
-) -> list[Case]:
-    """Return the cases of a tissue; see `Labelled` for the arguments."""
-    if label_key not in adata.obs:
-        raise InputError(
-            f"'{dataset}' has no obs column '{label_key}'.",
-            f"Columns are {', '.join(adata.obs.columns)}.",
-        )
-    labels = _labels(adata.obs, label_key)
-    names = section_names(adata)
-    of = {name: adata.obs[keys.SECTION].astype(str).to_numpy() == name for name in names}
+    every = list(range(len(labelled.sections)))
     if task == NICHES:
-        splits = [((), name) for name in names]
-    elif splits is None:
-        splits = [([n for n in names if n != name], name) for name in names if len(names) > 1]
-    made = []
-    for train, test in splits:
-        rows = of[test]
-        if not any(label is not None for label in labels[rows]):
-            continue
-        made.append(
-            Case(
-                task,
-                dataset,
-                test,
-                visium,
-                _bare(adata, rows),
-                labels[rows],
-                _trained_on(adata, labels, of, train) if task == ANNOTATION else None,
-            )
+        splits = [([], i) for i in every]
+    elif labelled.train == 0:
+        splits = []
+    elif len(every) - labelled.train == 1:
+        splits = [([j for j in every if j != i], i) for i in every]
+    else:
+        splits = [(every[: labelled.train], i) for i in every[labelled.train :]]
+    return [
+        Case(
+            task,
+            labelled.name,
+            labelled.sections[test].name,
+            visium,
+            _bare(labelled.sections[test]),
+            labelled.labels[test],
+            _training(labelled, train) if train else None,
         )
-    return made
+        for train, test in splits
+    ]
 
 
-def _labels(obs: pd.DataFrame, label_key: str) -> NDArray[np.object_]:
-    column = obs[label_key]
-    counts = ~column.astype(str).str.lower().isin(UNLABELLED).to_numpy()
-    if "valid" in obs:
-        counts &= obs["valid"].to_numpy(bool)
-    return np.where(counts, column.astype(str), None).astype(object)
-
-
-def _bare(adata: AnnData, rows: NDArray[np.bool_]) -> AnnData:
-    """Return cells with their counts, places and section, and nothing that names their region."""
-    part = adata[rows]
-    where = np.asarray(part.obsm[keys.SPATIAL], dtype=np.float64)
+def _bare(section: Section) -> AnnData:
+    """Return a section's counts and places, and nothing that names a region."""
     return AnnData(
-        part.X.copy(),
-        obs=pd.DataFrame(
-            {keys.SECTION: part.obs[keys.SECTION].astype(str).to_numpy()},
-            index=part.obs_names.astype(str),
-        ),
-        var=pd.DataFrame(index=part.var_names.astype(str)),
-        obsm={keys.SPATIAL: where},
+        section.expression.copy(),
+        obs=pd.DataFrame({keys.SECTION: section.name}, index=np.asarray(section.obs_names, str)),
+        var=pd.DataFrame(index=list(section.genes)),
+        obsm={keys.SPATIAL: np.asarray(section.coords_um, dtype=np.float64)},
     )
 
 
-def _trained_on(
-    adata: AnnData,
-    labels: NDArray[np.object_],
-    of: dict[str, NDArray[np.bool_]],
-    sections: Sequence[str],
-) -> AnnData:
-    known = np.array([label is not None for label in labels])
+def _training(labelled: Labelled, which: Sequence[int]) -> AnnData:
     parts = []
-    for name in sections:
-        part = _bare(adata, of[name] & known)
-        part.obs["label"] = labels[of[name] & known].astype(str)
+    for i in which:
+        known = np.array([label is not None for label in labelled.labels[i]])
+        part = _bare(labelled.sections[i])[known].copy()
+        part.obs[LABEL] = labelled.labels[i][known].astype(str)
         parts.append(part)
     return anndata.concat(parts, index_unique="-" if len(parts) > 1 else None)

@@ -14,6 +14,9 @@ REQUIREMENTS = Path(__file__).parent / "environments"
 
 NICHES, ANNOTATION = "niches", "annotation"
 
+# Data sets whose cells are spots of a Visium lattice.
+VISIUM = ("dlpfc",)
+
 
 @dataclass(frozen=True)
 class Rival:

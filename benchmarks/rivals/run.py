@@ -22,7 +22,7 @@ from sklearn.metrics import (
 )
 
 from benchmarks.rivals.call import Outcome, call
-from benchmarks.rivals.cases import Case
+from benchmarks.rivals.cases import LABEL, Case
 from benchmarks.rivals.environments import build_error
 from benchmarks.rivals.registry import ANNOTATION, Rival
 
@@ -128,7 +128,7 @@ def run_one(rival: Rival, case: Case, seed: int, options: Options) -> list[Row]:
         case.dataset,
         case.section,
         seed,
-        n_cells=int(_known(case.labels).sum()),
+        n_cells=int(case.known.sum()),
         threads=options.threads,
     )
     if not rival.python.exists():
@@ -153,7 +153,7 @@ def _call(rival: Rival, case: Case, seed: int, options: Options, out: Path) -> O
         if case.task == ANNOTATION:
             train = Path(folder) / "train.h5ad"
             case.train.write_h5ad(train)
-            arguments += ["--train", str(train), "--label-key", case.label_key]
+            arguments += ["--train", str(train), "--label-key", LABEL]
         else:
             arguments += ["--clusters", str(case.n_regions)]
             arguments += ["--visium"] if case.visium else []
@@ -192,7 +192,7 @@ def scores(case: Case, labels: NDArray) -> dict[str, float | int]:
     labels
         (n_obs,) clusters or names.
     """
-    known = _known(case.labels)
+    known = case.known
     truth, found = case.labels[known].astype(str), np.asarray(labels)[known]
     given: dict[str, float | int] = {"n_found": len(np.unique(found))}
     if case.task == ANNOTATION:
@@ -208,10 +208,6 @@ def scores(case: Case, labels: NDArray) -> dict[str, float | int]:
         "nmi": float(normalized_mutual_info_score(truth, found)),
         "homogeneity": float(homogeneity_score(truth, found)),
     }
-
-
-def _known(labels: NDArray[np.object_]) -> NDArray[np.bool_]:
-    return np.array([label is not None for label in labels])
 
 
 def _digest(rival: Rival) -> str:

@@ -12,13 +12,15 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
+from benchmarks.datasets import data_dir
+from benchmarks.labelled import REAL, Labelled, real
 from benchmarks.rivals import environments, registry
 from benchmarks.rivals.call import call
-from benchmarks.rivals.cases import REAL, cases, cases_of, simulated_cases
+from benchmarks.rivals.cases import Case, cases
 from benchmarks.rivals.registry import ANNOTATION, METHODS, NICHES, RIVALS, Rival
 from benchmarks.rivals.run import Options, run_all, run_one, scores
 from benchmarks.rivals.table import tables
-from napari_gest.errors import InputError
+from napari_gest.tissue.section import Section, section_names
 from napari_gest.tissue.simulate import simulate
 
 DOOR = f"import sys; sys.path.insert(0, {str(METHODS)!r}); import door\n"
@@ -72,9 +74,16 @@ def rival(tmp_path: Path, body: str, task: str = NICHES) -> Rival:
     return Rival("Toy", task, script, "here", "", "none", "none")
 
 
+def simulated(n_cells: int = 800, n_sections: int = 2, train: int = 1) -> Labelled:
+    adata = simulate(n_cells=n_cells, n_genes=40, n_sections=n_sections, seed=0)
+    niche = adata.obs["niche"].astype(str).to_numpy(dtype=object)
+    sections = [Section.from_anndata(adata, name) for name in section_names(adata)]
+    return Labelled("toy", sections, [niche[s.rows] for s in sections], train)
+
+
 @pytest.fixture(scope="module")
-def niche_case():
-    return simulated_cases(NICHES)[0]
+def niche_case() -> Case:
+    return cases(simulated(), NICHES)[0]
 
 
 def test_labels_cross_and_costs_are_measured(tmp_path, environment, niche_case):
@@ -155,7 +164,7 @@ def test_a_failed_build_is_the_error(tmp_path, environment, niche_case):
 
 def test_annotation_crosses_too(tmp_path, environment):
     toy = rival(tmp_path, NEAREST, ANNOTATION)
-    found = simulated_cases(ANNOTATION)
+    found = cases(simulated(), ANNOTATION)
     rows = run_all([toy], found, [0], Options(tmp_path / "cache", 60), lambda _: None)
     assert len(rows) == 2
     assert not any(r.error for r in rows)
@@ -165,44 +174,40 @@ def test_annotation_crosses_too(tmp_path, environment):
 
 
 def test_training_sections_are_the_others_and_hold_only_labelled_cells():
-    adata = simulate(n_cells=300, n_genes=20, n_sections=3, seed=0)
-    adata.obs["niche"] = adata.obs["niche"].astype(str)
-    adata.obs.iloc[:40, adata.obs.columns.get_loc("niche")] = "unlabelled"
-    for case in cases_of(adata, "toy", ANNOTATION, label_key="niche"):
-        assert case.section not in set(case.train.obs["section"])
-        assert "unlabelled" not in set(case.train.obs["label"])
-        assert set(case.train.obs["section"]) | {case.section} == set(adata.obs["section"])
+    labelled = simulated(300, 3, train=2)
+    labelled.labels[0][:40] = None
+    found = cases(labelled, ANNOTATION)
+    assert [c.section for c in found] == [s.name for s in labelled.sections]
+    for case in found:
+        assert "label" not in case.adata.obs
+        others = {s.name for s in labelled.sections} - {case.section}
+        assert set(case.train.obs["section"]) == others
+        assert "None" not in set(case.train.obs["label"])
+
+
+def test_the_first_sections_train_where_more_than_one_is_left():
+    found = cases(simulated(300, 3, train=1), ANNOTATION)
+    assert len(found) == 2
+    assert len({frozenset(c.train.obs["section"]) for c in found}) == 1
 
 
 def test_unlabelled_cells_are_given_but_not_scored():
-    adata = simulate(n_cells=200, n_genes=20, n_sections=1, seed=0)
-    adata.obs["niche"] = adata.obs["niche"].astype(str)
-    adata.obs["valid"] = np.arange(200) >= 50
-    (case,) = cases_of(adata, "toy", NICHES, label_key="niche")
+    labelled = simulated(200, 1)
+    truth = labelled.labels[0].astype(str)
+    labelled.labels[0][:50] = None
+    (case,) = cases(labelled, NICHES)
     assert case.adata.n_obs == 200
-    right = np.where(adata.obs["valid"], adata.obs["niche"], "anything")
+    right = np.where(case.known, truth, "anything")
     assert scores(case, right)["ami"] == pytest.approx(1)
     assert scores(case, right)["n_found"] == case.n_regions
 
 
-def test_a_wrong_label_key_is_named():
-    with pytest.raises(InputError, match="no obs column 'layer'"):
-        cases_of(
-            simulate(n_cells=100, n_genes=10, n_sections=1, seed=0),
-            "toy",
-            NICHES,
-            label_key="layer",
-        )
-
-
 @pytest.mark.data
-@pytest.mark.parametrize("labelled", REAL, ids=lambda one: one.name)
-def test_real_sections_ask_for_their_own_number_of_regions(labelled):
-    if not labelled.resolve().exists():
-        pytest.skip(f"{labelled.path} absent; point GEST_DATA at the data sets")
-    found = {c.section: c.n_regions for c in cases(labelled, NICHES)}
-    want = {"dlpfc": {7}, "starmap": {4}, "osmfish": {11}}[labelled.name]
-    assert set(found.values()) == want
+@pytest.mark.parametrize(("name", "regions"), [("dlpfc", 7), ("starmap", 4), ("osmfish", 11)])
+def test_real_sections_ask_for_their_own_number_of_regions(name, regions):
+    if not (data_dir() / REAL[name][0]).exists():
+        pytest.skip(f"{REAL[name][0]} absent; point GEST_DATA at the data sets")
+    assert {c.n_regions for c in cases(real(name), NICHES)} == {regions}
 
 
 def test_every_rival_has_its_script_and_its_environment():
@@ -221,8 +226,8 @@ def test_the_command_resumes_and_writes_json(tmp_path, environment, monkeypatch)
         result = CliRunner().invoke(app, [*asked, "--json", str(out)])
         assert result.exit_code == 0, result.output
     rows = json.loads(out.read_text())
-    assert {r["dataset"] for r in rows} == {"simulated"}
-    assert (tmp_path / "script.calls").read_text() == "xx"  # two sections, once each
+    assert {r["dataset"] for r in rows} == {"sim-cells-0"}
+    assert (tmp_path / "script.calls").read_text() == "xxx"  # three sections, once each
 
 
 def test_an_unknown_rival_is_named():
