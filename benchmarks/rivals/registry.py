@@ -140,7 +140,7 @@ RIVALS = (
         "CellTypist",
         ANNOTATION,
         "run_celltypist.py",
-        "main",
+        "celltypist",
         "celltypist",
         "MIT",
         "Dominguez Conde et al. 2022, Science",
