@@ -177,6 +177,7 @@ def rivals(
         Path, typer.Option(help="Folder that keeps what was run, so that a run resumes.")
     ] = Path("runs/rivals"),
     fresh: Annotated[bool, typer.Option(help="Run again what is kept.")] = False,
+    kept: Annotated[bool, typer.Option(help="Run nothing, show what is kept.")] = False,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
     json_file: Json = None,
     quick: Quick = False,
@@ -224,7 +225,7 @@ def rivals(
     except GestError as error:
         errors.print(str(error), style="red")
         raise typer.Exit(1) from error
-    options = Options(cache, timeout, threads, fresh)
+    options = Options(cache, timeout, threads, fresh, kept)
     rows = run_all(
         chosen,
         [c for t in tasks for sections, spots in found for c in cases(sections, t, visium=spots)],

@@ -90,12 +90,15 @@ class Options:
         Threads for one call.
     fresh
         Run again what is kept.
+    kept_only
+        Run nothing: rows of what is kept, and an error for what is not.
     """
 
     cache: Path
     timeout_s: float = 1800.0
     threads: int = 1
     fresh: bool = False
+    kept_only: bool = False
 
 
 def run_all(
@@ -139,6 +142,8 @@ def run_one(rival: Rival, case: Case, seed: int, options: Options) -> list[Row]:
         found = json.loads(kept.read_text())
         if found["digest"] == digest:
             return [_row(values) for values in found["rows"]]
+    if options.kept_only:
+        return [replace(empty, error="not run yet")]
     outcome = _call(rival, case, seed, options, kept.with_suffix(".npz"))
     rows = _rows(empty, case, outcome)
     kept.write_text(json.dumps({"digest": digest, "rows": [asdict(r) for r in rows]}, indent=1))

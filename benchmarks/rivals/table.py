@@ -75,21 +75,22 @@ def _scores(rows: Sequence[Row], task: str, dataset: str) -> Table:
 
 
 def _failures(failed: Sequence[Row]) -> Table:
+    """One row per method, data set and error."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in failed:
+        key = (row.method, row.version or "-", row.task, row.dataset, row.error)
+        groups.setdefault(key, []).append(row)
     return Table(
         "Not run",
-        ["method", "version", "task", "data set", "section", "seed", "error", "wall s"],
+        ["method", "version", "task", "data set", "sections", "seeds", "error"],
         [
             [
-                row.method,
-                row.version or "-",
-                row.task,
-                row.dataset,
-                row.section,
-                str(row.seed),
-                row.error.replace("|", "/"),
-                f"{row.wall_s:.0f}" if np.isfinite(row.wall_s) else "-",
+                *key[:4],
+                ", ".join(dict.fromkeys(row.section for row in rows)),
+                ", ".join(dict.fromkeys(str(row.seed) for row in rows)),
+                key[4].replace("|", "/"),
             ]
-            for row in failed
+            for key, rows in groups.items()
         ],
         [],
     )

@@ -114,6 +114,15 @@ def test_what_was_run_is_not_run_again_until_the_script_changes(tmp_path, enviro
     assert run_one(toy, niche_case, 0, options)[1].method == "Toy, two"
 
 
+def test_what_is_not_kept_is_not_run_when_only_what_is_kept_is_wanted(
+    tmp_path, environment, niche_case
+):
+    toy, options = rival(tmp_path, STRIPES), Options(tmp_path / "cache", 60, kept_only=True)
+    (row,) = run_one(toy, niche_case, 0, options)
+    assert row.error == "not run yet"
+    assert not (tmp_path / "script.calls").exists()
+
+
 def test_an_error_is_a_row_with_its_exact_line(tmp_path, environment, niche_case):
     toy = rival(tmp_path, "raise ValueError('no such matrix')")
     (row,) = run_one(toy, niche_case, 0, Options(tmp_path / "cache", 60))
