@@ -133,6 +133,23 @@ def test_an_error_is_a_row_with_its_exact_line(tmp_path, environment, niche_case
     assert "ValueError: no such matrix" in shown.markdown()
 
 
+def test_what_failed_is_tried_again_but_not_what_had_its_time(tmp_path, environment, niche_case):
+    calls = tmp_path / "script.calls"
+    toy = rival(tmp_path, f"open({str(calls)!r}, 'a').write('x')\nraise ValueError")
+    options = Options(tmp_path / "cache", 60)
+    run_one(toy, niche_case, 0, options)
+    run_one(toy, niche_case, 0, options)
+    assert calls.read_text() == "xx"
+    (kept,) = (tmp_path / "cache").glob("niches/Toy/*.json")
+    found = json.loads(kept.read_text())
+    found["rows"][0]["wall_s"] = 61
+    kept.write_text(json.dumps(found))
+    run_one(toy, niche_case, 0, options)
+    assert calls.read_text() == "xx"
+    run_one(toy, niche_case, 0, replace(options, timeout_s=120))
+    assert calls.read_text() == "xxx"
+
+
 def test_a_call_that_takes_too_long_is_ended(tmp_path):
     script = tmp_path / "slow.py"
     script.write_text("import time; time.sleep(60)")
