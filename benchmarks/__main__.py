@@ -167,6 +167,9 @@ def rivals(
     dataset: Annotated[
         list[str] | None, typer.Option(help="starmap, dlpfc or osmfish; all where none is given.")
     ] = None,
+    section: Annotated[
+        list[str] | None, typer.Option(help="Section to cluster or label; all where omitted.")
+    ] = None,
     test: Annotated[Path | None, typer.Option(help="Any .h5ad or .zarr with labels.")] = None,
     label_key: Annotated[str, typer.Option(help="obs column of labels in --test.")] = "region",
     visium: Annotated[bool, typer.Option(help="The cells of --test are Visium spots.")] = False,
@@ -225,10 +228,17 @@ def rivals(
     except GestError as error:
         errors.print(str(error), style="red")
         raise typer.Exit(1) from error
+    wanted = [
+        case
+        for each in tasks
+        for sections, spots in found
+        for case in cases(sections, each, visium=spots)
+        if not section or case.section in section
+    ]
     options = Options(cache, timeout, threads, fresh, kept)
     rows = run_all(
         chosen,
-        [c for t in tasks for sections, spots in found for c in cases(sections, t, visium=spots)],
+        wanted,
         [int(s) for s in seeds.split(",")],
         options,
         lambda what: errors.print(what, style="dim"),
