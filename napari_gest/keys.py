@@ -20,3 +20,8 @@ NICHE_COLORS = "gest_niche_colors"  # uns, one hex colour per category of NICHE
 NICHE_CONFIDENCE = "gest_niche_confidence"  # obs, float32: probability of that niche
 LABEL = "gest_label"  # obs, categorical: predicted label
 LABEL_CONFIDENCE = "gest_label_confidence"  # obs, float32: probability of that label
+# Written by perturbation.
+CONTROL = "gest_control"  # layers, float32: model space, before the edit
+PERTURBED = "gest_perturbed"  # layers, float32: model space, after the edit
+DISTANCE = "gest_distance_um"  # obs, float32: to the nearest edited cell, 0 inside, NaN elsewhere
+PERTURBATION = "gest_perturbation"  # uns, dict: edits and settings

@@ -25,6 +25,7 @@ from torch import Tensor
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.head import LabelHead
+from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
 
 CONFIG = "config.json"
@@ -45,7 +46,8 @@ class Stored:
     weights: dict[str, Tensor]
     name: str
     card: dict[str, Any]
-    head: LabelHead | None
+    head: LabelHead | None = None
+    response: ResponseHead | None = None
 
 
 @contextlib.contextmanager
@@ -101,6 +103,7 @@ def write(
     name: str,
     card: dict[str, Any],
     head: LabelHead | None = None,
+    response: ResponseHead | None = None,
     overwrite: bool,
 ) -> Path:
     """Write a model folder atomically and return its path."""
@@ -124,6 +127,8 @@ def write(
             layer = {"weight": head.weight, "bias": head.bias}
             arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in layer.items()}
             (folder / HEAD).write_bytes(pack_arrays(arrays))
+        if response is not None:
+            response.write(folder)
     return path
 
 
@@ -153,6 +158,7 @@ def read(path: Path) -> Stored:
         )
         if tokenizer.c_expr.shape != (len(tokenizer.frequency), len(tokenizer.genes)):
             raise ValueError("the vocabulary's arrays do not fit together")
+        response = ResponseHead.read(path)
         weights = {k: v.to(torch.float32) for k, v in load_tensors(path / WEIGHTS).items()}
         head = _head(path, about["head"]) if "head" in about else None
     except CheckpointError:
@@ -162,7 +168,7 @@ def read(path: Path) -> Stored:
             f"The model in {path} is damaged or incomplete ({type(error).__name__}: {error}).",
             "Copy the folder again, or train the model again.",
         ) from error
-    return Stored(config, tokenizer, weights, about["name"], about["card"], head)
+    return Stored(config, tokenizer, weights, about["name"], about["card"], head, response)
 
 
 def _head(path: Path, about: dict[str, Any]) -> LabelHead:

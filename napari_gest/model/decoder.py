@@ -121,6 +121,7 @@ class Decoder(nn.Module):
         xy: Tensor,
         context: Context | None = None,
         mass: Tensor | None = None,
+        shift: Tensor | None = None,
     ) -> Context:
         """Append content cells to a context.
 
@@ -136,12 +137,16 @@ class Decoder(nn.Module):
             What came before, if anything; it is left as it is.
         mass
             (B, L) how many cells of the tissue each one stands for; 1 by default.
+        shift
+            (L, D) or (B, L, D) added to g(x): what a cell's expression says beyond its meta cell
+            (``shift_of``); nothing by default.
 
         Returns
         -------
         The longer context.
         """
-        h = self.dropout(mixture @ table + self.position(xy))
+        embedded = mixture @ table if shift is None else mixture @ table + shift
+        h = self.dropout(embedded + self.position(xy))
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             q, k, v = block.project(h, xy)

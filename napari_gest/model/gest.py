@@ -16,6 +16,7 @@ from napari_gest.model import checkpoint
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.head import LabelHead
+from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
 
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -39,6 +40,8 @@ class GeST:
         What is known about its training: data, licence, settings, curve. JSON values.
     head
         Labels it can give, where they were trained.
+    response
+        How cells respond to their neighbours, where that was fitted with the model.
     """
 
     config: ModelConfig
@@ -47,6 +50,7 @@ class GeST:
     name: str = "unnamed"
     card: dict[str, Any] = field(default_factory=dict)
     head: LabelHead | None = None
+    response: ResponseHead | None = None
 
     @classmethod
     def create(
@@ -77,6 +81,14 @@ class GeST:
         unit = 2.0 / self.config.window_um
         return torch.from_numpy(((coords_um - centre_um) * unit).astype(np.float32))
 
+    def shift_of(self, change: NDArray[np.float32]) -> Tensor:
+        """Return (n, D): how g(x) moves when expression moves by ``change`` (n, G), model space.
+
+        g is linear, so it holds for any cell: expression enters as it is, not as a meta cell.
+        """
+        scaled = change / decoder_spread(self.config, self.tokenizer)
+        return torch.from_numpy(scaled.astype(np.float32)) @ self.network.embed.weight.detach().T
+
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model to a folder (``config.json`` and safetensors files), atomically.
 
@@ -95,6 +107,7 @@ class GeST:
             name=self.name,
             card=self.card,
             head=self.head,
+            response=self.response,
             overwrite=overwrite,
         )
 
@@ -115,7 +128,7 @@ class GeST:
             )
         stored = checkpoint.read(path)
         model = cls.create(stored.config, stored.tokenizer, seed=0, name=stored.name)
-        model.card, model.head = stored.card, stored.head
+        model.card, model.head, model.response = stored.card, stored.head, stored.response
         try:
             model.network.load_state_dict(stored.weights)
         except RuntimeError as error:
@@ -137,12 +150,24 @@ def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tenso
     """Return (K, G) the vocabulary as the decoder sees it, raw or standardised per gene."""
     profiles = tokenizer.c_expr.astype(np.float64)
     if config.profiles == "standard":
-        weight = tokenizer.frequency[:, None].astype(np.float64)
-        profiles = profiles - (weight * profiles).sum(0) / weight.sum()
-        spread = np.sqrt((weight * np.square(profiles)).sum(0) / weight.sum())
-        # A gene that never varies carries nothing; the floor keeps noise from being blown up.
-        profiles /= np.maximum(spread, 0.05 * spread.max() + 1e-12)
+        profiles = _centred(tokenizer) / decoder_spread(config, tokenizer)
     return torch.from_numpy(profiles.astype(np.float32))
+
+
+def decoder_spread(config: ModelConfig, tokenizer: MetaCellTokenizer) -> NDArray[np.float64]:
+    """Return (G,) what each gene is divided by on its way into the decoder."""
+    if config.profiles == "paper":
+        return np.ones(len(tokenizer.genes))
+    weight = tokenizer.frequency[:, None].astype(np.float64)
+    spread = np.sqrt((weight * np.square(_centred(tokenizer))).sum(0) / weight.sum())
+    # A gene that never varies carries nothing; the floor keeps noise from being blown up.
+    return np.maximum(spread, 0.05 * spread.max() + 1e-12)
+
+
+def _centred(tokenizer: MetaCellTokenizer) -> NDArray[np.float64]:
+    profiles = tokenizer.c_expr.astype(np.float64)
+    weight = tokenizer.frequency[:, None].astype(np.float64)
+    return profiles - (weight * profiles).sum(0) / weight.sum()
 
 
 def _log_prior(tokenizer: MetaCellTokenizer) -> Tensor:

@@ -119,7 +119,7 @@ class GenerateRequest:
         Progress whose payload is a ``Painted``: the cells just done.
         """
         self.check()
-        return (yield from _Run(self).steps())
+        return (yield from Generation(self).steps())
 
     @property
     def _new(self) -> NDArray[np.float64]:
@@ -150,7 +150,7 @@ def generate(
     return finish(GenerateRequest(section, model, unseen, **settings).run(), on_progress)
 
 
-class _Run:
+class Generation:
     """The moving parts of one run; they live as long as it does."""
 
     def __init__(self, request: GenerateRequest) -> None:
@@ -186,7 +186,7 @@ class _Run:
         entropy = np.empty(n, np.float32)
         meta_cell = np.empty(n, np.int32)
         clock, done = Clock("Generating cells", n), 0
-        windows = _windows(self.coords, self.depth, WINDOW_TARGETS)
+        windows = rim_first(self.coords, self.depth, WINDOW_TARGETS)
         together = max(1, self.request.frontier // WINDOW_TARGETS)
         for start in range(0, len(windows), together):
             joining = windows[start : start + together]
@@ -239,11 +239,18 @@ class _Run:
             settings,
         )
 
+    def forget(self, cells: NDArray[np.int64]) -> None:
+        """Take known cells of the section out of the content."""
+        if len(cells):
+            self.known = self.known[~np.isin(self.known, cells)]
+            self.tree = cKDTree(self.request.section.coords_um[self.known])
+            self.token = np.full(len(self.known), -1, np.int64)
+
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the window's cells a frontier at a time, while the content grows with each."""
         centre = self.coords[window].mean(0)
-        near, mixture, mass, residual = self.content(centre)
-        context = self.encode(near, mixture, centre, None, mass)
+        near, mixture, mass, residual, shift = self.content(centre)
+        context = self.encode(near, mixture, centre, None, mass, shift)
         step = min(self.request.frontier, WINDOW_TARGETS)
         for start in range(0, len(window), step):
             cells = window[start : start + step]
@@ -255,8 +262,8 @@ class _Run:
 
     def content(
         self, centre: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32]]:
-        """Return positions, meta cells, masses and residuals of L cells, far ones first.
+    ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32], Tensor | None]:
+        """Return positions, meta cells, masses, residuals and shifts of L cells, far ones first.
 
         They are known or generated cells, all near ones and ever fewer farther out.
         """
@@ -278,18 +285,31 @@ class _Run:
         residual = np.empty((len(chosen), self.residual.shape[1]), np.float32)
         residual[measured] = [self.known_residual[i] for i in near[old].tolist()]
         residual[~measured] = self.residual[made[new]]
-        return coords, mixture, torch.from_numpy(mass[::-1].copy()), residual
+        known_shift = self.shift(self.known[near[old]])
+        shift = None
+        if known_shift is not None:
+            shift = torch.zeros(len(chosen), known_shift.shape[1])
+            shift[torch.from_numpy(measured)] = known_shift
+        return coords, mixture, torch.from_numpy(mass[::-1].copy()), residual, shift
 
     def tokenize(self, near: NDArray[np.int64]) -> None:
         """Look up the meta cells of those known cells that are met for the first time."""
         new = near[self.token[near] < 0]
         if len(new):
             tokenizer = self.model.tokenizer
-            values = log_normalize(self.expression[self.known[new]], tokenizer.target_sum)
+            values = self.values(self.known[new])
             self.token[new] = tokenizer.tokens(values, self.measured)
             residual = values - tokenizer.c_expr[self.token[new]]
             residual[:, ~self.measured] = 0
             self.known_residual.update(zip(new.tolist(), residual, strict=True))
+
+    def values(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return (n, G) what is known of cells of the section, model space."""
+        return log_normalize(self.expression[cells], self.model.target_sum)
+
+    def shift(self, cells: NDArray[np.int64]) -> Tensor | None:
+        """Return (n, D) what known cells add to their meta cell's embedding; None is nothing."""
+        return None
 
     def place(self, coords: NDArray[np.float64], centre: NDArray[np.float64]) -> Tensor:
         """Return (passes, n, 2) positions in half windows, turned and reflected."""
@@ -302,11 +322,12 @@ class _Run:
         centre: NDArray[np.float64],
         context: Context | None,
         mass: Tensor | None = None,
+        shift: Tensor | None = None,
     ) -> Context:
         xy = self.place(coords, centre)
         mixture = mixture.expand(len(xy), -1, -1)
         mass = mass if mass is None else mass.expand(len(xy), -1)
-        return self.model.network.encode(self.table, mixture, xy, context, mass)
+        return self.model.network.encode(self.table, mixture, xy, context, mass, shift)
 
     def predict(self) -> tuple[Tensor, NDArray[np.float32] | None]:
         """Return (n, K) p(meta cell) and (n, G) inherited residuals, averaged over the passes."""
@@ -319,7 +340,7 @@ class _Run:
         return probability, inherited.mean(0).numpy() @ residual
 
 
-def _windows(
+def rim_first(
     coords: NDArray[np.float64], depth: NDArray[np.float64], size: int
 ) -> list[NDArray[np.int64]]:
     """Split cells into compact groups of ``size`` at most, rim first; rim first inside each too."""

@@ -170,22 +170,12 @@ class Generated:
             if key in adata.layers:
                 base = sparse.csr_matrix(adata.layers[key])
             elif key == keys.EXPRESSION:
-                base = self._measured(adata)
+                target_sum = self.settings["target_sum"]
+                base = measured_layer(adata, self.section, self.genes, target_sum)
             else:
                 base = sparse.csr_matrix(adata.shape, dtype=np.float32)
-            adata.layers[key] = _replace_rows(base, rows, full)
+            adata.layers[key] = replace_rows(base, rows, full)
         adata.uns[keys.UNS] = dict(self.settings)
-
-    def _measured(self, adata: AnnData) -> sparse.csr_matrix:
-        """Return all cells of ``adata`` in model space, scaled by their totals on the panel."""
-        linear = self.section.linear(adata)
-        panel = pd.Index(adata.var_names.astype(str)).isin(self.genes)
-        totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
-        target = self.settings["target_sum"]
-        scale = np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
-        scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
-        scaled.data = np.log1p(scaled.data, dtype=np.float32)
-        return scaled
 
     def agreement(self, section: Section) -> Agreement:
         """Return agreement with the measured cells of ``section`` that were generated."""
@@ -232,7 +222,30 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.f
     return np.clip(out, -1, 1)
 
 
-def _replace_rows(
+def measured_layer(
+    adata: AnnData, section: Section, genes: tuple[str, ...], target_sum: float
+) -> sparse.csr_matrix:
+    """Return all cells of ``adata`` in model space, scaled by their totals on the panel.
+
+    Parameters
+    ----------
+    adata
+        Where the section came from.
+    section
+        Says how linear expression is read.
+    genes, target_sum
+        The model's panel and total.
+    """
+    linear = section.linear(adata)
+    panel = pd.Index(adata.var_names.astype(str)).isin(genes)
+    totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
+    scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+    scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
+    scaled.data = np.log1p(scaled.data, dtype=np.float32)
+    return scaled
+
+
+def replace_rows(
     base: sparse.csr_matrix, rows: NDArray[np.int64], values: NDArray[np.float32]
 ) -> sparse.csr_matrix:
     """Return ``base`` with some rows replaced by dense ``values``."""

@@ -28,7 +28,7 @@ _REGIONS = ("layer 1", "layer 2", "layer 3", "layer 4", "nucleus")
 _NICHE_UM = 150.0  # correlation length of the two niches of a region
 _CLUMP_UM = 40.0  # and of the clumps in which cells of a type stand
 _COUNTS = 250.0  # median counts of a cell
-_SHAPE = 4.0  # of the gamma in gamma-Poisson counts
+SHAPE = 4.0  # of the gamma in gamma-Poisson counts
 _CHUNK = 20_000  # cells whose dense counts are held at once
 
 
@@ -85,13 +85,13 @@ def simulate(
     anatomy_rng, *section_rngs = (
         np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n_sections + 1)
     )
-    anatomy = _Anatomy.draw(profiles, n_genes, anatomy_rng)
+    anatomy = Anatomy.draw(profiles, n_genes, anatomy_rng)
     names = _gene_names(genes, anatomy.profiles.shape[1])
     counts, tables, positions = [], [], []
     for number, rng in enumerate(section_rngs, 1):
         n = n_cells // n_sections + (number <= n_cells % n_sections)
-        coords, radius = _positions(n, rng)
-        table, profile, niche = _cells(anatomy, coords, radius, rng)
+        coords, radius = place(n, rng)
+        table, profile, niche = draw_cells(anatomy, coords, radius, rng)
         counts.append(_counts(anatomy, coords / radius, profile, niche, rng))
         table.insert(0, keys.SECTION, f"section_{number}")
         tables.append(table)
@@ -113,7 +113,7 @@ def simulate(
 
 
 @dataclass(frozen=True)
-class _Anatomy:
+class Anatomy:
     """What all sections share.
 
     Attributes
@@ -136,10 +136,16 @@ class _Anatomy:
 
     @classmethod
     def draw(
-        cls, given: ArrayLike | None, n_genes: int | None, rng: np.random.Generator
-    ) -> _Anatomy:
+        cls,
+        given: ArrayLike | None,
+        n_genes: int | None,
+        rng: np.random.Generator,
+        n_types: int = _N_TYPES,
+    ) -> Anatomy:
+        """Draw an anatomy; ``given`` profiles (K, G) decide their own types."""
         if given is None:
-            profiles, type_of = _made_up_profiles(150 if n_genes is None else n_genes, rng)
+            n_genes = 150 if n_genes is None else n_genes
+            profiles, type_of = _made_up_profiles(n_genes, n_types, rng)
         else:
             profiles, type_of = _typed_profiles(np.asarray(given, dtype=np.float64), n_genes)
         g, n_niches = profiles.shape[1], 2 * len(_REGIONS)
@@ -157,7 +163,7 @@ class _Anatomy:
 
 
 def _made_up_profiles(
-    n_genes: int, rng: np.random.Generator
+    n_genes: int, n_types: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     if n_genes < 1:
         raise InputError(f"{n_genes} genes cannot be made.", "Ask for at least one.")
@@ -166,8 +172,8 @@ def _made_up_profiles(
         return rng.gamma(4, fold / 4, (rows, n_genes)) * (rng.random((rows, n_genes)) < share)
 
     base = rng.normal(0, 1, n_genes)
-    of_type = np.repeat(markers(_N_TYPES, 0.12, 2.0), _SUBTYPES, axis=0)
-    profiles = np.exp(base + of_type + markers(_N_TYPES * _SUBTYPES, 0.08, 1.0))
+    of_type = np.repeat(markers(n_types, 0.12, 2.0), _SUBTYPES, axis=0)
+    profiles = np.exp(base + of_type + markers(n_types * _SUBTYPES, 0.08, 1.0))
     return profiles / profiles.sum(axis=1, keepdims=True), np.arange(len(profiles)) // _SUBTYPES
 
 
@@ -211,7 +217,7 @@ def _gene_names(genes: Sequence[str] | None, n_genes: int) -> list[str]:
     return names
 
 
-def _positions(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
+def place(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
     """Return (n, 2) um around the origin, in random order, and the mean radius of the outline."""
     radius = (n / _DENSITY / np.pi) ** 0.5
     bumps = rng.uniform(0, 2 * np.pi, 3)
@@ -250,8 +256,8 @@ def _field(
     return result
 
 
-def _cells(
-    anatomy: _Anatomy, coords: NDArray[np.float64], radius: float, rng: np.random.Generator
+def draw_cells(
+    anatomy: Anatomy, coords: NDArray[np.float64], radius: float, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, NDArray[np.int64], NDArray[np.int64]]:
     """Return labels, and profile and niche (n,) of each cell."""
     u, v = (coords / radius).T
@@ -282,8 +288,24 @@ def _cells(
     return table, profile, niche
 
 
+def rates(
+    anatomy: Anatomy,
+    where: NDArray[np.float64],
+    profile: NDArray[np.int64],
+    niche: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return (n, G) expected share of each gene of cells at ``where`` (n, 2), in outlines."""
+    response = anatomy.niche_response[niche] + where @ anatomy.gradient_response
+    return anatomy.profiles[profile] * np.exp(response)
+
+
+def library_sizes(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return (n,) expected counts of cells."""
+    return rng.lognormal(np.log(_COUNTS), 0.35, n)
+
+
 def _counts(
-    anatomy: _Anatomy,
+    anatomy: Anatomy,
     where: NDArray[np.float64],
     profile: NDArray[np.int64],
     niche: NDArray[np.int64],
@@ -291,12 +313,11 @@ def _counts(
 ) -> sparse.csr_matrix:
     """Return (n, G) CSR float32 counts of cells at ``where`` (n, 2) in units of the outline."""
     g = anatomy.profiles.shape[1]
-    library = rng.lognormal(np.log(_COUNTS), 0.35, len(where))
+    library = library_sizes(len(where), rng)
     parts = []
     for start in range(0, len(where), _CHUNK):
         part = slice(start, start + _CHUNK)
-        response = anatomy.niche_response[niche[part]] + where[part] @ anatomy.gradient_response
-        mean = anatomy.profiles[profile[part]] * np.exp(response) * library[part, None]
-        counts = rng.poisson(mean * rng.standard_gamma(_SHAPE, (len(mean), g)) / _SHAPE)
+        mean = rates(anatomy, where[part], profile[part], niche[part]) * library[part, None]
+        counts = rng.poisson(mean * rng.standard_gamma(SHAPE, (len(mean), g)) / SHAPE)
         parts.append(sparse.csr_matrix(counts.astype(np.float32)))
     return sparse.csr_matrix(sparse.vstack(parts, format="csr"))

@@ -1,0 +1,101 @@
+"""The response head: what neighbours add to a cell's state, given what the cell is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from napari_gest.errors import CheckpointError
+
+RESPONSE = "response.safetensors"
+_TINY = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseHead:
+    """Sums over training cells from which the response to any edit follows in closed form.
+
+    For a cell of identity ``c`` (the coarse label of its meta cell) let ``y`` be its expression
+    and ``x`` the expression of its neighbours, summed with a Gaussian of distance, both in genes
+    of unit spread and both without what a regression on GeST's own prediction at the cell's
+    position explains. The slope of ``y_g`` on the dose ``x . v`` of an edit in direction ``v`` is
+    ``(v' X'Y)_g / (v' X'X v)``; over the genes of an identity it is shrunk by empirical Bayes.
+
+    Attributes
+    ----------
+    gram
+        (C, G, G) float32, X'X of each identity.
+    cross
+        (C, G, G) float32, X'Y.
+    square
+        (C, G) float32, the diagonal of Y'Y.
+    freedom
+        (C,) float32, cells less regressors.
+    spread
+        (G,) float32, model space.
+    width_um
+        (1,) float32, standard deviation of the Gaussian.
+    """
+
+    gram: NDArray[np.float32]
+    cross: NDArray[np.float32]
+    square: NDArray[np.float32]
+    freedom: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    width_um: NDArray[np.float32]
+
+    def slopes(
+        self, direction: NDArray[np.float64], silent: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Return (C, G): change of each gene, in spreads, per unit of dose in a direction.
+
+        Parameters
+        ----------
+        direction
+            (G,) of unit length, in genes of unit spread.
+        silent
+            (G,) genes that do not count when the shrinkage is estimated: the edited ones, whose
+            likeness to their neighbours is no response.
+        """
+        xy = np.einsum("g,cgh->ch", direction, self.cross, dtype=np.float64)
+        xx = np.einsum("g,cgh,h->c", direction, self.gram, direction, dtype=np.float64)[:, None]
+        usable = (xx > _TINY) & (self.freedom[:, None] > 1)
+        xx = np.where(usable, xx, 1.0)
+        slope = xy / xx
+        noise = np.maximum(self.square - slope * xy, 0) / np.maximum(self.freedom[:, None], 1) / xx
+        counted = ~silent & (self.square > _TINY).any(0)
+        if not counted.any():
+            counted = np.ones_like(silent)
+        signal = np.maximum((slope**2 - noise)[:, counted].mean(1, keepdims=True), 0)
+        shrunk: NDArray[np.float64] = slope * signal / np.maximum(signal + noise, _TINY)
+        return np.where(usable, shrunk, 0.0)
+
+    def write(self, folder: Path) -> None:
+        """Write the head beside a model's other files."""
+        arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}
+        (folder / RESPONSE).write_bytes(save(arrays))
+
+    @classmethod
+    def read(cls, folder: Path) -> ResponseHead | None:
+        """Read the head of a model folder; None where it has none.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged.
+        """
+        if not (folder / RESPONSE).exists():
+            return None
+        try:
+            arrays = load_file(folder / RESPONSE)
+            return cls(**{f.name: arrays[f.name].astype(np.float32) for f in fields(cls)})
+        except (OSError, KeyError, SafetensorError) as error:
+            raise CheckpointError(
+                f"The response head in {folder} is damaged ({error}).",
+                f"Remove {RESPONSE}: a response is then fitted on the section at hand.",
+            ) from error

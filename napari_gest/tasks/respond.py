@@ -1,0 +1,258 @@
+"""Cells that keep their identity and respond to an edit of their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from napari_gest.errors import InputError
+from napari_gest.model.gest import GeST
+from napari_gest.model.response import ResponseHead
+from napari_gest.tasks.counterfactual import Answer, Edited, Input, model_space
+from napari_gest.tasks.generate import WINDOW_TARGETS
+from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tissue.section import Section
+from napari_gest.tissue.window import compact_groups, reach, thin
+
+# Chosen on simulated tissue of other seeds than the benchmark's (docs/decisions/0015).
+_WIDTH = 1.5  # of the Gaussian of neighbours, in mean distances between neighbouring cells
+_AXES = 20  # principal components of GeST's predictions that are regressed out
+_RIDGE = 10.0
+_IDENTITY = 2  # which of the three label levels of the vocabulary is a cell's identity
+_TAIL = 3.0  # widths beyond which a neighbour counts for nothing
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseRequest:
+    """One fit of a response head on measured tissue.
+
+    GeST predicts each cell from its surroundings, compact groups of cells hidden at a time. What
+    these predictions explain is regressed out of the cells and of their neighbourhoods, identity
+    by identity; what the rest of one says about the rest of the other is the response.
+
+    Attributes
+    ----------
+    sections
+        Measured tissue that the edit is not part of, such as the model's training sections.
+    model
+        The model whose predictions are regressed out.
+    """
+
+    sections: Sequence[Section]
+    model: GeST
+
+    def check(self) -> None:
+        """Raise InputError if there is no section, or one on another panel."""
+        if not self.sections:
+            raise InputError("There is no section to fit a response on.", "Give one at least.")
+        for section in self.sections:
+            section.align(self.model.genes)
+
+    def run(self) -> Generator[Progress, None, ResponseHead]:
+        """Fit; yields after every window, returns the head."""
+        self.check()
+        return (yield from _fit(self.sections, self.model))
+
+
+def fit_response(
+    model: GeST,
+    sections: Sequence[Section],
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> GeST:
+    """Return the model with a response head fitted on measured sections; it is saved with it."""
+    head = finish(ResponseRequest(sections, model).run(), on_progress)
+    card = {**model.card, "response": [{"name": s.name, "cells": s.n_obs} for s in sections]}
+    return replace(model, response=head, card=card)
+
+
+def _fit(sections: Sequence[Section], model: GeST) -> Generator[Progress, None, ResponseHead]:
+    clock = Clock("Fitting the response", sum(s.n_obs for s in sections))
+    parts, done = [], 0
+    for section in sections:
+        cells = _read(section, model)
+        predicted = np.empty_like(cells.values)
+        for group, values in _predictions(section, model, cells.token):
+            predicted[group] = values
+            done += len(group)
+            yield clock.tick(done)
+        parts.append((section, cells, predicted))
+    values = np.concatenate([cells.values for _, cells, _ in parts])
+    spread = values.std(0)
+    spread = np.maximum(spread, 0.05 * spread.max() + 1e-6).astype(np.float32)
+    centre = values.mean(0)
+    width = _WIDTH * model.config.window_um / np.sqrt(model.config.window_cells)
+    around = np.concatenate(
+        [
+            _neighbours(s.coords_um, s.coords_um, width, model) @ ((c.values - centre) / spread)
+            for s, c, _ in parts
+        ]
+    )
+    explained = _axes(np.concatenate([p for _, _, p in parts]) / spread)
+    identity = np.concatenate([cells.identity for _, cells, _ in parts])
+    measured = np.logical_and.reduce([cells.measured for _, cells, _ in parts])
+    own = np.where(measured, values / spread, 0)
+    around = np.where(measured, around, 0)
+    n_identities, n_genes = int(model.tokenizer.levels[:, _IDENTITY].max()) + 1, len(spread)
+    gram = np.zeros((n_identities, n_genes, n_genes), np.float32)
+    cross, square = gram.copy(), np.zeros((n_identities, n_genes), np.float32)
+    freedom = np.zeros(n_identities, np.float32)
+    for c in range(n_identities):
+        inside = identity == c
+        freedom[c] = max(inside.sum() - explained.shape[1] - 2, 0)
+        if freedom[c] > explained.shape[1]:
+            x, y = (_without(part[inside], explained[inside]) for part in (around, own))
+            gram[c], cross[c], square[c] = x.T @ x, x.T @ y, np.square(y).sum(0)
+        else:
+            freedom[c] = 0
+        yield clock.tick(done)
+    return ResponseHead(gram, cross, square, freedom, spread, np.array([width], np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Responded:
+    """Each surrounding cell as its own meta cell, and how it responds to an edit around it.
+
+    Before an edit a cell is the profile of its meta cell. An edit of its neighbours adds the dose
+    that reaches the cell times the slope of its identity (``ResponseHead``); a cell beyond the
+    reach of the head's Gaussian does not change at all.
+    """
+
+    section: Section
+    model: GeST
+    index: NDArray[np.int64]
+    input: Input
+    head: ResponseHead
+    token: NDArray[np.int64]
+
+    @classmethod
+    def prepare(
+        cls,
+        section: Section,
+        model: GeST,
+        index: NDArray[np.int64],
+        input: Input,
+        head: ResponseHead | None,
+    ) -> Generator[Progress, None, Responded]:
+        """Return what answers for cells ``index``; without a head one is fitted on the section."""
+        head = head or model.response
+        if head is None:
+            head = yield from ResponseRequest([section], model).run()
+        return cls(section, model, index, input, head, _read(section, model, index).token)
+
+    def expression(self, edited: Edited | None, stage: str) -> Answer:
+        """Yield progress and return (n, G) float32, model space."""
+        yield Progress(stage, 0, len(self.index))
+        control: NDArray[np.float32] = self.model.tokenizer.c_expr[self.token]
+        if edited is None:
+            return control
+        return np.maximum(control + self.effect(edited), 0).astype(np.float32)
+
+    def effect(self, edited: Edited) -> NDArray[np.float64]:
+        """Return (n, G) what the edit adds, model space."""
+        change = self.change(edited)
+        direction = change.mean(0, dtype=np.float64)
+        length = float(np.linalg.norm(direction))
+        if length < 1e-12:
+            return np.zeros((len(self.index), len(self.head.spread)))
+        direction /= length
+        slopes = self.head.slopes(direction, np.abs(direction) > 1e-6)
+        dose = self.weights(edited.cells) @ (change @ direction)
+        identity = self.model.tokenizer.levels[self.token, _IDENTITY]
+        return dose[:, None] * slopes[identity] * self.head.spread
+
+    def change(self, edited: Edited) -> NDArray[np.float64]:
+        """Return (m, G) the edit in spreads, as the head sees it."""
+        before, after = edited.before, edited.after
+        if self.input == "token":
+            measured = self.section.align(self.model.genes)[1]
+            tokenizer = self.model.tokenizer
+            before, after = (
+                tokenizer.c_expr[tokenizer.tokens(v.copy(), measured)] for v in (before, after)
+            )
+        return (after.astype(np.float64) - before) / self.head.spread
+
+    def weights(self, cells: NDArray[np.int64]) -> sparse.csr_matrix:
+        """Return (n, m) weights of cells in the neighbourhoods of the surroundings."""
+        coords = self.section.coords_um
+        width = float(self.head.width_um[0])
+        return _neighbours(coords[self.index], coords[cells], width, self.model)
+
+
+class _Cells(NamedTuple):
+    values: NDArray[np.float32]
+    measured: NDArray[np.bool_]
+    token: NDArray[np.int64]
+    identity: NDArray[np.int64]
+
+
+def _read(section: Section, model: GeST, cells: NDArray[np.int64] | None = None) -> _Cells:
+    values, measured = model_space(section, model, cells)
+    token = model.tokenizer.tokens(values.copy(), measured).astype(np.int64)
+    return _Cells(values, measured, token, model.tokenizer.levels[token, _IDENTITY])
+
+
+@torch.inference_mode()
+def _predictions(
+    section: Section, model: GeST, token: NDArray[np.int64]
+) -> Generator[tuple[NDArray[np.int64], NDArray[np.float32]], None, None]:
+    """Yield groups of cells and (n, G) what GeST predicts for them from all cells around."""
+    coords, network = section.coords_um, model.network
+    tree, table = cKDTree(coords), network.table()
+    profiles = torch.from_numpy(model.tokenizer.c_expr)
+    n = model.config.window_cells
+    # A small section must keep more cells than it hides.
+    size = min(WINDOW_TARGETS, max(1, section.n_obs // 4))
+    for group in compact_groups(coords, size):
+        centre = coords[group].mean(0)
+        near = np.atleast_1d(tree.query(centre, k=min(reach(n) + len(group), tree.n))[1])
+        near = near[~np.isin(near, group)]
+        rank, mass = thin(len(near), n)
+        content = near[rank][::-1]
+        mixture = F.one_hot(torch.from_numpy(token[content]), len(profiles)).float()[None]
+        stands_for = torch.from_numpy(mass[::-1].copy())[None]
+        at = model.positions(coords[content], centre)[None]
+        context = network.encode(table, mixture, at, mass=stands_for)
+        xy = model.positions(coords[group], centre)[None]
+        logits = network.logits(network.ask(context, xy), context, xy)[0]
+        yield group, (logits.softmax(-1) @ profiles).numpy()
+
+
+def _neighbours(
+    at: NDArray[np.float64], of: NDArray[np.float64], width: float, model: GeST
+) -> sparse.csr_matrix:
+    """Return (len(at), len(of)) Gaussian weights; a cell is no neighbour of itself.
+
+    Rows would sum to 1 at the density the model was trained at, so more neighbours are more dose.
+    """
+    pairs = cKDTree(at).sparse_distance_matrix(cKDTree(of), _TAIL * width, output_type="coo_matrix")
+    density = model.config.window_cells / model.config.window_um**2
+    weight = np.exp(-0.5 * np.square(pairs.data / width)) / (2 * np.pi * width**2 * density)
+    apart = pairs.data > 0
+    return sparse.csr_matrix(
+        (weight[apart], (pairs.row[apart], pairs.col[apart])), shape=pairs.shape
+    )
+
+
+def _axes(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return (n, p) scores of unit variance on the first principal components."""
+    centred = (values - values.mean(0)).astype(np.float64)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :_AXES]
+    scores = centred @ axes
+    return np.asarray(scores / np.maximum(scores.std(0), 1e-9))
+
+
+def _without(values: NDArray[np.float32], explained: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a ridge regression of centred ``values`` on ``explained`` leaves."""
+    explained = explained - explained.mean(0)
+    centred = values.astype(np.float64) - values.mean(0, dtype=np.float64)
+    gram = explained.T @ explained + _RIDGE * np.eye(explained.shape[1])
+    return np.asarray(centred - explained @ np.linalg.solve(gram, explained.T @ centred))

@@ -1,0 +1,199 @@
+"""Edits of expression: single genes, tables of fold changes, and how strong they are."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.io import replacing
+
+Op = Literal["set", "multiply", "shift", "knockout"]
+OPS: tuple[Op, ...] = get_args(Op)
+
+_TABLE = "Give a csv with the columns gene,op,value (op: " + ", ".join(OPS) + ") or gene,log2fc."
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of one gene, in the section's own linear units.
+
+    Attributes
+    ----------
+    gene
+        Name of the gene.
+    op
+        ``set`` to the value, ``multiply`` by it, ``shift`` by it, or ``knockout`` to zero.
+    value
+        Of ``set``, ``multiply`` and ``shift``; a knock-out needs none.
+    """
+
+    gene: str
+    op: Op
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.op not in OPS:
+            raise InputError(
+                f"There is no operation '{self.op}' ({self.gene}).", f"Use {', '.join(OPS)}."
+            )
+        if self.op == "knockout":
+            return
+        if self.value is None or not np.isfinite(self.value):
+            raise InputError(
+                f"'{self.op}' of {self.gene} has no value.", "Give a finite number with it."
+            )
+        if self.op != "shift" and self.value < 0:
+            raise InputError(
+                f"'{self.op}' of {self.gene} has the value {self.value:g}.",
+                "Expression cannot be negative: give 0 or more.",
+            )
+
+    @classmethod
+    def fold(cls, gene: str, log2fc: float) -> Edit:
+        """Return the multiplication that a log2 fold change stands for."""
+        return cls(gene, "multiply", float(2.0**log2fc))
+
+    def apply(self, linear: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+        """Return the gene's values (n,) after the edit.
+
+        Parameters
+        ----------
+        linear
+            (n,) linear expression.
+        strength
+            1 is the edit as it stands and 0 none. ``set``, ``shift`` and ``knockout`` go that
+            share of the way, ``multiply`` takes the factor to that power.
+        """
+        if self.op == "multiply":
+            assert self.value is not None
+            return linear * self.value**strength if strength else linear.copy()
+        target = {"set": self.value, "knockout": 0.0}.get(self.op)
+        step = np.full_like(linear, self.value) if target is None else target - linear
+        return np.maximum(linear + strength * step, 0.0)
+
+
+def apply_edits(
+    linear: NDArray[np.float64], genes: Sequence[str], edits: Sequence[Edit], strength: float = 1.0
+) -> NDArray[np.float64]:
+    """Return linear expression (n, G) after all edits; genes that are not edited stay as they are.
+
+    Raises
+    ------
+    InputError
+        As ``check_edits``.
+    """
+    check_edits(edits, genes)
+    column = {gene: i for i, gene in enumerate(genes)}
+    out = linear.copy()
+    for edit in edits:
+        out[:, column[edit.gene]] = edit.apply(linear[:, column[edit.gene]], strength)
+    return out
+
+
+def check_edits(edits: Sequence[Edit], genes: Sequence[str]) -> None:
+    """Raise InputError where genes are unknown, naming the nearest ones, or edited twice."""
+    known = set(genes)
+    unknown = [e.gene for e in edits if e.gene not in known]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of {len(edits)} edited genes are not in the panel: "
+            + "; ".join(_nearest(gene, genes) for gene in unknown[:8])
+            + ("; ..." if len(unknown) > 8 else "")
+            + ".",
+            "Correct the names, or keep only genes of the panel"
+            " (--skip-unknown on the command line).",
+        )
+    seen: set[str] = set()
+    for edit in edits:
+        if edit.gene in seen:
+            raise InputError(f"{edit.gene} is edited twice.", "Give each gene one edit.")
+        seen.add(edit.gene)
+
+
+def on_panel(edits: Sequence[Edit], genes: Sequence[str]) -> tuple[tuple[Edit, ...], int]:
+    """Return the edits of genes in the panel, and how many others there were."""
+    known = set(genes)
+    kept = tuple(e for e in edits if e.gene in known)
+    return kept, len(edits) - len(kept)
+
+
+def _nearest(gene: str, genes: Sequence[str]) -> str:
+    folded = {g.casefold(): g for g in genes}
+    close = difflib.get_close_matches(gene.casefold(), folded, n=3, cutoff=0.5)
+    names = ", ".join(folded[c] for c in close)
+    return f"'{gene}' (nearest: {names})" if names else f"'{gene}'"
+
+
+def read_edits(path: str | Path) -> tuple[Edit, ...]:
+    """Read edits from a csv with the columns ``gene,op,value`` or ``gene,log2fc``.
+
+    Rows of a fold-change table without a value, or with a value of 0, edit nothing and are
+    left out.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, has other columns, or a row cannot be understood.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, dtype={"gene": str, "op": str}, skipinitialspace=True)
+    except FileNotFoundError as error:
+        raise InputError(
+            f"There is no file '{path}'.", "Check the path and its spelling."
+        ) from error
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise InputError(f"'{path}' is not a readable csv ({error}).", _TABLE) from error
+    table.columns = [str(c).strip().lower() for c in table.columns]
+    folds = "log2fc" in table
+    if "gene" not in table or not (folds or "op" in table):
+        raise InputError(
+            f"'{path.name}' has the columns {', '.join(table.columns) or 'none'}.", _TABLE
+        )
+    column = "log2fc" if folds else "value"
+    if column not in table:
+        table[column] = np.nan
+    values = pd.to_numeric(table[column], errors="coerce")
+    bad = values.isna() & table[column].notna()
+    if bad.any() or table["gene"].isna().any():
+        row = int(np.flatnonzero(bad | table["gene"].isna())[0])
+        raise InputError(
+            f"Row {row + 2} of '{path.name}' holds '{table[column].iloc[row]}' for the gene"
+            f" '{table['gene'].iloc[row]}'.",
+            _TABLE,
+        )
+    genes = table["gene"].astype(str).str.strip()
+    if folds:
+        rows = zip(genes, values, strict=True)
+        edits = tuple(Edit.fold(g, v) for g, v in rows if np.isfinite(v) and v != 0)
+    else:
+        ops = table["op"].fillna("").str.strip().str.lower()
+        edits = tuple(
+            Edit(g, op, None if op == "knockout" or np.isnan(v) else float(v))  # type: ignore[arg-type]
+            for g, op, v in zip(genes, ops, values, strict=True)
+        )
+    if not edits:
+        raise InputError(f"'{path.name}' holds no edit.", _TABLE)
+    return edits
+
+
+def write_edits(edits: Sequence[Edit], path: str | Path, *, overwrite: bool = False) -> None:
+    """Write edits as a csv with the columns ``gene,op,value``, whole or not at all."""
+    table = pd.DataFrame(
+        {
+            "gene": [e.gene for e in edits],
+            "op": [e.op for e in edits],
+            # The shortest text that reads back as the same number.
+            "value": ["" if e.value is None else repr(float(e.value)) for e in edits],
+        }
+    )
+    with replacing(Path(path), overwrite=overwrite) as temporary:
+        table.to_csv(temporary, index=False)
