@@ -140,6 +140,10 @@ File = Annotated[Path | None, typer.Option(help="Any labelled .h5ad or .zarr to 
 LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
 Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; repeat for more.")]
 Rivals = Annotated[Path | None, typer.Option(help="JSON of rivals' rows to put beside.")]
+Rows = Annotated[
+    list[Path] | None,
+    typer.Option(help="Run nothing: tabulate an earlier --json; repeat for more."),
+]
 Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
 
 
@@ -157,6 +161,7 @@ def niches(
     training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
     rivals: Rivals = None,
     only: Only = None,
+    rows: Rows = None,
     markdown: Markdown = None,
     json_file: Json = None,
     quick: Quick = False,
@@ -181,6 +186,7 @@ def niches(
         training_seed,
         rivals,
         tuple(only or ()),
+        tuple(rows or ()),
         quick,
     )
     _labelled(run_niches, options, markdown, json_file)
@@ -199,6 +205,7 @@ def annotation(
     training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
     rivals: Rivals = None,
     only: Only = None,
+    rows: Rows = None,
     markdown: Markdown = None,
     json_file: Json = None,
     quick: Quick = False,
@@ -222,6 +229,7 @@ def annotation(
         training_seed=training_seed,
         rivals=rivals,
         only=tuple(only or ()),
+        rows=tuple(rows or ()),
         quick=quick,
     )
     _labelled(run_annotation, options, markdown, json_file)
@@ -235,10 +243,10 @@ def _labelled(
 
     from benchmarks.niche_command import write
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # two of them wait for each other on busy processors
     errors = Console(stderr=True)
     try:
-        rows, made = work(options, errors)
+        scored, made = work(options, errors)
     except KeyError as error:
         raise typer.BadParameter(f"no data set {error}") from error
     except GestError as error:
@@ -250,7 +258,7 @@ def _labelled(
     if markdown:
         markdown.write_text("\n".join(table.markdown() for table in made))
     if json_file:
-        write(rows, json_file)
+        write(scored, json_file)
 
 
 @app.command()

@@ -43,6 +43,8 @@ class Options:
         JSON of rows made elsewhere.
     only
         Methods to run, by name; all where empty.
+    rows
+        JSON of earlier runs to tabulate; nothing is run.
     quick
         A simulated set and a model that prove nothing but that it runs.
     """
@@ -56,24 +58,25 @@ class Options:
     training_seed: int = 0
     rivals: Path | None = None
     only: tuple[str, ...] = ()
+    rows: tuple[Path, ...] = ()
     quick: bool = False
 
 
 def run_niches(options: Options, console: Console) -> tuple[list[niches.Row], list[Table]]:
     """Return the rows of the niche benchmark and their tables."""
-    rows: list[niches.Row] = []
+    rows = [r for path in options.rows for r in read_rows(path, niches.Row)]
     for labelled in _sets(options, console):
         model, seconds = _model(options, labelled, None)
         chosen = [m for m in niches.methods(model) if not options.only or m.name in options.only]
         rows += niches.score_set(labelled, options.seeds, chosen, seconds, _say(console))
     if options.rivals and rows:
-        rows += read_rows(options.rivals, niches.Row, _names(rows), "ami")
+        rows += read_rows(options.rivals, niches.Row, "ami", _names(rows))
     return rows, tables(rows, niches.SCORES, "Niches") if rows else []
 
 
 def run_annotation(options: Options, console: Console) -> tuple[list[annotation.Row], list[Table]]:
     """Return the rows of the annotation benchmark and their tables."""
-    rows: list[annotation.Row] = []
+    rows = [r for path in options.rows for r in read_rows(path, annotation.Row)]
     for labelled in _sets(options, console):
         for train, test in labelled.splits():
             # The model sees the training sections alone.
@@ -85,7 +88,7 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
                 labelled, train, test, options.seeds[:1], chosen, seconds, _say(console)
             )
     if options.rivals and rows:
-        rows += read_rows(options.rivals, annotation.Row, _names(rows), "macro_f1")
+        rows += read_rows(options.rivals, annotation.Row, "macro_f1", _names(rows))
     if not rows:
         return rows, []
     made = tables(rows, annotation.SCORES, "Annotation")
@@ -99,6 +102,8 @@ def write(rows: Sequence[Any], path: Path) -> None:
 
 
 def _sets(options: Options, console: Console) -> list[Labelled]:
+    if options.rows:
+        return []
     if options.quick:
         return [simulated_cells(0)]
     if options.file is not None:

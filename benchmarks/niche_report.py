@@ -16,14 +16,31 @@ from benchmarks.statistics import bootstrap_interval, paired_p
 R = TypeVar("R")
 
 
-def read_rows(path: Path, kind: type[R], datasets: Sequence[str], score: str) -> list[R]:
-    """Read rivals' rows from JSON; those of other data sets or tasks are left out."""
+def read_rows(
+    path: Path, kind: type[R], score: str | None = None, datasets: Sequence[str] | None = None
+) -> list[R]:
+    """Read rows from JSON: those of rivals, or of an earlier run.
+
+    Parameters
+    ----------
+    path
+        List of objects with the fields of ``kind``; others are left out.
+    kind
+        What a row is.
+    score
+        For rivals' rows: the score without which a row belongs to another task.
+    datasets
+        For rivals' rows: the data sets in the table.
+    """
     known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    task = "niches" if score == "ami" else "annotation"
     rows = []
     for entry in json.loads(path.read_text(encoding="utf-8")):
-        if entry["dataset"] not in datasets or (score not in entry and not entry.get("error")):
+        if datasets is not None and entry["dataset"] not in datasets:
             continue
-        if entry.get("task", score) not in (score, "niches" if score == "ami" else "annotation"):
+        if score is not None and entry.get("task", task) != task:
+            continue
+        if score is not None and score not in entry and not entry.get("error"):
             continue
         values = {k: v for k, v in entry.items() if k in known and v is not None}
         rows.append(kind(**{"kind": "rival", **values}))

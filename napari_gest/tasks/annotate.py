@@ -35,8 +35,9 @@ class HeadConfig(BaseModel):
 
     Attributes
     ----------
-    reads, form
+    reads, form, niche_cells
         As in ``EmbedRequest``; several reads are put side by side. The paper's is ``"hidden"``.
+        The content is that of single cells, averaged over the pools.
     pools
         Each read is averaged over this many nearest cells, the cell itself among them, and
         the averages are put side by side. The paper's is one pool, the niche.
@@ -48,11 +49,12 @@ class HeadConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reads: tuple[Read, ...] = Field(("content", "expression"), min_length=1)
+    reads: tuple[Read, ...] = Field(("content",), min_length=1)
     form: Form = "shared"
+    niche_cells: int | None = None
     pools: tuple[int, ...] = Field((1, 7, 19, 61), min_length=1)
     penalty: float = Field(0.01, gt=0)
-    smoothing: float = Field(3.0, ge=0)
+    smoothing: float = Field(2.0, ge=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,8 +329,8 @@ def head_features(
     parts = []
     near = Neighbours.of(section.coords_um, max(config.pools))
     for read in config.reads:
-        own = 1 if read == "content" else None  # what is averaged here is of single cells
-        request = EmbedRequest(section, model, read, config.form, own)
+        n_cells = 1 if read == "content" else config.niche_cells
+        request = EmbedRequest(section, model, read, config.form, n_cells)
         embedded = yield from request.run()
         for size in config.pools:
             parts.append(near.nearest(size).mean(embedded.embedding, own=True))
