@@ -142,7 +142,7 @@ Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; rep
 Rivals = Annotated[Path | None, typer.Option(help="JSON of rivals' rows to put beside.")]
 Rows = Annotated[
     list[Path] | None,
-    typer.Option(help="Run nothing: tabulate an earlier --json; repeat for more."),
+    typer.Option(help="Run nothing: tabulate an earlier --json; repeatable."),
 ]
 Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
 
@@ -233,6 +233,29 @@ def annotation(
         quick=quick,
     )
     _labelled(run_annotation, options, markdown, json_file)
+
+
+@app.command(name="niche-scale")
+def niche_scale(
+    cells: Annotated[
+        str, typer.Option(help="Cells of the sections, with commas.")
+    ] = "20000,100000",
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Seconds and memory of embedding niches, the tree's cuts, shared beside exact windows."""
+    import torch
+
+    from benchmarks.niche_scale import figures
+
+    torch.set_num_threads(1)
+    sizes = (1000, 2000) if quick else tuple(int(n) for n in cells.split(","))
+    errors = Console(stderr=True)
+
+    def say(what: str) -> None:
+        errors.print(what, style="dim")
+
+    _show("Niches: cost", figures(sizes, 600 if quick else 4000, say), json_file)
 
 
 def _labelled(
