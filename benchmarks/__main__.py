@@ -187,9 +187,10 @@ def niches(
         rivals,
         tuple(only or ()),
         tuple(rows or ()),
+        json_file,
         quick,
     )
-    _labelled(run_niches, options, markdown, json_file)
+    _labelled(run_niches, options, markdown)
 
 
 @app.command()
@@ -230,9 +231,10 @@ def annotation(
         rivals=rivals,
         only=tuple(only or ()),
         rows=tuple(rows or ()),
+        json_file=json_file,
         quick=quick,
     )
-    _labelled(run_annotation, options, markdown, json_file)
+    _labelled(run_annotation, options, markdown)
 
 
 @app.command(name="niche-scale")
@@ -258,18 +260,14 @@ def niche_scale(
     _show("Niches: cost", figures(sizes, 600 if quick else 4000, say), json_file)
 
 
-def _labelled(
-    work: Callable[..., Any], options: Any, markdown: Path | None, json_file: Path | None
-) -> None:
+def _labelled(work: Callable[..., Any], options: Any, markdown: Path | None) -> None:
     """Run a benchmark on labelled sections and show it."""
     import torch
-
-    from benchmarks.niche_command import write
 
     torch.set_num_threads(1)  # two of them wait for each other on busy processors
     errors = Console(stderr=True)
     try:
-        scored, made = work(options, errors)
+        _, made = work(options, errors)
     except KeyError as error:
         raise typer.BadParameter(f"no data set {error}") from error
     except GestError as error:
@@ -280,8 +278,6 @@ def _labelled(
         table.show(console)
     if markdown:
         markdown.write_text("\n".join(table.markdown() for table in made))
-    if json_file:
-        write(scored, json_file)
 
 
 @app.command()
