@@ -1,11 +1,12 @@
-"""Command line of the benchmarks: ``python -m benchmarks generation|speed|imports``."""
+"""Command line of the benchmarks: ``python -m benchmarks NAME``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -130,6 +131,134 @@ def generation(
         markdown.write_text("\n".join(text))
     if json_file:
         json_file.write_text(json.dumps([asdict(g) for g in groups], indent=1, default=float))
+
+
+Dataset = Annotated[
+    list[str] | None, typer.Option(help="dlpfc, starmap or osmfish; all where none is given.")
+]
+File = Annotated[Path | None, typer.Option(help="Any labelled .h5ad or .zarr to score instead.")]
+LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
+Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; repeat for more.")]
+Rivals = Annotated[Path | None, typer.Option(help="JSON of rivals' rows to put beside.")]
+Rows = Annotated[
+    list[Path] | None,
+    typer.Option(help="Run nothing: tabulate an earlier --json; repeat for more."),
+]
+Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
+
+
+@app.command()
+def niches(
+    dataset: Dataset = None,
+    file: File = None,
+    label_key: LabelKey = "region",
+    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
+    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    model: Annotated[
+        str | None, typer.Option(help="Embed with this model; by default one is fitted.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "0,1,2,3,4",
+    training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    rivals: Rivals = None,
+    only: Only = None,
+    rows: Rows = None,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Niche clustering against region labels, GeST beside simple rivals (Table 2).
+
+    Examples
+    --------
+    python -m benchmarks niches --dataset starmap
+
+    python -m benchmarks niches --file mine.h5ad --label-key layer --json rows.json
+    """
+    from benchmarks.niche_command import Options, run_niches
+
+    options = Options(
+        tuple(dataset or ()),
+        file,
+        label_key,
+        {"section_key": section_key, "spatial_key": spatial_key},
+        model,
+        tuple(int(s) for s in seeds.split(",")),
+        training_seed,
+        rivals,
+        tuple(only or ()),
+        tuple(rows or ()),
+        quick,
+    )
+    _labelled(run_niches, options, markdown, json_file)
+
+
+@app.command()
+def annotation(
+    dataset: Dataset = None,
+    file: File = None,
+    label_key: LabelKey = "region",
+    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
+    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    model: Annotated[
+        str | None, typer.Option(help="Embed with this model; by default one is fitted.")
+    ] = None,
+    training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    rivals: Rivals = None,
+    only: Only = None,
+    rows: Rows = None,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Labels carried to held-out sections, GeST beside classifiers of neighbourhoods (Table 3).
+
+    Examples
+    --------
+    python -m benchmarks annotation --dataset dlpfc
+
+    python -m benchmarks annotation --file mine.h5ad --label-key layer
+    """
+    from benchmarks.niche_command import Options, run_annotation
+
+    options = Options(
+        tuple(dataset or ()),
+        file,
+        label_key,
+        {"section_key": section_key, "spatial_key": spatial_key},
+        model,
+        training_seed=training_seed,
+        rivals=rivals,
+        only=tuple(only or ()),
+        rows=tuple(rows or ()),
+        quick=quick,
+    )
+    _labelled(run_annotation, options, markdown, json_file)
+
+
+def _labelled(
+    work: Callable[..., Any], options: Any, markdown: Path | None, json_file: Path | None
+) -> None:
+    """Run a benchmark on labelled sections and show it."""
+    import torch
+
+    from benchmarks.niche_command import write
+
+    torch.set_num_threads(1)  # two of them wait for each other on busy processors
+    errors = Console(stderr=True)
+    try:
+        scored, made = work(options, errors)
+    except KeyError as error:
+        raise typer.BadParameter(f"no data set {error}") from error
+    except GestError as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(1) from error
+    console = _console()
+    for table in made:
+        table.show(console)
+    if markdown:
+        markdown.write_text("\n".join(table.markdown() for table in made))
+    if json_file:
+        write(scored, json_file)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from napari_gest.cli.app import app
 from napari_gest.cli import show  # noqa: F401
 from napari_gest.cli import generate  # noqa: F401
 from napari_gest.cli import train  # noqa: F401
+from napari_gest.cli import niches  # noqa: F401
 from napari_gest.cli import simulate  # noqa: F401
 from napari_gest.cli import describe  # noqa: F401
 # isort: on
