@@ -21,6 +21,7 @@ from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import window_side
 
 _ALIKE = 15  # measured cells that tell the niche of a generated one
+_ALIKE_SETTINGS = ("read", "form", "niche_cells")
 _MARGIN = 2.0  # window sides of tissue around the generated cells
 
 
@@ -65,7 +66,7 @@ class GeneratedNicheRequest:
         made = yield from EmbedRequest(
             tissue.subset(near),
             self.model,
-            **{name: settings[name] for name in ("form", "read") if name in settings},
+            **{name: settings[name] for name in _ALIKE_SETTINGS if name in settings},
         ).run()
         yield Progress("Comparing generated cells", 0, 1)
         measured = np.concatenate([e.embedding for e in self.embedded])

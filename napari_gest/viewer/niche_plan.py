@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_gest.tasks.niche_tree import NicheTree
     from napari_gest.tasks.niches import Clustered
 
-MOST_NICHES = 40
+MOST_NICHES = 30
 _FEWEST_CELLS = 4
 
 

@@ -32,10 +32,8 @@ class CompositionBars(QWidget):
     ) -> None:
         """Show (K, C) shares; ``row_colors`` are K "#rrggbb", ``colors`` (C, 4) RGBA."""
         self.table, self._row_colors, self._colors = table, row_colors, colors
-        top = [
-            f"{name}: mostly {shares.idxmax()}" for name, shares in table.iterrows() if len(shares)
-        ]
-        self.setAccessibleDescription("; ".join(top))
+        top = table.idxmax(axis=1) if len(table.columns) else {}
+        self.setAccessibleDescription("; ".join(f"{k}: mostly {v}" for k, v in top.items()))
         self.setFixedHeight(max(len(table), 1) * _ROW + 2)
         self.update()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
+import pandas as pd
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
 
@@ -329,8 +330,6 @@ def facts(labelled: Labelled) -> str:
 def _colors(labelled: Labelled):
     """Return (C, 4) colours: those that the column learned from has, where it has any."""
     plan, names = labelled.plan, labelled.annotated.classes
-    import pandas as pd
-
     own = colors.categories(pd.Series(pd.Categorical(names, names)))
     if plan.column is None:
         return own.colors
