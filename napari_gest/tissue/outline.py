@@ -46,7 +46,7 @@ def outlines(
     areas = shapely.get_parts(shapely.polygonize(_edges(ground)))
     inside = shapely.get_coordinates(shapely.point_on_surface(areas)).astype(int)
     group = ground[inside[:, 1], inside[:, 0]]
-    areas = shapely.coverage_simplify(areas[group > 0], tolerance=1.5)
+    areas = shapely.coverage_simplify(areas[group > 0], tolerance=2.0)
     group = group[group > 0]
     areas = shapely.transform(areas, lambda xy: origin + xy * pixel)
     return [_large(areas[group == i + 2], _SMALLEST * width**2) for i in range(n_labels)]

@@ -168,7 +168,7 @@ class Scene:
         """
         for layer in [one for one in self.viewer.layers if role_of(one) == BOUNDARIES]:
             self.viewer.layers.remove(layer)
-        width = self._outline_um() / 2
+        width = 0.8 * self._outline_um()
         lines, of_line = [], []
         for label, cells in self.cells().items():
             for index, area in enumerate(areas.get(label, ())):

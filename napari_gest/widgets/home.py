@@ -144,7 +144,7 @@ class Home(QWidget):
         self.color_panel.refresh()
         self.run_panel.result.refresh()
         self.niches_panel.refresh()
-        self.labels_panel.refresh()
+        self.labels_panel.painted()
         self._mark()
 
     def _on_jobs(self) -> None:

@@ -215,7 +215,7 @@ class LabelsPanel(Panel):
         self.job.refresh()
         self._allow()
         self.result.setVisible(self.labelled is not None)
-        self._show_legend()
+        self.painted()
 
     def _allow(self) -> None:
         allow(self.run, self.why_not(), "Learn the names and name every cell")
@@ -252,7 +252,7 @@ class LabelsPanel(Panel):
         )
         self.names.section = self._from
 
-    def _show_legend(self) -> None:
+    def painted(self) -> None:
         """Explain the colours while they are on the canvas."""
         preview = self._previews.get(self._view)
         shown = preview is not None and self.context.painter.look.preview is preview

@@ -150,7 +150,7 @@ class NichesPanel(Panel):
             self._fill_table()
 
     def merge(self) -> None:
-        """Make one niche of the selected ones, under the name of the largest."""
+        """Make one niche of the selected ones, under the first of their names."""
         names = self.table.selected
         self._edit(lambda n: n.merged(names), f"merged({names!r})")
         self.table.select(names[:1])
