@@ -32,6 +32,7 @@ def sections(tissue, tmp_path):
 def halves(sections) -> tuple[NamedRegion, ...]:
     """The left and the right part of the first section, with a gap between them."""
     low, high = sections[0].section.coords_um.min(0), sections[0].section.coords_um.max(0)
+    low, high = low - 1, high + 1  # cells at the edge are inside
     width = (high - low) * [0.4, 1.0]
     box = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
     return (
