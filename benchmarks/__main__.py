@@ -142,7 +142,7 @@ Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; rep
 Rivals = Annotated[Path | None, typer.Option(help="JSON of rivals' rows to put beside.")]
 Rows = Annotated[
     list[Path] | None,
-    typer.Option(help="Run nothing: tabulate an earlier --json; repeat for more."),
+    typer.Option(help="Run nothing: tabulate an earlier --json; repeatable."),
 ]
 Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
 
@@ -187,9 +187,10 @@ def niches(
         rivals,
         tuple(only or ()),
         tuple(rows or ()),
+        json_file,
         quick,
     )
-    _labelled(run_niches, options, markdown, json_file)
+    _labelled(run_niches, options, markdown)
 
 
 @app.command()
@@ -230,23 +231,43 @@ def annotation(
         rivals=rivals,
         only=tuple(only or ()),
         rows=tuple(rows or ()),
+        json_file=json_file,
         quick=quick,
     )
-    _labelled(run_annotation, options, markdown, json_file)
+    _labelled(run_annotation, options, markdown)
 
 
-def _labelled(
-    work: Callable[..., Any], options: Any, markdown: Path | None, json_file: Path | None
+@app.command(name="niche-scale")
+def niche_scale(
+    cells: Annotated[
+        str, typer.Option(help="Cells of the sections, with commas.")
+    ] = "20000,100000",
+    json_file: Json = None,
+    quick: Quick = False,
 ) -> None:
-    """Run a benchmark on labelled sections and show it."""
+    """Seconds and memory of embedding niches, the tree's cuts, shared beside exact windows."""
     import torch
 
-    from benchmarks.niche_command import write
+    from benchmarks.niche_scale import figures
+
+    torch.set_num_threads(1)
+    sizes = (1000, 2000) if quick else tuple(int(n) for n in cells.split(","))
+    errors = Console(stderr=True)
+
+    def say(what: str) -> None:
+        errors.print(what, style="dim")
+
+    _show("Niches: cost", figures(sizes, 600 if quick else 4000, say), json_file)
+
+
+def _labelled(work: Callable[..., Any], options: Any, markdown: Path | None) -> None:
+    """Run a benchmark on labelled sections and show it."""
+    import torch
 
     torch.set_num_threads(1)  # two of them wait for each other on busy processors
     errors = Console(stderr=True)
     try:
-        scored, made = work(options, errors)
+        _, made = work(options, errors)
     except KeyError as error:
         raise typer.BadParameter(f"no data set {error}") from error
     except GestError as error:
@@ -257,8 +278,6 @@ def _labelled(
         table.show(console)
     if markdown:
         markdown.write_text("\n".join(table.markdown() for table in made))
-    if json_file:
-        write(scored, json_file)
 
 
 @app.command()

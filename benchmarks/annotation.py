@@ -60,7 +60,7 @@ class Method:
 
 def methods(model: GeST) -> list[Method]:
     """Return GeST with ``model`` and the classifiers it is held against."""
-    paper = HeadConfig(reads=("hidden",), form="exact", niche_cells=64, pools=(37,), smoothing=0)
+    paper = HeadConfig(reads=("hidden",), pools=(37,), smoothing=0)
     return [
         Method("GeST", "GeST", _gest(model, HeadConfig())),
         Method("GeST without smoothing", "GeST", _gest(model, HeadConfig(smoothing=0))),

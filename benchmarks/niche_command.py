@@ -45,6 +45,8 @@ class Options:
         Methods to run, by name; all where empty.
     rows
         JSON of earlier runs to tabulate; nothing is run.
+    json_file
+        Rows are written here as they come, so that an interrupted run is not lost.
     quick
         A simulated set and a model that prove nothing but that it runs.
     """
@@ -59,6 +61,7 @@ class Options:
     rivals: Path | None = None
     only: tuple[str, ...] = ()
     rows: tuple[Path, ...] = ()
+    json_file: Path | None = None
     quick: bool = False
 
 
@@ -68,9 +71,12 @@ def run_niches(options: Options, console: Console) -> tuple[list[niches.Row], li
     for labelled in _sets(options, console):
         model, seconds = _model(options, labelled, None)
         chosen = [m for m in niches.methods(model) if not options.only or m.name in options.only]
-        rows += niches.score_set(labelled, options.seeds, chosen, seconds, _say(console))
+        for row in niches.score_set(labelled, options.seeds, chosen, seconds, _say(console)):
+            rows.append(row)
+            _keep(rows, options)
     if options.rivals and rows:
         rows += read_rows(options.rivals, niches.Row, "ami", _names(rows))
+        _keep(rows, options)
     return rows, tables(rows, niches.SCORES, "Niches") if rows else []
 
 
@@ -84,11 +90,14 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
             chosen = [
                 m for m in annotation.methods(model) if not options.only or m.name in options.only
             ]
-            rows += annotation.score_split(
+            for row in annotation.score_split(
                 labelled, train, test, options.seeds[:1], chosen, seconds, _say(console)
-            )
+            ):
+                rows.append(row)
+                _keep(rows, options)
     if options.rivals and rows:
         rows += read_rows(options.rivals, annotation.Row, "macro_f1", _names(rows))
+        _keep(rows, options)
     if not rows:
         return rows, []
     made = tables(rows, annotation.SCORES, "Annotation")
@@ -96,9 +105,11 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
     return rows, made + [_confusion(r) for r in ours]
 
 
-def write(rows: Sequence[Any], path: Path) -> None:
-    """Write rows as JSON."""
-    path.write_text(json.dumps([asdict(r) for r in rows], indent=1, default=float) + "\n")
+def _keep(rows: Sequence[Any], options: Options) -> None:
+    """Write the rows so far as JSON."""
+    if options.json_file is not None:
+        text = json.dumps([asdict(r) for r in rows], indent=1, default=float)
+        options.json_file.write_text(text + "\n", encoding="utf-8")
 
 
 def _sets(options: Options, console: Console) -> list[Labelled]:

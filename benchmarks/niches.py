@@ -109,13 +109,13 @@ def methods(model: GeST) -> list[Method]:
         Method(
             "GeST, hidden state (the paper's)",
             "GeST",
-            _Gest(model, read="hidden", form="exact", niche_cells=64),
+            _Gest(model, read="hidden"),
             together=True,
         ),
         Method(
             "GeST, hidden state, k-means",
             "GeST",
-            _Gest(model, "kmeans", read="hidden", form="exact", niche_cells=64),
+            _Gest(model, "kmeans", read="hidden"),
             together=True,
         ),
         Method("neighbour-mean PCA (19), GeST's mixture", "control", _same_mixture),

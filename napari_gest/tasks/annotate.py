@@ -50,7 +50,7 @@ class HeadConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reads: tuple[Read, ...] = Field(("content",), min_length=1)
-    form: Form = "shared"
+    form: Form | None = None
     niche_cells: int | None = None
     pools: tuple[int, ...] = Field((1, 7, 19, 61), min_length=1)
     penalty: float = Field(0.01, gt=0)

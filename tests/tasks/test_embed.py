@@ -133,7 +133,8 @@ def test_a_section_smaller_than_a_window(section: Section, tiny_model: GeST) -> 
     [
         ({"read": "colour"}, "colour"),
         ({"form": "quick"}, "quick"),
-        ({"read": "hidden", "niche_cells": 8}, "niche_cells"),
+        ({"read": "hidden", "niche_cells": 1}, "niche_cells"),
+        ({"read": "expression", "niche_cells": 8}, "niche_cells"),
         ({"niche_cells": 0}, "niche_cells"),
     ],
 )
