@@ -308,6 +308,98 @@ def imports_(json_file: Json = None, quick: Quick = False) -> None:
     _show("Import", figures(2 if quick else 7), json_file)
 
 
+@app.command()
+def rivals(
+    task: Annotated[str | None, typer.Option(help="niches or annotation; both if omitted.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Rival by name; all if omitted.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="starmap, dlpfc or osmfish; all where none is given.")
+    ] = None,
+    section: Annotated[
+        list[str] | None, typer.Option(help="Section to cluster or label; all where omitted.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Any .h5ad or .zarr with labels.")] = None,
+    label_key: Annotated[str, typer.Option(help="obs column of labels in --test.")] = "region",
+    visium: Annotated[bool, typer.Option(help="The cells of --test are Visium spots.")] = False,
+    seeds: Annotated[str, typer.Option(help="Seeds of the rivals, with commas.")] = "0",
+    threads: Annotated[int, typer.Option(help="Threads of one call.")] = 1,
+    timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 1800.0,
+    cache: Annotated[
+        Path, typer.Option(help="Folder that keeps what was run, so that a run resumes.")
+    ] = Path("runs/rivals"),
+    fresh: Annotated[bool, typer.Option(help="Run again what is kept.")] = False,
+    kept: Annotated[bool, typer.Option(help="Run nothing, show what is kept.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Other people's methods on the labelled sections, each in its own environment.
+
+    Examples
+    --------
+    python -m benchmarks rivals --task niches --only BANKSY --only SpaGCN
+
+    python -m benchmarks rivals --test mine.h5ad --label-key layer --seeds 0,1,2,3,4
+    """
+    from benchmarks.datasets import data_dir
+    from benchmarks.labelled import REAL, Labelled, from_file, real, simulated_cells
+    from benchmarks.rivals.cases import cases
+    from benchmarks.rivals.registry import ANNOTATION, NICHES, VISIUM
+    from benchmarks.rivals.registry import rivals as registered
+    from benchmarks.rivals.run import Options, run_all
+    from benchmarks.rivals.table import sources, tables
+
+    errors = Console(stderr=True)
+    try:
+        chosen = registered(task, only or ())
+    except KeyError as error:
+        raise typer.BadParameter(f"no rival {error}") from error
+    tasks = [t for t in (NICHES, ANNOTATION) if any(r.task == t for r in chosen)]
+    found: list[tuple[Labelled, bool]] = []
+    try:
+        if quick:
+            found = [(simulated_cells(0), False)]
+        elif test is not None:
+            found = [(from_file(test, label_key), visium)]
+        else:
+            for name in dataset or REAL:
+                if (data_dir() / REAL[name][0]).exists():
+                    found.append((real(name), name in VISIUM))
+                else:
+                    errors.print(
+                        f"skipped {name}: {REAL[name][0]} absent; point GEST_DATA at the folder of"
+                        " the data sets",
+                        style="yellow",
+                    )
+    except KeyError as error:
+        raise typer.BadParameter(f"no data set {error}; there are {', '.join(REAL)}") from error
+    except GestError as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(1) from error
+    wanted = [
+        case
+        for each in tasks
+        for sections, spots in found
+        for case in cases(sections, each, visium=spots)
+        if not section or case.section in section
+    ]
+    options = Options(cache, timeout, threads, fresh, kept)
+    rows = run_all(
+        chosen,
+        wanted,
+        [int(s) for s in seeds.split(",")],
+        options,
+        lambda what: errors.print(what, style="dim"),
+    )
+    made = tables(rows)
+    for table in made:
+        table.show(_console())
+    if markdown:
+        markdown.write_text("\n".join(t.markdown() for t in [sources(), *made]))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(r) for r in rows], indent=1))
+
+
 def _console() -> Console:
     """Return a console that does not cut tables short in a log file."""
     return Console(width=None if Console().is_terminal else 220)
