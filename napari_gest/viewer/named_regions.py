@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.layers import Points, Shapes
 
 _NAME = "name"
+_SELECTING = ("select", "direct")
 
 
 def draw_named(scene: Scene, mode: str, name: str) -> Shapes:
@@ -26,21 +27,25 @@ def draw_named(scene: Scene, mode: str, name: str) -> Shapes:
     layer = scene.draw(mode, NAMED)
     if _NAME not in layer.features:
         layer.features = {_NAME: np.array([], object)}
-        layer.text = {"string": "{name}", "size": 11, "color": "white"}
+        layer.text = {"string": "{name}", "size": 12, "color": "white"}
+        layer.opacity = 1.0
     set_name(layer, name)
     return layer
 
 
 def set_name(layer: Shapes, name: str) -> None:
-    """Give the next shape, and the selected ones, this name and its colour."""
+    """Give the next shape this name and its colour, and those selected with the select tools."""
     known = list(dict.fromkeys([*layer.features[_NAME], name]))
-    layer.current_edge_color = Color(OKABE_ITO[known.index(name) % len(OKABE_ITO)]).hex
-    layer.feature_defaults = {_NAME: name}
-    selected = [i for i in layer.selected_data if i < len(layer.features)]
+    color = Color(OKABE_ITO[known.index(name) % len(OKABE_ITO)])
+    with layer.block_update_properties():  # a shape just drawn is selected, and stays as it is
+        layer.current_edge_color = color.hex
+        layer.feature_defaults = {_NAME: name}
+    selected = sorted(layer.selected_data) if layer.mode in _SELECTING else []
     if selected:
-        features = layer.features.copy()
+        features, edges = layer.features.copy(), layer.edge_color.copy()
         features.loc[selected, _NAME] = name
-        layer.features = features
+        edges[selected] = color.rgba
+        layer.features, layer.edge_color = features, edges
         layer.refresh_text()
 
 

@@ -129,9 +129,12 @@ class MarkerPage(Panel):
             self._made_for, self._markers = niches, markers
             self._fill()
 
-        self.context.jobs.start(
-            Job(work, on_done=done, on_error=lambda error: self.context.report(self, error))
-        )
+        def failed(error: Exception) -> None:
+            self._made_for = niches  # it is not tried again and again
+            self.note.setText("")
+            self.context.report(self, error)
+
+        self.context.jobs.start(Job(work, on_done=done, on_error=failed))
 
     def _fill(self) -> None:
         niches = self._made_for

@@ -234,7 +234,10 @@ class NichesPanel(Panel):
     def refresh(self) -> None:
         """Enable what is possible now; forget niches of sections that were closed."""
         if self.found is not None and not self.found.is_open(self.context.session):
+            shown = self.context.painter.look.preview is self._preview
             self._forget()
+            if shown:
+                self.context.painter.show(preview=None)
         session = self.context.session
         open_now = {o.section for o in session.sections.values()}
         self._embedded = {k: v for k, v in self._embedded.items() if k[0] in open_now}
@@ -268,7 +271,7 @@ class NichesPanel(Panel):
         self.found = found
         most = found.tree.n_leaves
         with QSignalBlocker(self.number):
-            self.number.setRange(2, most)
+            self.number.setRange(min(2, most), most)
             self.number.setValue(min(_FIRST, most))
         n = sum(o.section.n_obs for o in found.plan.opened)
         self.job.say(f"{n:,} cells embedded. Move the slider; nothing is embedded again.")
@@ -287,8 +290,6 @@ class NichesPanel(Panel):
         self.paint()
 
     def _forget(self) -> None:
-        if self._preview is not None and self.context.painter.look.preview is self._preview:
-            self.context.painter.show(preview=None)
         self.found, self.kept, self._preview, self._cuts = None, None, None, {}
 
     def _sections(self) -> tuple:

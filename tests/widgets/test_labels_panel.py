@@ -101,9 +101,14 @@ def test_a_selected_region_is_renamed(panel, qtbot, until):
     draw(panel, qtbot, "left", 0.2)
     draw(panel, qtbot, "right", 0.8)
     layer = panel.context.scene.region(NAMED)
+    layer.selected_data = {0}  # as after drawing: what is typed is for the next one
+    panel.names.name.setText("other")
+    assert list(layer.features["name"]) == ["left", "right"]
+    layer.mode = "select"
     layer.selected_data = {0}
     panel.names.name.setText("rim")
     assert list(layer.features["name"]) == ["rim", "right"]
+    assert not np.allclose(layer.edge_color[0], layer.edge_color[1])
 
 
 def test_to_another_section(home, tissue, qtbot, until, tmp_path):
