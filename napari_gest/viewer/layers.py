@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from napari_gest.session import Opened
 from napari_gest.viewer.effect import Effect
 from napari_gest.viewer.look import WAITING
-from napari_gest.viewer.shapes import META, ROLE, UM_AXES, to_canvas
+from napari_gest.viewer.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
 from napari_gest.viewer.trial import Trial
 
 if TYPE_CHECKING:
@@ -134,6 +134,33 @@ def edited_cells_layer(cells: Layer) -> tuple[Any, dict[str, Any], str]:
         **place_of(cells),
     }
     return np.empty((0, 2)), settings, "points"
+
+
+def boundary_layer(
+    lines: list[NDArray[np.float64]], names: list[str], colors: list[str], width_um: float
+) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of lines around niches.
+
+    Parameters
+    ----------
+    lines
+        (k, 2) corners each, world y x.
+    names, colors
+        Niche and colour of each line.
+    width_um
+        Of the lines.
+    """
+    settings = {
+        "name": "niche boundaries",
+        "shape_type": "path",
+        "edge_color": colors,
+        "face_color": "transparent",
+        "edge_width": width_um,
+        "features": {"niche": names},
+        "metadata": {META: {ROLE: BOUNDARIES}},
+        **UM_AXES,
+    }
+    return lines, settings, "shapes"
 
 
 def side_by_side(opened: list[Opened]) -> list[tuple[Any, dict[str, Any], str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,20 @@ from psygnal import Signal
 from napari_gest.session import Opened, Session
 from napari_gest.viewer import layers
 from napari_gest.viewer.effect import Effect
-from napari_gest.viewer.shapes import META, REGIONS, UNSEEN, region_settings, role_of, to_canvas
+from napari_gest.viewer.shapes import (
+    BOUNDARIES,
+    META,
+    REGIONS,
+    UNSEEN,
+    region_settings,
+    role_of,
+    to_canvas,
+    to_lines,
+)
 from napari_gest.viewer.trial import Trial
 
 if TYPE_CHECKING:
+    import shapely
     from napari import Viewer
 
 _ON_TOP = (*REGIONS, layers.EDITED_CELLS)
@@ -204,6 +214,41 @@ class Scene:
         region.mode = mode
         return region
 
+    def show_boundaries(
+        self,
+        areas: Mapping[str, Sequence[shapely.MultiPolygon]],
+        names: Sequence[str],
+        colors: Sequence[str],
+    ) -> Shapes | None:
+        """Draw lines around niches, in place of those drawn before.
+
+        Parameters
+        ----------
+        areas
+            Per label of a section, the area of each niche, um, x y.
+        names, colors
+            Name and colour of each niche.
+        """
+        for layer in [one for one in self.viewer.layers if role_of(one) == BOUNDARIES]:
+            self.viewer.layers.remove(layer)
+        width = 0.8 * self._outline_um()
+        lines, of_line = [], []
+        for label, cells in self.cells().items():
+            for index, area in enumerate(areas.get(label, ())):
+                # Each niche's line runs inside it, so that neighbours do not cover each other.
+                drawn = to_lines(area.buffer(-width / 2), cells)
+                lines += drawn
+                of_line += [index] * len(drawn)
+        if not lines:
+            return None
+        chosen = self.viewer.layers.selection.active
+        data = layers.boundary_layer(
+            lines, [names[i] for i in of_line], [colors[i] for i in of_line], width
+        )
+        layer = self.viewer.add_layer(Layer.create(*data))
+        self.viewer.layers.selection.active = chosen
+        return layer
+
     def _outline_um(self) -> float:
         extent = self.viewer.layers.extent.world
         return float(np.nanmax(extent[1] - extent[0])) / 400 or 1.0
@@ -251,7 +296,7 @@ class Scene:
         elif role in REGIONS:
             self._watched = [one for one in self._watched if one is not layer]
             self.region_changed.emit()
-        if role in (layers.CELLS, layers.GENERATED, *REGIONS):
+        if role is not None and role not in (*layers.EFFECT_LAYERS, layers.EDITED_CELLS):
             self.changed.emit()
 
     def _on_selected(self, event: Any) -> None:

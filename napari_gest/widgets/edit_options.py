@@ -11,7 +11,7 @@ from napari_gest.errors import InputError
 from napari_gest.session import Opened
 from napari_gest.viewer import colors
 from napari_gest.viewer.experiment import READOUTS, Label
-from napari_gest.widgets.color_panel import LIKELY
+from napari_gest.widgets.color_panel import likely_column
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.parts import Panel, fill, row
 
@@ -85,7 +85,7 @@ class EditOptions(Panel):
         """The obs column that looks like cell types."""
         opened = self.context.scene.active
         named = [] if opened is None else self._columns(opened)
-        return next((c for likely in LIKELY for c in named if likely in c.lower()), None)
+        return likely_column(named)
 
     def labels(self) -> dict[str, np.ndarray]:
         """Return the columns that are used, (n_obs,) of strings each."""

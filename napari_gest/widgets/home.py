@@ -1,4 +1,4 @@
-"""The dock: five steps from a file to generated cells."""
+"""The dock: steps from a file to generated cells, niches and labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from napari_gest.viewer.look import Look
 from napari_gest.widgets.color_panel import ColorPanel
 from napari_gest.widgets.context import Context
+from napari_gest.widgets.labels_panel import LabelsPanel
 from napari_gest.widgets.model_panel import ModelPanel
+from napari_gest.widgets.niches_panel import NichesPanel
 from napari_gest.widgets.open_panel import OpenPanel
 from napari_gest.widgets.perturb_panel import PerturbPanel
 from napari_gest.widgets.region_panel import RegionPanel
@@ -20,6 +22,8 @@ from napari_gest.widgets.style import style_sheet
 
 if TYPE_CHECKING:
     import napari
+
+_OPEN = 5  # the steps of the main job; what else one can do waits folded
 
 
 class Home(QWidget):
@@ -45,6 +49,8 @@ class Home(QWidget):
         self.model_panel = ModelPanel(context, self.region_panel)
         self.run_panel = RunPanel(context, self.region_panel)
         self.perturb_panel = PerturbPanel(context)
+        self.niches_panel = NichesPanel(context)
+        self.labels_panel = LabelsPanel(context)
         panels = {
             "Open tissue": self.open_panel,
             "Colour": self.color_panel,
@@ -52,20 +58,26 @@ class Home(QWidget):
             "Model": self.model_panel,
             "Generate": self.run_panel,
             "Perturb": self.perturb_panel,
+            "Niches": self.niches_panel,
+            "Labels": self.labels_panel,
         }
         self.steps = [
-            Step(number, title, panel) for number, (title, panel) in enumerate(panels.items(), 1)
+            Step(number, title, panel, open_=number <= _OPEN)
+            for number, (title, panel) in enumerate(panels.items(), 1)
         ]
+        self._working: list[Step] = []
+        self._in_sight = self.steps[0]
         self._had_tissue = False
         self._lay_out()
         self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
-        self._settled.timeout.connect(lambda: self._scroll.ensureWidgetVisible(self.run_panel))
+        self._settled.timeout.connect(self._bring_into_sight)
         # One place connects and disconnects, since a closed dock must hear nothing more.
         self._links = [
             (context.session.changed, self.refresh),
             (context.scene.changed, self.refresh),
             (context.scene.region_changed, self.region_panel.region_changed),
             (context.scene.region_changed, self.perturb_panel.region_changed),
+            (context.scene.region_changed, self.labels_panel.region_changed),
             (context.painter.changed, self._on_painted),
             (context.jobs.changed, self._on_jobs),
             (context.chosen, self._on_chosen),
@@ -109,6 +121,9 @@ class Home(QWidget):
         self.context.scene.detach()
         self.context.viewer.events.theme.disconnect(self._restyle)
 
+    def _bring_into_sight(self) -> None:
+        self._scroll.ensureWidgetVisible(self._in_sight, 0, 8)
+
     def _restyle(self, _event: object = None) -> None:
         self.setStyleSheet(style_sheet(light=self.context.viewer.theme == "light"))
 
@@ -134,6 +149,8 @@ class Home(QWidget):
         self.color_panel.refresh()
         self.run_panel.result.refresh()
         self.perturb_panel.effect.refresh()
+        self.niches_panel.refresh()
+        self.labels_panel.painted()
         self._mark()
 
     def _on_jobs(self) -> None:
@@ -141,17 +158,22 @@ class Home(QWidget):
         self.model_panel.train.refresh()
         self.run_panel.refresh()
         self.perturb_panel.on_jobs()
+        self.niches_panel.refresh()
+        self.labels_panel.refresh()
         self._mark()
-        if self.perturb_panel.running:
-            return
-        if self.run_panel.result.trial is not None or self.context.scene.region() is not None:
-            # Run, progress and result are at the end of the dock: bring them into sight.
+        working = [step for step in self.steps if getattr(step.panel, "running", False)]
+        for step in working or self._working:
+            # Progress and result are at the end of the step, perhaps below the window.
+            self._in_sight = step
             self._settled.start()
+        self._working = working
 
     def _on_chosen(self) -> None:
         self.model_panel.refresh()
         self.run_panel.refresh()
         self.perturb_panel.refresh()
+        self.niches_panel.refresh()
+        self.labels_panel.refresh()
         self._mark()
 
     def _mark(self) -> None:
@@ -160,17 +182,21 @@ class Home(QWidget):
         opened, look, model = context.scene.active, context.painter.look, context.model
         ready = self.region_panel.is_ready
         result = self.run_panel.result.trial
+        niches, labels = self.niches_panel, self.labels_panel
         done = [opened is not None, look != Look(), ready, model is not None, result is not None,
-                bool(self.perturb_panel.scenarios.effects)]  # fmt: skip
+                bool(self.perturb_panel.scenarios.effects), niches.niches is not None,
+                labels.labelled is not None]  # fmt: skip
         notes = [
             f"{opened.label} · {opened.section.n_obs:,} cells" if opened is not None else "",
-            look.gene or look.column or "",
+            look.gene or look.column or (look.preview.title if look.preview else ""),
             context.choices.mask_key or "",
             model.name if model is not None else "",
             ("kept" if result.kept else "undecided") if result is not None else "",
             self.perturb_panel.summary,
+            niches.summary,
+            labels.summary,
         ]
-        coming = next((i for i, d in enumerate(done) if not d), len(done))
+        coming = next((i for i, d in enumerate(done[:_OPEN]) if not d), len(done))
         for index, (step, is_done) in enumerate(zip(self.steps, done, strict=True)):
             is_done = is_done and opened is not None
             state = "done" if is_done else "next" if index == coming else "later"

@@ -180,7 +180,7 @@ class PerturbPanel(Panel):
 
     def stop(self) -> None:
         """Cancel the run or the test; an effect that is shown stays."""
-        if self.running:
+        if self.at_work:
             self._say("Cancelling…")
             self.context.jobs.cancel()
 
@@ -223,7 +223,7 @@ class PerturbPanel(Panel):
         self._mark()
 
     @property
-    def running(self) -> bool:
+    def at_work(self) -> bool:
         """Whether the job that runs is one of this step."""
         return self._job is not None and self.context.jobs.current is self._job
 
@@ -247,11 +247,11 @@ class PerturbPanel(Panel):
 
     def _mark(self) -> None:
         allow(self.run, self.why_not(), "Predict the surroundings with and without the edit")
-        stoppable = self.running and not self._job.cancelled
+        stoppable = self.at_work and not self._job.cancelled
         allow(self.cancel, None if stoppable else "Nothing is running.", "Stop (Esc)")
         closed = self.context.scene.active is None
         allow(self.open, _CLOSED if closed else None, "Open a scenario that was saved as a folder")
-        self.bar.setVisible(self.running)
+        self.bar.setVisible(self.at_work)
         self.message.setVisible(bool(self.message.text()))
 
     def _on_tick(self, tick: Tick) -> None:
