@@ -69,7 +69,8 @@ def run(panel, until, tested: bool = True) -> None:
     before = len(panel.scenarios.effects)
     panel.start()
     until(lambda: len(panel.scenarios.effects) > before)
-    if not tested:
+    if not tested:  # the test starts when the run lets go of the thread
+        until(lambda: panel.cancel.isEnabled() or panel.effect.effect.tested is not None)
         panel.stop()
     until(lambda: not panel.context.jobs.busy)
 
