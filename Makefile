@@ -1,5 +1,6 @@
 # make demo   sets up and runs the main job
 # make test   sets up and passes the tests
+# make rivals builds the environments of the methods that the benchmarks compare with
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -14,7 +15,7 @@ endif
 # Torch's threads wait for each other when other work holds the processors.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test lint train-bundled clean
+.PHONY: setup demo test lint train-bundled rivals clean
 
 setup: $(READY)
 
@@ -39,6 +40,9 @@ lint: setup
 
 train-bundled: setup
 	$(PY) -m benchmarks.bundled
+
+rivals: setup
+	$(PY) -m benchmarks.rivals.environments
 
 clean:
 	rm -rf $(VENV) demo build dist

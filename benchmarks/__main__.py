@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -132,6 +133,153 @@ def generation(
         json_file.write_text(json.dumps([asdict(g) for g in groups], indent=1, default=float))
 
 
+Dataset = Annotated[
+    list[str] | None, typer.Option(help="dlpfc, starmap or osmfish; all where none is given.")
+]
+File = Annotated[Path | None, typer.Option(help="Any labelled .h5ad or .zarr to score instead.")]
+LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
+Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; repeat for more.")]
+Rivals = Annotated[Path | None, typer.Option(help="JSON of rivals' rows to put beside.")]
+Rows = Annotated[
+    list[Path] | None,
+    typer.Option(help="Run nothing: tabulate an earlier --json; repeatable."),
+]
+Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
+
+
+@app.command()
+def niches(
+    dataset: Dataset = None,
+    file: File = None,
+    label_key: LabelKey = "region",
+    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
+    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    model: Annotated[
+        str | None, typer.Option(help="Embed with this model; by default one is fitted.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "0,1,2,3,4",
+    training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    rivals: Rivals = None,
+    only: Only = None,
+    rows: Rows = None,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Niche clustering against region labels, GeST beside simple rivals (Table 2).
+
+    Examples
+    --------
+    python -m benchmarks niches --dataset starmap
+
+    python -m benchmarks niches --file mine.h5ad --label-key layer --json rows.json
+    """
+    from benchmarks.niche_command import Options, run_niches
+
+    options = Options(
+        tuple(dataset or ()),
+        file,
+        label_key,
+        {"section_key": section_key, "spatial_key": spatial_key},
+        model,
+        tuple(int(s) for s in seeds.split(",")),
+        training_seed,
+        rivals,
+        tuple(only or ()),
+        tuple(rows or ()),
+        json_file,
+        quick,
+    )
+    _labelled(run_niches, options, markdown)
+
+
+@app.command()
+def annotation(
+    dataset: Dataset = None,
+    file: File = None,
+    label_key: LabelKey = "region",
+    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
+    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    model: Annotated[
+        str | None, typer.Option(help="Embed with this model; by default one is fitted.")
+    ] = None,
+    training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    rivals: Rivals = None,
+    only: Only = None,
+    rows: Rows = None,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Labels carried to held-out sections, GeST beside classifiers of neighbourhoods (Table 3).
+
+    Examples
+    --------
+    python -m benchmarks annotation --dataset dlpfc
+
+    python -m benchmarks annotation --file mine.h5ad --label-key layer
+    """
+    from benchmarks.niche_command import Options, run_annotation
+
+    options = Options(
+        tuple(dataset or ()),
+        file,
+        label_key,
+        {"section_key": section_key, "spatial_key": spatial_key},
+        model,
+        training_seed=training_seed,
+        rivals=rivals,
+        only=tuple(only or ()),
+        rows=tuple(rows or ()),
+        json_file=json_file,
+        quick=quick,
+    )
+    _labelled(run_annotation, options, markdown)
+
+
+@app.command(name="niche-scale")
+def niche_scale(
+    cells: Annotated[
+        str, typer.Option(help="Cells of the sections, with commas.")
+    ] = "20000,100000",
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Seconds and memory of embedding niches, the tree's cuts, shared beside exact windows."""
+    import torch
+
+    from benchmarks.niche_scale import figures
+
+    torch.set_num_threads(1)
+    sizes = (1000, 2000) if quick else tuple(int(n) for n in cells.split(","))
+    errors = Console(stderr=True)
+
+    def say(what: str) -> None:
+        errors.print(what, style="dim")
+
+    _show("Niches: cost", figures(sizes, 600 if quick else 4000, say), json_file)
+
+
+def _labelled(work: Callable[..., Any], options: Any, markdown: Path | None) -> None:
+    """Run a benchmark on labelled sections and show it."""
+    import torch
+
+    torch.set_num_threads(1)  # two of them wait for each other on busy processors
+    errors = Console(stderr=True)
+    try:
+        _, made = work(options, errors)
+    except KeyError as error:
+        raise typer.BadParameter(f"no data set {error}") from error
+    except GestError as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(1) from error
+    console = _console()
+    for table in made:
+        table.show(console)
+    if markdown:
+        markdown.write_text("\n".join(table.markdown() for table in made))
+
+
 @app.command()
 def speed(
     model: Annotated[
@@ -158,6 +306,98 @@ def imports_(json_file: Json = None, quick: Quick = False) -> None:
     from benchmarks.imports import figures
 
     _show("Import", figures(2 if quick else 7), json_file)
+
+
+@app.command()
+def rivals(
+    task: Annotated[str | None, typer.Option(help="niches or annotation; both if omitted.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Rival by name; all if omitted.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="starmap, dlpfc or osmfish; all where none is given.")
+    ] = None,
+    section: Annotated[
+        list[str] | None, typer.Option(help="Section to cluster or label; all where omitted.")
+    ] = None,
+    test: Annotated[Path | None, typer.Option(help="Any .h5ad or .zarr with labels.")] = None,
+    label_key: Annotated[str, typer.Option(help="obs column of labels in --test.")] = "region",
+    visium: Annotated[bool, typer.Option(help="The cells of --test are Visium spots.")] = False,
+    seeds: Annotated[str, typer.Option(help="Seeds of the rivals, with commas.")] = "0",
+    threads: Annotated[int, typer.Option(help="Threads of one call.")] = 1,
+    timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 1800.0,
+    cache: Annotated[
+        Path, typer.Option(help="Folder that keeps what was run, so that a run resumes.")
+    ] = Path("runs/rivals"),
+    fresh: Annotated[bool, typer.Option(help="Run again what is kept.")] = False,
+    kept: Annotated[bool, typer.Option(help="Run nothing, show what is kept.")] = False,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Other people's methods on the labelled sections, each in its own environment.
+
+    Examples
+    --------
+    python -m benchmarks rivals --task niches --only BANKSY --only SpaGCN
+
+    python -m benchmarks rivals --test mine.h5ad --label-key layer --seeds 0,1,2,3,4
+    """
+    from benchmarks.datasets import data_dir
+    from benchmarks.labelled import REAL, Labelled, from_file, real, simulated_cells
+    from benchmarks.rivals.cases import cases
+    from benchmarks.rivals.registry import ANNOTATION, NICHES, VISIUM
+    from benchmarks.rivals.registry import rivals as registered
+    from benchmarks.rivals.run import Options, run_all
+    from benchmarks.rivals.table import sources, tables
+
+    errors = Console(stderr=True)
+    try:
+        chosen = registered(task, only or ())
+    except KeyError as error:
+        raise typer.BadParameter(f"no rival {error}") from error
+    tasks = [t for t in (NICHES, ANNOTATION) if any(r.task == t for r in chosen)]
+    found: list[tuple[Labelled, bool]] = []
+    try:
+        if quick:
+            found = [(simulated_cells(0), False)]
+        elif test is not None:
+            found = [(from_file(test, label_key), visium)]
+        else:
+            for name in dataset or REAL:
+                if (data_dir() / REAL[name][0]).exists():
+                    found.append((real(name), name in VISIUM))
+                else:
+                    errors.print(
+                        f"skipped {name}: {REAL[name][0]} absent; point GEST_DATA at the folder of"
+                        " the data sets",
+                        style="yellow",
+                    )
+    except KeyError as error:
+        raise typer.BadParameter(f"no data set {error}; there are {', '.join(REAL)}") from error
+    except GestError as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(1) from error
+    wanted = [
+        case
+        for each in tasks
+        for sections, spots in found
+        for case in cases(sections, each, visium=spots)
+        if not section or case.section in section
+    ]
+    options = Options(cache, timeout, threads, fresh, kept)
+    rows = run_all(
+        chosen,
+        wanted,
+        [int(s) for s in seeds.split(",")],
+        options,
+        lambda what: errors.print(what, style="dim"),
+    )
+    made = tables(rows)
+    for table in made:
+        table.show(_console())
+    if markdown:
+        markdown.write_text("\n".join(t.markdown() for t in [sources(), *made]))
+    if json_file:
+        json_file.write_text(json.dumps([asdict(r) for r in rows], indent=1))
 
 
 @app.command()

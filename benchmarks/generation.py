@@ -23,6 +23,7 @@ from napari_gest.tissue.section import Section
 MODES = ("weighted", "pick", "sample")
 OURS = "GeST weighted"
 ONE_STEP = "GeST weighted, one step"
+NO_FIELD = "GeST weighted, no field"
 PROFILES = "GeST weighted, profiles alone"
 CEILING = "true token (ceiling)"
 
@@ -162,9 +163,14 @@ def score_section(
         one_step = generate_settings | {"frontier": 1000 * len(case.truth)}
         mean, _ = fill(model, section, case, loaded, mode="weighted", **one_step)
         yield row(ONE_STEP, "gest", mean)
-        plain = generate_settings | {"residuals": False}
-        mean, _ = fill(model, section, case, loaded, mode="weighted", **plain)
-        yield row(PROFILES, "gest", mean)
+        for name, plain in (
+            (NO_FIELD, {"field": 0.0}),
+            (PROFILES, {"field": 0.0, "residuals": False}),
+        ):
+            mean, _ = fill(
+                model, section, case, loaded, mode="weighted", **generate_settings | plain
+            )
+            yield row(name, "gest", mean)
         yield row(CEILING, "ceiling", _own_token(model, loaded, case.truth), full=True)
 
 

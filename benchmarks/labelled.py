@@ -51,6 +51,19 @@ class Labelled:
         """Labels there are: the number of niches everyone is asked for."""
         return len(self.classes)
 
+    def splits(self) -> list[tuple[list[int], int]]:
+        """Return training sections and the test section of each annotation.
+
+        The first ``train`` sections train and the others test; where that leaves one to test,
+        every section tests in turn.
+        """
+        n = len(self.sections)
+        if self.train == 0:
+            return []
+        if n - self.train == 1:
+            return [([j for j in range(n) if j != i], i) for i in range(n)]
+        return [(list(range(self.train)), i) for i in range(self.train, n)]
+
 
 def from_file(
     path: str | Path, label_key: str, *, train: int | None = None, **settings: str

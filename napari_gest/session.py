@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,9 +20,18 @@ from napari_gest.tissue.section import Section, section_names
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from napari_gest.tasks.generate import Generated
-
 DEFAULT_TARGET_SUM = 1e4
+
+
+class Result(Protocol):
+    """What a task returns, as far as the session is concerned."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(n,) row of each cell in the AnnData, -1 for a new one."""
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write into the AnnData; return the names of the keys that changed."""
 
 
 @dataclass(eq=False)
@@ -50,7 +59,7 @@ class Opened:
     section: Section
     path: Path | None = None
     revision: int = 0
-    results: list[Generated] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -164,14 +173,19 @@ class Session:
             and opened.revision == snapshot.revision
         )
 
-    def commit(self, snapshot: Snapshot, result: Generated) -> bool:
-        """Write a result into the AnnData; return False and do nothing if it is stale."""
-        if not self.is_current(snapshot):
+    def commit(self, snapshot: Snapshot, result: Result, *others: Snapshot) -> bool:
+        """Write a result into the AnnData; return False and do nothing if it is stale.
+
+        ``others`` are further sections of the same AnnData that the result speaks of.
+        """
+        snapshots = (snapshot, *others)
+        if not all(self.is_current(one) for one in snapshots):
             return False
-        opened = self.sections[snapshot.label]
-        changed = frozenset(result.write(opened.adata))
-        opened.results.append(result)
-        opened.revision += 1
+        several = [self.sections[one.label] for one in snapshots]
+        changed = frozenset(result.write(several[0].adata))
+        for opened in several:
+            opened.results.append(result)
+            opened.revision += 1
         self.changed.emit(changed)
         return True
 

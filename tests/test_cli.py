@@ -21,7 +21,18 @@ from napari_gest.tissue import io
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.roi import Roi
 
-COMMANDS = ["demo", "view", "fit", "fine-tune", "generate", "simulate", "models", "info"]
+COMMANDS = [
+    "demo",
+    "view",
+    "fit",
+    "fine-tune",
+    "niches",
+    "annotate",
+    "generate",
+    "simulate",
+    "models",
+    "info",
+]
 
 
 def run(*arguments: object) -> Result:

@@ -49,6 +49,7 @@ def card(model: Any) -> dict[str, Any]:
         "size": f"{shape.n_layers} layers, {shape.n_heads} heads, width {shape.d_model}",
         "parameters": model.n_parameters,
         "window": f"{shape.window_cells} cells, {shape.window_um:.0f} um",
+        **({"labels": ", ".join(model.head.classes)} if model.head else {}),
         **model.card,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,6 +27,8 @@ from napari_gest.cli.options import (
 from napari_gest.errors import InputError
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from napari_gest.tissue.section import Section
 
 Train = Annotated[
@@ -100,6 +103,7 @@ def fit(
     epilog=examples(
         "fine-tune brain.h5ad --model mouse-preoptic-merfish --out my-model",
         "fine-tune brain.h5ad --section A1 --section A2 --model my-model --steps 500 --out newer",
+        "fine-tune brain.h5ad --section A1 --model my-model --label-key region --steps 0 --out b",
     ),
 )
 def fine_tune(
@@ -108,7 +112,17 @@ def fine_tune(
     out: OutModel,
     section: SomeSections = None,
     validation_section: Validation = None,
-    steps: Steps = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=0, help="Optimiser steps; 0 with --label-key alone.", show_default=False),
+    ] = None,
+    label_key: Annotated[
+        str | None, typer.Option(metavar="OBS", help="Learn the labels in this obs column too.")
+    ] = None,
+    ignore_label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A value that means no label; repeat for more."),
+    ] = None,
     seed: Seed = 0,
     resume: Resume = None,
     spatial_key: SpatialKey = "spatial",
@@ -118,27 +132,55 @@ def fine_tune(
     allow_logged: AllowLogged = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a model on with your own tissue; for other genes its vocabulary is rebuilt."""
+    """Train a model on with your own tissue; for other genes its vocabulary is rebuilt.
+
+    With --label-key it also learns to label cells as that column does, for 'annotate'. Cells
+    without a label are tissue around others, and nothing more.
+    """
+    if steps == 0 and label_key is None:
+        raise typer.BadParameter("--steps 0 trains nothing but labels: give --label-key")
     from napari_gest.tissue.io import check_output
 
     check_output(out, overwrite=overwrite)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
-    training, validation = _training_sections(paths, section, validation_section, reading)
+    labels: Labels | None = None
+    if label_key is not None:
+        labels = Labels(label_key, tuple(ignore_label or ()))
+    training, validation = _training_sections(paths, section, validation_section, reading, labels)
 
     from napari_gest.model.gest import GeST
 
     start = GeST.load(model)
-    _train(out, overwrite, training, validation, start.config, steps, seed, resume, start)
+    _train(out, overwrite, training, validation, start.config, steps, seed, resume, start, labels)
+
+
+@dataclass
+class Labels:
+    """Labels to learn: where they are, and those of each training section once it is read."""
+
+    key: str
+    ignore: tuple[str, ...]
+    of: list[Any] = field(default_factory=list)
+
+    def read(self, adata: AnnData, section: Section) -> None:
+        from napari_gest.tasks.annotate import labels_from_obs
+
+        self.of.append(labels_from_obs(adata, self.key, section.rows, ignore=self.ignore))
 
 
 def _training_sections(
-    paths: list[Path], wanted: list[str] | None, validation: str | None, reading: Reading
+    paths: list[Path],
+    wanted: list[str] | None,
+    validation: str | None,
+    reading: Reading,
+    labels: Labels | None = None,
 ) -> tuple[list[Section], Section | None]:
-    """Return the sections to train on, and the one to validate on."""
+    """Return the sections to train on, and the one to validate on; read the former's labels."""
     from napari_gest.tissue.io import read_tissue
     from napari_gest.tissue.section import section_names
 
-    training, held_out, seen = [], [], set()
+    training: list[Section] = []
+    held_out, seen = [], set()
     for path in paths:
         adata = read_tissue(path)
         for name in section_names(adata, reading.section_key):
@@ -147,6 +189,8 @@ def _training_sections(
                 held_out.append(reading.section(adata, name))
             elif not wanted or name in wanted:
                 training.append(reading.section(adata, name))
+                if labels is not None:
+                    labels.read(adata, training[-1])
     for name in [*(wanted or []), *([validation] if validation else [])]:
         if name not in seen:
             raise InputError(
@@ -171,13 +215,17 @@ def _train(
     seed: int,
     resume: Path | None,
     start: Any,
+    labels: Labels | None = None,
 ) -> None:
+    from dataclasses import replace
+
+    from napari_gest.tasks.annotate import HeadConfig, HeadRequest
     from napari_gest.tasks.train import FitRequest, TrainConfig
 
     request = FitRequest(
         training,
         config,
-        checked(TrainConfig, n_steps=steps),
+        checked(TrainConfig, n_steps=steps or None),
         seed,
         validation=validation,
         checkpoint_dir=resume,
@@ -185,6 +233,16 @@ def _train(
         name=out.name,
     )
     request.check()
-    model = run(request.run()).model
+    if labels is not None and start is not None:  # before the long part
+        known = [part[[x is not None for x in part]] for part in labels.of]
+        if len({x for part in known for x in part}) < 2:
+            raise InputError(
+                f"obs column '{labels.key}' has fewer than two labels in the training sections.",
+                "Name another column (--label-key) or other sections (--section).",
+            )
+    model = replace(start, name=out.name) if steps == 0 else run(request.run()).model
+    if labels is not None:
+        head = HeadRequest(model, training, labels.of, HeadConfig(), labels.key)
+        model = run(head.run())
     model.save(out, overwrite=overwrite)
     print_fields(f"Model trained: {out}", card(model))

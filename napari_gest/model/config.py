@@ -30,6 +30,9 @@ class ModelConfig(BaseModel):
         the decoder; ``"paper"`` takes the profiles as they are (Eq. 8).
     distance_bias
         Let each head learn a Gaussian of distance that multiplies its attention weights.
+    n_geometry
+        Numbers that say how the cells around a position are arranged and enter with it; 0 leaves
+        them out, as the paper does.
     local_prior
         Add the log of the kernel-smoothed meta cells around a query to its logits.
     dropout
@@ -48,6 +51,7 @@ class ModelConfig(BaseModel):
     window_um: float = Field(0.0, ge=0)
     profiles: Literal["standard", "paper"] = "standard"
     distance_bias: bool = True
+    n_geometry: int = Field(11, ge=0)
     local_prior: bool = True
     dropout: float = Field(0.15, ge=0, lt=1)
 

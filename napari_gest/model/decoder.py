@@ -5,7 +5,8 @@ of the content and to itself, and is never a key for any other row. All weights 
 
 Letters: B windows, L content cells, Q queries, D width, H heads, E head width, K meta cells,
 G genes.
-Positions are (x, y) relative to the window's centre, in units of half the window's side.
+Positions are (x, y) relative to the window's centre, in units of half the window's side. How the
+cells around a position are arranged may enter with it: positions are known where expression is not.
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ class Decoder(nn.Module):
         self.head = nn.Sequential(nn.Linear(d, d), nn.GELU())
         self.to_genes = nn.Linear(d, n_genes)
         self.local_prior = LocalPrior(config) if config.local_prior else None
+        self.arrangement = (
+            nn.Sequential(nn.Linear(config.n_geometry, d), nn.GELU(), nn.Linear(d, d))
+            if config.n_geometry
+            else None
+        )
         self.dropout = nn.Dropout(config.dropout)
         wavelengths = torch.logspace(math.log10(_LONGEST), math.log10(_SHORTEST), d // 4)
         self.register_buffer("frequency", 2 * math.pi / wavelengths, persistent=False)
@@ -114,6 +120,12 @@ class Decoder(nn.Module):
         angle = xy.unsqueeze(-1) * self.frequency
         return torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
 
+    def place(self, xy: Tensor, geometry: Tensor | None) -> Tensor:
+        """Return (..., D): s(x) and, where it is given, how the cells around are arranged."""
+        if self.arrangement is None or geometry is None:
+            return self.position(xy)
+        return self.position(xy) + self.arrangement(geometry)
+
     def encode(
         self,
         table: Tensor,
@@ -122,6 +134,7 @@ class Decoder(nn.Module):
         context: Context | None = None,
         mass: Tensor | None = None,
         shift: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> Context:
         """Append content cells to a context.
 
@@ -140,13 +153,16 @@ class Decoder(nn.Module):
         shift
             (L, D) or (B, L, D) added to g(x): what a cell's expression says beyond its meta cell
             (``shift_of``); nothing by default.
+        geometry
+            (L, n_geometry) or (B, L, n_geometry) how the cells around each are arranged, z-scores;
+            as at an average place by default.
 
         Returns
         -------
         The longer context.
         """
         embedded = mixture @ table if shift is None else mixture @ table + shift
-        h = self.dropout(embedded + self.position(xy))
+        h = self.dropout(embedded + self.place(xy, geometry))
         keys, values = [], []
         for i, block in enumerate(self.blocks):
             q, k, v = block.project(h, xy)
@@ -169,14 +185,23 @@ class Decoder(nn.Module):
         return Context(keys, values, mixture, xy, mass)
 
     def ask(
-        self, context: Context, xy: Tensor, *, causal: bool = False, mask: Tensor | None = None
+        self,
+        context: Context,
+        xy: Tensor,
+        *,
+        geometry: Tensor | None = None,
+        causal: bool = False,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Return (B, Q, D) hidden states of queries at ``xy`` (B, Q, 2).
+
+        ``geometry``, (Q, n_geometry) or (B, Q, n_geometry), says how the cells around each are
+        arranged.
 
         By default each query sees the whole context; ``causal`` lets row i see content 0..i, and
         ``mask``, additive and broadcastable to (B, H, Q, L), chooses freely.
         """
-        h = self.dropout(self.position(xy))
+        h = self.dropout(self.place(xy, geometry))
         for block, keys, values in zip(self.blocks, context.keys, context.values, strict=True):
             q, k, v = block.project(h, xy)
             out, lse = attend(q, keys, values, block.scale, causal=causal, mask=mask)

@@ -35,11 +35,12 @@ class HeadConfig(BaseModel):
 
     Attributes
     ----------
-    form, reads, niche_cells
-        As in ``EmbedRequest``; several reads are put side by side.
+    reads, form, niche_cells
+        As in ``EmbedRequest``; several reads are put side by side. The paper's is ``"hidden"``.
+        The content is that of single cells, averaged over the pools.
     pools
-        The embeddings are averaged over this many nearest cells, the cell itself among them, and
-        the averages put side by side. The paper's is one pool, the niche.
+        Each read is averaged over this many nearest cells, the cell itself among them, and
+        the averages are put side by side. The paper's is one pool, the niche.
     penalty
         Strength of the ridge on the linear layer, in features of unit variance.
     smoothing
@@ -48,12 +49,12 @@ class HeadConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    form: Form = "shared"
-    reads: tuple[Read, ...] = Field(("expression",), min_length=1)
+    reads: tuple[Read, ...] = Field(("content",), min_length=1)
+    form: Form | None = None
     niche_cells: int | None = None
-    pools: tuple[int, ...] = Field((1, 13, 37), min_length=1)
+    pools: tuple[int, ...] = Field((1, 7, 19, 61), min_length=1)
     penalty: float = Field(0.01, gt=0)
-    smoothing: float = Field(3.0, ge=0)
+    smoothing: float = Field(2.0, ge=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,7 +329,8 @@ def head_features(
     parts = []
     near = Neighbours.of(section.coords_um, max(config.pools))
     for read in config.reads:
-        request = EmbedRequest(section, model, config.form, read, config.niche_cells)
+        n_cells = 1 if read == "content" else config.niche_cells
+        request = EmbedRequest(section, model, read, config.form, n_cells)
         embedded = yield from request.run()
         for size in config.pools:
             parts.append(near.nearest(size).mean(embedded.embedding, own=True))

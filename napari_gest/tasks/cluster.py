@@ -11,24 +11,23 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_mutual_info_score
-from sklearn.mixture import GaussianMixture
 
 from napari_gest.errors import InputError
 from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.field import around, fit_field_mixture
 from napari_gest.tasks.niches import Clustered, ordered
-from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.neighbours import Neighbours
 
 Method = Literal["mixture", "kmeans", "leiden"]
 
 # Principal components that are clustered.
 _N_PCS = 20
-# A mixture is fitted to this many cells at most; every cell then gets its probabilities.
-_FITTED_CELLS = 20_000
 _EXACT_KMEANS = 50_000
-_STARTS = 3
+_STARTS = 4
 _LEIDEN_NEIGHBOURS = 15
 _SMOOTHING_STEPS = 10
+_STEPS = 100  # of progress, per clustering
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +41,7 @@ class ClusterRequest:
     n_niches
         Number of niches, for the methods ``mixture`` and ``kmeans``.
     method
-        ``mixture`` of Gaussians, ``kmeans``, or ``leiden``.
+        ``mixture`` of Gaussians that share a covariance, ``kmeans``, or ``leiden``.
     resolution
         Of Leiden; a higher one gives more niches.
     smoothing
@@ -57,7 +56,7 @@ class ClusterRequest:
     n_niches: int | None = 8
     method: Method = "mixture"
     resolution: float | None = None
-    smoothing: float = 3.0
+    smoothing: float = 5.0
     seed: int = 0
     repeats: int = 0
 
@@ -89,20 +88,16 @@ class ClusterRequest:
     def run(self) -> Generator[Progress, None, Clustered]:
         """Cluster; yields between its stages, returns the result."""
         self.check()
-        total = 2 + self.repeats
-        yield Progress("Clustering niches", 0, total)
+        clock = Clock("Clustering niches", _STEPS * (1 + self.repeats))
+        yield clock.tick(0)
         features = principal_components(self.embedded)
-        neighbours = [Neighbours.of(e.section.coords_um) for e in self.embedded]
-        yield Progress("Clustering niches", 1, total)
-        probability = self._probability(features, neighbours, self.seed)
-        labels, probability = ordered(probability)
-        yield Progress("Clustering niches", 2, total)
+        near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
+        labels, probability = ordered((yield from self._fit(features, near, 0, clock)))
         agreement, overlap = [], []
         for i in range(self.repeats):
-            other = self._probability(features, neighbours, self.seed + 1 + i).argmax(1)
+            other = (yield from self._fit(features, near, 1 + i, clock)).argmax(1)
             agreement.append(float(adjusted_mutual_info_score(labels, other)))
             overlap.append(_best_overlap(labels, other, probability.shape[1]))
-            yield Progress("Clustering niches", 3 + i, total)
         settings = {
             "method": self.method,
             "n_niches": int(probability.shape[1]),
@@ -120,15 +115,30 @@ class ClusterRequest:
             settings | {"embedding": dict(self.embedded[0].settings)},
         )
 
-    def _probability(
-        self, features: NDArray[np.float32], neighbours: Sequence[Neighbours], seed: int
-    ) -> NDArray[np.float32]:
+    def _fit(
+        self,
+        features: NDArray[np.float32],
+        neighbours: Sequence[Neighbours],
+        repeat: int,
+        clock: Clock,
+    ) -> Generator[Progress, None, NDArray[np.float32]]:
+        """Return (n, K) probabilities; ``repeat`` counts the clusterings before this one."""
+        seed, k, done = self.seed + repeat, int(self.n_niches or 2), repeat * _STEPS
+        if self.method == "mixture":
+            fit = fit_field_mixture(
+                features, neighbours, k, smoothing=self.smoothing, starts=_STARTS, seed=seed
+            )
+            while True:
+                try:
+                    share = next(fit)
+                except StopIteration as stop:
+                    return stop.value.probability
+                yield clock.tick(done + int(_STEPS * share))
         if self.method == "leiden":
             probability = _leiden(features, float(self.resolution or 1), seed)
-        elif self.method == "kmeans":
-            probability = kmeans_probability(features, int(self.n_niches or 2), seed)
         else:
-            probability = _mixture(features, int(self.n_niches or 2), seed)
+            probability = kmeans_probability(features, k, seed)
+        yield clock.tick(done + _STEPS)
         return smooth(probability, neighbours, self.smoothing)
 
 
@@ -189,25 +199,8 @@ def smooth(
         return probability
     own = np.log(np.maximum(probability, 1e-6))
     for _ in range(_SMOOTHING_STEPS):
-        around, start = [], 0
-        for n in neighbours:
-            around.append(n.mean(probability[start : start + n.n_cells]))
-            start += n.n_cells
-        probability = _softmax(own + strength * np.concatenate(around))
+        probability = _softmax(own + strength * around(probability, neighbours))
     return probability
-
-
-def _mixture(features: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
-    fitted = _some(features, seed)
-    mixture = GaussianMixture(
-        k,
-        n_init=_STARTS,
-        max_iter=200,
-        # No niche may shrink to a few cells that look alike.
-        reg_covar=1e-4 * float(features.var(0).mean()),
-        random_state=seed,
-    ).fit(fitted)
-    return mixture.predict_proba(features).astype(np.float32)
 
 
 def kmeans_probability(features: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
@@ -251,13 +244,6 @@ def _igraph() -> Any:
             "Install it with 'pip install napari-gest[leiden]', or ask for a number of niches.",
         ) from error
     return igraph
-
-
-def _some(features: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    if len(features) <= _FITTED_CELLS:
-        return features
-    rng = np.random.default_rng(seed)
-    return features[np.sort(rng.choice(len(features), _FITTED_CELLS, replace=False))]
 
 
 def _softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -113,6 +113,7 @@ class Regenerated:
             frontier=self.frontier,
             passes=self.passes,
             residuals=False,
+            field=0.0,
         )
 
     def expression(self, edited: Edited | None, stage: str) -> Answer:

@@ -18,6 +18,7 @@ from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Form = Literal["shared", "exact"]
-Read = Literal["hidden", "expression"]
+Read = Literal["content", "hidden", "expression"]
 
+# Cells of a niche whose content is averaged, the cell itself among them.
+CONTENT_CELLS = 19
+EXACT_CELLS = 64
 # Niches that share one encoded window in the form "shared".
 SHARED_TARGETS = 32
 # Content cells encoded between two yields.
@@ -44,43 +48,62 @@ class EmbedRequest:
         The section; every cell of it is embedded.
     model
         The model.
-    form
-        ``"exact"`` is the paper's: each niche is encoded by itself, its cell in the centre.
-        ``"shared"`` encodes a window once for all the niches inside it.
     read
+        ``"content"`` is the mean over the niche of what was measured, in the principal components
+        of the model's vocabulary (D = n_pcs); it separates niches best.
         ``"hidden"`` is the paper's: the hidden state h of the last output (D = d_model).
-        ``"expression"`` is what the model expects to be measured there, in principal components
-        (D = n_pcs).
+        ``"expression"`` is what the model expects to be measured at the cell, in the same
+        components (D = n_pcs).
+    form
+        Of ``"hidden"`` and ``"expression"``: ``"exact"`` is the paper's, each niche encoded by
+        itself, its cell in the centre; ``"shared"`` encodes a window once for all the niches
+        inside it, some twenty times as fast. By default exact for ``"hidden"``, which in a shared
+        window also tells where in the window a cell is, and shared for ``"expression"``, which
+        does not.
     niche_cells
-        Cells N of a niche, or of a shared window; the model's window by default.
+        Cells N of a niche, the cell itself among them, or of a shared window. By default 19 for
+        ``"content"``, 64 for exact niches, and the model's window for shared ones.
     """
 
     section: Section
     model: GeST
-    form: Form = "shared"
-    read: Read = "hidden"
+    read: Read = "content"
+    form: Form | None = None
     niche_cells: int | None = None
+
+    @property
+    def _form(self) -> Form:
+        return self.form or ("exact" if self.read == "hidden" else "shared")
 
     def check(self) -> None:
         """Raise InputError if the run cannot be done as asked; costs next to nothing."""
         for name, value, known in (
-            ("form", self.form, get_args(Form)),
+            ("form", self._form, get_args(Form)),
             ("read", self.read, get_args(Read)),
         ):
             if value not in known:
                 raise InputError(f"There is no {name} '{value}'.", f"Choose {' or '.join(known)}.")
-        lowest = 2 if self.form == "exact" else 2 * SHARED_TARGETS
+        lowest = 1 if self.read == "content" else 2
+        if self.read != "content" and self._form == "shared":
+            lowest = 2 * SHARED_TARGETS
         if self.niche_cells is not None and self.niche_cells < lowest:
-            raise InputError(
-                f"niche_cells is {self.niche_cells}.",
-                f"It must be {lowest} at least in the form '{self.form}'.",
-            )
+            raise InputError(f"niche_cells is {self.niche_cells}.", f"Give {lowest} at least.")
         self.section.align(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Embedded]:
         """Embed; yields after every few windows, returns the result."""
         self.check()
-        return (yield from _steps(self))
+        steps = _content(self) if self.read == "content" else _decoded(self)
+        embedding, niche_cells = yield from steps
+        settings = {
+            "model": self.model.name,
+            "version": napari_gest.__version__,
+            "read": self.read,
+            "niche_cells": niche_cells,
+        }
+        if self.read != "content":
+            settings["form"] = self._form
+        return Embedded(self.section, self.section.rows, embedding, settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +119,7 @@ class Embedded:
     embedding
         (n, D) float32.
     settings
-        What made them: model, version, form, read, niche_cells.
+        What made them: model, version, read, niche_cells and, where it matters, form.
     """
 
     section: Section
@@ -141,17 +164,46 @@ def embed_niches(
     on_progress
         Called after every few windows.
     settings
-        Further fields of ``EmbedRequest``: form, read, niche_cells.
+        Further fields of ``EmbedRequest``: read, form, niche_cells.
     """
     return finish(EmbedRequest(section, model, **settings).run(), on_progress)
 
 
+def _content(
+    request: EmbedRequest,
+) -> Generator[Progress, None, tuple[NDArray[np.float32], int]]:
+    """Return (n, p) mean principal components over each niche, and N."""
+    section, model = request.section, request.model
+    expression, measured = section.align(model.genes)
+    n_cells = min(request.niche_cells or CONTENT_CELLS, section.n_obs)
+    own = np.empty((section.n_obs, len(model.tokenizer.components)), np.float32)
+    clock = Clock("Embedding niches", 2 * section.n_obs)
+    for start in range(0, section.n_obs, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        values = log_normalize(expression[part], model.target_sum)
+        own[part] = model.tokenizer.project(values, measured)
+        yield clock.tick(min(start + _CHUNK, section.n_obs))
+    embedding = np.empty_like(own)
+    tree = cKDTree(section.coords_um)
+    for start in range(0, section.n_obs, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        near = tree.query(section.coords_um[part], k=[*range(1, n_cells + 1)])[1]
+        embedding[part] = Neighbours(near).mean(own, own=True)
+        yield clock.tick(section.n_obs + min(start + _CHUNK, section.n_obs))
+    return embedding, n_cells
+
+
 @torch.inference_mode()
-def _steps(request: EmbedRequest) -> Generator[Progress, None, Embedded]:
+def _decoded(
+    request: EmbedRequest,
+) -> Generator[Progress, None, tuple[NDArray[np.float32], int]]:
+    """Return (n, D) hidden states or expectations, and N."""
     section, model = request.section, request.model
     n, network = section.n_obs, model.network
-    n_content = min(request.niche_cells or model.config.window_cells, n)
-    size = 1 if request.form == "exact" else SHARED_TARGETS
+    exact = request._form == "exact"
+    usual = min(EXACT_CELLS, model.config.window_cells) if exact else model.config.window_cells
+    n_content = min(request.niche_cells or usual, n)
+    size = 1 if exact else SHARED_TARGETS
     groups = compact_groups(section.coords_um, size)
     expected = request.read == "expression"
     token, beyond = yield from _tokens(section, model, expected)
@@ -182,14 +234,7 @@ def _steps(request: EmbedRequest) -> Generator[Progress, None, Embedded]:
             embedding[group] = rows[: len(group)]
             done += len(group)
         yield clock.tick(done)
-    settings = {
-        "model": model.name,
-        "version": napari_gest.__version__,
-        "form": request.form,
-        "read": request.read,
-        "niche_cells": n_content,
-    }
-    return Embedded(section, section.rows, embedding, settings)
+    return embedding, n_content
 
 
 def _tokens(

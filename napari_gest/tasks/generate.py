@@ -17,18 +17,26 @@ from torch import Tensor
 import napari_gest
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
+from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.gest import GeST
 from napari_gest.model.sampling import MODES, Mode, draw, read_out
 from napari_gest.tasks.generated import Agreement, Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import compact_groups, reach, thin
+from napari_gest.tissue.window import compact_groups, reach
 
 __all__ = ["Agreement", "GenerateRequest", "Generated", "Painted", "generate"]
 
 # Cells that share one encoded context: few enough that all of them lie near its centre.
 WINDOW_TARGETS = 64
+# Chosen on sections that no table scores: docs/decisions/0009.
+FIELD_SHARE = 0.7
+# The field learns from this many known cells at most, drawn within its reach of the cells to
+# generate; more cost time and change little.
+_FIELD_CELLS, _FIELD_REACH = 8000, 60.0  # cells, distances between neighbouring cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +67,10 @@ class GenerateRequest:
         Rotations and reflections of each window whose predictions are averaged, 1 to 8.
     residuals
         Mode ``weighted`` adds what the cells around have beyond their meta cells, smoothed; it
-        carries the tissue's own gradients and batch, which a fixed vocabulary cannot say. False
-        is the paper's read-out.
+        carries the tissue's own gradients and batch, which a fixed vocabulary cannot say.
+    field
+        Share that the section's own field (``SectionField``) has in the means of mode
+        ``weighted``, 0 to 1. 0 without residuals is the paper's read-out.
     """
 
     section: Section
@@ -74,6 +84,7 @@ class GenerateRequest:
     frontier: int = WINDOW_TARGETS
     passes: int = 4
     residuals: bool = True
+    field: float = FIELD_SHARE
 
     def check(self) -> None:
         """Raise InputError if the run cannot be done as asked; costs next to nothing."""
@@ -107,6 +118,8 @@ class GenerateRequest:
             raise InputError(f"passes is {self.passes}.", f"It is {len(_symmetries())} at most.")
         if not self.temperature > 0:
             raise InputError(f"temperature is {self.temperature}.", "It must be above 0.")
+        if not 0 <= self.field <= 1:
+            raise InputError(f"field is {self.field}.", "It is a share, 0 to 1.")
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"top_k is {self.top_k}.", "It must be 1 at least.")
         self.section.align(self.model.genes)
@@ -160,6 +173,10 @@ class Generation:
         self.index = np.flatnonzero(request.unseen)
         self.coords = np.concatenate([section.coords_um[self.index], request._new])
         self.tree = cKDTree(section.coords_um[self.known])
+        # Where the cells to generate stand among all positions, seen, unseen and new.
+        everywhere = np.concatenate([section.coords_um, request._new])
+        self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
+        self.geometry = Geometry(everywhere)
         self.depth = self.tree.query(self.coords)[0]
         self.expression, self.measured = section.align(model.genes)
         self.token = np.full(len(self.known), -1, np.int64)
@@ -178,8 +195,37 @@ class Generation:
     def table(self) -> Tensor:
         return self.model.network.table()
 
-    @torch.inference_mode()
+    def fit_field(self) -> Generator[Progress, None, NDArray[np.float32] | None]:
+        """Return (n, G) what the section's own field says of the cells, model space, if asked."""
+        if self.request.mode != "weighted" or not self.request.field or len(self.known) < FEWEST:
+            return None
+        rng = np.random.default_rng(self.request.seed)
+        far = cKDTree(self.coords).query(self.tree.data)[0]
+        near = np.flatnonzero(far <= max(_FIELD_REACH * self.geometry.spacing_um, far.min() * 2))
+        if len(near) < FEWEST:
+            near = np.argsort(far, kind="stable")[:FEWEST]
+        if len(near) > _FIELD_CELLS:
+            near = np.sort(rng.choice(near, _FIELD_CELLS, replace=False))
+        cells = self.known[near]
+        field = SectionField(
+            self.tree.data[near],
+            self.geometry(cells),
+            self.values(cells),
+            self.geometry.spacing_um,
+            self.request.seed,
+        )
+        clock = Clock("Learning the section", 100)
+        for share in field.fit():
+            yield clock.tick(round(100 * share))
+        return np.maximum(field.predict(self.coords, self.geometry(self.position_of)), 0)
+
     def steps(self) -> Generator[Progress, None, Generated]:
+        field = yield from self.fit_field()
+        return (yield from self.fill(field))
+
+    @torch.inference_mode()
+    def fill(self, field: NDArray[np.float32] | None) -> Generator[Progress, None, Generated]:
+        """Generate the cells; ``field`` is what ``fit_field`` returned."""
         n, n_genes = len(self.coords), len(self.model.genes)
         expression = np.empty((n, n_genes), np.float32)
         sd = np.empty((n, n_genes), np.float32)
@@ -199,6 +245,9 @@ class Generation:
                     if residual is not None:
                         self.residual[cells] = residual
                         made = np.maximum(made + residual, 0)
+                    if field is not None:
+                        ours = self.request.field * self.measured  # unmeasured genes have no field
+                        made = made + ours * (field[cells] - made)
                     painted = Painted(
                         cells,
                         made,
@@ -249,48 +298,60 @@ class Generation:
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the window's cells a frontier at a time, while the content grows with each."""
         centre = self.coords[window].mean(0)
-        near, mixture, mass, residual, shift = self.content(centre)
-        context = self.encode(near, mixture, centre, None, mass, shift)
+        near, mixture, mass, residual, shift, geometry = self.content(centre)
+        context = self.encode(near, mixture, centre, None, mass, shift, geometry)
         step = min(self.request.frontier, WINDOW_TARGETS)
         for start in range(0, len(window), step):
             cells = window[start : start + step]
-            self.asked = (context, self.place(self.coords[cells], centre), residual)
+            geometry = torch.from_numpy(self.geometry(self.position_of[cells]))
+            self.asked = (context, self.place(self.coords[cells], centre), residual, geometry)
             yield cells
             if start + step < len(window):
-                context = self.encode(self.coords[cells], self.mixture[cells], centre, context)
+                context = self.encode(
+                    self.coords[cells], self.mixture[cells], centre, context, geometry=geometry
+                )
                 residual = np.concatenate([residual, self.residual[cells]])
 
     def content(
         self, centre: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32], Tensor | None]:
-        """Return positions, meta cells, masses, residuals and shifts of L cells, far ones first.
+    ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32], Tensor | None, Tensor]:
+        """Return positions, meta cells, masses, residuals, shifts and geometry of L items.
 
-        They are known or generated cells, all near ones and ever fewer farther out.
+        They are known or generated cells, near ones singly and the others pooled, far ones first.
         """
         n = self.model.config.window_cells
         made = np.flatnonzero(self.generated)
         distance, near = self.tree.query(centre, k=[*range(1, min(reach(n), self.tree.n) + 1)])
         distance = np.concatenate([distance, np.linalg.norm(self.coords[made] - centre, axis=1)])
-        order = np.argsort(distance, kind="stable")
-        rank, mass = thin(len(order), n)
-        chosen = order[rank][::-1]
-        old, new = chosen[chosen < len(near)], chosen[chosen >= len(near)] - len(near)
-        self.tokenize(near[old])
-        coords, mixture = np.empty((len(chosen), 2)), torch.empty(len(chosen), len(self.mean))
+        chosen = np.argsort(distance, kind="stable")[: reach(n)]
         measured = chosen < len(near)
-        coords[measured], coords[~measured] = self.tree.data[near[old]], self.coords[made[new]]
-        token = torch.from_numpy(self.token[near[old]])
-        mixture[torch.from_numpy(measured)] = F.one_hot(token, len(self.mean)).float()
-        mixture[torch.from_numpy(~measured)] = self.mixture[made[new]]
-        residual = np.empty((len(chosen), self.residual.shape[1]), np.float32)
-        residual[measured] = [self.known_residual[i] for i in near[old].tolist()]
-        residual[~measured] = self.residual[made[new]]
-        known_shift = self.shift(self.known[near[old]])
-        shift = None
-        if known_shift is not None:
-            shift = torch.zeros(len(chosen), known_shift.shape[1])
-            shift[torch.from_numpy(measured)] = known_shift
-        return coords, mixture, torch.from_numpy(mass[::-1].copy()), residual, shift
+        old, new = near[chosen[measured]], made[chosen[~measured] - len(near)]
+        self.tokenize(old)
+
+        def both(of_old: NDArray, of_new: NDArray) -> NDArray:
+            values = np.empty((len(chosen), *of_old.shape[1:]), of_old.dtype)
+            values[measured], values[~measured] = of_old, of_new
+            return values
+
+        coords = both(self.tree.data[old], self.coords[new])
+        pool = Pool.around(coords - centre, n)
+        tokens = np.eye(len(self.mean), dtype=np.float32)[self.token[old]]
+        mixture = pool.mean(both(tokens, self.mixture[new].numpy()))
+        known_residual = np.array([self.known_residual[i] for i in old.tolist()])
+        residual = pool.mean(both(known_residual, self.residual[new]))
+        geometry = pool.mean(self.geometry(both(self.known[old], self.position_of[new])))
+        shift = self.shift(self.known[old])
+        if shift is not None:
+            unmoved = np.zeros((len(new), shift.shape[1]), np.float32)
+            shift = torch.from_numpy(pool.mean(both(shift.numpy(), unmoved)))
+        return (
+            centre + pool.mean(coords - centre),
+            torch.from_numpy(mixture),
+            torch.from_numpy(pool.mass),
+            residual,
+            shift,
+            torch.from_numpy(geometry),
+        )
 
     def tokenize(self, near: NDArray[np.int64]) -> None:
         """Look up the meta cells of those known cells that are met for the first time."""
@@ -323,17 +384,19 @@ class Generation:
         context: Context | None,
         mass: Tensor | None = None,
         shift: Tensor | None = None,
+        geometry: Tensor | None = None,
     ) -> Context:
         xy = self.place(coords, centre)
         mixture = mixture.expand(len(xy), -1, -1)
         mass = mass if mass is None else mass.expand(len(xy), -1)
-        return self.model.network.encode(self.table, mixture, xy, context, mass, shift)
+        return self.model.network.encode(self.table, mixture, xy, context, mass, shift, geometry)
 
     def predict(self) -> tuple[Tensor, NDArray[np.float32] | None]:
         """Return (n, K) p(meta cell) and (n, G) inherited residuals, averaged over the passes."""
-        context, xy, residual = self.asked
+        context, xy, residual, geometry = self.asked
         network = self.model.network
-        logits, inherited = network.predict(network.ask(context, xy), context, xy)
+        hidden = network.ask(context, xy, geometry=geometry)
+        logits, inherited = network.predict(hidden, context, xy)
         probability = (logits / self.request.temperature).softmax(-1).mean(0)
         if inherited is None or not self.request.residuals or self.request.mode != "weighted":
             return probability, None

@@ -10,15 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
-from napari_gest.tasks.cluster import (
-    check_together,
-    kmeans_probability,
-    principal_components,
-    smooth,
-)
+from napari_gest.tasks.cluster import check_together, principal_components
 from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.field import fit_field_mixture
 from napari_gest.tasks.niches import Clustered, ordered
-from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
 
@@ -38,8 +34,8 @@ class NicheTreeRequest:
     """
 
     embedded: Sequence[Embedded]
-    n_leaves: int = 40
-    smoothing: float = 3.0
+    n_leaves: int = 30
+    smoothing: float = 5.0
     seed: int = 0
 
     def check(self) -> None:
@@ -57,14 +53,23 @@ class NicheTreeRequest:
     def run(self) -> Generator[Progress, None, NicheTree]:
         """Build the tree; yields between its stages."""
         self.check()
-        yield Progress("Building the tree of niches", 0, 3)
+        clock = Clock("Building the tree of niches", 100)
+        yield clock.tick(0)
         features = principal_components(self.embedded)
-        neighbours = [Neighbours.of(e.section.coords_um) for e in self.embedded]
-        yield Progress("Building the tree of niches", 1, 3)
-        probability = kmeans_probability(features, self.n_leaves, self.seed)
-        yield Progress("Building the tree of niches", 2, 3)
-        probability = smooth(probability, neighbours, self.smoothing)
-        labels, probability = ordered(probability)
+        near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
+        fit = fit_field_mixture(
+            features, near, self.n_leaves, smoothing=self.smoothing, starts=1, seed=self.seed
+        )
+        while True:
+            try:
+                share = next(fit)
+            except StopIteration as stop:
+                mixture = stop.value
+                break
+            yield clock.tick(int(100 * share))
+        labels, probability = ordered(mixture.probability)
+        # In these axes the cells of a niche spread alike in every direction.
+        axes = np.linalg.cholesky(mixture.precision)
         settings = {
             "method": "tree",
             "n_leaves": self.n_leaves,
@@ -75,7 +80,7 @@ class NicheTreeRequest:
         return NicheTree(
             tuple(e.section for e in self.embedded),
             probability,
-            _ward(features, labels, probability.shape[1]),
+            _ward(features @ axes, labels, probability.shape[1]),
             settings,
         )
 
@@ -143,7 +148,7 @@ def niche_tree(
     return finish(NicheTreeRequest(several, **settings).run(), on_progress)
 
 
-def _ward(features: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+def _ward(features: NDArray[np.floating], labels: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """Return (k - 1, 2) merges that lose least variance each, every leaf with its cells."""
     size = np.bincount(labels, minlength=k).astype(np.float64)
     total = np.zeros((k, features.shape[1]))

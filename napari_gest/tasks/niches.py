@@ -137,6 +137,8 @@ class Clustered:
     def write(self, adata: AnnData) -> frozenset[str]:
         """Write niches, their colours and probabilities; cells of other sections have none.
 
+        All sections must come from ``adata``; of several files, write each ``part`` to its own.
+
         Returns
         -------
         The names of the keys that changed.

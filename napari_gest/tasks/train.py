@@ -30,12 +30,11 @@ from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.progress import Clock, Progress, finish
-from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.geometry import N_GEOMETRY, Geometry
 from napari_gest.tissue.order import serialize
+from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import crop, hole_window, reach, reflect_rotate, thin, window_side
-
-_Place = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+from napari_gest.tissue.window import crop, hole_window, reach, reflect_rotate, window_side
 
 _STATE, _SETTINGS = "state.safetensors", "state.json"
 _WARMUP = 100  # steps
@@ -160,6 +159,11 @@ class FitRequest:
                     "A vocabulary belongs to one panel: train on sections measured with the same"
                     " genes, in the same order.",
                 )
+        if self.model_config.n_geometry not in (0, N_GEOMETRY):
+            raise InputError(
+                f"n_geometry is {self.model_config.n_geometry}.",
+                f"It is {N_GEOMETRY}, or 0 to leave the arrangement of cells out.",
+            )
         smallest = min(self.sections, key=lambda s: s.n_obs)
         if smallest.n_obs < 32:
             raise InputError(
@@ -236,16 +240,19 @@ class _Tissue:
     token: NDArray[np.int64]
     values: NDArray[np.float32]  # (n_obs, S) the scored genes, each over its spread
     residual: NDArray[np.float32]  # (n_obs, S) what the meta cell leaves of them
+    geometry: NDArray[np.float32]  # (n_obs, n_geometry) among all cells, hidden ones too
     tree: cKDTree
 
 
 @dataclass(frozen=True, eq=False)
 class _Batch:
-    content: Tensor  # (B, L)
+    mixture: Tensor  # (B, L, K) meta cells of the content
     content_xy: Tensor  # (B, L, 2)
     mass: Tensor  # (B, L)
     residual: Tensor  # (B, L, S): measured minus meta cell, scored genes
+    content_geometry: Tensor  # (B, L, n_geometry)
     query_xy: Tensor  # (B, Q, 2)
+    query_geometry: Tensor  # (B, Q, n_geometry)
     target: Tensor  # (B * Q,)
     values: Tensor  # (B * Q, S)
     causal: bool
@@ -253,6 +260,45 @@ class _Batch:
     def to(self, device: torch.device) -> _Batch:
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self)[:-1]}
         return _Batch(**tensors, causal=self.causal)
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """Some cells of a tissue to predict, and those that are known, pooled."""
+
+    tissue: _Tissue
+    context: NDArray[np.int64]  # (n,)
+    pool: Pool
+    targets: NDArray[np.int64]  # (Q,)
+    origin: NDArray[np.float64]  # (2,) um
+    turn: NDArray[np.float64]  # (2, 2) from um to half windows
+    n_meta_cells: int
+
+    def read(self, n_items: int, n_targets: int) -> tuple[NDArray[Any], ...]:
+        """Return the fields of a ``_Batch`` for the last items and the first targets."""
+        t, pool, targets = self.tissue, self.pool, self.targets[:n_targets]
+        return (
+            pool.shares(t.token[self.context], self.n_meta_cells)[-n_items:],
+            pool.mean(self._place(self.context))[-n_items:],
+            pool.mass[-n_items:],
+            pool.mean(t.residual[self.context])[-n_items:],
+            pool.mean(t.geometry[self.context])[-n_items:],
+            self._place(targets),
+            t.geometry[targets],
+            t.token[targets],
+            t.values[targets],
+        )
+
+    def _place(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        return ((self.tissue.coords[cells] - self.origin) @ self.turn).astype(np.float32)
+
+
+def _stack(windows: Sequence[tuple[NDArray[Any], ...]], causal: bool) -> _Batch:
+    *parts, target, values = (np.stack(part) for part in zip(*windows, strict=True))
+    flat = [target.reshape(-1), values.reshape(-1, values.shape[-1])]
+    tensors = [torch.from_numpy(part) for part in [*parts, *flat]]
+    names = [f.name for f in fields(_Batch)[:-1]]
+    return _Batch(**dict(zip(names, tensors, strict=True)), causal=causal)
 
 
 class _Run:
@@ -268,7 +314,10 @@ class _Run:
         self.average = copy.deepcopy(self.network)
         target_sum, tokenizer = self.model.target_sum, self.model.tokenizer
         self.score = _Score.of(tokenizer)
-        self.tissues = [_tissue(s, target_sum, tokenizer, self.score) for s in training]
+        self.tissues = [
+            _tissue(s, ~h, target_sum, tokenizer, self.score)
+            for s, h in zip(request.sections, hidden, strict=True)
+        ]
         if request.validation is not None:
             holes = _discs(request.validation, 0.2, self.model.config, request.seed)
             checked = [(request.validation, holes)]
@@ -375,33 +424,12 @@ class _Run:
         """Draw windows from the training tissue."""
         windows = [self.window(rng) for _ in range(self.config.batch_windows)]
         # Windows at a section's end may hold fewer cells; all are cut to the shortest.
-        n_context = min(len(c) for _, _, c, _, _ in windows)
-        n_targets = min(len(t) for *_, t in windows)
-        content, xy, mass, residual, at, target, values = [], [], [], [], [], [], []
-        for tissue, place, context, stands_for, targets in windows:
-            context, targets = context[-n_context:], targets[:n_targets]
-            content.append(tissue.token[context])
-            mass.append(stands_for[-n_context:])
-            residual.append(tissue.residual[context])
-            xy.append(place(context))
-            at.append(place(targets))
-            target.append(tissue.token[targets])
-            values.append(tissue.values[targets])
-        return _Batch(
-            torch.from_numpy(np.stack(content)),
-            torch.from_numpy(np.stack(xy).astype(np.float32)),
-            torch.from_numpy(np.stack(mass)),
-            torch.from_numpy(np.stack(residual)),
-            torch.from_numpy(np.stack(at).astype(np.float32)),
-            torch.from_numpy(np.concatenate(target)),
-            torch.from_numpy(np.concatenate(values)),
-            self.config.order != "hole",
-        )
+        n_context = min(len(w.pool.mass) for w in windows)
+        n_targets = min(len(w.targets) for w in windows)
+        return _stack([w.read(n_context, n_targets) for w in windows], self.config.order != "hole")
 
-    def window(
-        self, rng: np.random.Generator
-    ) -> tuple[_Tissue, _Place, NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-        """Return a tissue, a map from its cells to positions, context, its mass, and targets."""
+    def window(self, rng: np.random.Generator) -> _Window:
+        """Draw a window of a training tissue."""
         tissue = self.tissues[rng.choice(len(self.tissues), p=self.share)]
         model, n = self.model.config, self.model.config.window_cells
         centre = tissue.coords[rng.integers(len(tissue.coords))]
@@ -412,10 +440,11 @@ class _Run:
             # A small section must keep more cells than it hides.
             radius = min(radius, 0.3 * float(np.ptp(tissue.coords, axis=0).min()))
             n_targets = min(self.config.targets, len(tissue.coords) // 4)
-            context, mass, targets = hole_window(
-                tissue.tree, centre, radius, n, n_targets, dropped, rng
+            context, targets = hole_window(
+                tissue.tree, centre, radius, reach(n), n_targets, dropped, rng
             )
             origin = tissue.coords[targets].mean(0)
+            pool = Pool.around(tissue.coords[context] - origin, n)
         else:
             inside = crop(tissue.tree, centre, n, dropped, rng)
             order = serialize(
@@ -423,13 +452,9 @@ class _Run:
             )
             cells, origin = inside[order], centre
             context, targets = cells[:-1], cells[1:]
-            mass = np.ones(len(context), np.float32)
-        turn = reflect_rotate(np.eye(2), rng)
-
-        def place(cells: NDArray[np.int64]) -> NDArray[np.float64]:
-            return (tissue.coords[cells] - origin) @ turn * (2 / model.window_um)
-
-        return tissue, place, context, mass, targets
+            pool = Pool(np.arange(len(context)), np.ones(len(context), np.float32))
+        turn = reflect_rotate(np.eye(2), rng) * (2 / model.window_um)
+        return _Window(tissue, context, pool, targets, origin, turn, model.n_meta_cells)
 
     @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
@@ -539,9 +564,16 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 def _predict(network: Decoder, batch: _Batch) -> tuple[Tensor, Tensor | float]:
     """Return logits (B * Q, K) and inherited residuals (B * Q, S)."""
-    mixture = F.one_hot(batch.content, len(network.log_prior)).float()
-    context = network.encode(network.table(), mixture, batch.content_xy, mass=batch.mass)
-    hidden = network.ask(context, batch.query_xy, causal=batch.causal)
+    context = network.encode(
+        network.table(),
+        batch.mixture,
+        batch.content_xy,
+        mass=batch.mass,
+        geometry=batch.content_geometry,
+    )
+    hidden = network.ask(
+        context, batch.query_xy, geometry=batch.query_geometry, causal=batch.causal
+    )
     logits, inherited = network.predict(hidden, context, batch.query_xy, causal=batch.causal)
     residual = 0.0 if inherited is None else (inherited @ batch.residual).flatten(0, 1)
     return logits.flatten(0, 1), residual
@@ -607,13 +639,19 @@ class _Score:
 
 
 def _tissue(
-    section: Section, target_sum: float, tokenizer: MetaCellTokenizer, score: _Score
+    section: Section,
+    seen: NDArray[np.bool_],
+    target_sum: float,
+    tokenizer: MetaCellTokenizer,
+    score: _Score,
 ) -> _Tissue:
+    geometry = Geometry(section.coords_um)(np.flatnonzero(seen))
+    section = section.subset(seen)
     values = section.model_space(target_sum)
     token = tokenizer.tokens(values).astype(np.int64)
     scaled = score.scale(values)
     residual = scaled - score.scale(tokenizer.c_expr)[token]
-    return _Tissue(section.coords_um, token, scaled, residual, cKDTree(section.coords_um))
+    return _Tissue(section.coords_um, token, scaled, residual, geometry, cKDTree(section.coords_um))
 
 
 def _validation_holes(request: FitRequest) -> list[NDArray[np.bool_]]:
@@ -642,34 +680,19 @@ def _validation_batches(
     section: Section, hidden: NDArray[np.bool_], model: GeST, score: _Score
 ) -> list[_Batch]:
     """Return the hidden cells in groups, each with its nearest known cells as context."""
-    expression, measured = section.align(model.genes)
-    values = log_normalize(expression, model.target_sum)
-    token = model.tokenizer.tokens(values, measured).astype(np.int64)
-    scaled = score.scale(values)
-    residual = scaled - score.scale(model.tokenizer.c_expr)[token]
+    everything = np.ones(section.n_obs, bool)
+    tissue = _tissue(section, everything, model.target_sum, model.tokenizer, score)
     known, todo = np.flatnonzero(~hidden), np.flatnonzero(hidden)
-    tree = cKDTree(section.coords_um[known])
-    n = model.config.window_cells
-    rank, mass = thin(len(known), n)
-    stands_for = torch.from_numpy(mass[::-1].copy())[None]
+    tree, n = cKDTree(section.coords_um[known]), model.config.window_cells
+    turn = np.eye(2) * (2 / model.config.window_um)
     batches: list[_Batch] = []
     while len(todo) and len(batches) * 32 < _VALIDATION_CELLS:
         distance = np.linalg.norm(section.coords_um[todo] - section.coords_um[todo[0]], axis=1)
         order = np.argsort(distance, kind="stable")
         group, todo = todo[order[:32]], todo[order[32:]]
         centre = section.coords_um[group].mean(0)
-        near = tree.query(centre, k=min(len(known), reach(n)))[1]
-        context = known[near[rank][::-1]]
-        batches.append(
-            _Batch(
-                torch.from_numpy(token[context])[None],
-                model.positions(section.coords_um[context], centre)[None],
-                stands_for,
-                torch.from_numpy(residual[context])[None],
-                model.positions(section.coords_um[group], centre)[None],
-                torch.from_numpy(token[group]),
-                torch.from_numpy(scaled[group]),
-                False,
-            )
-        )
+        context = known[tree.query(centre, k=min(len(known), reach(n)))[1]]
+        pool = Pool.around(section.coords_um[context] - centre, n)
+        window = _Window(tissue, context, pool, group, centre, turn, model.config.n_meta_cells)
+        batches.append(_stack([window.read(len(pool.mass), len(group))], causal=False))
     return batches

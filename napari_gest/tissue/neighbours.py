@@ -18,10 +18,10 @@ class Neighbours:
     Attributes
     ----------
     index
-        (n, k) int32, nearest first; the cell itself comes first.
+        (n, k) indices, nearest first; the cell itself comes first.
     """
 
-    index: NDArray[np.int32]
+    index: NDArray[np.integer]
 
     @classmethod
     def of(cls, coords_um: NDArray[np.float64], k: int = 13) -> Neighbours:

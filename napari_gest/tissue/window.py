@@ -86,7 +86,7 @@ def hole_window(
     n_targets: int,
     dropped: float,
     rng: np.random.Generator,
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return a window as generation sees it: a group of hidden cells in a hole, and its context.
 
     Parameters
@@ -95,8 +95,10 @@ def hole_window(
         Of a section's (n, 2) positions.
     centre, radius
         The hole, a disc; cells in it are hidden.
-    n_context, n_targets
-        Cells wanted. If the hole holds fewer than ``n_targets``, it is widened.
+    n_context
+        Known cells wanted.
+    n_targets
+        Hidden cells wanted. If the hole holds fewer, it is widened.
     dropped
         Share of the known cells near the group to leave out at random.
     rng
@@ -105,16 +107,14 @@ def hole_window(
     Returns
     -------
     context
-        (n_context,) known cells around the group as ``thin`` chooses them, far ones first.
-    mass
-        (n_context,) how many cells each one stands for.
+        (n_context,) or fewer known cells around the group, the nearest first.
     targets
         (n_targets,) hidden cells around a random point of the hole.
     """
     angle, off = rng.uniform(0, 2 * np.pi), radius * np.sqrt(rng.uniform())
     middle = centre + off * np.array([np.cos(angle), np.sin(angle)])
     hidden = len(tree.query_ball_point(centre, radius))
-    wanted = round(reach(n_context) / (1 - dropped))
+    wanted = round(n_context / (1 - dropped))
     near = tree.query(middle, k=min(tree.n, wanted + max(hidden, n_targets)))[1]
     inside = np.linalg.norm(tree.data[near] - centre, axis=1) <= radius
     if inside.sum() < n_targets:
@@ -124,8 +124,7 @@ def hole_window(
         targets = near[inside][:n_targets]
     known = near[~inside]
     known = known[rng.random(len(known)) >= dropped]
-    kept, mass = thin(len(known), n_context)
-    return known[kept][::-1], mass[::-1].copy(), targets
+    return known[:n_context], targets
 
 
 def thin(n_near: int, n_context: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

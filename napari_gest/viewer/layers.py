@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest.session import Opened
 from napari_gest.viewer.look import WAITING
-from napari_gest.viewer.shapes import META, ROLE, UM_AXES, to_canvas
+from napari_gest.viewer.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
 from napari_gest.viewer.trial import Trial
 
 if TYPE_CHECKING:
@@ -82,6 +82,33 @@ def trial_layer(trial: Trial, cells: Layer) -> tuple[Any, dict[str, Any], str]:
         "axis_labels": cells.axis_labels,
     }
     return to_canvas(trial.coords_um), settings, "points"
+
+
+def boundary_layer(
+    lines: list[NDArray[np.float64]], names: list[str], colors: list[str], width_um: float
+) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of lines around niches.
+
+    Parameters
+    ----------
+    lines
+        (k, 2) corners each, world y x.
+    names, colors
+        Niche and colour of each line.
+    width_um
+        Of the lines.
+    """
+    settings = {
+        "name": "niche boundaries",
+        "shape_type": "path",
+        "edge_color": colors,
+        "face_color": "transparent",
+        "edge_width": width_um,
+        "features": {"niche": names},
+        "metadata": {META: {ROLE: BOUNDARIES}},
+        **UM_AXES,
+    }
+    return lines, settings, "shapes"
 
 
 def side_by_side(opened: list[Opened]) -> list[tuple[Any, dict[str, Any], str]]:

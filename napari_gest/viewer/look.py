@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_gest.session import DEFAULT_TARGET_SUM, Opened
 from napari_gest.viewer import colors
 from napari_gest.viewer.colors import Categories, Scale
+from napari_gest.viewer.preview import Preview, Values
 from napari_gest.viewer.trial import Trial
 
 View = Literal["measured", "generated", "difference", "uncertainty"]
@@ -44,6 +45,8 @@ class Look:
         Colour limits; None chooses them from the data. Measured and generated share theirs.
     hidden
         Categories not shown.
+    preview
+        Values to colour by instead of a gene or a column.
     """
 
     gene: str | None = None
@@ -54,6 +57,7 @@ class Look:
     difference_limits: Limits | None = None
     uncertainty_limits: Limits | None = None
     hidden: frozenset[str] = frozenset()
+    preview: Preview | None = None
 
     @property
     def limits_field(self) -> str:
@@ -74,6 +78,12 @@ class Legend:
 
 def section_legend(look: Look, opened: Opened, space: Space) -> Legend:
     """Return the legend of a section's own colours."""
+    if look.preview is not None:
+        values = look.preview.sections.get(opened.label)
+        if values is None or isinstance(values, Categories):
+            return Legend(look.preview.title, values)
+        low, high = look.value_limits or colors.limits(values)
+        return Legend(look.preview.title, Scale(low, high), _range(values, low, high))
     if look.gene is not None:
         values = opened.gene_values(look.gene, space.target_sum, _panel(space, opened))
         low, high = look.value_limits or colors.limits(values)
@@ -95,6 +105,9 @@ def section_legend(look: Look, opened: Opened, space: Space) -> Legend:
 
 def section_rgba(look: Look, opened: Opened, legend: Legend, space: Space) -> NDArray[np.float32]:
     """Return (n_obs, 4) colours of a section, its scale taken from ``legend``."""
+    if look.preview is not None:
+        own = look.preview.sections.get(opened.label)
+        return _preview_rgba(look, own, legend, opened.section.n_obs)
     if isinstance(legend.colors, Scale) and look.gene is not None:
         values = opened.gene_values(look.gene, space.target_sum, _panel(space, opened))
         return legend.colors.rgba(values)
@@ -145,6 +158,20 @@ def trial_rgba(trial: Trial, values: NDArray[np.float32], scale: Scale | None) -
     rgba = np.tile(colors.MISSING, (len(values), 1)) if scale is None else scale.rgba(values)
     rgba[~trial.filled] = WAITING
     return rgba
+
+
+def trial_preview_rgba(look: Look, trial: Trial, legend: Legend) -> NDArray[np.float32]:
+    """Return (n, 4) colours of generated cells in a preview."""
+    own = look.preview.generated.get(trial.result)
+    return _preview_rgba(look, own, legend, len(trial.cells))
+
+
+def _preview_rgba(look: Look, values: Values | None, legend: Legend, n: int) -> NDArray[np.float32]:
+    if isinstance(values, Categories):
+        return values.rgba(look.hidden)
+    if values is not None and isinstance(legend.colors, Scale):
+        return legend.colors.rgba(values)
+    return np.tile(colors.MISSING, (n, 1))
 
 
 def _panel(space: Space, opened: Opened) -> tuple[str, ...] | None:

@@ -19,6 +19,7 @@ from napari_gest.viewer.look import (
     section_legend,
     section_rgba,
     trial_legend,
+    trial_preview_rgba,
     trial_rgba,
     trial_values,
 )
@@ -49,7 +50,15 @@ class Painter:
         scene.changed.connect(self.repaint)
 
     def show(self, **changes: Any) -> None:
-        """Change fields of the Look and repaint what that changes."""
+        """Change fields of the Look and repaint what that changes.
+
+        What is shown is one of gene, column and preview: a new one takes the place of the others.
+        """
+        sources = ("gene", "column", "preview")
+        if any(changes.get(source) is not None for source in sources):
+            changes = dict.fromkeys(sources) | changes
+        if changes.get("preview") is not None and self.look.limits_field != "value_limits":
+            changes = {"view": "generated"} | changes
         look = replace(self.look, **changes)
         if look != self.look:
             self.look = look
@@ -82,10 +91,13 @@ class Painter:
         layer = self.scene.layer_of(trial)
         if layer is None:
             return
-        values = self._values(trial)
-        scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
-        _assign(layer, trial_rgba(trial, values, scale))
-        border = np.tile(_OUTLINE_WAITING, (len(values), 1))
+        if self.look.preview is not None:
+            rgba = trial_preview_rgba(self.look, trial, self.legend)
+        else:
+            scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
+            rgba = trial_rgba(trial, self._values(trial), scale)
+        _assign(layer, rgba)
+        border = np.tile(_OUTLINE_WAITING, (len(rgba), 1))
         border[trial.filled] = _OUTLINE
         with layer.events.border_color.blocker():
             layer.border_color = border
@@ -94,7 +106,8 @@ class Painter:
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
         layer.opacity = _DIMMED if self.look.view in ("difference", "uncertainty") else 1.0
         scale = legend.colors if isinstance(legend.colors, Scale) else None
-        state = (self.look.gene, self.look.column, self.look.hidden, self.space, scale)
+        look = self.look
+        state = (look.gene, look.column, look.preview, look.hidden, self.space, scale)
         if self._painted.get(layer) != state:
             _assign(layer, section_rgba(self.look, opened, legend, self.space))
             self._painted[layer] = state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,19 @@ from psygnal import Signal
 
 from napari_gest.session import Opened, Session
 from napari_gest.viewer import layers
-from napari_gest.viewer.shapes import META, UNSEEN, region_settings, role_of
+from napari_gest.viewer.shapes import (
+    BOUNDARIES,
+    META,
+    REGIONS,
+    UNSEEN,
+    region_settings,
+    role_of,
+    to_lines,
+)
 from napari_gest.viewer.trial import Trial
 
 if TYPE_CHECKING:
+    import shapely
     from napari import Viewer
 
 
@@ -122,19 +131,19 @@ class Scene:
         if layer is not None:
             self.viewer.layers.remove(layer)
 
-    def region(self) -> Shapes | None:
-        """Return the layer with the region to generate: the selected one, or the topmost."""
+    def region(self, role: str = UNSEEN) -> Shapes | None:
+        """Return the layer with the region of a role: the selected one, or the topmost."""
         selected = self.viewer.layers.selection.active
-        if selected is not None and role_of(selected) == UNSEEN:
+        if selected is not None and role_of(selected) == role:
             return selected
-        regions = [layer for layer in self.viewer.layers if role_of(layer) == UNSEEN]
+        regions = [layer for layer in self.viewer.layers if role_of(layer) == role]
         return regions[-1] if regions else None
 
-    def draw(self, mode: str) -> Shapes:
+    def draw(self, mode: str, role: str = UNSEEN) -> Shapes:
         """Select the region layer, made if there is none, ready to draw in ``mode``."""
-        region = self.region()
+        region = self.region(role)
         if region is None:
-            region = self.viewer.add_shapes(**region_settings())
+            region = self.viewer.add_shapes(**region_settings(role))
         # In um, so that the outline is as thin on a large tissue as on a small one.
         region.current_edge_width = self._outline_um()
         self.viewer.layers.selection.active = region
@@ -142,13 +151,48 @@ class Scene:
         region.mode = mode
         return region
 
+    def show_boundaries(
+        self,
+        areas: Mapping[str, Sequence[shapely.MultiPolygon]],
+        names: Sequence[str],
+        colors: Sequence[str],
+    ) -> Shapes | None:
+        """Draw lines around niches, in place of those drawn before.
+
+        Parameters
+        ----------
+        areas
+            Per label of a section, the area of each niche, um, x y.
+        names, colors
+            Name and colour of each niche.
+        """
+        for layer in [one for one in self.viewer.layers if role_of(one) == BOUNDARIES]:
+            self.viewer.layers.remove(layer)
+        width = 0.8 * self._outline_um()
+        lines, of_line = [], []
+        for label, cells in self.cells().items():
+            for index, area in enumerate(areas.get(label, ())):
+                # Each niche's line runs inside it, so that neighbours do not cover each other.
+                drawn = to_lines(area.buffer(-width / 2), cells)
+                lines += drawn
+                of_line += [index] * len(drawn)
+        if not lines:
+            return None
+        chosen = self.viewer.layers.selection.active
+        data = layers.boundary_layer(
+            lines, [names[i] for i in of_line], [colors[i] for i in of_line], width
+        )
+        layer = self.viewer.add_layer(Layer.create(*data))
+        self.viewer.layers.selection.active = chosen
+        return layer
+
     def _outline_um(self) -> float:
         extent = self.viewer.layers.extent.world
         return float(np.nanmax(extent[1] - extent[0])) / 400 or 1.0
 
     def _adopt(self, layer: Layer) -> None:
         role = role_of(layer)
-        if role == UNSEEN:
+        if role in REGIONS:
             layer.events.set_data.connect(self._on_region)
             self._watched.append(layer)
             self.region_changed.emit()
@@ -178,7 +222,7 @@ class Scene:
         role = role_of(layer)
         if role == layers.CELLS:
             self.session.remove(layer.metadata[META][layers.OPENED].label)
-        elif role == UNSEEN:
+        elif role in REGIONS:
             self._watched = [one for one in self._watched if one is not layer]
             self.region_changed.emit()
         if role is not None:

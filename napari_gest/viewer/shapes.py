@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 META = keys.UNS  # the one key of layer.metadata this plugin uses
 ROLE = "role"
 UNSEEN = "unseen"
+NAMED = "named"
+REGIONS = (UNSEEN, NAMED)
+BOUNDARIES = "boundaries"
 
 UM_AXES: dict[str, Any] = {"units": ("um", "um"), "axis_labels": ("y", "x"), "scale": (1.0, 1.0)}
 _AREAS = ("polygon", "rectangle", "ellipse")
 _ELLIPSE_CORNERS = 96
+_NAMES = {UNSEEN: "unseen region", NAMED: "labelled regions"}
+_EDGES = {UNSEEN: "#FFD166", NAMED: "#56B4E9"}
 
 
 def to_canvas(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -40,14 +45,14 @@ def role_of(layer: Layer) -> str | None:
     return meta.get(ROLE) if isinstance(meta, dict) else None
 
 
-def region_settings(name: str = "unseen region") -> dict[str, Any]:
-    """Return the settings of a new Shapes layer whose shapes are to be generated."""
+def region_settings(role: str = UNSEEN) -> dict[str, Any]:
+    """Return the settings of a new Shapes layer whose shapes are to be generated, or labelled."""
     return {
-        "name": name,
+        "name": _NAMES[role],
         "ndim": 2,
         "face_color": [1.0, 1.0, 1.0, 0.06],
-        "edge_color": "#FFD166",
-        "metadata": {META: {ROLE: UNSEEN}},
+        "edge_color": _EDGES[role],
+        "metadata": {META: {ROLE: role}},
         **UM_AXES,
     }
 
@@ -67,21 +72,28 @@ def to_roi(region: Shapes, cells: Layer | None = None) -> Roi:
     InputError
         If no shape has an area.
     """
-    rings = []
-    for corners, kind in zip(region.data, region.shape_type, strict=True):
-        corners = np.asarray(corners, np.float64)[:, -2:]
-        if kind not in _AREAS:
-            continue
-        if kind == "ellipse":
-            corners = _ellipse(corners)
-        world = _affine(region.data_to_world, corners)
-        rings.append(to_tissue(world if cells is None else _affine(cells.world_to_data, world)))
+    rings = [ring for ring in to_rings(region, cells) if ring is not None]
     if not rings:
         raise InputError(
             "No region is drawn.",
             "Press 'Draw', then outline the cells to generate on the canvas.",
         )
     return Roi.from_vertices(rings)
+
+
+def to_rings(region: Shapes, cells: Layer | None = None) -> list[NDArray[np.float64] | None]:
+    """Return the outline (n, 2) of each shape, as in ``to_roi``; None where it has no area."""
+    rings: list[NDArray[np.float64] | None] = []
+    for corners, kind in zip(region.data, region.shape_type, strict=True):
+        corners = np.asarray(corners, np.float64)[:, -2:]
+        if kind not in _AREAS:
+            rings.append(None)
+            continue
+        if kind == "ellipse":
+            corners = _ellipse(corners)
+        world = _affine(region.data_to_world, corners)
+        rings.append(to_tissue(world if cells is None else _affine(cells.world_to_data, world)))
+    return rings
 
 
 def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:
@@ -91,6 +103,15 @@ def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:
         ring = to_canvas(shapely.get_coordinates(part.exterior)[:-1])
         outlines.append(ring if cells is None else _affine(cells.data_to_world, ring))
     return outlines
+
+
+def to_lines(area: shapely.MultiPolygon, cells: Layer) -> list[NDArray[np.float64]]:
+    """Return the closed outlines of an area, holes included, in world y x."""
+    return [
+        _affine(cells.data_to_world, to_canvas(shapely.get_coordinates(ring)))
+        for part in shapely.get_parts(area)
+        for ring in (part.exterior, *part.interiors)
+    ]
 
 
 def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
@@ -38,12 +38,15 @@ class ModelInfo:
         Its panel.
     target_sum
         Total a cell is scaled to in its model space.
+    labels
+        Labels it can give, if it was trained to.
     """
 
     name: str
     path: Path
     genes: tuple[str, ...]
     target_sum: float
+    labels: tuple[str, ...] = ()
 
     @cached_property
     def _gene_set(self) -> frozenset[str]:
@@ -70,7 +73,8 @@ class ModelInfo:
         try:
             about: dict[str, Any] = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
             name = folder.name if folder.parent == BUNDLED else str(about["name"])
-            return cls(name, folder, tuple(about["genes"]), float(about["target_sum"]))
+            labels = tuple(about.get("head", {}).get("classes", ()))
+            return cls(name, folder, tuple(about["genes"]), float(about["target_sum"]), labels)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"There is no GeST model in '{folder}'.",
@@ -98,7 +102,7 @@ class Shelf:
         info = ModelInfo.read(folder)
         same = self.models.get(info.name)
         if same is not None and same.path != folder:
-            info = ModelInfo(f"{info.name} ({folder.parent.name})", *_rest(info))
+            info = replace(info, name=f"{info.name} ({folder.parent.name})")
         self.models[info.name] = info
         self._loaded.pop(folder, None)
         self._warmed.discard(folder)
@@ -135,7 +139,3 @@ def _folders(parent: Path) -> list[Path]:
     if not parent.is_dir():
         return []
     return [p for p in sorted(parent.iterdir()) if (p / _CONFIG).is_file()]
-
-
-def _rest(info: ModelInfo) -> tuple[Path, tuple[str, ...], float]:
-    return info.path, info.genes, info.target_sum

@@ -9,6 +9,7 @@ from superqt import QLabeledDoubleRangeSlider
 from napari_gest import keys
 from napari_gest.session import Opened
 from napari_gest.viewer import colors
+from napari_gest.viewer.look import Legend
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.legend import LegendView
 from napari_gest.widgets.parts import Panel, SearchBox, Segments, button, fill, note, row
@@ -78,7 +79,8 @@ class ColorPanel(Panel):
         else:
             fill(self.gene, list(opened.section.genes), painter.look.gene)
             fill(self.obs, columns(opened), painter.look.column)
-            if self._greeted is None and painter.look.gene is painter.look.column is None:
+            look = painter.look
+            if self._greeted is None and look.gene is look.column is look.preview is None:
                 self._greeted = opened
                 self._greet(opened)
                 return
@@ -86,8 +88,11 @@ class ColorPanel(Panel):
         self.kind.set_current(self._kind)
         self.gene.setVisible(self._kind == "gene")
         self.obs.setVisible(self._kind == "column")
-        self.legend.show_legend(painter.legend, painter.look.hidden)
-        scaled = isinstance(painter.legend.colors, colors.Scale)
+        # A preview is explained in the step that made it.
+        preview = painter.look.preview
+        legend = painter.legend if preview is None else Legend(f"Coloured by {preview.title}")
+        self.legend.show_legend(legend, painter.look.hidden)
+        scaled = isinstance(legend.colors, colors.Scale)
         self.limits.setVisible(scaled)
         self.auto.setVisible(scaled)
         if scaled and not self._wait.isActive():
@@ -95,14 +100,10 @@ class ColorPanel(Panel):
 
     def _greet(self, opened: Opened) -> None:
         """Start a tissue with the annotation that looks like cell types, or else a gene."""
-        named = [
-            c
-            for likely in _LIKELY
-            for c in columns(opened)
-            if likely in c.lower() and colors.is_categorical(opened.obs_values(c))
-        ]
-        if named:
-            self.show_column(named[0])
+        named = [c for c in columns(opened) if colors.is_categorical(opened.obs_values(c))]
+        likely = likely_column(named)
+        if likely is not None:
+            self.show_column(likely)
         else:
             self.show_gene(telling_gene(opened))
 
@@ -140,6 +141,12 @@ class ColorPanel(Panel):
 
     def _automatic(self) -> None:
         self.context.painter.show(**{self.context.painter.look.limits_field: None})
+
+
+def likely_column(names: list[str]) -> str | None:
+    """Return the one of some obs columns that looks most like cell types, if any does."""
+    found = [c for likely in _LIKELY for c in names if likely in c.lower()]
+    return found[0] if found else None
 
 
 def columns(opened: Opened) -> list[str]:

@@ -1,4 +1,4 @@
-"""The dock: five steps from a file to generated cells."""
+"""The dock: steps from a file to generated cells, niches and labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from napari_gest.viewer.look import Look
 from napari_gest.widgets.color_panel import ColorPanel
 from napari_gest.widgets.context import Context
+from napari_gest.widgets.labels_panel import LabelsPanel
 from napari_gest.widgets.model_panel import ModelPanel
+from napari_gest.widgets.niches_panel import NichesPanel
 from napari_gest.widgets.open_panel import OpenPanel
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.run_panel import RunPanel
@@ -19,6 +21,8 @@ from napari_gest.widgets.style import style_sheet
 
 if TYPE_CHECKING:
     import napari
+
+_OPEN = 5  # the steps of the main job; what else one can do waits folded
 
 
 class Home(QWidget):
@@ -43,25 +47,33 @@ class Home(QWidget):
         self.region_panel = RegionPanel(context)
         self.model_panel = ModelPanel(context, self.region_panel)
         self.run_panel = RunPanel(context, self.region_panel)
+        self.niches_panel = NichesPanel(context)
+        self.labels_panel = LabelsPanel(context)
         panels = {
             "Open tissue": self.open_panel,
             "Colour": self.color_panel,
             "Region to generate": self.region_panel,
             "Model": self.model_panel,
             "Generate": self.run_panel,
+            "Niches": self.niches_panel,
+            "Labels": self.labels_panel,
         }
         self.steps = [
-            Step(number, title, panel) for number, (title, panel) in enumerate(panels.items(), 1)
+            Step(number, title, panel, open_=number <= _OPEN)
+            for number, (title, panel) in enumerate(panels.items(), 1)
         ]
+        self._working: list[Step] = []
+        self._in_sight = self.steps[0]
         self._had_tissue = False
         self._lay_out()
         self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
-        self._settled.timeout.connect(lambda: self._scroll.ensureWidgetVisible(self.steps[-1]))
+        self._settled.timeout.connect(self._bring_into_sight)
         # One place connects and disconnects, since a closed dock must hear nothing more.
         self._links = [
             (context.session.changed, self.refresh),
             (context.scene.changed, self.refresh),
             (context.scene.region_changed, self.region_panel.region_changed),
+            (context.scene.region_changed, self.labels_panel.region_changed),
             (context.painter.changed, self._on_painted),
             (context.jobs.changed, self._on_jobs),
             (context.chosen, self._on_chosen),
@@ -104,6 +116,9 @@ class Home(QWidget):
         self.context.scene.detach()
         self.context.viewer.events.theme.disconnect(self._restyle)
 
+    def _bring_into_sight(self) -> None:
+        self._scroll.ensureWidgetVisible(self._in_sight, 0, 8)
+
     def _restyle(self, _event: object = None) -> None:
         self.setStyleSheet(style_sheet(light=self.context.viewer.theme == "light"))
 
@@ -128,20 +143,29 @@ class Home(QWidget):
     def _on_painted(self) -> None:
         self.color_panel.refresh()
         self.run_panel.result.refresh()
+        self.niches_panel.refresh()
+        self.labels_panel.painted()
         self._mark()
 
     def _on_jobs(self) -> None:
         self.open_panel.refresh()
         self.model_panel.train.refresh()
         self.run_panel.refresh()
+        self.niches_panel.refresh()
+        self.labels_panel.refresh()
         self._mark()
-        if self.run_panel.result.trial is not None or self.context.scene.region() is not None:
-            # Run, progress and result are at the end of the dock: bring them into sight.
+        working = [step for step in self.steps if getattr(step.panel, "running", False)]
+        for step in working or self._working:
+            # Progress and result are at the end of the step, perhaps below the window.
+            self._in_sight = step
             self._settled.start()
+        self._working = working
 
     def _on_chosen(self) -> None:
         self.model_panel.refresh()
         self.run_panel.refresh()
+        self.niches_panel.refresh()
+        self.labels_panel.refresh()
         self._mark()
 
     def _mark(self) -> None:
@@ -150,15 +174,19 @@ class Home(QWidget):
         opened, look, model = context.scene.active, context.painter.look, context.model
         ready = self.region_panel.is_ready
         result = self.run_panel.result.trial
-        done = [opened is not None, look != Look(), ready, model is not None, result is not None]
+        niches, labels = self.niches_panel, self.labels_panel
+        done = [opened is not None, look != Look(), ready, model is not None, result is not None,
+                niches.niches is not None, labels.labelled is not None]  # fmt: skip
         notes = [
             f"{opened.label} · {opened.section.n_obs:,} cells" if opened is not None else "",
-            look.gene or look.column or "",
+            look.gene or look.column or (look.preview.title if look.preview else ""),
             context.choices.mask_key or "",
             model.name if model is not None else "",
             ("kept" if result.kept else "undecided") if result is not None else "",
+            niches.summary,
+            labels.summary,
         ]
-        coming = next((i for i, d in enumerate(done) if not d), len(done))
+        coming = next((i for i, d in enumerate(done[:_OPEN]) if not d), len(done))
         for index, (step, is_done) in enumerate(zip(self.steps, done, strict=True)):
             is_done = is_done and opened is not None
             state = "done" if is_done else "next" if index == coming else "later"

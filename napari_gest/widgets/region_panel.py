@@ -20,13 +20,13 @@ _HELP = (
     " Around an empty spot, new cells are placed first."
 )
 _DRAWN = "Region drawn on the canvas"
-_TOOLS = {
+TOOLS = {
     "add_polygon": "Polygon",
     "add_polygon_lasso": "Lasso",
     "add_rectangle": "Rectangle",
     "add_ellipse": "Ellipse",
 }
-_TIPS = {
+TIPS = {
     "add_polygon": "Click the corners; double-click or press Esc to close it",
     "add_polygon_lasso": "Press, drag around the cells, release",
     "add_rectangle": "Press, drag, release",
@@ -44,14 +44,14 @@ class RegionPanel(Panel):
         self.source = QComboBox()
         self.source.setAccessibleName("What marks the cells to generate")
         self.source.textActivated.connect(self._pick_source)
-        self.tools = Segments(_TOOLS)
+        self.tools = Segments(TOOLS)
         self.tools.picked.connect(self._draw)
         self.clear = button("Clear", self._clear, "Remove the shapes drawn")
         self.count = note(name="gestFacts")
         self.help = note(_HELP)
         self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
         self._wait.timeout.connect(self._recount)
-        for tool, tip in _TIPS.items():
+        for tool, tip in TIPS.items():
             self.tools.option(tool).setToolTip(tip)
         for widget in (self.help, self.source, self.tools):
             self.column.addWidget(widget)

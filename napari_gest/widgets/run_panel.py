@@ -13,6 +13,7 @@ from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.color_panel import telling_gene
 from napari_gest.widgets.context import Context
+from napari_gest.widgets.job_bar import duration
 from napari_gest.widgets.model_panel import problem
 from napari_gest.widgets.parts import Panel, allow, button, note, row
 from napari_gest.widgets.region_panel import RegionPanel
@@ -39,6 +40,7 @@ class RunPanel(Panel):
         self.bar.setFixedHeight(6)
         self.message = note(_HELP)
         self.stand_ins = StandIns(context.scene)
+        self._job: Job | None = None
         self.result = ResultPanel(context, self.start_plan)
         self.column.addLayout(row(self.run, self.cancel))
         self.column.addWidget(self.bar)
@@ -49,6 +51,11 @@ class RunPanel(Panel):
             shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             shortcut.activated.connect(slot)
         self.refresh()
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is at work, rather than a job of another step."""
+        return self._job is not None and self.context.jobs.current is self._job
 
     def start(self) -> None:
         """Run with what is chosen in the steps above."""
@@ -89,13 +96,14 @@ class RunPanel(Panel):
             on_error=lambda error: self._on_error(trial, error),
             on_end=lambda: self._on_end(trial),
         )
+        self._job = job
         if self.context.jobs.start(job):
             self._say("Starting…")
             self.bar.setValue(0)
 
     def stop(self) -> None:
         """Cancel the running job; nothing of it is shown any more."""
-        if self.context.jobs.busy:
+        if self.running:
             self._say("Cancelling…")
             self.context.jobs.cancel()
 
@@ -114,9 +122,9 @@ class RunPanel(Panel):
         """Enable what is possible now."""
         job = self.context.jobs.current
         allow(self.run, self.why_not(), "Generate the cells of the region (Ctrl+Return)")
-        stoppable = job is not None and not job.cancelled
+        stoppable = self.running and not job.cancelled
         allow(self.cancel, None if stoppable else "Nothing is running.", "Stop (Esc)")
-        self.bar.setVisible(job is not None)
+        self.bar.setVisible(self.running)
         self.result.refresh()
 
     def _on_tick(self, plan: Plan, trial: list[Trial], tick: Tick) -> None:
@@ -148,7 +156,7 @@ class RunPanel(Panel):
         if progress.done:
             text += f" {progress.done:,} of {progress.total:,}"
         if progress.eta_s is not None and progress.eta_s >= 1:
-            text += f" · {_duration(progress.eta_s)} left"
+            text += f" · {duration(progress.eta_s)} left"
         self._say(text)
 
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
@@ -179,9 +187,3 @@ class RunPanel(Panel):
 
     def _say(self, text: str) -> None:
         self.message.setText(text)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -9,6 +9,8 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout
 
 State = Literal["later", "next", "done"]
 
+_SUMMARY = 165  # pixels, so that a step is no wider than the dock beside its scroll bar
+
 
 class Step(QFrame):
     """Title bar with number and summary, above a panel that folds away.
@@ -63,7 +65,7 @@ class Step(QFrame):
             widget.style().unpolish(widget)
             widget.style().polish(widget)
         metrics = self._summary.fontMetrics()
-        self._summary.setText(metrics.elidedText(summary, Qt.TextElideMode.ElideMiddle, 190))
+        self._summary.setText(metrics.elidedText(summary, Qt.TextElideMode.ElideMiddle, _SUMMARY))
         self._summary.setToolTip(summary)
 
     def mousePressEvent(self, event) -> None:

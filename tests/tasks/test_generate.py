@@ -15,8 +15,12 @@ from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import WINDOW_TARGETS, GenerateRequest, generate
+from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import thin
+from napari_gest.tissue.window import reach
+
+pytestmark = pytest.mark.usefixtures("short_field")
 
 
 @pytest.fixture
@@ -82,19 +86,25 @@ def test_frontier_one_is_sequential_generation(
     depth = found.depth_um.astype(float)
     centre = section.coords_um[inside[np.argsort(depth, kind="stable")]].mean(0)
     distance = np.linalg.norm(section.coords_um[known] - centre, axis=1)
-    rank, mass = thin(len(known), tiny_model.config.window_cells)
-    near = known[np.argsort(distance, kind="stable")[rank]][::-1]
-    coords, content, mass = section.coords_um[near], tokens[near], mass[::-1]
+    near = known[np.argsort(distance, kind="stable")[: reach(tiny_model.config.window_cells)]]
+    offset = section.coords_um[near] - centre
+    pool = Pool.around(offset, tiny_model.config.window_cells)
+    assert pool.mass.max() > 1
+    geometry = Geometry(section.coords_um)
+    xy = tiny_model.positions(centre + pool.mean(offset), centre)[None]
+    mixture = torch.from_numpy(pool.shares(tokens[near], tokenizer.n_meta_cells))[None]
+    mass = torch.from_numpy(pool.mass)[None]
+    around = torch.from_numpy(pool.mean(geometry(near)))[None]
     for i in np.argsort(depth, kind="stable"):
-        mixture = F.one_hot(torch.from_numpy(content), tokenizer.n_meta_cells).float()[None]
-        xy = tiny_model.positions(coords, centre)[None]
         at = tiny_model.positions(section.coords_um[inside[i]][None], centre)[None]
-        stands_for = torch.from_numpy(mass.copy())[None]
-        context = network.encode(network.table(), mixture, xy, mass=stands_for)
-        chosen = network.logits(network.ask(context, at), context, at).argmax().item()
+        own = torch.from_numpy(geometry(inside[[i]]))[None]
+        context = network.encode(network.table(), mixture, xy, mass=mass, geometry=around)
+        hidden = network.ask(context, at, geometry=own)
+        chosen = network.logits(hidden, context, at).argmax().item()
         assert found.meta_cell[i] == chosen
-        coords = np.concatenate([coords, section.coords_um[inside[i]][None]])
-        content, mass = np.append(content, chosen), np.append(mass, np.float32(1))
+        xy, around = torch.cat([xy, at], 1), torch.cat([around, own], 1)
+        mixture = torch.cat([mixture, F.one_hot(torch.tensor([[chosen]]), mixture.shape[-1])], 1)
+        mass = torch.cat([mass, torch.ones(1, 1)], 1)
 
 
 def test_one_step_sees_measured_cells_alone(
@@ -116,6 +126,9 @@ def test_generation_starts_at_the_rim(
     seen, depths = 0, []
     work = GenerateRequest(section, tiny_model, unseen, frontier=16).run()
     for tick in work:
+        if tick.payload is None:  # the section is being learned
+            assert not depths
+            continue
         seen += len(tick.payload.index)
         assert tick.done == seen
         assert len(tick.payload.index) <= 16
@@ -138,10 +151,12 @@ def test_passes_average_over_reflections(
 ) -> None:
     turned = section.coords_um @ np.array([[0.0, 1.0], [-1.0, 0.0]])
     there = replace(section, coords_um=turned)
-    one = generate(section, tiny_model, unseen, passes=8, frontier=10**6)
-    two = generate(there, tiny_model, unseen, passes=8, frontier=10**6)
-    # Windows may be cut differently, but where they agree eight passes do not know up from left.
-    assert np.median(np.abs(one.expression - two.expression)) < 1e-3
+    # The field's waves are drawn for the tissue as it lies.
+    one = generate(section, tiny_model, unseen, passes=8, frontier=10**6, field=0.0)
+    two = generate(there, tiny_model, unseen, passes=8, frontier=10**6, field=0.0)
+    # Windows and far groups may be cut differently; else eight passes do not know up from left.
+    change = np.abs(one.expression - two.expression)
+    assert np.median(change) < 0.05 * one.expression.std(0).mean()
 
 
 def test_new_cells_are_added_never_written_over(
@@ -234,3 +249,26 @@ def test_another_panel_is_refused(tissue: AnnData, tiny_model: GeST) -> None:
     unseen = np.arange(section.n_obs) < 10
     with pytest.raises(InputError, match="of the model's"):
         generate(section, tiny_model, unseen)
+
+
+def test_the_field_of_the_section_has_its_share(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    made = [generate(section, tiny_model, unseen, field=share) for share in (0.0, 0.5, 1.0)]
+    plain, half, field = (g.expression for g in made)
+    assert not np.allclose(plain, field)
+    assert half == pytest.approx((plain + field) / 2, abs=1e-5)
+    # The other modes read out meta cells, and those only.
+    picked = [generate(section, tiny_model, unseen, mode="pick", field=f) for f in (0.0, 1.0)]
+    assert np.array_equal(picked[0].expression, picked[1].expression)
+    with pytest.raises(InputError, match="a share"):
+        generate(section, tiny_model, unseen, field=1.5)
+
+
+def test_learning_the_section_can_be_cancelled(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    run = GenerateRequest(section, tiny_model, unseen).run()
+    ticks = [next(run) for _ in range(3)]
+    assert {tick.stage for tick in ticks} == {"Learning the section"}
+    run.close()

@@ -59,7 +59,7 @@ def test_control_is_what_generate_makes(
     made = finish(replace(request_, readout="generation", seed=4).run())
     unseen = np.zeros(section.n_obs, bool)
     unseen[made.index] = True
-    alone = generate(section, responding, unseen, seed=4, residuals=False)
+    alone = generate(section, responding, unseen, seed=4, residuals=False, field=0.0)
     assert np.array_equal(made.control, alone.expression)
 
 

@@ -1,0 +1,108 @@
+"""What embedding and clustering niches costs, and what sharing windows changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn.metrics import adjusted_mutual_info_score
+
+from benchmarks.niches import Cost
+from benchmarks.timing import Figure
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.cluster import cluster_niches
+from napari_gest.tasks.embed import embed_niches
+from napari_gest.tasks.niche_tree import niche_tree
+from napari_gest.tissue.section import Section
+from napari_gest.tissue.simulate import simulate
+
+MODEL = "mouse-preoptic-merfish"
+SIZES = (20_000, 100_000)
+READS = ("content", "expression")
+
+
+def figures(
+    sizes: Sequence[int] = SIZES, small: int = 4000, on_step: Callable[[str], None] = lambda _: None
+) -> list[Figure]:
+    """Measure on simulated tissue in the panel of a bundled model."""
+    model = GeST.load(MODEL)
+    found = []
+    for n in sizes:
+        on_step(f"simulating {n:,} cells")
+        section = tissue(model, n)
+        for read in READS:
+            on_step(f"embedding {n:,} cells: {read}")
+            with Cost() as cost:
+                embedded = embed_niches(section, model, read=read)
+            bar = n == 20_000
+            found.append(
+                Figure(
+                    f"embedding {n:,} cells, {read}",
+                    f"{cost.wall_s:.1f} s, peak {cost.peak_mb:,.0f} MB",
+                    "at most 60 s" if bar else "",
+                    cost.wall_s <= 60 if bar else None,
+                    {"cells": n, "wall_s": cost.wall_s, "peak_mb": cost.peak_mb},
+                )
+            )
+            if read == "content" and n <= 100_000:
+                on_step(f"a tree of {n:,} cells")
+                found += _tree(embedded, n)
+    on_step("shared windows beside exact ones")
+    section = tissue(model, small)
+    return found + [
+        f for read in ("hidden", "expression") for f in _agreement(section, model, read)
+    ]
+
+
+def tissue(model: GeST, n_cells: int) -> Section:
+    """Return a simulated section in the model's panel."""
+    profiles = np.expm1(model.tokenizer.c_expr.astype(np.float64))
+    adata = simulate(n_cells, None, 1, 0, profiles=profiles, genes=model.genes)
+    return Section.from_anndata(adata)
+
+
+def _tree(embedded: object, n: int) -> list[Figure]:
+    started = time.perf_counter()
+    tree = niche_tree(embedded)
+    built = time.perf_counter() - started
+    cuts = []
+    for k in (5, 12, 20):
+        started = time.perf_counter()
+        tree.cut(k)
+        cuts.append(time.perf_counter() - started)
+    bar = n == 100_000
+    return [
+        Figure(f"building the tree of {n:,} cells", f"{built:.1f} s", "", None, {"wall_s": built}),
+        Figure(
+            f"another number of niches for {n:,} cells",
+            f"{1000 * max(cuts):.0f} ms",
+            "at most 300 ms" if bar else "",
+            max(cuts) <= 0.3 if bar else None,
+            {"wall_s": max(cuts)},
+        ),
+    ]
+
+
+def _agreement(section: Section, model: GeST, read: str) -> Figure:
+    made, seconds = {}, {}
+    for form in ("exact", "shared"):
+        started = time.perf_counter()
+        made[form] = embed_niches(section, model, read=read, form=form, niche_cells=128)
+        seconds[form] = time.perf_counter() - started
+    a, b = (made[f].embedding - made[f].embedding.mean(0) for f in ("exact", "shared"))
+    norm = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = (a * b).sum(1) / np.maximum(norm, 1e-9)
+    labels = [cluster_niches(made[f], 8).labels for f in ("exact", "shared")]
+    again = cluster_niches(made["exact"], 8, seed=1).labels
+    ami = adjusted_mutual_info_score(*labels)
+    noise = adjusted_mutual_info_score(labels[0], again)
+    speed = seconds["exact"] / seconds["shared"]
+    return Figure(
+        f"shared beside exact windows, {read}",
+        f"cosine {cosine.mean():.3f}, AMI {ami:.3f} (two seeds of exact: {noise:.3f}),"
+        f" {speed:.0f} times as fast",
+        "",
+        None,
+        {"cosine": float(cosine.mean()), "ami": ami, "seeds": noise, "ratio": speed},
+    )

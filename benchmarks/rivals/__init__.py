@@ -1,0 +1,1 @@
+"""Other people's methods, run for real in environments of their own."""

@@ -1,0 +1,92 @@
+"""Build the rivals' environments: ``python -m benchmarks.rivals.environments``, or ``make rivals``.
+
+One virtual environment for each pair of files in ``environments/``: ``NAME.in`` says what is wanted
+and ``NAME.txt`` pins everything that comes with it. One that cannot be built is left out, its last
+error kept for the table.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.rivals.registry import REQUIREMENTS, environments_dir
+
+READY = ".ready"
+
+
+def names() -> list[str]:
+    """Return the names of the environments."""
+    return sorted(path.stem for path in REQUIREMENTS.glob("*.in"))
+
+
+def build(name: str, python: str = sys.executable) -> bool:
+    """Build one environment, unless it is there with the same requirements.
+
+    Packages that only come as source and are compiled against another package of the environment
+    stand in ``NAME.source.in``, and are installed last, without an isolated build.
+
+    Parameters
+    ----------
+    name
+        Name of the environment.
+    python
+        Interpreter to build it with.
+    """
+    wanted = {
+        path: path.read_text()
+        for suffix in (".in", ".source.in", ".txt")
+        if (path := REQUIREMENTS / f"{name}{suffix}").exists()
+    }
+    folder, stamp = environments_dir() / name, "".join(wanted.values())
+    ready = folder / READY
+    if ready.exists() and ready.read_text() == stamp:
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    pinned = ["--constraint", str(REQUIREMENTS / f"{name}.txt")]
+    steps = [
+        [python, "-m", "venv", str(folder)],
+        [*pip, "--upgrade", "pip"],
+        [*pip, *pinned, "--requirement", str(REQUIREMENTS / f"{name}.in")],
+    ]
+    source = REQUIREMENTS / f"{name}.source.in"
+    if source in wanted:
+        steps.append([*pip, *pinned, "--no-build-isolation", "--requirement", str(source)])
+    with _log(name).open("w") as log:
+        for step in steps:
+            if subprocess.run(step, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
+                shutil.rmtree(folder, ignore_errors=True)
+                return False
+    ready.write_text(stamp)
+    return True
+
+
+def build_error(name: str) -> str:
+    """Return why there is no such environment: pip's last error, or that none was built."""
+    log = _log(name)
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    errors = [line.strip() for line in lines if "error" in line.lower()]
+    return errors[-1] if errors else f"environment '{name}' is not built: make rivals"
+
+
+def _log(name: str) -> Path:
+    return environments_dir() / f"{name}.log"
+
+
+def main() -> None:
+    """Build those named on the command line, or all."""
+    failed = []
+    for name in sys.argv[1:] or names():
+        print(f"building {environments_dir() / name}", flush=True)
+        if not build(name):
+            print(f"  failed: {build_error(name)}")
+            failed.append(name)
+    print(f"{len(failed)} failed" if failed else "all built")
+
+
+if __name__ == "__main__":
+    main()

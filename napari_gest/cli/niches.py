@@ -1,0 +1,190 @@
+"""``niches`` and ``annotate``: what surrounds each cell, and what it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_gest.cli.app import app, examples
+from napari_gest.cli.console import run
+from napari_gest.cli.options import (
+    AllowLogged,
+    Layer,
+    Model,
+    Overwrite,
+    Reading,
+    SectionKey,
+    Seed,
+    SpatialKey,
+    UmPerUnit,
+)
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from napari_gest.tissue.section import Section
+
+Tissue = Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")]
+OutTissue = Annotated[Path, typer.Option(metavar="OUT.h5ad", help="Tissue file to write.")]
+Sections = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Take this section; repeat for more. All by default."),
+]
+
+
+@app.command(
+    epilog=examples(
+        "niches brain.h5ad --model mouse-preoptic-merfish --n-niches 8 --out niches.h5ad",
+        "niches brain.h5ad --section A1 --model my-model --resolution 0.5 --out niches.h5ad",
+        "niches brain.h5ad --model my-model --n-niches 8 --describe-by cell_type --out n.h5ad",
+    )
+)
+def niches(
+    path: Tissue,
+    model: Model,
+    out: OutTissue,
+    n_niches: Annotated[
+        int | None, typer.Option(min=2, help="Number of niches.", show_default=False)
+    ] = None,
+    resolution: Annotated[
+        float | None,
+        typer.Option(min=0, help="Resolution of Leiden, instead of a number.", show_default=False),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(min=0, help="Further seeds that tell how stable each niche is.")
+    ] = 0,
+    describe_by: Annotated[
+        str | None, typer.Option(metavar="OBS", help="Print the shares of this obs column.")
+    ] = None,
+    seed: Seed = 0,
+    section: Sections = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    allow_logged: AllowLogged = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Cluster the niches of cells; sections are clustered together and share their niches.
+
+    OUT holds all cells of SECTION with obs gest_niche and gest_niche_confidence, obsm X_gest_niche
+    and uns gest_niche_colors. X is never changed.
+    """
+    if (n_niches is None) == (resolution is None):
+        raise typer.BadParameter("give either --n-niches or --resolution")
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    adata, sections = _open(path, out, overwrite, section, reading)
+
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.annotate import labels_from_obs
+    from napari_gest.tasks.cluster import ClusterRequest, check_together
+    from napari_gest.tasks.embed import EmbedRequest
+    from napari_gest.tissue.io import write_tissue
+
+    if describe_by is not None:
+        labels_from_obs(adata, describe_by)
+    loaded = GeST.load(model)
+    requests = [EmbedRequest(s, loaded) for s in sections]
+    for request in requests:
+        request.check()
+    embedded = [run(request.run()) for request in requests]
+    check_together(embedded)
+    clustered = run(
+        ClusterRequest(
+            embedded,
+            n_niches,
+            method="mixture" if resolution is None else "leiden",
+            resolution=resolution,
+            seed=seed,
+            repeats=repeats,
+        ).run()
+    )
+    written = adata.to_memory() if adata.isbacked else adata
+    for one in embedded:
+        one.write(written)
+    clustered.write(written)
+    write_tissue(written, out, overwrite=overwrite)
+    print(f"{clustered.n_niches} niches of {len(clustered.labels)} cells: {out}")
+    print(clustered.summary().round(3).to_string())
+    if describe_by is not None:
+        values = adata.obs[describe_by].iloc[clustered.rows]
+        print(f"\nshares of {describe_by}")
+        print(clustered.composition(values).round(3).T.to_string())
+
+
+@app.command(
+    epilog=examples(
+        "annotate brain.h5ad --model my-labelled-model --out labelled.h5ad",
+        "annotate brain.h5ad --section A2 --model my-labelled-model --compare-with region"
+        " --out labelled.h5ad",
+    )
+)
+def annotate(
+    path: Tissue,
+    model: Model,
+    out: OutTissue,
+    compare_with: Annotated[
+        str | None,
+        typer.Option(metavar="OBS", help="Print how labels agree with this obs column."),
+    ] = None,
+    section: Sections = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    allow_logged: AllowLogged = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Label cells with a model that 'fine-tune --label-key' taught the labels.
+
+    OUT holds all cells of SECTION with obs gest_label and gest_label_confidence. X is never
+    changed.
+    """
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    adata, sections = _open(path, out, overwrite, section, reading)
+
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.annotate import AnnotateRequest, labels_from_obs
+    from napari_gest.tissue.io import write_tissue
+
+    loaded = GeST.load(model)
+    requests = [AnnotateRequest(s, loaded) for s in sections]
+    for request in requests:
+        request.check()
+    known = {}
+    if compare_with is not None:
+        known = {s.name: labels_from_obs(adata, compare_with, s.rows) for s in sections}
+    written = adata.to_memory() if adata.isbacked else adata
+    results = [run(request.run()) for request in requests]
+    for result in results:
+        result.write(written)
+    write_tissue(written, out, overwrite=overwrite)
+    print(f"{sum(len(r.rows) for r in results)} cells labelled: {out}")
+    for result in results:
+        print(f"section '{result.section_name}'")
+        for label in result.classes:
+            inside = result.names == label
+            mean = result.confidence[inside].mean() if inside.any() else 0.0
+            print(f"  {label:20}{inside.sum():>9} cells  confidence {mean:.2f}")
+        if known:
+            agreement = result.agreement(known[result.section_name])
+            print(
+                f"  macro-F1 {agreement.macro_f1:.3f}, balanced accuracy"
+                f" {agreement.balanced_accuracy:.3f} over {agreement.n_cells} cells"
+            )
+
+
+def _open(
+    path: Path, out: Path, overwrite: bool, wanted: Sequence[str] | None, reading: Reading
+) -> tuple[AnnData, list[Section]]:
+    from napari_gest.tissue.io import check_output, check_suffix, read_tissue
+    from napari_gest.tissue.section import section_names
+
+    check_suffix(out)
+    check_output(out, overwrite=overwrite)
+    adata = read_tissue(path)
+    names = wanted or section_names(adata, reading.section_key)
+    return adata, [reading.section(adata, name) for name in names]

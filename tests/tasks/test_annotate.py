@@ -1,0 +1,164 @@
+"""Labels: learnt, kept in the checkpoint, and untouched by cells that have none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from napari_gest import keys
+from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.annotate import (
+    AnnotateRequest,
+    HeadConfig,
+    annotate,
+    labels_from_obs,
+    train_head,
+)
+from napari_gest.tasks.train import TrainConfig, fine_tune
+from napari_gest.tissue.section import Section
+
+LIGHT = HeadConfig(reads=("content",), pools=(1, 19))
+PAPER = HeadConfig(reads=("hidden",), pools=(19,), smoothing=0)
+
+
+@pytest.fixture
+def sections(tissue: AnnData) -> list[Section]:
+    return [Section.from_anndata(tissue, name) for name in ("section_1", "section_2")]
+
+
+@pytest.fixture
+def labels(tissue: AnnData, sections: list[Section]) -> list[np.ndarray]:
+    return [labels_from_obs(tissue, "region", s.rows) for s in sections]
+
+
+def test_labels_reach_another_section(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
+) -> None:
+    model = train_head(tiny_model, sections[:1], labels[:1], LIGHT, label_key="region")
+    made = annotate(sections[1], model)
+    agreement = made.agreement(labels[1])
+    assert agreement.n_cells == sections[1].n_obs
+    assert agreement.balanced_accuracy > 0.4  # by chance 0.2
+    assert agreement.macro_f1 > 0.3
+    assert agreement.confusion.to_numpy().sum() == sections[1].n_obs
+    np.testing.assert_allclose(made.probability.sum(1), 1, atol=1e-5)
+    assert tiny_model.head is None
+
+
+def test_cells_without_a_label_have_no_influence(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
+) -> None:
+    known = np.arange(sections[0].n_obs) % 3 > 0
+    masked = np.where(known, labels[0], None)
+    one = train_head(tiny_model, sections[:1], [masked], LIGHT)
+    # The same rows, whatever the labels that were taken away.
+    assert one.head is not None
+    assert one.head.settings["sections"][0]["cells"] == known.sum()
+    other = labels[0].copy()
+    other[~known] = "nonsense"
+    other[~known] = None
+    two = train_head(tiny_model, sections[:1], [other], LIGHT)
+    assert two.head is not None
+    assert np.array_equal(one.head.weight, two.head.weight)
+    assert set(one.head.classes) == set(labels[0])
+    every = train_head(tiny_model, sections[:1], labels[:1], LIGHT)
+    assert every.head is not None
+    assert not np.array_equal(one.head.weight, every.head.weight)
+
+
+@pytest.mark.parametrize("config", [LIGHT, PAPER])
+def test_the_head_lives_in_the_checkpoint(
+    sections: list[Section],
+    labels: list[np.ndarray],
+    tiny_model: GeST,
+    tmp_path: Path,
+    config: HeadConfig,
+) -> None:
+    model = train_head(tiny_model, sections[:1], labels[:1], config, label_key="region")
+    again = GeST.load(model.save(tmp_path / "model"))
+    assert again.head is not None
+    assert again.head.settings["label_key"] == "region"
+    one, two = (annotate(sections[1], m) for m in (model, again))
+    assert np.array_equal(one.probability, two.probability)
+
+
+def test_a_checkpoint_without_a_head_loads(tiny_model: GeST, tmp_path: Path) -> None:
+    path = tiny_model.save(tmp_path / "model")
+    assert "head" not in json.loads((path / "config.json").read_text())
+    assert GeST.load(path).head is None
+
+
+def test_a_damaged_head_is_reported(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST, tmp_path: Path
+) -> None:
+    path = train_head(tiny_model, sections[:1], labels[:1], LIGHT).save(tmp_path / "model")
+    (path / "head.safetensors").write_bytes(b"nothing")
+    with pytest.raises(CheckpointError, match="damaged"):
+        GeST.load(path)
+
+
+def test_training_on_drops_the_head(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
+) -> None:
+    model = train_head(tiny_model, sections[:1], labels[:1], LIGHT)
+    short = TrainConfig(n_steps=1, batch_windows=1, targets=8, validate_every=1)
+    assert fine_tune(model, sections[:1], short).head is None
+
+
+def test_two_labels_are_as_good_as_many(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
+) -> None:
+    two = [np.where(part == part[0], "this", "other").astype(object) for part in labels]
+    made = annotate(sections[1], train_head(tiny_model, sections[:1], two[:1], LIGHT))
+    assert made.classes == ("other", "this")
+    np.testing.assert_allclose(made.probability.sum(1), 1, atol=1e-5)
+
+
+def test_written_beside_what_other_sections_have(
+    tissue: AnnData, sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
+) -> None:
+    model = train_head(tiny_model, sections, labels, LIGHT)
+    before = tissue.X.copy()
+    for section in sections:
+        made = annotate(section, model)
+        assert made.write(tissue) == {keys.LABEL, keys.LABEL_CONFIDENCE}
+    assert tissue.obs[keys.LABEL].notna().all()
+    assert list(tissue.obs[keys.LABEL].iloc[made.rows]) == list(made.names)
+    assert tissue.obs[keys.LABEL_CONFIDENCE].between(0, 1).all()
+    assert (before != tissue.X).nnz == 0
+
+
+def test_a_model_without_labels_says_how_to_get_them(section: Section, tiny_model: GeST) -> None:
+    with pytest.raises(InputError, match="not trained on labels") as caught:
+        AnnotateRequest(section, tiny_model).check()
+    assert "--label-key" in caught.value.remedy
+
+
+def test_labels_that_cannot_be_learnt_are_refused(
+    tissue: AnnData, section: Section, tiny_model: GeST
+) -> None:
+    one = np.full(section.n_obs, "same", object)
+    for labels, named in (([one], "same"), ([one[:5]], "5 labels"), ([], "0 sets")):
+        with pytest.raises(InputError, match=named):
+            train_head(tiny_model, [section], labels, LIGHT)
+    with pytest.raises(InputError, match="no obs column"):
+        labels_from_obs(tissue, "nothing")
+    tissue.obs["number"] = np.random.default_rng(0).random(tissue.n_obs)
+    with pytest.raises(InputError, match="different numbers"):
+        labels_from_obs(tissue, "number")
+
+
+def test_missing_and_ignored_values_are_no_labels(tissue: AnnData) -> None:
+    column = tissue.obs["region"].astype(object)
+    column.iloc[:3] = [None, np.nan, ""]
+    tissue.obs["part"] = column
+    ignored = str(column.iloc[10])
+    labels = labels_from_obs(tissue, "part", ignore=[ignored])
+    assert [x is None for x in labels[:3]] == [True, True, True]
+    assert ignored not in set(labels)
+    assert None in set(labels)

@@ -1,0 +1,145 @@
+"""Niche embeddings: exactness, and what must have no influence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.model.gest import GeST
+from napari_gest.tasks import embed
+from napari_gest.tasks.embed import SHARED_TARGETS, EmbedRequest, embed_niches
+from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.section import Section
+
+READS = ["content", "hidden", "expression"]
+CELLS = {"content": 12, "hidden": 2 * SHARED_TARGETS, "expression": 2 * SHARED_TARGETS}
+
+
+def with_expression_of(section: Section, cell: int, other: int) -> Section:
+    order = np.arange(section.n_obs)
+    order[cell] = other
+    return replace(section, expression=section.expression[order])
+
+
+@pytest.mark.parametrize("read", READS)
+@pytest.mark.parametrize("form", ["exact", "shared"])
+def test_moving_the_tissue_changes_nothing(
+    section: Section, tiny_model: GeST, read: str, form: str
+) -> None:
+    moved = replace(section, coords_um=section.coords_um + np.array([5e4, -7e3]))
+    a, b = (embed_niches(s, tiny_model, read=read, form=form) for s in (section, moved))
+    assert a.embedding.shape == (section.n_obs, 8 if read != "hidden" else 16)
+    np.testing.assert_allclose(a.embedding, b.embedding, atol=2e-4)
+    assert a.embedding.std(0).min() > 0
+
+
+@pytest.mark.parametrize("read", ["hidden", "expression"])
+def test_shared_is_exact_where_the_windows_coincide(
+    section: Section, tiny_model: GeST, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = embed_niches(section, tiny_model, read=read, form="exact", niche_cells=80)
+    monkeypatch.setattr(embed, "SHARED_TARGETS", 1)
+    shared = embed_niches(section, tiny_model, read=read, form="shared", niche_cells=80)
+    assert np.array_equal(exact.embedding, shared.embedding)
+
+
+def test_the_exact_form_is_one_query_over_the_contents_of_the_niche(
+    section: Section, tiny_model: GeST
+) -> None:
+    import torch
+    import torch.nn.functional as F
+
+    n, cell = 24, 100
+    made = embed_niches(section, tiny_model, read="hidden", form="exact", niche_cells=n)
+    distance = np.linalg.norm(section.coords_um - section.coords_um[cell], axis=1)
+    niche = np.argsort(distance)[:n][::-1]
+    assert niche[-1] == cell  # the target's content is there, and last
+    token = tiny_model.tokenizer.tokens(section.model_space(tiny_model.target_sum)[niche])
+    xy = tiny_model.positions(section.coords_um[niche], section.coords_um[cell])[None]
+    network = tiny_model.network
+    with torch.inference_mode():
+        mixture = F.one_hot(torch.from_numpy(token.astype(np.int64)), 16).float()[None]
+        context = network.encode(network.table(), mixture, xy)
+        hidden = network.ask(context, torch.zeros(1, 1, 2))[0, 0]
+    np.testing.assert_allclose(made.embedding[cell], hidden.numpy(), atol=2e-6)
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_cell_outside_the_niche_has_no_influence(
+    section: Section, tiny_model: GeST, read: str
+) -> None:
+    target = int(np.argmin(np.linalg.norm(section.coords_um - section.coords_um.mean(0), axis=1)))
+    order = np.argsort(np.linalg.norm(section.coords_um - section.coords_um[target], axis=1))
+    cells = {"content": 12, "hidden": 16, "expression": 16}[read]
+    settings = {"read": read, "form": "exact", "niche_cells": cells}
+    before = embed_niches(section, tiny_model, **settings).embedding[target]
+    unlike = int(
+        np.argmax(np.abs(section.model_space(1e3) - section.model_space(1e3)[order[2]]).sum(1))
+    )
+    for rank, changes in ((2, True), (cells + 1, False)):
+        edited = with_expression_of(section, order[rank], unlike)
+        after = embed_niches(edited, tiny_model, **settings).embedding[target]
+        assert (not np.array_equal(before, after)) == changes
+
+
+def test_content_is_the_mean_over_the_niche(section: Section, tiny_model: GeST) -> None:
+    made = embed_niches(section, tiny_model, niche_cells=5)
+    own = tiny_model.tokenizer.project(section.model_space(tiny_model.target_sum))
+    distance = np.linalg.norm(section.coords_um - section.coords_um[7], axis=1)
+    np.testing.assert_allclose(made.embedding[7], own[np.argsort(distance)[:5]].mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("read", READS)
+def test_twice_gives_the_same_bits(section: Section, tiny_model: GeST, read: str) -> None:
+    one, two = (embed_niches(section, tiny_model, read=read) for _ in range(2))
+    assert np.array_equal(one.embedding, two.embedding)
+
+
+def test_written_beside_what_other_sections_have(tissue: AnnData, tiny_model: GeST) -> None:
+    before = tissue.X.copy()
+    parts = [
+        embed_niches(Section.from_anndata(tissue, name), tiny_model)
+        for name in ("section_1", "section_2")
+    ]
+    for part in parts:
+        assert part.write(tissue) == {keys.NICHE_EMBEDDING}
+    stored = tissue.obsm[keys.NICHE_EMBEDDING]
+    assert stored.dtype == np.float32
+    for part in parts:
+        assert np.array_equal(stored[part.rows], part.embedding)
+    assert (before != tissue.X).nnz == 0
+
+
+def test_progress_reaches_its_end(section: Section, tiny_model: GeST) -> None:
+    ticks: list[Progress] = []
+    embed_niches(section, tiny_model, read="hidden", on_progress=ticks.append)
+    assert ticks[-1].done == ticks[-1].total == section.n_obs
+
+
+def test_a_section_smaller_than_a_window(section: Section, tiny_model: GeST) -> None:
+    few = section.subset(np.arange(section.n_obs) < 9)
+    for read in READS:
+        made = embed_niches(few, tiny_model, read=read, niche_cells=CELLS[read])
+        assert np.isfinite(made.embedding).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"read": "colour"}, "colour"),
+        ({"form": "quick"}, "quick"),
+        ({"read": "hidden", "niche_cells": 1}, "niche_cells"),
+        ({"read": "expression", "niche_cells": 8}, "niche_cells"),
+        ({"niche_cells": 0}, "niche_cells"),
+    ],
+)
+def test_bad_settings_are_refused(
+    section: Section, tiny_model: GeST, settings: dict, named: str
+) -> None:
+    with pytest.raises(InputError, match=named):
+        EmbedRequest(section, tiny_model, **settings).check()

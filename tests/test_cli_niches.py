@@ -1,0 +1,119 @@
+"""Real runs of ``niches``, ``annotate`` and the labels of ``fine-tune``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from typer.testing import CliRunner, Result
+
+from napari_gest import cli, keys
+from napari_gest.model.gest import GeST
+from napari_gest.tissue.io import read_tissue, write_tissue
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(a) for a in arguments])
+
+
+def run(*arguments: object) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: object) -> str:
+    result = invoke(*arguments)
+    assert result.exit_code == 1, result.output
+    cause, remedy = result.stderr.strip().splitlines()[-2:]
+    assert cause.startswith("Error: ")
+    assert remedy.startswith("Remedy: ")
+    return cause + remedy
+
+
+@pytest.fixture
+def file(tissue: AnnData, tmp_path: Path) -> Path:
+    write_tissue(tissue, tmp_path / "in.h5ad")
+    return tmp_path / "in.h5ad"
+
+
+@pytest.fixture
+def model(tiny_model: GeST, tmp_path: Path) -> Path:
+    return tiny_model.save(tmp_path / "tiny")
+
+
+def test_niches_of_all_sections_together(file: Path, model: Path, tissue: AnnData) -> None:
+    out = file.parent / "out.h5ad"
+    arguments = ("niches", file, "--model", model, "--n-niches", 4, "--out", out)
+    told = run(*arguments, "--describe-by", "cell_type", "--repeats", 1, "--seed", 2)
+    assert f"4 niches of {tissue.n_obs} cells" in told
+    assert "shares of cell_type" in told
+    made = read_tissue(out)
+    assert list(made.obs[keys.NICHE].cat.categories) == [f"niche {i}" for i in (1, 2, 3, 4)]
+    assert made.obs[keys.NICHE].notna().all()
+    assert made.obs.groupby(keys.NICHE, observed=True)["section"].nunique().max() == 2
+    assert np.isfinite(made.obsm[keys.NICHE_EMBEDDING]).all()
+    assert len(made.uns[keys.NICHE_COLORS]) == 4
+    assert (made.X != tissue.X).nnz == 0
+    assert "exists" in refused(*arguments)
+
+
+def test_niches_of_one_section(file: Path, model: Path) -> None:
+    out = file.parent / "out.h5ad"
+    run("niches", file, "--model", model, "--n-niches", 3, "--section", "section_2", "--out", out)
+    made = read_tissue(out)
+    inside = made.obs["section"] == "section_2"
+    assert made.obs[keys.NICHE].notna().to_numpy().tolist() == inside.tolist()
+
+
+def test_niches_want_a_number_or_a_resolution(file: Path, model: Path) -> None:
+    common = ("niches", file, "--model", model, "--out", file.parent / "o.h5ad")
+    for options in ((), ("--n-niches", 3, "--resolution", 1.0)):
+        result = invoke(*common, *options)
+        assert result.exit_code == 2
+    assert "nothing" in refused(*common, "--n-niches", 3, "--describe-by", "nothing")
+    assert "cannot be made" in refused(*common, "--n-niches", 5000)
+
+
+def test_labels_are_learnt_and_carried_over(file: Path, model: Path, tissue: AnnData) -> None:
+    labelled, out = file.parent / "labelled", file.parent / "out.h5ad"
+    common = ("fine-tune", file, "--model", model, "--section", "section_1", "--steps", 0)
+    told = run(*common, "--label-key", "region", "--ignore-label", "nucleus", "--out", labelled)
+    assert "labels" in told
+    kept = GeST.load(labelled)
+    assert kept.name == "labelled"
+    assert kept.head is not None
+    assert set(kept.head.classes) == set(tissue.obs["region"]) - {"nucleus"}
+    assert kept.card == GeST.load(model).card
+    arguments = ("annotate", file, "--model", labelled, "--section", "section_2", "--out", out)
+    told = run(*arguments, "--compare-with", "region")
+    assert "macro-F1" in told
+    made = read_tissue(out)
+    inside = (made.obs["section"] == "section_2").to_numpy()
+    assert made.obs[keys.LABEL].notna().to_numpy().tolist() == inside.tolist()
+    assert made.obs[keys.LABEL_CONFIDENCE][inside].between(0, 1).all()
+
+
+def test_labels_are_learnt_after_fine_tuning(file: Path, model: Path) -> None:
+    out = file.parent / "tuned"
+    common = ("fine-tune", file, "--model", model, "--steps", 1, "--out", out)
+    run(*common, "--label-key", "region")
+    assert GeST.load(out).head is not None
+    assert (
+        json.loads((out / "config.json").read_text())["head"]["settings"]["label_key"] == "region"
+    )
+
+
+def test_mistakes_with_labels_are_told_before_training(file: Path, model: Path) -> None:
+    common = ("fine-tune", file, "--model", model, "--out", file.parent / "new")
+    assert invoke(*common, "--steps", 0).exit_code == 2
+    assert "no obs column 'nothing'" in refused(*common, "--label-key", "nothing")
+    assert "fewer than two labels" in refused(
+        *common, "--label-key", "section", "--section", "section_1"
+    )
+    assert not (file.parent / "new").exists()
+    told = refused("annotate", file, "--model", model, "--out", file.parent / "out.h5ad")
+    assert "not trained on labels" in told

@@ -1,0 +1,41 @@
+"""What is not kept yet can be coloured by, and gives way to what is chosen next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_gest.viewer.colors import MISSING, Categories, Scale
+from napari_gest.viewer.look import Look, Space, section_legend, section_rgba
+from napari_gest.viewer.preview import Preview, named
+
+
+def test_names_and_colours(opened):
+    codes = np.arange(opened.section.n_obs) % 2
+    made = named(codes, ("a", "b"), ("#ff0000", "#0000ff"))
+    look = Look(preview=Preview("niches", {opened.label: made}))
+    legend = section_legend(look, opened, Space())
+    assert legend.title == "niches"
+    assert isinstance(legend.colors, Categories)
+    rgba = section_rgba(look, opened, legend, Space())
+    np.testing.assert_allclose(rgba[:2], [[1, 0, 0, 1], [0, 0, 1, 1]])
+    hidden = section_rgba(replace(look, hidden=frozenset({"b"})), opened, legend, Space())
+    np.testing.assert_array_equal(hidden[:2, 3], [1, 0])
+
+
+def test_numbers_have_a_scale(opened):
+    values = np.linspace(0.4, 1, opened.section.n_obs).astype(np.float32)
+    look = Look(preview=Preview("confidence", {opened.label: values}))
+    legend = section_legend(look, opened, Space())
+    assert isinstance(legend.colors, Scale)
+    rgba = section_rgba(look, opened, legend, Space())
+    np.testing.assert_allclose(rgba, legend.colors.rgba(values))
+
+
+def test_a_section_it_says_nothing_of_is_grey(opened):
+    look = Look(preview=Preview("niches", {}))
+    legend = section_legend(look, opened, Space())
+    assert legend.colors is None
+    rgba = section_rgba(look, opened, legend, Space())
+    assert (rgba == MISSING).all()
