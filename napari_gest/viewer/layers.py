@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from napari_gest.session import Opened
+from napari_gest.viewer.effect import Effect
 from napari_gest.viewer.look import WAITING
 from napari_gest.viewer.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
 from napari_gest.viewer.trial import Trial
@@ -18,11 +19,18 @@ if TYPE_CHECKING:
 
 CELLS = "cells"
 GENERATED = "generated"
+EFFECT = "effect"
+BACKDROP = "backdrop"
+EDITED_CELLS = "edited cells"
+EFFECT_LAYERS = (EFFECT, BACKDROP)
 OPENED, TRIAL = "opened", "trial"
 
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
 _GAP = 0.08  # between sections side by side, in widths
+EDIT_COLOR = "#EF7B9B"
+_EDITED = np.array([0.937, 0.482, 0.608, 1.0], np.float32)  # the same
+_AROUND = np.array([0.24, 0.26, 0.30, 1.0], np.float32)
 
 
 def cell_size(coords_um: NDArray[np.float64]) -> float:
@@ -73,15 +81,59 @@ def trial_layer(trial: Trial, cells: Layer) -> tuple[Any, dict[str, Any], str]:
         "border_width": 0.1,
         "canvas_size_limits": (2, 10000),
         "metadata": {META: {ROLE: GENERATED, TRIAL: trial}},
-        "scale": cells.scale,
-        "translate": cells.translate,
-        "rotate": cells.rotate,
-        "shear": cells.shear,
-        "affine": cells.affine,
-        "units": cells.units,
-        "axis_labels": cells.axis_labels,
+        **place_of(cells),
     }
     return to_canvas(trial.coords_um), settings, "points"
+
+
+def effect_layer(
+    effect: Effect, cells: Layer, shift_x_um: float = 0.0
+) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of an edit and its surroundings; edited cells are outlined."""
+    border = np.tile(_AROUND, (len(effect.cells), 1))
+    border[effect.n_around :] = _EDITED
+    settings = {
+        "name": effect.name,
+        "size": 1.2 * float(np.median(cells.size)),
+        "face_color": WAITING,
+        "border_color": border,
+        "border_width": np.where(np.arange(len(effect.cells)) < effect.n_around, 0.06, 0.14),
+        "canvas_size_limits": (2, 10000),
+        "metadata": {META: {ROLE: EFFECT, EFFECT: effect}},
+        **place_of(cells, shift_x_um),
+    }
+    return to_canvas(effect.coords_um), settings, "points"
+
+
+def backdrop_layer(cells: Layer, shift_x_um: float) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of a dim copy of a section, beside it."""
+    settings = {
+        "name": f"{cells.name} (beside)",
+        "size": float(np.median(cells.size)),
+        "face_color": "#7A8288",
+        "border_width": 0.0,
+        "opacity": 0.22,
+        "canvas_size_limits": (1, 10000),
+        "metadata": {META: {ROLE: BACKDROP}},
+        **place_of(cells, shift_x_um),
+    }
+    return np.asarray(cells.data), settings, "points"
+
+
+def edited_cells_layer(cells: Layer) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of rings around the cells that are to be edited."""
+    settings = {
+        "name": EDITED_CELLS,
+        "ndim": 2,
+        "size": 1.5 * float(np.median(cells.size)),
+        "face_color": "transparent",
+        "border_color": EDIT_COLOR,
+        "border_width": 0.16,
+        "canvas_size_limits": (3, 10000),
+        "metadata": {META: {ROLE: EDITED_CELLS}},
+        **place_of(cells),
+    }
+    return np.empty((0, 2)), settings, "points"
 
 
 def boundary_layer(
@@ -128,6 +180,19 @@ def shift_clear_of(left: float, right: float, others: list[tuple[float, float]])
     if not any(left < end and right > start for start, end in others):
         return 0.0
     return max(end for _, end in others) + _GAP * (right - left) - left
+
+
+def place_of(cells: Layer, shift_x_um: float = 0.0) -> dict[str, Any]:
+    """Return what puts a layer onto the layer of a section, or beside it."""
+    return {
+        "scale": cells.scale,
+        "translate": cells.translate + np.array([0.0, shift_x_um]),
+        "rotate": cells.rotate,
+        "shear": cells.shear,
+        "affine": cells.affine,
+        "units": cells.units,
+        "axis_labels": cells.axis_labels,
+    }
 
 
 def _extent_x(coords_um: NDArray[np.float64]) -> tuple[float, float]:

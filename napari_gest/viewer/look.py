@@ -14,7 +14,10 @@ from napari_gest.viewer.colors import Categories, Scale
 from napari_gest.viewer.preview import Preview, Values
 from napari_gest.viewer.trial import Trial
 
-View = Literal["measured", "generated", "difference", "uncertainty"]
+View = Literal[
+    "measured", "generated", "difference", "uncertainty", "control", "perturbed", "delta"
+]
+CENTRED = ("difference", "delta")  # views whose limits are symmetric about zero
 Limits = tuple[float, float]
 
 # Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
@@ -38,13 +41,17 @@ class Look:
     gene, column
         Gene, or obs column, to colour by; at most one of them.
     view
-        Measured, generated, their difference, or the uncertainty of what was generated.
+        Measured, generated, their difference, or the uncertainty of what was generated; or the
+        surroundings of an edit without it, with it, and what it changes.
     entropy
         Show uncertainty of the meta cell (nats) rather than of the gene.
-    value_limits, difference_limits, uncertainty_limits
-        Colour limits; None chooses them from the data. Measured and generated share theirs.
+    value_limits, difference_limits, uncertainty_limits, delta_limits
+        Colour limits; None chooses them from the data. Measured, generated, control and perturbed
+        share theirs.
     hidden
         Categories not shown.
+    band
+        Distances from an edited region, um, outside of which its surroundings are dimmed.
     preview
         Values to colour by instead of a gene or a column.
     """
@@ -56,13 +63,15 @@ class Look:
     value_limits: Limits | None = None
     difference_limits: Limits | None = None
     uncertainty_limits: Limits | None = None
+    delta_limits: Limits | None = None
     hidden: frozenset[str] = frozenset()
+    band: Limits | None = None
     preview: Preview | None = None
 
     @property
     def limits_field(self) -> str:
         """Name of the field that holds the limits of the present view."""
-        if self.view in ("measured", "generated"):
+        if self.view in ("measured", "generated", "control", "perturbed"):
             return "value_limits"
         return f"{self.view}_limits"
 

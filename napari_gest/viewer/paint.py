@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_gest.session import Opened
 from napari_gest.viewer.colors import Scale
+from napari_gest.viewer.effect import EFFECT_VIEWS, delta_legend, effect_rgba
 from napari_gest.viewer.look import (
     Legend,
     Look,
@@ -30,6 +31,7 @@ from napari_gest.viewer.trial import Trial
 _OUTLINE = np.array([0.88, 0.9, 0.93, 1.0], np.float32)
 _OUTLINE_WAITING = np.array([0.36, 0.39, 0.44, 1.0], np.float32)
 _DIMMED = 0.22  # opacity of the tissue around a difference or an uncertainty
+_DIMMING = ("difference", "uncertainty", "delta")
 
 
 class Painter:
@@ -60,6 +62,8 @@ class Painter:
         if changes.get("preview") is not None and self.look.limits_field != "value_limits":
             changes = {"view": "generated"} | changes
         look = replace(self.look, **changes)
+        if look.gene is None and look.view in EFFECT_VIEWS:  # effects are on genes
+            look = replace(look, view="measured")
         if look != self.look:
             self.look = look
             self.repaint()
@@ -84,6 +88,7 @@ class Painter:
         for label, layer in cells.items():
             self._paint_section(layer, self.scene.session.sections[label], own)
         self._paint_trials(own)
+        self._paint_effects()
         self.changed.emit()
 
     def paint_trial(self, trial: Trial) -> None:
@@ -104,7 +109,7 @@ class Painter:
         self.trial_painted.emit()
 
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
-        layer.opacity = _DIMMED if self.look.view in ("difference", "uncertainty") else 1.0
+        layer.opacity = _DIMMED if self.look.view in _DIMMING else 1.0
         scale = legend.colors if isinstance(legend.colors, Scale) else None
         look = self.look
         state = (look.gene, look.column, look.preview, look.hidden, self.space, scale)
@@ -119,9 +124,21 @@ class Painter:
             everything = np.concatenate([self._values(trial) for trial, _ in trials])
             self.legend = trial_legend(self.look, everything)
         for trial, layer in trials:
-            layer.visible = self.look.view != "measured"
+            layer.visible = self.look.view not in ("measured", *EFFECT_VIEWS)
             if layer.visible:
                 self.paint_trial(trial)
+
+    def _paint_effects(self) -> None:
+        shown = list(self.scene.effects())
+        rings = self.scene.marked()
+        if rings is not None:  # an effect outlines the cells that were edited
+            rings.visible = not shown or self.look.view not in EFFECT_VIEWS
+        if self.look.view == "delta" and self.look.gene is not None and shown:
+            self.legend = delta_legend(self.look, [effect for effect, _ in shown])
+        for effect, layer in shown:
+            layer.visible = self.look.view in EFFECT_VIEWS
+            if layer.visible:
+                _assign(layer, effect_rgba(effect, self.look, self.legend.colors))
 
     def _values(self, trial: Trial) -> NDArray[np.float32]:
         opened = self.scene.session.sections.get(trial.snapshot.label)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer, Points, Shapes
+from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_gest.session import Opened, Session
 from napari_gest.viewer import layers
+from napari_gest.viewer.effect import Effect
 from napari_gest.viewer.shapes import (
     BOUNDARIES,
     META,
@@ -18,6 +20,7 @@ from napari_gest.viewer.shapes import (
     UNSEEN,
     region_settings,
     role_of,
+    to_canvas,
     to_lines,
 )
 from napari_gest.viewer.trial import Trial
@@ -25,6 +28,8 @@ from napari_gest.viewer.trial import Trial
 if TYPE_CHECKING:
     import shapely
     from napari import Viewer
+
+_ON_TOP = (*REGIONS, layers.EDITED_CELLS)
 
 
 class Scene:
@@ -131,6 +136,64 @@ class Scene:
         if layer is not None:
             self.viewer.layers.remove(layer)
 
+    def effects(self) -> Iterator[tuple[Effect, Points]]:
+        """Yield the effects of edits on the canvas and their layers, in layer order."""
+        for layer in self.viewer.layers:
+            if role_of(layer) == layers.EFFECT:
+                yield layer.metadata[META][layers.EFFECT], layer
+
+    def show_effects(self, effects: Sequence[Effect]) -> None:
+        """Show these effects and no others: the first in place, others each on a dim copy beside.
+
+        All are of one section. Colours are left to the painter.
+        """
+        before = sorted(self.effects(), key=lambda shown: float(shown[1].translate[-1]))
+        n_before = len(before)
+        if n_before == len(effects) and all(
+            old.snapshot.section is new.snapshot.section and np.array_equal(old.cells, new.cells)
+            for (old, _), new in zip(before, effects, strict=True)
+        ):  # the same cells: making layers anew would take a second
+            for (_, layer), new in zip(before, effects, strict=True):
+                layer.metadata[META][layers.EFFECT] = new
+                layer.name = new.name
+            return
+        chosen = self.viewer.layers.selection.active
+        for layer in [one for one in self.viewer.layers if role_of(one) in layers.EFFECT_LAYERS]:
+            self.viewer.layers.remove(layer)
+        for effect in effects:
+            cells = self.cells().get(effect.snapshot.label)
+            if cells is None:
+                continue
+            beside = effect is not effects[0]
+            shift = layers.shift_clear_of(*_across(cells), self._taken()) if beside else 0.0
+            if beside:
+                self._add_below(layers.backdrop_layer(cells, shift))
+            self._add_below(layers.effect_layer(effect, cells, shift))
+        if chosen in self.viewer.layers:
+            self.viewer.layers.selection.active = chosen
+        if max(n_before, len(effects)) > 1 and n_before != len(effects):
+            self.viewer.reset_view()
+
+    def marked(self) -> Points | None:
+        """Return the layer of rings around the cells that are to be edited."""
+        found = [one for one in self.viewer.layers if role_of(one) == layers.EDITED_CELLS]
+        return found[-1] if found else None
+
+    def mark(self, coords_um: NDArray[np.float64]) -> Points:
+        """Put rings around cells of the active section that are to be edited."""
+        layer = self.marked()
+        if layer is None:
+            chosen = self.viewer.layers.selection.active
+            layer = self.viewer.add_layer(
+                Layer.create(*layers.edited_cells_layer(self.active_layer))
+            )
+            self.viewer.layers.selection.active = chosen
+        elif not np.array_equal(layer.translate, self.active_layer.translate):
+            layer.translate = self.active_layer.translate  # another section lies elsewhere
+        if not np.array_equal(layer.data, to_canvas(coords_um)):
+            layer.data = to_canvas(coords_um)
+        return layer
+
     def region(self, role: str = UNSEEN) -> Shapes | None:
         """Return the layer with the region of a role: the selected one, or the topmost."""
         selected = self.viewer.layers.selection.active
@@ -204,13 +267,21 @@ class Scene:
                 self._make_room(layer)
             self.changed.emit()
 
-    def _make_room(self, layer: Layer) -> None:
-        def across(one: Layer) -> tuple[float, float]:
-            extent = one.extent.world
-            return float(extent[0, -1]), float(extent[1, -1])
+    def _add_below(self, data: tuple) -> None:
+        """Add a layer, and keep outlines and rings above it."""
+        layer = self.viewer.add_layer(Layer.create(*data))
+        for above in [one for one in self.viewer.layers if role_of(one) in _ON_TOP]:
+            index = self.viewer.layers.index
+            if index(above) < index(layer):
+                self.viewer.layers.move(index(layer), index(above))
 
-        others = [across(one) for one in self.cells().values() if one is not layer]
-        shift = layers.shift_clear_of(*across(layer), others)
+    def _taken(self) -> list[tuple[float, float]]:
+        roles = (layers.CELLS, layers.BACKDROP)
+        return [_across(one) for one in self.viewer.layers if role_of(one) in roles]
+
+    def _make_room(self, layer: Layer) -> None:
+        others = [_across(one) for one in self.cells().values() if one is not layer]
+        shift = layers.shift_clear_of(*_across(layer), others)
         if shift:
             layer.translate = (layer.translate[0], layer.translate[1] + shift)
 
@@ -225,7 +296,7 @@ class Scene:
         elif role in REGIONS:
             self._watched = [one for one in self._watched if one is not layer]
             self.region_changed.emit()
-        if role is not None:
+        if role is not None and role not in (*layers.EFFECT_LAYERS, layers.EDITED_CELLS):
             self.changed.emit()
 
     def _on_selected(self, event: Any) -> None:
@@ -235,3 +306,9 @@ class Scene:
 
     def _on_region(self, event: Any = None) -> None:
         self.region_changed.emit()
+
+
+def _across(layer: Layer) -> tuple[float, float]:
+    """Return where a layer begins and ends on the canvas, from left to right."""
+    extent = layer.extent.world
+    return float(extent[0, -1]), float(extent[1, -1])

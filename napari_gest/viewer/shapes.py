@@ -19,14 +19,15 @@ META = keys.UNS  # the one key of layer.metadata this plugin uses
 ROLE = "role"
 UNSEEN = "unseen"
 NAMED = "named"
-REGIONS = (UNSEEN, NAMED)
+EDITED = "edited"
+REGIONS = (UNSEEN, NAMED, EDITED)
 BOUNDARIES = "boundaries"
 
 UM_AXES: dict[str, Any] = {"units": ("um", "um"), "axis_labels": ("y", "x"), "scale": (1.0, 1.0)}
 _AREAS = ("polygon", "rectangle", "ellipse")
 _ELLIPSE_CORNERS = 96
-_NAMES = {UNSEEN: "unseen region", NAMED: "labelled regions"}
-_EDGES = {UNSEEN: "#FFD166", NAMED: "#56B4E9"}
+_NAMES = {UNSEEN: "unseen region", NAMED: "labelled regions", EDITED: "edited region"}
+_EDGES = {UNSEEN: "#FFD166", NAMED: "#56B4E9", EDITED: "#EF7B9B"}
 
 
 def to_canvas(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -46,7 +47,7 @@ def role_of(layer: Layer) -> str | None:
 
 
 def region_settings(role: str = UNSEEN) -> dict[str, Any]:
-    """Return the settings of a new Shapes layer whose shapes are to be generated, or labelled."""
+    """Return the settings of a Shapes layer of shapes to generate, to label or to edit."""
     return {
         "name": _NAMES[role],
         "ndim": 2,
@@ -76,9 +77,14 @@ def to_roi(region: Shapes, cells: Layer | None = None) -> Roi:
     if not rings:
         raise InputError(
             "No region is drawn.",
-            "Press 'Draw', then outline the cells to generate on the canvas.",
+            "Choose a tool, then outline cells on the canvas.",
         )
     return Roi.from_vertices(rings)
+
+
+def to_um(world: NDArray[np.float64], cells: Layer) -> NDArray[np.float64]:
+    """Return (n, 2) um x y of the section that ``cells`` shows, of (n, d) canvas positions."""
+    return to_tissue(_affine(cells.world_to_data, np.asarray(world, np.float64)[:, -2:]))
 
 
 def to_rings(region: Shapes, cells: Layer | None = None) -> list[NDArray[np.float64] | None]:

@@ -9,7 +9,7 @@ from superqt import QLabeledDoubleRangeSlider
 from napari_gest import keys
 from napari_gest.session import Opened
 from napari_gest.viewer import colors
-from napari_gest.viewer.look import Legend
+from napari_gest.viewer.look import CENTRED, Legend
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.legend import LegendView
 from napari_gest.widgets.parts import Panel, SearchBox, Segments, button, fill, note, row
@@ -56,7 +56,8 @@ class ColorPanel(Panel):
         """Colour by a gene."""
         self._kind = "gene"
         self.context.painter.show(gene=gene, column=None, value_limits=None, hidden=frozenset(),
-                                  difference_limits=None, uncertainty_limits=None)  # fmt: skip
+                                  difference_limits=None, uncertainty_limits=None,
+                                  delta_limits=None)  # fmt: skip
 
     def show_column(self, column: str) -> None:
         """Colour by a column of obs."""
@@ -67,7 +68,7 @@ class ColorPanel(Panel):
             column=column,
             value_limits=None,
             hidden=frozenset(),
-            view="measured" if view == "difference" else view,
+            view="measured" if view in CENTRED else view,
         )
 
     def refresh(self) -> None:
@@ -85,6 +86,8 @@ class ColorPanel(Panel):
                 self._greet(opened)
                 return
         self.help.setVisible(opened is None)
+        if painter.look.gene is not None or painter.look.column is not None:  # another may choose
+            self._kind = "gene" if painter.look.gene is not None else "column"
         self.kind.set_current(self._kind)
         self.gene.setVisible(self._kind == "gene")
         self.obs.setVisible(self._kind == "column")
@@ -132,7 +135,7 @@ class ColorPanel(Panel):
     def _set_limits(self) -> None:
         look = self.context.painter.look
         low, high = (float(v) for v in self.limits.value())
-        if look.view == "difference":  # whichever handle moved, zero stays in the middle
+        if look.view in CENTRED:  # whichever handle moved, zero stays in the middle
             scale = self.context.painter.legend.colors
             reach = abs(low) if abs(low - scale.low) > abs(high - scale.high) else abs(high)
             low, high = -reach, reach

@@ -14,6 +14,7 @@ from napari_gest.widgets.labels_panel import LabelsPanel
 from napari_gest.widgets.model_panel import ModelPanel
 from napari_gest.widgets.niches_panel import NichesPanel
 from napari_gest.widgets.open_panel import OpenPanel
+from napari_gest.widgets.perturb_panel import PerturbPanel
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.run_panel import RunPanel
 from napari_gest.widgets.step import Step
@@ -47,6 +48,7 @@ class Home(QWidget):
         self.region_panel = RegionPanel(context)
         self.model_panel = ModelPanel(context, self.region_panel)
         self.run_panel = RunPanel(context, self.region_panel)
+        self.perturb_panel = PerturbPanel(context)
         self.niches_panel = NichesPanel(context)
         self.labels_panel = LabelsPanel(context)
         panels = {
@@ -55,6 +57,7 @@ class Home(QWidget):
             "Region to generate": self.region_panel,
             "Model": self.model_panel,
             "Generate": self.run_panel,
+            "Perturb": self.perturb_panel,
             "Niches": self.niches_panel,
             "Labels": self.labels_panel,
         }
@@ -73,6 +76,7 @@ class Home(QWidget):
             (context.session.changed, self.refresh),
             (context.scene.changed, self.refresh),
             (context.scene.region_changed, self.region_panel.region_changed),
+            (context.scene.region_changed, self.perturb_panel.region_changed),
             (context.scene.region_changed, self.labels_panel.region_changed),
             (context.painter.changed, self._on_painted),
             (context.jobs.changed, self._on_jobs),
@@ -110,6 +114,7 @@ class Home(QWidget):
         if not self._links:
             return
         self.context.jobs.cancel()
+        self.perturb_panel.rest()
         for signal, slot in self._links:
             signal.disconnect(slot, missing_ok=True)
         self._links = []
@@ -143,6 +148,7 @@ class Home(QWidget):
     def _on_painted(self) -> None:
         self.color_panel.refresh()
         self.run_panel.result.refresh()
+        self.perturb_panel.effect.refresh()
         self.niches_panel.refresh()
         self.labels_panel.painted()
         self._mark()
@@ -151,6 +157,7 @@ class Home(QWidget):
         self.open_panel.refresh()
         self.model_panel.train.refresh()
         self.run_panel.refresh()
+        self.perturb_panel.on_jobs()
         self.niches_panel.refresh()
         self.labels_panel.refresh()
         self._mark()
@@ -164,6 +171,7 @@ class Home(QWidget):
     def _on_chosen(self) -> None:
         self.model_panel.refresh()
         self.run_panel.refresh()
+        self.perturb_panel.refresh()
         self.niches_panel.refresh()
         self.labels_panel.refresh()
         self._mark()
@@ -176,13 +184,15 @@ class Home(QWidget):
         result = self.run_panel.result.trial
         niches, labels = self.niches_panel, self.labels_panel
         done = [opened is not None, look != Look(), ready, model is not None, result is not None,
-                niches.niches is not None, labels.labelled is not None]  # fmt: skip
+                bool(self.perturb_panel.scenarios.effects), niches.niches is not None,
+                labels.labelled is not None]  # fmt: skip
         notes = [
             f"{opened.label} · {opened.section.n_obs:,} cells" if opened is not None else "",
             look.gene or look.column or (look.preview.title if look.preview else ""),
             context.choices.mask_key or "",
             model.name if model is not None else "",
             ("kept" if result.kept else "undecided") if result is not None else "",
+            self.perturb_panel.summary,
             niches.summary,
             labels.summary,
         ]

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -65,6 +66,16 @@ def allow(widget: QWidget, why_not: str | None, tip: str = "") -> None:
     widget.setToolTip(tip if why_not is None else why_not)
 
 
+def reveal(*widgets: QWidget) -> None:
+    """Scroll the dock to widgets; the last is in sight if not all can be."""
+    above = widgets[0].parentWidget()
+    while above is not None and not isinstance(above, QScrollArea):
+        above = above.parentWidget()
+    if above is not None:
+        for widget in widgets:
+            above.ensureWidgetVisible(widget, 0, 0)
+
+
 def fill(box: QComboBox, items: Sequence[str], current: str | None) -> None:
     """Replace the items of a combo box without telling anyone, and select ``current``."""
     with QSignalBlocker(box):
@@ -103,7 +114,7 @@ class Segments(QWidget):
     def __init__(self, options: dict[str, str]) -> None:
         super().__init__()
         self._buttons = {key: QPushButton(text) for key, text in options.items()}
-        group = QButtonGroup(self)
+        group = self._group = QButtonGroup(self)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -114,9 +125,15 @@ class Segments(QWidget):
             group.addButton(made)
             layout.addWidget(made, 1)
 
-    def set_current(self, key: str) -> None:
-        """Show ``key`` as chosen without telling anyone."""
-        self._buttons[key].setChecked(True)
+    def set_current(self, key: str | None) -> None:
+        """Show ``key`` as chosen, or none if it is no option, without telling anyone."""
+        if key in self._buttons:
+            self._buttons[key].setChecked(True)
+            return
+        self._group.setExclusive(False)
+        for made in self._buttons.values():
+            made.setChecked(False)
+        self._group.setExclusive(True)
 
     def option(self, key: str) -> QPushButton:
         """Return the button of an option."""

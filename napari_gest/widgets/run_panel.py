@@ -7,6 +7,7 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QProgressBar, QShortcut
 
 from napari_gest.errors import GestError
+from napari_gest.tasks.progress import Progress
 from napari_gest.viewer.plan import Finished, Plan, Prepared
 from napari_gest.viewer.standin import StandIns
 from napari_gest.viewer.trial import Trial
@@ -22,7 +23,7 @@ from napari_gest.widgets.result_panel import ResultPanel
 _HELP = "Cells fill in from the rim inward. Your measured data are never changed."
 _STALE = "The section changed while this ran, so the result was dropped."
 _SLOW_S = 0.1  # a repaint that takes longer gets in the way of the mouse
-_STEPS = 1000
+STEPS = 1000
 
 
 class RunPanel(Panel):
@@ -35,7 +36,7 @@ class RunPanel(Panel):
         self.run = button("Run", self.start, primary=True)
         self.cancel = button("Cancel", self.stop)
         self.bar = QProgressBar()
-        self.bar.setRange(0, _STEPS)
+        self.bar.setRange(0, STEPS)
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
         self.message = note(_HELP)
@@ -150,14 +151,9 @@ class RunPanel(Panel):
     def show_progress(self, tick: Tick) -> None:
         """Show how far a job is."""
         progress = tick.progress
-        self.bar.setRange(0, _STEPS if progress.done else 0)  # 0 to 0 shows that it is busy
-        self.bar.setValue(int(_STEPS * progress.done / max(progress.total, 1)))
-        text = f"{progress.stage}…"
-        if progress.done:
-            text += f" {progress.done:,} of {progress.total:,}"
-        if progress.eta_s is not None and progress.eta_s >= 1:
-            text += f" · {duration(progress.eta_s)} left"
-        self._say(text)
+        self.bar.setRange(0, STEPS if progress.done else 0)  # 0 to 0 shows that it is busy
+        self.bar.setValue(int(STEPS * progress.done / max(progress.total, 1)))
+        self._say(progress_text(progress))
 
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
         if not self.context.session.is_current(plan.snapshot):
@@ -187,3 +183,13 @@ class RunPanel(Panel):
 
     def _say(self, text: str) -> None:
         self.message.setText(text)
+
+
+def progress_text(progress: Progress) -> str:
+    """Return in words how far a job is, and how long it will take."""
+    text = f"{progress.stage}…"
+    if progress.done:
+        text += f" {progress.done:,} of {progress.total:,}"
+    if progress.eta_s is not None and progress.eta_s >= 1:
+        text += f" · {duration(progress.eta_s)} left"
+    return text

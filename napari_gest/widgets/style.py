@@ -27,6 +27,7 @@ QPushButton#gestPrimary:enabled {{ background: {_ACCENT}; color: white; font-wei
 QPushButton#gestPrimary:enabled:hover {{ background: #4E9DEB; }}
 QPushButton#gestSegment {{ padding: 4px 2px; border-radius: 3px; }}
 QPushButton#gestSegment:checked {{ background: {_ACCENT}; color: white; }}
+QPushButton::menu-indicator {{ subcontrol-position: right center; right: 6px; }}
 QTableWidget#gestSwatches {{ background: transparent; border: none; }}
 QTableWidget#gestSwatches::item {{ padding: 0px 2px; border: none; }}
 QProgressBar {{ border: none; border-radius: 3px; background: rgba(128, 140, 155, 0.3); }}

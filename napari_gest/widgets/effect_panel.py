@@ -1,0 +1,247 @@
+"""What an edit does to its surroundings: views, plots, a table, and files of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QTabWidget
+
+from napari_gest.errors import InputError
+from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.io import replacing, write_tissue
+from napari_gest.viewer.effect import EFFECT_VIEWS, Effect
+from napari_gest.viewer.worker import Job
+from napari_gest.widgets.context import Context
+from napari_gest.widgets.decay import Decay
+from napari_gest.widgets.gene_table import GeneTable
+from napari_gest.widgets.legend import LegendView
+from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
+from napari_gest.widgets.volcano import FDR, Volcano
+
+_VIEWS = {
+    "measured": "Measured",
+    "control": "Control",
+    "perturbed": "Perturbed",
+    "delta": "Delta",
+}
+_TIPS = {
+    "measured": "The tissue as it was measured",
+    "control": "What the model says of the surroundings without the edit",
+    "perturbed": "What it says with the edit, in the same colours",
+    "delta": "Perturbed minus control, zero in the middle of the colours",
+}
+
+
+class EffectPanel(Panel):
+    """Shows one effect; a gene that is clicked is shown on the canvas.
+
+    Parameters
+    ----------
+    test
+        Tests the effect shown against chance.
+    """
+
+    def __init__(self, context: Context, test: Callable[[], None]) -> None:
+        super().__init__()
+        self.context = context
+        self.effect: Effect | None = None
+        self.views = Segments(_VIEWS)
+        for view, tip in _TIPS.items():
+            self.views.option(view).setToolTip(tip)
+        self.views.picked.connect(self.show_view)
+        self.legend = LegendView()
+        self.facts = note(name="gestFacts")
+        self.volcano, self.decay, self.genes = Volcano(), Decay(), GeneTable()
+        self.volcano.picked.connect(self.show_gene)
+        self.genes.picked.connect(self.show_gene)
+        self.decay.picked.connect(lambda band: context.painter.show(band=band))
+        self.tabs = QTabWidget()
+        for name, plot in (
+            ("Volcano", self.volcano),
+            ("Distance", self.decay),
+            ("Genes", self.genes),
+        ):
+            self.tabs.addTab(plot, name)
+        self.tabs.setFixedHeight(230)
+        self.test = button("Test again", test)
+        self.files = QMenu(self)
+        self.files.addAction("Table of all genes and bands (.csv)…", self._choose_table)
+        self.files.addAction("Scenario as a folder, to run again…", self._choose_folder)
+        self.files.addAction("Tissue with control and perturbed (.h5ad)…", self._choose_tissue)
+        self.save = QPushButton("Save")
+        self.save.setMenu(self.files)
+        self.copy_button = button("Copy as Python", self.copy)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        for widget in (self.views, self.legend, self.facts, self.tabs):
+            self.column.addWidget(widget)
+        self.column.addLayout(row(self.test, self.save, self.copy_button))
+        self._drawn: tuple[Any, ...] | None = None
+        self.refresh()
+
+    def show_effect(self, effect: Effect | None) -> None:
+        """Show another effect, by the gene in use or else the one that responds most."""
+        self.effect = effect
+        if effect is not None:
+            look = self.context.painter.look
+            view = look.view if look.view in EFFECT_VIEWS else "delta"
+            gene = look.gene if look.view in EFFECT_VIEWS else None
+            gene = gene if gene in effect.result.genes else effect.strongest
+            self._show(gene, view)
+        elif self.context.painter.look.view in EFFECT_VIEWS:
+            self.context.painter.show(view="measured")
+        self.refresh()
+
+    def show_gene(self, gene: str) -> None:
+        """Show what the edit does to a gene."""
+        view = self.context.painter.look.view
+        self._show(gene, view if view in EFFECT_VIEWS else "delta")
+
+    def show_view(self, view: str) -> None:
+        """Show measured, control, perturbed or delta."""
+        if view == "measured":
+            self.context.painter.show(view=view)
+        elif self.effect is not None:
+            self._show(self.context.painter.look.gene or self.effect.strongest, view)
+
+    def save_table(self, path: Path, overwrite: bool = False) -> None:
+        """Write the whole table, every gene and band, as csv."""
+        try:
+            with replacing(path, overwrite=overwrite) as temporary:
+                self.effect.table.to_csv(temporary, index=False)
+        except Exception as error:
+            self.context.report(self, error)
+            return
+        self.facts.setText(f"Saved {path.name}.")
+
+    def save_scenario(self, folder: Path) -> None:
+        """Write a folder that ``napari-gest perturb --scenario`` runs again."""
+        effect = self.effect
+        n_permutations, table = 0, effect.table
+        if effect.tested is not None:
+            n_permutations = effect.tested.settings["n_permutations"]
+        else:
+            table = table.assign(pvalue=np.nan, fdr=np.nan)
+        try:
+            effect.plan.scenario(effect.name, n_permutations).write(folder, table)
+        except Exception as error:
+            self.context.report(self, error)
+            return
+        self.facts.setText(f"Saved the folder {folder.name}.")
+
+    def save_tissue(self, path: Path, overwrite: bool = False) -> None:
+        """Write control and perturbed into the open tissue, and that to a file."""
+        session, effect = self.context.session, self.effect
+        if not is_open(self.context, effect):
+            self.context.report(
+                self,
+                InputError("The section of this scenario was closed.", "Open it and run again."),
+            )
+            return
+        session.commit(session.snapshot(effect.snapshot.label), effect.result)
+        opened = session.sections[effect.snapshot.label]
+
+        def work() -> Generator[Progress, None, Path]:
+            yield Progress(f"Saving {path.name}", 0, 1)
+            write_tissue(opened.export(), path, overwrite=overwrite)
+            return path
+
+        self.context.jobs.start(
+            Job(
+                work,
+                on_done=lambda done: self.facts.setText(f"Saved {done.name}."),
+                on_error=lambda error: self.context.report(self, error),
+            )
+        )
+
+    def copy(self) -> None:
+        """Put the public function calls that give the same result on the clipboard."""
+        if self.effect is not None:
+            QGuiApplication.clipboard().setText(self.effect.plan.script())
+
+    def refresh(self) -> None:
+        """Follow the gene, view and band on the canvas."""
+        effect, look, busy = self.effect, self.context.painter.look, self.context.jobs.busy
+        self.setVisible(effect is not None)
+        if effect is None:
+            self._drawn = None
+            return
+        self.views.set_current(look.view)
+        self.legend.setVisible(look.view in EFFECT_VIEWS)
+        self.legend.show_legend(self.context.painter.legend, look.hidden)
+        running = "Wait until the run has ended." if busy else None
+        self.test.setVisible(effect.tested is None)
+        removed = "Removal has no null to test against." if effect.plan.remove else None
+        allow(self.test, running or removed, "Test the effect against chance")
+        allow(self.save, running, "Write tables and tissue")
+        state = (effect, effect.tested, look.gene, look.band)
+        if state != self._drawn:
+            self._drawn = state
+            self._draw()
+
+    def _draw(self) -> None:
+        effect, look = self.effect, self.context.painter.look
+        result, table = effect.result, effect.table
+        band = table["band"].iloc[0]
+        if look.band is not None:
+            name = f"{look.band[0]:g}-{look.band[1]:g} um"
+            band = name if (table["band"] == name).any() else band
+        here = table[table["band"] == band]
+        gene = look.gene if look.gene in result.genes else effect.strongest
+        self.volcano.show_table(here, gene)
+        self.genes.show_table(here, gene)
+        around = effect.values("delta", gene)[: effect.n_around]
+        self.decay.show_effect(gene, result.distance_um, around, result.request.bands_um, look.band)
+        self.facts.setText(self._facts(here, band))
+
+    def _facts(self, here: Any, band: str) -> str:
+        effect, result = self.effect, self.effect.result
+        text = f"{result.n_edited:,} cells {'removed' if effect.plan.remove else 'edited'}"
+        if not effect.plan.remove:
+            text += f", {result.n_changed_tokens:,} to another meta cell"
+        where = "around" if band == "all" else f"at {band.replace(' um', ' µm')}"
+        text += f" · {int(here['n_cells'].iloc[0]):,} cells {where}"
+        if effect.tested is not None:
+            sure = int((here["fdr"] <= FDR).sum())
+            tested = int(here["fdr"].notna().sum())
+            text += f" · {sure} of {tested} genes respond at FDR {FDR:g}"
+        return text + "."
+
+    def _show(self, gene: str, view: str) -> None:
+        look = self.context.painter.look
+        limits = {}
+        if gene != look.gene:
+            limits = {"value_limits": None, "difference_limits": None, "uncertainty_limits": None,
+                      "delta_limits": None}  # fmt: skip
+        self.context.painter.show(gene=gene, column=None, view=view, **limits)
+
+    def _choose_table(self) -> None:
+        self._choose("Save table", "_deg.csv", "Table (*.csv)", self.save_table)
+
+    def _choose_folder(self) -> None:
+        parent = QFileDialog.getExistingDirectory(self, "Where to put the scenario's folder")
+        if parent:
+            name = re.sub(r"[^\w.+-]+", "_", self.effect.name).strip("_") or "scenario"
+            self.save_scenario(Path(parent) / name)
+
+    def _choose_tissue(self) -> None:
+        self._choose("Save tissue", "_perturbed.h5ad", "AnnData (*.h5ad *.zarr)", self.save_tissue)
+
+    def _choose(self, title: str, ending: str, kinds: str, save: Callable[..., None]) -> None:
+        plan = self.effect.plan
+        folder = plan.path.parent if plan.path is not None else Path.home()
+        start = str(folder / f"{plan.snapshot.label}{ending}")
+        path, _ = QFileDialog.getSaveFileName(self, title, start, kinds)
+        if path:
+            # The dialog has asked before it lets an existing file be chosen.
+            save(Path(path), overwrite=True)
+
+
+def is_open(context: Context, effect: Effect) -> bool:
+    """Tell whether the section of an effect is still open."""
+    opened = context.session.sections.get(effect.snapshot.label)
+    return opened is not None and opened.section is effect.snapshot.section
