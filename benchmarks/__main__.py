@@ -400,6 +400,60 @@ def rivals(
         json_file.write_text(json.dumps([asdict(r) for r in rows], indent=1))
 
 
+@app.command()
+def perturbation(
+    seeds: Annotated[str, typer.Option(help="Seeds of tissue and model, with commas.")] = "",
+    null_runs: Annotated[
+        int, typer.Option(min=0, help="Runs without a programme for each seed.")
+    ] = 8,
+    real: Annotated[
+        bool, typer.Option("--real/--no-real", help="Also real tissue, where it is present.")
+    ] = True,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Planted ligand-receptor programme, null runs, and real tissue after a stroke table.
+
+    Examples
+    --------
+    python -m benchmarks perturbation --quick
+
+    python -m benchmarks perturbation --json perturbation.json
+    """
+    import benchmarks.perturbation as planted
+    from benchmarks.planted import Setting
+    from benchmarks.stroke import real_tables
+
+    errors = Console(stderr=True)
+
+    def step(what: str) -> None:
+        errors.print(what, style="dim")
+
+    setting = Setting.quick() if quick else Setting()
+    chosen = tuple(int(s) for s in seeds.split(",")) if seeds else planted.SEEDS
+    scores, nulls = [], []
+    for seed in chosen[:1] if quick else chosen:
+        found, model = planted.run_seed(setting, seed, step)
+        scores += found
+        nulls += planted.null_runs(setting, seed, model, min(null_runs, 2 if quick else 99), step)
+    made = planted.tables(scores, nulls, setting)
+    if real and not quick:
+        made += real_tables(step)
+    console = _console()
+    for table in made:
+        table.show(console)
+    if markdown:
+        markdown.write_text("\n".join(t.markdown() for t in made))
+    if json_file:
+        record = {
+            "scores": [asdict(s) for s in scores],
+            "null_runs": nulls,
+            "real": [asdict(t) for t in made[3:]],
+        }
+        json_file.write_text(json.dumps(record, indent=1, default=float))
+
+
 def _console() -> Console:
     """Return a console that does not cut tables short in a log file."""
     return Console(width=None if Console().is_terminal else 220)

@@ -43,6 +43,14 @@ def section(_simulated: AnnData) -> Section:
     return Section.from_anndata(_simulated, "section_1")
 
 
+@pytest.fixture
+def short_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit fields for a few steps: enough for all but what they learn."""
+    from napari_gest.model import field
+
+    monkeypatch.setattr(field, "N_STEPS", 40)
+
+
 @pytest.fixture(scope="session")
 def tiny_model(_simulated: AnnData) -> GeST:
     """An untrained model of 16 meta cells in the panel of the simulated tissue."""

@@ -17,6 +17,8 @@ from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 
+pytestmark = pytest.mark.usefixtures("short_field")
+
 
 def run(*arguments: object) -> str:
     result = CliRunner().invoke(cli.app, [str(a) for a in arguments])

@@ -13,6 +13,7 @@ from napari_gest.cli.app import app
 # Importing a file adds its commands; the order here is their order in --help.
 from napari_gest.cli import show  # noqa: F401
 from napari_gest.cli import generate  # noqa: F401
+from napari_gest.cli import perturb  # noqa: F401
 from napari_gest.cli import train  # noqa: F401
 from napari_gest.cli import niches  # noqa: F401
 from napari_gest.cli import simulate  # noqa: F401

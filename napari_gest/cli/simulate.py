@@ -16,6 +16,7 @@ from napari_gest.cli.options import Overwrite, Seed
         "simulate tissue.h5ad",
         "simulate big.h5ad --cells 1000000 --genes 300 --sections 4 --seed 1",
         "simulate sample.h5ad --panel mouse-preoptic-merfish",
+        "simulate answers.h5ad --perturb --cells 18000 --sections 6",
     )
 )
 def simulate(
@@ -30,15 +31,29 @@ def simulate(
         str | None,
         typer.Option(metavar="MODEL", help="Take genes and cell profiles from this model."),
     ] = None,
+    perturb: Annotated[
+        bool,
+        typer.Option("--perturb", help="Plant a ligand-receptor programme; 80 genes by default."),
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a synthetic tissue with regions, niches, cell types and counts."""
+    """Make a synthetic tissue with regions, niches, cell types and counts.
+
+    With --perturb cells of one type signal to their neighbours, X is the tissue before and
+    layers["perturbed"] after an edit of the ligand, and var says which genes respond.
+    """
+    if perturb and panel is not None:
+        raise typer.BadParameter("--perturb makes its own genes; leave --panel out")
     from napari_gest.tissue import simulate as simulation
     from napari_gest.tissue.io import check_output, check_suffix, write_tissue
 
     check_suffix(out)
     check_output(out, overwrite=overwrite)
-    if panel is None:
+    if perturb:
+        from napari_gest.tissue.programme import simulate_programme
+
+        adata = simulate_programme(cells, 80 if genes is None else genes, sections, seed)
+    elif panel is None:
         adata = simulation.simulate(cells, genes, sections, seed)
     else:
         import numpy as np

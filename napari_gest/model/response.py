@@ -51,8 +51,8 @@ class ResponseHead:
 
     def slopes(
         self, direction: NDArray[np.float64], silent: NDArray[np.bool_]
-    ) -> NDArray[np.float64]:
-        """Return (C, G): change of each gene, in spreads, per unit of dose in a direction.
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return slopes and their errors, both (C, G), in spreads per unit of dose.
 
         Parameters
         ----------
@@ -61,6 +61,13 @@ class ResponseHead:
         silent
             (G,) genes that do not count when the shrinkage is estimated: the edited ones, whose
             likeness to their neighbours is no response.
+
+        Returns
+        -------
+        slope
+            Shrunk by empirical Bayes over the genes of an identity.
+        error
+            Standard error of the slope, shrunk by as much.
         """
         xy = np.einsum("g,cgh->ch", direction, self.cross, dtype=np.float64)
         xx = np.einsum("g,cgh,h->c", direction, self.gram, direction, dtype=np.float64)[:, None]
@@ -72,8 +79,8 @@ class ResponseHead:
         if not counted.any():
             counted = np.ones_like(silent)
         signal = np.maximum((slope**2 - noise)[:, counted].mean(1, keepdims=True), 0)
-        shrunk: NDArray[np.float64] = slope * signal / np.maximum(signal + noise, _TINY)
-        return np.where(usable, shrunk, 0.0)
+        share = np.where(usable, signal / np.maximum(signal + noise, _TINY), 0.0)
+        return share * slope, share * np.sqrt(noise)
 
     def write(self, folder: Path) -> None:
         """Write the head beside a model's other files."""

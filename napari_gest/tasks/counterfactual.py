@@ -66,6 +66,12 @@ class Answers(Protocol):
         """Yield progress and return (n, G) float32, model space; None is the tissue as it is."""
         ...
 
+    def evidence(
+        self, edited: Edited, effect: NDArray[np.float32], inside: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Return (G,) how strong the mean effect on cells ``inside`` is, comparable over edits."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Regenerated:
@@ -107,6 +113,7 @@ class Regenerated:
             frontier=self.frontier,
             passes=self.passes,
             residuals=False,
+            field=0.0,
         )
 
     def expression(self, edited: Edited | None, stage: str) -> Answer:
@@ -120,6 +127,14 @@ class Regenerated:
                 result: NDArray[np.float32] = stop.value.expression
                 return result
             yield replace(tick, stage=stage, payload=None)
+
+    def evidence(
+        self, edited: Edited, effect: NDArray[np.float32], inside: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Return (G,) mean effect on cells ``inside`` over the vocabulary's spread."""
+        spread = self.model.tokenizer.c_expr.std(0)
+        mean = effect[inside].mean(0, dtype=np.float64)
+        return np.asarray(mean / np.maximum(spread, 0.05 * spread.max() + 1e-12), np.float64)
 
 
 class _Edited(Generation):

@@ -217,7 +217,7 @@ class PerturbRequest:
         """(n_obs,) cells that are edited."""
         return self.roi if self.only is None else self.roi & self.only
 
-    @property
+    @cached_property
     def measured(self) -> NDArray[np.bool_]:
         """(G,) which of the model's genes were measured in the section."""
         return self.section.align(self.model.genes)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -90,12 +91,12 @@ def _fit(sections: Sequence[Section], model: GeST) -> Generator[Progress, None, 
     spread = np.maximum(spread, 0.05 * spread.max() + 1e-6).astype(np.float32)
     centre = values.mean(0)
     width = _WIDTH * model.config.window_um / np.sqrt(model.config.window_cells)
-    around = np.concatenate(
-        [
-            _neighbours(s.coords_um, s.coords_um, width, model) @ ((c.values - centre) / spread)
-            for s, c, _ in parts
-        ]
-    )
+    sums = []
+    for section, cells, _ in parts:
+        near = _neighbours(section.coords_um, section.coords_um, width, model)
+        sums.append(near @ ((cells.values - centre) / spread))
+        yield clock.tick(done)
+    around = np.concatenate(sums)
     explained = _axes(np.concatenate([p for _, _, p in parts]) / spread)
     identity = np.concatenate([cells.identity for _, cells, _ in parts])
     measured = np.logical_and.reduce([cells.measured for _, cells, _ in parts])
@@ -158,16 +159,37 @@ class Responded:
 
     def effect(self, edited: Edited) -> NDArray[np.float64]:
         """Return (n, G) what the edit adds, model space."""
+        dose, slope, _ = self._respond(edited)
+        return dose[:, None] * slope[self.identity] * self.head.spread
+
+    def evidence(
+        self, edited: Edited, effect: NDArray[np.float32], inside: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """Return (G,) mean effect on cells ``inside`` over its standard error."""
+        dose, slope, error = self._respond(edited)
+        total = np.bincount(self.identity[inside], dose[inside], minlength=len(slope))
+        noise = np.sqrt(np.square(total[:, None] * error).sum(0))
+        mean = (total[:, None] * slope).sum(0)
+        return np.divide(mean, noise, out=np.zeros_like(mean), where=noise > 0)
+
+    @cached_property
+    def identity(self) -> NDArray[np.int64]:
+        """(n,) coarse label of each surrounding cell."""
+        return self.model.tokenizer.levels[self.token, _IDENTITY]
+
+    def _respond(
+        self, edited: Edited
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the dose (n,) that reaches each cell, and slopes and errors (C, G)."""
         change = self.change(edited)
-        direction = change.mean(0, dtype=np.float64)
+        direction = change.sum(0, dtype=np.float64)
         length = float(np.linalg.norm(direction))
         if length < 1e-12:
-            return np.zeros((len(self.index), len(self.head.spread)))
+            nothing = np.zeros((len(self.head.gram), len(direction)))
+            return np.zeros(len(self.index)), nothing, nothing
         direction /= length
-        slopes = self.head.slopes(direction, np.abs(direction) > 1e-6)
-        dose = self.weights(edited.cells) @ (change @ direction)
-        identity = self.model.tokenizer.levels[self.token, _IDENTITY]
-        return dose[:, None] * slopes[identity] * self.head.spread
+        slope, error = self.head.slopes(direction, np.abs(direction) > 1e-6)
+        return self.weights(edited.cells) @ (change @ direction), slope, error
 
     def change(self, edited: Edited) -> NDArray[np.float64]:
         """Return (m, G) the edit in spreads, as the head sees it."""

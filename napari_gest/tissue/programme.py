@@ -75,6 +75,7 @@ def simulate_programme(
     n_sections: int = 6,
     seed: int = 0,
     programme: Programme | None = None,
+    draw: int = 0,
 ) -> AnnData:
     """Make a tissue with a ligand-receptor programme, before and after an edit of the ligand.
 
@@ -87,6 +88,8 @@ def simulate_programme(
         As in ``simulate``.
     programme
         What is planted; the default one by default.
+    draw
+        Another number gives other sections of the same anatomy and programme.
 
     Returns
     -------
@@ -111,9 +114,11 @@ def simulate_programme(
             " cannot be made.",
             f"Ask for {wanted} genes and one cell a section at least, and a seed of 0 or more.",
         )
-    anatomy_rng, *section_rngs = (
-        np.random.default_rng(s) for s in np.random.SeedSequence([seed, 4]).spawn(n_sections + 1)
-    )
+    anatomy_rng = np.random.default_rng([seed, 4])
+    section_rngs = [
+        np.random.default_rng(s)
+        for s in np.random.SeedSequence([seed, 4, draw, 1]).spawn(n_sections)
+    ]
     anatomy = Anatomy.draw(None, n_genes, anatomy_rng, programme.n_types)
     var = _roles(anatomy, programme, anatomy_rng)
     parts = []
@@ -136,6 +141,7 @@ def simulate_programme(
     adata.uns["source"] = {
         "generator": f"napari-gest {napari_gest.__version__} simulate --perturb",
         "seed": seed,
+        "draw": draw,
         "values": "counts",
         "units": "um",
         "notes": "Synthetic: no measured cell is in this file.",

@@ -20,6 +20,8 @@ from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import reach
 
+pytestmark = pytest.mark.usefixtures("short_field")
+
 
 @pytest.fixture
 def unseen(section: Section) -> np.ndarray:

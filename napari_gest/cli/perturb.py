@@ -1,0 +1,235 @@
+"""``perturb``: edit a region from the command line and read what its surroundings do."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_gest.cli.app import app, examples
+from napari_gest.cli.console import run, say
+from napari_gest.cli.options import (
+    AllowLogged,
+    Layer,
+    Overwrite,
+    Reading,
+    SectionKey,
+    Seed,
+    SpatialKey,
+    UmPerUnit,
+)
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.scenario import Labels, Scenario
+    from napari_gest.tissue.edits import Edit
+
+
+class Readout(StrEnum):
+    """Who answers for the surroundings."""
+
+    response = "response"
+    generation = "generation"
+
+
+class Input(StrEnum):
+    """How edited expression enters."""
+
+    token = "token"
+    continuous = "continuous"
+
+
+@app.command(
+    epilog=examples(
+        "perturb brain.h5ad --model mouse-preoptic-merfish --roi R.geojson --edits edits.csv"
+        " --out OUT.h5ad --table deg.csv",
+        "perturb brain.h5ad --model mouse-preoptic-merfish --roi R.geojson --edits stroke.csv"
+        " --skip-unknown --only cell_type=Microglia --strength 0.5 --table deg.csv",
+        "perturb brain.h5ad --scenario saved --table again.csv",
+    )
+)
+def perturb(
+    path: Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")],
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Name of a bundled model, or a model folder."),
+    ] = None,
+    roi: Annotated[
+        Path | None, typer.Option(metavar="R.geojson", help="Region of edited cells, in um.")
+    ] = None,
+    edits: Annotated[
+        Path | None,
+        typer.Option(metavar="EDITS.csv", help="Columns gene,op,value or gene,log2fc."),
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out edits of genes not in the panel.")
+    ] = False,
+    strength: Annotated[float, typer.Option(min=0, help="1 is the edits as they stand.")] = 1.0,
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="KEY=A,B", help="Edit only cells with these labels in obs KEY."),
+    ] = None,
+    replace_by: Annotated[
+        str | None,
+        typer.Option(metavar="KEY=A", help="Replace the region's cells by cells labelled so."),
+    ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the region's cells out (read-out generation).")
+    ] = False,
+    readout: Annotated[
+        Readout, typer.Option(help="Cells respond as they are, or are generated anew.")
+    ] = Readout.response,
+    input: Annotated[
+        Input, typer.Option(help="Edited expression as it is, or as the nearest meta cell.")
+    ] = Input.continuous,
+    reach_um: Annotated[float, typer.Option(help="How far around the region to look.")] = 150.0,
+    bands_um: Annotated[
+        str, typer.Option(help="Borders of the bands of distance.")
+    ] = "0,30,60,100,150",
+    permutations: Annotated[
+        int, typer.Option(min=0, help="Draws for p-values; 0 leaves them out.")
+    ] = 200,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="OUT.h5ad", help="Tissue file to write.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(metavar="DEG.csv", help="Table of genes to write.")
+    ] = None,
+    save_scenario: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Save all of this to run it again.")
+    ] = None,
+    scenario: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Run a saved scenario, with its own settings."),
+    ] = None,
+    section: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The section, if there are several.")
+    ] = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    allow_logged: AllowLogged = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Edit the cells of a region and predict how the cells around it respond.
+
+    OUT holds all cells with layers gest_control and gest_perturbed (log1p of total-normalised)
+    and obs gest_distance_um; X is never changed. DEG has one row a gene for each band of
+    distance and for all.
+    """
+    if scenario is None and (model is None or roi is None):
+        raise typer.BadParameter("give --model and --roi, or --scenario")
+    if scenario is not None and (roi is not None or edits is not None):
+        raise typer.BadParameter("--scenario brings its own --roi and --edits")
+    if out is None and table is None and save_scenario is None:
+        raise typer.BadParameter("give --out, --table or --save-scenario, or nothing is kept")
+    from napari_gest.tissue.io import (
+        check_output,
+        check_suffix,
+        read_tissue,
+        replacing,
+        write_tissue,
+    )
+
+    if out is not None:
+        check_suffix(out)
+    for place in (out, table, save_scenario):
+        if place is not None:
+            check_output(place, overwrite=overwrite)
+    adata = read_tissue(path)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.scenario import Scenario, Settings
+    from napari_gest.tasks.significance import SignificanceRequest
+    from napari_gest.tissue.roi import Roi
+
+    if scenario is not None:
+        asked = Scenario.read(scenario)
+        taken = reading.section(adata, section or asked.settings.section)
+        fitted = GeST.load(model or asked.settings.model)
+    else:
+        assert model is not None
+        assert roi is not None
+        taken, fitted = reading.section(adata, section), GeST.load(model)
+        settings = Settings(
+            model=model,
+            section=taken.name,
+            only=_labels(only),
+            replace_by=_labels(replace_by),
+            strength=strength,
+            remove=remove,
+            readout=readout.value,
+            input=input.value,
+            reach_um=reach_um,
+            bands_um=_numbers(bands_um),
+            seed=seed,
+            n_permutations=permutations,
+        )
+        changes = _edits(edits, fitted.genes, skip_unknown)
+        asked = Scenario(settings, Roi.read_geojson(roi), changes)
+    request = asked.request(adata, taken, fitted)
+    request.check()
+    result = run(request.run())
+    say(
+        f"{result.n_edited} cells edited, {result.n_changed_tokens} of them with another token;"
+        f" {len(result.index)} cells around them."
+    )
+    # The effect is safe before the test, which takes longer, begins.
+    if out is not None:
+        whole = adata.to_memory() if adata.isbacked else adata
+        result.write(whole)
+        write_tissue(whole, out, overwrite=overwrite)
+        print(f"control and perturbed of section '{taken.name}': {out}")
+    if table is None and save_scenario is None:
+        return
+    genes = result.effects()
+    if asked.settings.n_permutations and not asked.settings.remove:
+        s = asked.settings
+        genes = run(SignificanceRequest(result, s.n_permutations, s.seed).run()).table
+    else:
+        genes = genes.assign(pvalue=float("nan"), fdr=float("nan"))
+    if table is not None:
+        with replacing(table, overwrite=overwrite) as temporary:
+            genes.to_csv(temporary, index=False)
+        print(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
+    if save_scenario is not None:
+        _save(asked, save_scenario, genes, overwrite)
+
+
+def _save(asked: Scenario, folder: Path, genes: object, overwrite: bool) -> None:
+    asked.renamed(folder.name).write(folder, genes, overwrite=overwrite)  # type: ignore[arg-type]
+    print(f"scenario: {folder}")
+
+
+def _edits(path: Path | None, genes: tuple[str, ...], skip: bool) -> tuple[Edit, ...]:
+    from napari_gest.tissue.edits import on_panel, read_edits
+
+    if path is None:
+        return ()
+    edits = read_edits(path)
+    if skip:
+        edits, dropped = on_panel(edits, genes)
+        say(f"{dropped} edits of genes that are not in the panel are left out.")
+    return edits
+
+
+def _labels(text: str | None) -> Labels | None:
+    from napari_gest.tasks.scenario import Labels
+
+    if text is None:
+        return None
+    key, equals, values = text.partition("=")
+    if not equals or not values:
+        raise typer.BadParameter(f"'{text}' is not KEY=LABEL or KEY=LABEL,LABEL")
+    return Labels(key=key, values=tuple(values.split(",")))
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is not a list of numbers with commas") from error

@@ -1,0 +1,76 @@
+"""Dose response: one edit at several strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from napari_gest.errors import InputError
+from napari_gest.tasks.perturb import Perturbed
+from napari_gest.tasks.progress import Clock, Progress, finish
+
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class DoseRequest:
+    """The edit of a result at several strengths.
+
+    Attributes
+    ----------
+    perturbed
+        The result; what answered for it answers again.
+    strengths
+        Ascending strengths, 0 or more; at 0 every effect is exactly 0.
+    """
+
+    perturbed: Perturbed
+    strengths: tuple[float, ...] = STRENGTHS
+
+    def check(self) -> None:
+        """Raise InputError if the strengths are not usable."""
+        values = np.asarray(self.strengths, float)
+        if not len(values) or not np.isfinite(values).all() or (values < 0).any():
+            raise InputError(
+                f"The strengths are {self.strengths}.", "Give numbers of 0 or more; 1 is as it is."
+            )
+        if not self.perturbed.request.edits:
+            raise InputError(
+                "There is no edit of a gene whose strength could change.", "Give edits of genes."
+            )
+
+    def run(self) -> Generator[Progress, None, pd.DataFrame]:
+        """Yield progress; return a table of gene, strength and mean effect on the surroundings."""
+        self.check()
+        perturbed = self.perturbed
+        measured = perturbed.request.measured
+        genes = np.asarray(perturbed.genes)[measured]
+        clock = Clock("Dose response", len(self.strengths))
+        tables = []
+        for done, strength in enumerate(self.strengths, 1):
+            edited = perturbed.request.edited(strength)
+            steps = perturbed.answers.expression(edited, clock.stage)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as stop:
+                    effect = stop.value - perturbed.control
+                    break
+                yield clock.tick(done - 1)
+            mean = effect[:, measured].mean(0, dtype=np.float64)
+            tables.append(pd.DataFrame({"gene": genes, "strength": strength, "effect": mean}))
+            yield clock.tick(done)
+        return pd.concat(tables, ignore_index=True)
+
+
+def dose_response(
+    perturbed: Perturbed,
+    strengths: Sequence[float] = STRENGTHS,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> pd.DataFrame:
+    """Return gene, strength and mean effect on the surroundings (see ``DoseRequest``)."""
+    return finish(DoseRequest(perturbed, tuple(strengths)).run(), on_progress)

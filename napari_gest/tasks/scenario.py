@@ -1,0 +1,215 @@
+"""A perturbation as a folder that anyone can run again to the same numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+import napari_gest
+from napari_gest.errors import InputError
+from napari_gest.model.checkpoint import atomic_folder
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.counterfactual import Input
+from napari_gest.tasks.generate import WINDOW_TARGETS
+from napari_gest.tasks.perturb import BANDS_UM, PerturbRequest, Readout
+from napari_gest.tissue.edits import Edit, read_edits, write_edits
+from napari_gest.tissue.roi import Roi
+from napari_gest.tissue.section import Section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+SETTINGS, EDITS, ROI, TABLE = "scenario.json", "edits.csv", "roi.geojson", "deg.csv"
+_FORMAT = 1
+
+
+class Labels(BaseModel):
+    """Cells by their labels: the values wanted of an obs column."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    values: tuple[str, ...]
+
+    def cells(self, adata: AnnData, section: Section) -> NDArray[np.bool_]:
+        """Return (n_obs,) bool of the section's cells with these labels.
+
+        Raises
+        ------
+        InputError
+            If there is no such column, or no cell of the section with one of the labels.
+        """
+        if self.key not in adata.obs:
+            raise InputError(
+                f"There is no obs column '{self.key}'; columns here: {', '.join(adata.obs)}.",
+                "Name the column that holds the labels.",
+            )
+        column = adata.obs[self.key].iloc[section.rows].astype(str)
+        missing = [v for v in self.values if not (column == v).any()]
+        if missing or not self.values:
+            raise InputError(
+                f"No cell of section '{section.name}' is labelled '{', '.join(missing)}'"
+                f" in '{self.key}'.",
+                f"Labels there: {', '.join(sorted(column.unique())[:20])}.",
+            )
+        return column.isin(self.values).to_numpy()
+
+
+class Settings(BaseModel):
+    """What ``scenario.json`` holds: all of a request but tissue, model, region and edits.
+
+    Attributes
+    ----------
+    name
+        Name of the scenario.
+    model, section
+        Name or folder of the model, and name of the section.
+    added, erased
+        Names of cells brushed into and out of the outline.
+    only, replace_by
+        Labels of the cells that are edited, and of those that replace them.
+    n_permutations
+        Draws of the test, 0 for none; its seed is ``seed``.
+    strength, remove, readout, input, reach_um, bands_um, seed, frontier, passes
+        As in ``PerturbRequest``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "scenario"
+    model: str
+    section: str
+    added: tuple[str, ...] = ()
+    erased: tuple[str, ...] = ()
+    only: Labels | None = None
+    replace_by: Labels | None = None
+    strength: float = 1.0
+    remove: bool = False
+    readout: Readout = "response"
+    input: Input = "continuous"
+    reach_um: float = BANDS_UM[-1]
+    bands_um: tuple[float, ...] = BANDS_UM
+    seed: int = 0
+    frontier: int = WINDOW_TARGETS
+    passes: int = 4
+    n_permutations: int = 200
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A perturbation that can be stored.
+
+    Attributes
+    ----------
+    settings
+        Everything but the two below.
+    roi
+        Outline of the region.
+    edits
+        Edits of genes.
+    """
+
+    settings: Settings
+    roi: Roi
+    edits: tuple[Edit, ...] = ()
+
+    def renamed(self, name: str) -> Scenario:
+        """Return the scenario under another name."""
+        return replace(self, settings=self.settings.model_copy(update={"name": name}))
+
+    def cells(self, section: Section) -> NDArray[np.bool_]:
+        """Return (n_obs,) bool: cells in the outline, less those erased, with those added."""
+        inside = self.roi.contains(section.coords_um)
+        names: pd.Index = pd.Index(section.obs_names)
+        for listed, value in ((self.settings.erased, False), (self.settings.added, True)):
+            where = names.get_indexer(pd.Index(listed))
+            if (where < 0).any():
+                raise InputError(
+                    f"Section '{section.name}' has no cell '{listed[int((where < 0).argmax())]}'.",
+                    "Run the scenario on the tissue it was made with.",
+                )
+            inside[where] = value
+        return inside
+
+    def request(self, adata: AnnData, section: Section, model: GeST) -> PerturbRequest:
+        """Return the request that runs the scenario on a section of ``adata``."""
+        s = self.settings
+        return PerturbRequest(
+            section,
+            model,
+            self.cells(section),
+            self.edits,
+            strength=s.strength,
+            only=None if s.only is None else s.only.cells(adata, section),
+            replace_by=None if s.replace_by is None else s.replace_by.cells(adata, section),
+            remove=s.remove,
+            readout=s.readout,
+            input=s.input,
+            reach_um=s.reach_um,
+            bands_um=s.bands_um,
+            seed=s.seed,
+            frontier=s.frontier,
+            passes=s.passes,
+        )
+
+    def write(
+        self, folder: str | Path, table: pd.DataFrame | None = None, *, overwrite: bool = False
+    ) -> Path:
+        """Write ``scenario.json``, ``roi.geojson``, ``edits.csv`` and the result's ``deg.csv``.
+
+        Raises
+        ------
+        InputError
+            If the folder exists and ``overwrite`` is false.
+        """
+        folder = Path(folder)
+        about = {"format": _FORMAT, "version": napari_gest.__version__}
+        about |= self.settings.model_dump(mode="json")
+        with atomic_folder(folder, overwrite=overwrite) as fresh:
+            (fresh / SETTINGS).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+            self.roi.write_geojson(fresh / ROI)
+            if self.edits:
+                write_edits(self.edits, fresh / EDITS)
+            if table is not None:
+                table.to_csv(fresh / TABLE, index=False)
+        return folder
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Scenario:
+        """Read a scenario folder.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or cannot be understood.
+        """
+        folder = Path(folder)
+        try:
+            about = dict(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+            if about.pop("format") > _FORMAT:
+                raise InputError(
+                    f"'{folder}' was written by a newer version.", "Update napari-gest to read it."
+                )
+            about.pop("version", None)
+            settings = Settings.model_validate(about)
+        except InputError:
+            raise
+        except FileNotFoundError as error:
+            raise InputError(
+                f"'{folder}' is no scenario: it has no {SETTINGS}.",
+                "Give the folder that a scenario was saved to.",
+            ) from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{SETTINGS} in '{folder}' cannot be understood ({error}).",
+                "Save the scenario again.",
+            ) from error
+        edits = read_edits(folder / EDITS) if (folder / EDITS).exists() else ()
+        return cls(settings, Roi.read_geojson(folder / ROI), edits)

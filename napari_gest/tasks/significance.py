@@ -1,0 +1,271 @@
+"""Which responses are more than chance: permutation nulls and false discovery rates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
+
+from napari_gest.errors import InputError
+from napari_gest.tasks.counterfactual import Edited, model_space
+from napari_gest.tasks.perturb import Perturbed
+from napari_gest.tasks.progress import Clock, Progress, finish
+
+# With fewer draws no p-value can be below 0.05.
+_FEWEST = 19
+
+
+@dataclass(frozen=True, eq=False)
+class SignificanceRequest:
+    """One test of an effect against two permutation nulls.
+
+    The first null edits random genes by as much, counted in each gene's own spread. An edit of
+    any gene of a gradient seems to move all genes of it, so what counts is how far a gene stands
+    out among all genes: its evidence less their median, over their median deviation, compared
+    with all genes of all draws. The second null makes the same edit in random cells that are
+    neither in the region nor around it and compares mean effects in spreads. A response has to
+    beat both: its p-value is the larger of the two. A gene that is not edited is compared with
+    draws that do not edit it, an edited gene with draws that do; where fewer than 19 draws
+    qualify, as for the one gene of a single edit, it is not tested.
+
+    Attributes
+    ----------
+    perturbed
+        The effect to test; it stays as it is, whatever becomes of the test.
+    n_permutations
+        Draws for each null. Where one gene is edited, every other gene is drawn once at most.
+    seed
+        Of the draws.
+    """
+
+    perturbed: Perturbed
+    n_permutations: int = 200
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise InputError if nothing can be tested."""
+        if self.n_permutations < _FEWEST:
+            raise InputError(
+                f"n_permutations is {self.n_permutations}.", f"It must be {_FEWEST} at least."
+            )
+        if not len(self.perturbed.edited.cells):
+            raise InputError(
+                "An effect of taking cells out has no random genes to be compared with.",
+                "Read the effect alone.",
+            )
+        if len(self._elsewhere) == 0:
+            raise InputError(
+                "There is no cell beyond the region and its surroundings.",
+                "Lower the reach, so that the edit can be made elsewhere for comparison.",
+            )
+
+    def run(self) -> Generator[Progress, None, Significance]:
+        """Test; yields at every draw, and more often where a draw takes long."""
+        self.check()
+        rng = np.random.default_rng(self.seed)
+        genes = list(self._random_genes(rng))
+        clock = Clock("Testing against chance", len(genes) + self.n_permutations)
+        by_gene: list[NDArray[np.float64]] = []
+        by_position: list[NDArray[np.float64]] = []
+        for edited in genes:
+            effect = yield from self._effect(edited, clock, len(by_gene))
+            by_gene.append(self._standing(edited, effect))
+        for edited in self._random_positions(rng):
+            effect = yield from self._effect(edited, clock, len(genes) + len(by_position))
+            by_position.append(self._means(effect))
+        touched = np.stack([_touched(e) for e in genes])
+        return Significance(
+            self.perturbed,
+            self._table(np.stack(by_gene), touched, np.stack(by_position)),
+            {"n_permutations": self.n_permutations, "seed": self.seed},
+        )
+
+    def _effect(
+        self, edited: Edited, clock: Clock, done: int
+    ) -> Generator[Progress, None, NDArray[np.float32]]:
+        steps = self.perturbed.answers.expression(edited, clock.stage)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                yield clock.tick(done + 1)
+                effect: NDArray[np.float32] = stop.value - self.perturbed.control
+                return effect
+            yield clock.tick(done)
+
+    @cached_property
+    def _values(self) -> NDArray[np.float32]:
+        """(n_obs, G) the section as measured, model space."""
+        return model_space(self.perturbed.section, self.perturbed.request.model)[0]
+
+    @cached_property
+    def _spread(self) -> NDArray[np.float64]:
+        """(G,) spread of each gene over the section."""
+        spread = self._values.std(0, dtype=np.float64)
+        spread[~self.perturbed.request.measured] = 0
+        return spread
+
+    @cached_property
+    def _change(self) -> NDArray[np.float64]:
+        edited = self.perturbed.edited
+        return edited.after.astype(np.float64) - edited.before
+
+    @property
+    def _edited_genes(self) -> NDArray[np.bool_]:
+        return (self._change != 0).any(0)
+
+    @cached_property
+    def _elsewhere(self) -> NDArray[np.int64]:
+        around = self.perturbed.request.roi.copy()
+        around[self.perturbed.index] = True
+        return np.flatnonzero(~around)
+
+    def _random_genes(self, rng: np.random.Generator) -> Iterator[Edited]:
+        """Yield the edit with its genes swapped for random ones of the same standardised size."""
+        edited, spread = self.perturbed.edited, self._spread
+        source = np.flatnonzero(self._edited_genes & (spread > 0))
+        varied = np.flatnonzero(spread > 0)
+        size = self._change[:, source] / spread[source]
+        if len(source) == 1:
+            others = rng.permutation(varied[varied != source[0]])[: self.n_permutations]
+            chosen = [np.array([g]) for g in others]
+        else:
+            chosen = [
+                rng.choice(varied, len(source), replace=False) for _ in range(self.n_permutations)
+            ]
+        for genes in chosen:
+            after = edited.before.astype(np.float64)
+            after[:, genes] += size * spread[genes]
+            yield Edited(edited.cells, edited.before, after.astype(np.float32), edited.removed)
+
+    def _random_positions(self, rng: np.random.Generator) -> Iterator[Edited]:
+        """Yield the same changes, each in a random cell elsewhere."""
+        n = min(len(self._change), len(self._elsewhere))
+        for _ in range(self.n_permutations):
+            cells = np.sort(rng.choice(self._elsewhere, n, replace=False))
+            before = self._values[cells]
+            change = self._change[rng.permutation(len(self._change))[:n]]
+            after = np.where(change == 0, before, np.maximum(before + change, 0))
+            yield Edited(cells, before, after.astype(np.float32), np.empty(0, np.int64))
+
+    def _means(self, effect: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (n_bands, G) mean effect in spreads."""
+        unit = np.where(self._spread > 0, self._spread, np.inf)
+        bands = self.perturbed.bands().values()
+        return np.stack([effect[inside].mean(0, dtype=np.float64) / unit for inside in bands])
+
+    def _standing(self, edited: Edited, effect: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (n_bands, G) how far each gene stands out among those that are not edited."""
+        judged = self.perturbed.request.measured & ~_touched(edited)
+        if not judged.any():
+            judged = self.perturbed.request.measured
+        out = []
+        for inside in self.perturbed.bands().values():
+            evidence = self.perturbed.answers.evidence(edited, effect, inside)
+            out.append(stand_out(evidence, judged))
+        return np.stack(out)
+
+    def _table(
+        self,
+        by_gene: NDArray[np.float64],
+        touched: NDArray[np.bool_],
+        by_position: NDArray[np.float64],
+    ) -> pd.DataFrame:
+        table, edited = self.perturbed.effects(), self.perturbed.edited
+        standing = self._standing(edited, self.perturbed.effect)
+        means = self._means(self.perturbed.effect)
+        measured = self.perturbed.request.measured
+        like = (touched == self._edited_genes) & measured
+        columns: dict[str, list[NDArray[np.float64]]] = {
+            name: [] for name in ("p_genes", "p_positions", "pvalue", "fdr")
+        }
+        for b in range(len(means)):
+            p_genes = pooled_p(standing[b], by_gene[:, b], like)
+            p_positions = pooled_p(means[b], by_position[:, b])
+            p = np.maximum(p_genes, p_positions)[measured]
+            columns["p_genes"].append(p_genes[measured])
+            columns["p_positions"].append(p_positions[measured])
+            columns["pvalue"].append(p)
+            columns["fdr"].append(benjamini_hochberg(p))
+        return table.assign(**{name: np.concatenate(parts) for name, parts in columns.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Significance:
+    """A tested effect.
+
+    Attributes
+    ----------
+    perturbed
+        The effect.
+    table
+        ``Perturbed.effects`` and ``p_genes``, ``p_positions``, ``pvalue`` (the larger of the two)
+        and ``fdr``, Benjamini-Hochberg within a band; missing where a gene was not tested.
+    settings
+        What made it.
+    """
+
+    perturbed: Perturbed
+    table: pd.DataFrame
+    settings: dict[str, Any]
+
+
+def significance(
+    perturbed: Perturbed,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    **settings: Any,
+) -> Significance:
+    """Test an effect against permutation nulls; settings are fields of ``SignificanceRequest``."""
+    return finish(SignificanceRequest(perturbed, **settings).run(), on_progress)
+
+
+def stand_out(evidence: NDArray[np.float64], judged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return evidence (G,) less its median, over its median deviation, of genes ``judged``.
+
+    Where most genes show nothing at all there is no deviation, and only what is not the median
+    stands out.
+    """
+    median = np.median(evidence[judged])
+    off = evidence - median
+    scale = 1.4826 * np.median(np.abs(off[judged]))
+    if scale > 0:
+        return np.asarray(off / scale)
+    return np.where(off == 0, 0.0, np.sign(off) * np.inf)
+
+
+def pooled_p(
+    observed: NDArray[np.float64],
+    null: NDArray[np.float64],
+    valid: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float64]:
+    """Return (G,) two-sided p-values against draws (P, G), pooled over genes.
+
+    ``valid`` (P, G) says which draws a gene may be compared with; a gene with fewer than 19 is
+    not tested and gets NaN. What shows nothing has p 1.
+    """
+    valid = np.ones(null.shape, bool) if valid is None else valid
+    tested = valid.sum(0) >= _FEWEST
+    pool = np.sort(np.abs(null[valid & tested]))
+    at_least = len(pool) - np.searchsorted(pool, np.abs(observed) * (1 - 1e-12))
+    p = np.where(observed == 0, 1.0, (1 + at_least) / (1 + len(pool)))
+    return np.where(tested, p, np.nan)
+
+
+def _touched(edited: Edited) -> NDArray[np.bool_]:
+    return (edited.after != edited.before).any(0)
+
+
+def benjamini_hochberg(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,) false discovery rates; missing p-values stay missing and do not count."""
+    out = np.full(len(p), np.nan)
+    tested = np.isfinite(p)
+    if tested.any():
+        out[tested] = false_discovery_control(p[tested])
+    return out

@@ -1,0 +1,74 @@
+"""Influence: leaving out is exact, and what matters most matters most."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_gest.errors import InputError
+from napari_gest.model.decoder import Context
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.influence import Query, context_of, influence
+from napari_gest.tissue.section import Section
+
+CELL = 40
+
+
+def without(context: Context, j: int) -> Context:
+    """Return the context with a cell's keys, values and place in the prior cut out."""
+    keep = [i for i in range(context.n_cells) if i != j]
+    return Context(
+        [k[:, :, keep] for k in context.keys],
+        [v[:, :, keep] for v in context.values],
+        context.mixture[:, keep],
+        context.xy[:, keep],
+        context.mass[:, keep],
+    )
+
+
+@torch.inference_mode()
+def test_a_mask_equals_cutting_the_cell_out_of_the_cache(
+    section: Section, tiny_model: GeST
+) -> None:
+    found = influence(section, tiny_model, CELL)
+    neighbours, query = context_of(section, tiny_model, CELL)
+    assert np.array_equal(found.neighbours, neighbours)
+    for j in (0, 7, len(neighbours) - 1):
+        cut = Query(tiny_model, without(query.context, j), query.xy)
+        alone = cut.expression(np.zeros((1, len(neighbours) - 1), bool))[0]
+        assert np.allclose(found.expression - alone, found.change[j], atol=2e-6)
+
+
+@torch.inference_mode()
+def test_the_nearest_cell_equals_encoding_without_it(section: Section, tiny_model: GeST) -> None:
+    """It is last in the content, so nothing has read from it and leaving it out is exact."""
+    neighbours, query = context_of(section, tiny_model, CELL)
+    context, last = query.context, len(neighbours) - 1
+    fresh = tiny_model.network.encode(
+        tiny_model.network.table(),
+        context.mixture[:, :last],
+        context.xy[:, :last],
+        mass=context.mass[:, :last],
+    )
+    alone = Query(tiny_model, fresh, query.xy).expression(np.zeros((1, last), bool))[0]
+    found = influence(section, tiny_model, CELL)
+    assert np.allclose(found.expression - alone, found.change[last], atol=2e-6)
+
+
+def test_the_top_k_matter_more_than_random_ones(section: Section, tiny_model: GeST) -> None:
+    found = influence(section, tiny_model, CELL, k=4, n_random=40)
+    assert found.top_k > found.random_k.mean()
+    assert found.fidelity_p <= 0.1
+
+
+def test_the_cell_itself_has_no_influence(section: Section, tiny_model: GeST) -> None:
+    assert CELL not in influence(section, tiny_model, CELL).neighbours
+
+
+@pytest.mark.parametrize(
+    ("cell", "k", "cause"), [(-1, 4, "no cell"), (600, 4, "no cell"), (0, 0, "k is 0")]
+)
+def test_bad_requests(section: Section, tiny_model: GeST, cell: int, k: int, cause: str) -> None:
+    with pytest.raises(InputError, match=cause):
+        influence(section, tiny_model, cell, k=k)

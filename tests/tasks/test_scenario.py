@@ -1,0 +1,101 @@
+"""Scenarios: a folder gives the same numbers again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from napari_gest.errors import InputError
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.progress import finish
+from napari_gest.tasks.scenario import Labels, Scenario, Settings
+from napari_gest.tissue.edits import Edit
+from napari_gest.tissue.roi import Roi
+from napari_gest.tissue.section import Section
+
+
+@pytest.fixture
+def scenario(section: Section) -> Scenario:
+    centre = section.coords_um.mean(0)
+    ring = centre + 80 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
+    settings = Settings(
+        name="a try",
+        model="tiny",
+        section="section_1",
+        strength=1 / 3,
+        added=(str(section.obs_names[0]),),
+        readout="generation",
+        seed=9,
+    )
+    return Scenario(settings, Roi.from_vertices([ring]), (Edit("gene_3", "set", 50.1),))
+
+
+def test_a_folder_replays_to_the_same_numbers(
+    tissue: AnnData, section: Section, tiny_model: GeST, scenario: Scenario, tmp_path: Path
+) -> None:
+    first = finish(scenario.request(tissue, section, tiny_model).run())
+    folder = scenario.write(tmp_path / "s", first.effects())
+    again = Scenario.read(folder)
+    assert again.settings == scenario.settings
+    assert again.edits == scenario.edits
+    second = finish(again.request(tissue, section, tiny_model).run())
+    assert np.array_equal(first.perturbed, second.perturbed)
+    names = {"scenario.json", "roi.geojson", "edits.csv", "deg.csv"}
+    assert {p.name for p in folder.iterdir()} == names
+    with pytest.raises(InputError, match="exists"):
+        scenario.write(folder)
+
+
+def test_brushed_cells(section: Section, scenario: Scenario) -> None:
+    inside = scenario.roi.contains(section.coords_um)
+    cells = scenario.cells(section)
+    assert cells[0]
+    assert cells.sum() == inside.sum() + (not inside[0])
+    gone = scenario.settings.model_copy(update={"erased": tuple(section.obs_names[inside][:3])})
+    assert Scenario(gone, scenario.roi).cells(section).sum() == cells.sum() - 3
+    unknown = scenario.settings.model_copy(update={"added": ("nobody",)})
+    with pytest.raises(InputError, match="nobody"):
+        Scenario(unknown, scenario.roi).cells(section)
+
+
+def test_labels_choose_cells(tissue: AnnData, section: Section) -> None:
+    kinds = tissue.obs["cell_type"].astype(str).iloc[section.rows].to_numpy()
+    wanted = Labels(key="cell_type", values=(kinds[0],))
+    assert np.array_equal(wanted.cells(tissue, section), kinds == kinds[0])
+    with pytest.raises(InputError, match="labelled 'nothing'"):
+        Labels(key="cell_type", values=("nothing",)).cells(tissue, section)
+    with pytest.raises(InputError, match="no obs column"):
+        Labels(key="kind", values=("a",)).cells(tissue, section)
+
+
+def test_a_renamed_scenario_is_otherwise_the_same(scenario: Scenario) -> None:
+    other = scenario.renamed("b")
+    assert other.settings.name == "b"
+    assert other.settings.model_copy(update={"name": "a try"}) == scenario.settings
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about | {"readout": "guess"},
+        lambda about: about | {"surplus": 1},
+        lambda about: {k: v for k, v in about.items() if k != "model"},
+        lambda about: about | {"format": 99},
+        lambda about: [],
+    ],
+)
+def test_damaged_folders(scenario: Scenario, tmp_path: Path, change) -> None:
+    folder = scenario.write(tmp_path / "s")
+    about = json.loads((folder / "scenario.json").read_text())
+    (folder / "scenario.json").write_text(json.dumps(change(about)))
+    with pytest.raises(InputError):
+        Scenario.read(folder)
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no scenario"):
+        Scenario.read(tmp_path)

@@ -1,0 +1,109 @@
+"""Edits: what each operation does, tables of them, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.edits import (
+    Edit,
+    apply_edits,
+    check_edits,
+    on_panel,
+    read_edits,
+    write_edits,
+)
+
+GENES = ("Gad1", "Slc17a6", "Cd24a")
+
+
+@pytest.mark.parametrize(
+    ("edit", "strength", "expected"),
+    [
+        (Edit("Gad1", "set", 5.0), 1.0, [5.0, 5.0]),
+        (Edit("Gad1", "set", 5.0), 0.5, [2.5, 4.5]),
+        (Edit("Gad1", "multiply", 4.0), 1.0, [0.0, 16.0]),
+        (Edit("Gad1", "multiply", 4.0), 0.5, [0.0, 8.0]),
+        (Edit("Gad1", "shift", -3.0), 1.0, [0.0, 1.0]),
+        (Edit("Gad1", "shift", 2.0), 2.0, [4.0, 8.0]),
+        (Edit("Gad1", "knockout"), 1.0, [0.0, 0.0]),
+        (Edit("Gad1", "knockout"), 0.25, [0.0, 3.0]),
+        (Edit("Gad1", "knockout"), 2.0, [0.0, 0.0]),
+        (Edit.fold("Gad1", -1.0), 1.0, [0.0, 2.0]),
+    ],
+)
+def test_operations(edit: Edit, strength: float, expected: list[float]) -> None:
+    linear = np.array([[0.0, 1.0, 2.0], [4.0, 1.0, 2.0]])
+    out = apply_edits(linear, GENES, [edit], strength)
+    assert np.allclose(out[:, 0], expected)
+    assert np.array_equal(out[:, 1:], linear[:, 1:])
+
+
+@pytest.mark.parametrize("op", ["set", "multiply", "shift", "knockout"])
+def test_strength_zero_changes_not_a_bit(op: str) -> None:
+    linear = np.random.default_rng(0).gamma(1, 1, (50, 3))
+    edit = Edit("Cd24a", op, None if op == "knockout" else 0.3)  # type: ignore[arg-type]
+    assert np.array_equal(apply_edits(linear, GENES, [edit], 0.0), linear)
+
+
+def test_unknown_genes_are_listed_with_the_nearest_names() -> None:
+    with pytest.raises(
+        InputError, match=r"2 of 3 .*'gad2' \(nearest: Gad1\).*'Cd24' \(nearest: Cd24a"
+    ):
+        check_edits(
+            [Edit("gad2", "knockout"), Edit("Cd24", "set", 1), Edit("Gad1", "set", 1)], GENES
+        )
+
+
+def test_a_gene_has_one_edit() -> None:
+    with pytest.raises(InputError, match="edited twice"):
+        check_edits([Edit("Gad1", "knockout"), Edit("Gad1", "set", 1)], GENES)
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "cause"),
+    [("set", None, "no value"), ("multiply", -1.0, "has the value"), ("swap", 1.0, "no operation")],
+)
+def test_impossible_edits(op: str, value: float | None, cause: str) -> None:
+    with pytest.raises(InputError, match=cause):
+        Edit("Gad1", op, value)  # type: ignore[arg-type]
+
+
+def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    edits = (Edit("Gad1", "set", 1 / 3), Edit("Cd24a", "knockout"), Edit("Slc17a6", "shift", -2))
+    write_edits(edits, tmp_path / "e.csv")
+    assert read_edits(tmp_path / "e.csv") == edits
+    with pytest.raises(InputError, match="exists"):
+        write_edits(edits, tmp_path / "e.csv")
+
+
+def test_fold_changes(tmp_path: Path) -> None:
+    path = tmp_path / "deg.csv"
+    path.write_text("Gene, log2FC\nGad1,1\nCd24a,\nSlc17a6,0\nother,-2\n")
+    edits = read_edits(path)
+    assert edits == (Edit("Gad1", "multiply", 2.0), Edit("other", "multiply", 0.25))
+    assert on_panel(edits, GENES) == ((edits[0],), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("symbol,op\nGad1,set\n", "has the columns"),
+        ("gene,op,value\nGad1,set,high\n", "Row 2"),
+        ("gene,op,value\n", "no edit"),
+        ("gene,op,value\nGad1,set,\n", "no value"),
+    ],
+)
+def test_tables_that_cannot_be_understood(tmp_path: Path, text: str, cause: str) -> None:
+    path = tmp_path / "e.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=cause):
+        read_edits(path)
+
+
+def test_a_missing_table(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file"):
+        read_edits(tmp_path / "none.csv")
