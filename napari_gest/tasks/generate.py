@@ -30,8 +30,8 @@ from napari_gest.tissue.window import compact_groups, reach
 
 __all__ = ["Agreement", "GenerateRequest", "Generated", "Painted", "generate"]
 
-# Cells that share one encoded context: few enough that all of them lie near its centre.
-WINDOW_TARGETS = 64
+# Cells that share one encoded context: as many as training predicts from one.
+WINDOW_TARGETS = 192
 # Chosen on sections that no table scores: docs/decisions/0009.
 FIELD_SHARE = 0.7
 # The field learns from this many known cells at most, drawn within its reach of the cells to

@@ -18,12 +18,12 @@ from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.model.response import ResponseHead
 from napari_gest.tasks.counterfactual import Answer, Edited, Input, model_space
-from napari_gest.tasks.generate import WINDOW_TARGETS
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach, thin
 
 # Chosen on simulated tissue of other seeds than the benchmark's (docs/decisions/0015).
+_GROUP = 64  # cells that share one context
 _WIDTH = 1.5  # of the Gaussian of neighbours, in mean distances between neighbouring cells
 _AXES = 20  # principal components of GeST's predictions that are regressed out
 _RIDGE = 10.0
@@ -232,7 +232,7 @@ def _predictions(
     profiles = torch.from_numpy(model.tokenizer.c_expr)
     n = model.config.window_cells
     # A small section must keep more cells than it hides.
-    size = min(WINDOW_TARGETS, max(1, section.n_obs // 4))
+    size = min(_GROUP, max(1, section.n_obs // 4))
     for group in compact_groups(coords, size):
         centre = coords[group].mean(0)
         near = np.atleast_1d(tree.query(centre, k=min(reach(n) + len(group), tree.n))[1])

@@ -34,7 +34,7 @@ def test_it_learns_place_and_geometry() -> None:
     found = made.predict(coords, geometry.astype(np.float32))
     assert found.shape == (300, 3)
     assert np.corrcoef(found[:, 0], coords[:, 0])[0, 1] > 0.9
-    assert np.corrcoef(found[:, 1], np.abs(geometry[:, 1]))[0, 1] > 0.8
+    assert np.corrcoef(found[:, 1], np.abs(geometry[:, 1]))[0, 1] > 0.6
     assert found[:, 2] == pytest.approx(np.full(300, told["values"][:, 2].mean()), abs=0.3)
 
 

@@ -108,15 +108,16 @@ def test_frontier_one_is_sequential_generation(
 
 
 def test_one_step_sees_measured_cells_alone(
-    section: Section, tiny_model: GeST, unseen: np.ndarray
+    section: Section, tiny_model: GeST, unseen: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert unseen.sum() > WINDOW_TARGETS
+    monkeypatch.setattr("napari_gest.tasks.generate.WINDOW_TARGETS", 32)
+    assert unseen.sum() > 64
     at_once = generate(section, tiny_model, unseen, mode="sample", seed=1, frontier=10**6)
     other = generate(section, tiny_model, unseen, mode="sample", seed=2, frontier=10**6)
     # Draws differ, yet no prediction depends on them.
     assert not np.array_equal(at_once.meta_cell, other.meta_cell)
     assert np.array_equal(at_once.entropy, other.entropy)
-    inward = generate(section, tiny_model, unseen, mode="sample", seed=1)
+    inward = generate(section, tiny_model, unseen, mode="sample", seed=1, frontier=32)
     assert not np.array_equal(at_once.entropy, inward.entropy)
 
 
@@ -151,12 +152,14 @@ def test_passes_average_over_reflections(
 ) -> None:
     turned = section.coords_um @ np.array([[0.0, 1.0], [-1.0, 0.0]])
     there = replace(section, coords_um=turned)
-    # The field's waves are drawn for the tissue as it lies.
-    one = generate(section, tiny_model, unseen, passes=8, frontier=10**6, field=0.0)
-    two = generate(there, tiny_model, unseen, passes=8, frontier=10**6, field=0.0)
-    # Windows and far groups may be cut differently; else eight passes do not know up from left.
-    change = np.abs(one.expression - two.expression)
-    assert np.median(change) < 0.05 * one.expression.std(0).mean()
+    # A window of the whole section pools nothing: which cells share a far group depends on the
+    # axes. The field's waves are drawn for the tissue as it lies.
+    config = tiny_model.config.model_copy(update={"window_cells": 1024})
+    model = GeST.create(config, tiny_model.tokenizer, seed=0)
+    one = generate(section, model, unseen, passes=8, frontier=10**6, field=0.0)
+    two = generate(there, model, unseen, passes=8, frontier=10**6, field=0.0)
+    # Windows may be cut differently, but where they agree eight passes do not know up from left.
+    assert np.median(np.abs(one.expression - two.expression)) < 1e-3
 
 
 def test_new_cells_are_added_never_written_over(
