@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks.datasets import Source
 from napari_gest.model.config import ModelConfig
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.respond import fit_response
 from napari_gest.tasks.train import FitRequest, TrainConfig
 
 WEIGHTS = Path(__file__).parents[1] / "napari_gest" / "model" / "weights"
@@ -75,7 +76,7 @@ def train(bundle: Bundle, console: Console) -> Path:
             console.print(f"{bundle.name}: {tick.payload}")
 
     started = time.monotonic()
-    model = finish(request.run(), tell).model
+    model = fit_response(finish(request.run(), tell).model, sections)
     model.card = bundle.card | model.card
     model.card["command"] = f"python -m benchmarks.bundled {bundle.name}"
     path = model.save(WEIGHTS / bundle.name, overwrite=True)
@@ -103,6 +104,7 @@ def card_text(name: str, card: dict[str, Any], model: Any) -> str:
         f"- Validation (holes of a window's size set aside in every section): rmse_z"
         f" {curve[0]['rmse_z']:.4f} untrained, {best['rmse_z']:.4f} at step {best['step']}, which"
         f" is kept; there {best['nll']:.3f} nats per cell.",
+        "- Response head (perturbation): fitted to the same sections.",
         "- Score on held-out sections beside the floors: the table in the project's README, of"
         " models trained in the same way without those sections.",
         "",
