@@ -24,7 +24,7 @@ def press(qtbot, button) -> None:
 @pytest.fixture
 def panel(opened_home):
     """The panel, unfolded."""
-    opened_home.steps[6].set_open(True)
+    opened_home.steps[7].set_open(True)
     return opened_home.labels_panel
 
 
@@ -44,8 +44,8 @@ def draw(panel, qtbot, name: str, share: float) -> None:
 
 
 def test_an_empty_step_is_folded_and_says_what_to_do(home):
-    assert not home.steps[6].is_open
-    home.steps[6].set_open(True)
+    assert not home.steps[7].is_open
+    home.steps[7].set_open(True)
     assert "Open tissue" in home.labels_panel.job.message.text()
     assert "step 1" in home.labels_panel.run.toolTip()
 
@@ -117,7 +117,7 @@ def test_to_another_section(home, tissue, qtbot, until, tmp_path):
         home.open_panel.open([tmp_path / "two.h5ad"], section=name)
         until(lambda name=name: name in home.context.session.sections
               and not home.context.jobs.busy)  # fmt: skip
-    home.steps[6].set_open(True)
+    home.steps[7].set_open(True)
     panel = home.labels_panel
     assert panel.from_section.isVisible()
     panel.from_section.textActivated.emit("section_1")

@@ -22,7 +22,7 @@ def press(qtbot, button) -> None:
 @pytest.fixture
 def panel(opened_home, qtbot):
     """The panel, unfolded."""
-    opened_home.steps[5].set_open(True)
+    opened_home.steps[6].set_open(True)
     return opened_home.niches_panel
 
 
@@ -35,8 +35,8 @@ def found(panel, qtbot, until):
 
 
 def test_an_empty_step_is_folded_and_says_what_to_do(home):
-    assert not home.steps[5].is_open
-    home.steps[5].set_open(True)
+    assert not home.steps[6].is_open
+    home.steps[6].set_open(True)
     assert "Open tissue" in home.niches_panel.job.message.text()
     assert "step 1" in home.niches_panel.find.toolTip()
     assert not home.niches_panel.result.isVisible()
@@ -128,6 +128,7 @@ def test_composition_and_markers(found, qtbot, until):
     assert markers.table.item(0, 0).text() == expected["gene"].iloc[0]
     # Other niches, other markers.
     found.number.setValue(2)
+    until(lambda: found.niches.n_niches == 2)
     until(lambda: markers._made_for is found.niches and not found.context.jobs.busy)
     assert markers.box.count() == 2
     gene = markers.table.item(0, 0).text()
