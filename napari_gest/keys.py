@@ -11,7 +11,7 @@ ENTROPY = "gest_entropy"  # obs, float32, nats: entropy of p(meta cell)
 META_CELL = "gest_meta_cell"  # obs, int32: meta cell, -1 where not generated
 EXPRESSION = "gest_expression"  # layers, float32: model space, log1p of total-normalised
 SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
-UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum
+UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum, field
 
 # Written by niches and labels.
 NICHE_EMBEDDING = "X_gest_niche"  # obsm, (n_obs, D) float32: NaN where not embedded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -220,12 +220,17 @@ class Generation:
         return np.maximum(field.predict(self.coords, self.geometry(self.position_of)), 0)
 
     def steps(self) -> Generator[Progress, None, Generated]:
+        # The decoder's cells can be seen while the field, which takes longer, is fitted.
+        made = yield from self.fill()
         field = yield from self.fit_field()
-        return (yield from self.fill(field))
+        if field is None:
+            return made
+        share = np.float32(self.request.field) * self.measured  # unmeasured genes have no field
+        return replace(made, expression=made.expression + share * (field - made.expression))
 
     @torch.inference_mode()
-    def fill(self, field: NDArray[np.float32] | None) -> Generator[Progress, None, Generated]:
-        """Generate the cells; ``field`` is what ``fit_field`` returned."""
+    def fill(self) -> Generator[Progress, None, Generated]:
+        """Generate the cells by the decoder alone."""
         n, n_genes = len(self.coords), len(self.model.genes)
         expression = np.empty((n, n_genes), np.float32)
         sd = np.empty((n, n_genes), np.float32)
@@ -245,9 +250,6 @@ class Generation:
                     if residual is not None:
                         self.residual[cells] = residual
                         made = np.maximum(made + residual, 0)
-                    if field is not None:
-                        ours = self.request.field * self.measured  # unmeasured genes have no field
-                        made = made + ours * (field[cells] - made)
                     painted = Painted(
                         cells,
                         made,
@@ -273,6 +275,7 @@ class Generation:
             "seed": self.request.seed,
             "mode": self.request.mode,
             "target_sum": self.model.target_sum,
+            "field": self.request.field if self.request.mode == "weighted" else 0.0,
         }
         return Generated(
             section,
