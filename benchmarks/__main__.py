@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,9 @@ app = typer.Typer(
 )
 
 Json = Annotated[Path | None, typer.Option("--json", help="Write every number to FILE.")]
+Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
+SectionKey = Annotated[str, typer.Option(help="obs column that names sections.")]
+SpatialKey = Annotated[str, typer.Option(help="obsm key of coordinates.")]
 Quick = Annotated[bool, typer.Option("--quick", help="A minute or two, on simulated tissue.")]
 
 
@@ -39,8 +42,8 @@ def generation(
     section: Annotated[
         list[str] | None, typer.Option(help="Sections of --test to hold out; all where omitted.")
     ] = None,
-    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
-    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    section_key: SectionKey = "section",
+    spatial_key: SpatialKey = "spatial",
     layer: Annotated[str | None, typer.Option(help="Layer with linear expression.")] = None,
     um_per_unit: Annotated[float, typer.Option(help="Micrometres in a coordinate unit.")] = 1.0,
     model: Annotated[
@@ -55,7 +58,7 @@ def generation(
     train_settings: Annotated[str, typer.Option(help="TrainConfig fields, JSON.")] = "{}",
     generate_settings: Annotated[str, typer.Option(help="generate() fields, JSON.")] = "{}",
     buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is dropped.")] = 0.0,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    markdown: Markdown = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
@@ -122,13 +125,7 @@ def generation(
             raise typer.Exit(1) from error
     if not groups:
         return
-    made = list(tables(groups))
-    console = _console()
-    for table in made:
-        table.show(console)
-    if markdown:
-        text = [readme_table(groups).markdown(), *(t.markdown() for t in made)]
-        markdown.write_text("\n".join(text))
+    _show_tables(list(tables(groups)), markdown, readme_table(groups))
     if json_file:
         json_file.write_text(json.dumps([asdict(g) for g in groups], indent=1, default=float))
 
@@ -144,7 +141,6 @@ Rows = Annotated[
     list[Path] | None,
     typer.Option(help="Run nothing: tabulate an earlier --json; repeatable."),
 ]
-Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
 
 
 @app.command()
@@ -152,8 +148,8 @@ def niches(
     dataset: Dataset = None,
     file: File = None,
     label_key: LabelKey = "region",
-    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
-    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    section_key: SectionKey = "section",
+    spatial_key: SpatialKey = "spatial",
     model: Annotated[
         str | None, typer.Option(help="Embed with this model; by default one is fitted.")
     ] = None,
@@ -198,8 +194,8 @@ def annotation(
     dataset: Dataset = None,
     file: File = None,
     label_key: LabelKey = "region",
-    section_key: Annotated[str, typer.Option(help="obs column that names sections.")] = "section",
-    spatial_key: Annotated[str, typer.Option(help="obsm key of coordinates.")] = "spatial",
+    section_key: SectionKey = "section",
+    spatial_key: SpatialKey = "spatial",
     model: Annotated[
         str | None, typer.Option(help="Embed with this model; by default one is fitted.")
     ] = None,
@@ -273,11 +269,7 @@ def _labelled(work: Callable[..., Any], options: Any, markdown: Path | None) -> 
     except GestError as error:
         errors.print(str(error), style="red")
         raise typer.Exit(1) from error
-    console = _console()
-    for table in made:
-        table.show(console)
-    if markdown:
-        markdown.write_text("\n".join(table.markdown() for table in made))
+    _show_tables(made, markdown)
 
 
 @app.command()
@@ -329,7 +321,7 @@ def rivals(
     ] = Path("runs/rivals"),
     fresh: Annotated[bool, typer.Option(help="Run again what is kept.")] = False,
     kept: Annotated[bool, typer.Option(help="Run nothing, show what is kept.")] = False,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    markdown: Markdown = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
@@ -391,11 +383,7 @@ def rivals(
         options,
         lambda what: errors.print(what, style="dim"),
     )
-    made = tables(rows)
-    for table in made:
-        table.show(_console())
-    if markdown:
-        markdown.write_text("\n".join(t.markdown() for t in [sources(), *made]))
+    _show_tables(tables(rows), markdown, sources())
     if json_file:
         json_file.write_text(json.dumps([asdict(r) for r in rows], indent=1))
 
@@ -409,7 +397,7 @@ def perturbation(
     real: Annotated[
         bool, typer.Option("--real/--no-real", help="Also real tissue, where it is present.")
     ] = True,
-    markdown: Annotated[Path | None, typer.Option(help="Write the tables to FILE.")] = None,
+    markdown: Markdown = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
@@ -440,11 +428,7 @@ def perturbation(
     made = planted.tables(scores, nulls, setting)
     if real and not quick:
         made += real_tables(step)
-    console = _console()
-    for table in made:
-        table.show(console)
-    if markdown:
-        markdown.write_text("\n".join(t.markdown() for t in made))
+    _show_tables(made, markdown)
     if json_file:
         record = {
             "scores": [asdict(s) for s in scores],
@@ -452,6 +436,15 @@ def perturbation(
             "real": [asdict(t) for t in made[3:]],
         }
         json_file.write_text(json.dumps(record, indent=1, default=float))
+
+
+def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
+    """Print tables and write them to a file, there after those that are only for it."""
+    console = _console()
+    for table in made:
+        table.show(console)
+    if markdown:
+        markdown.write_text("\n".join(table.markdown() for table in [*first, *made]))
 
 
 def _console() -> Console:

@@ -14,11 +14,14 @@ from napari_gest.cli.options import (
     Layer,
     Mode,
     Model,
+    OneSection,
+    OutTissue,
     Overwrite,
     Reading,
     SectionKey,
     Seed,
     SpatialKey,
+    Tissue,
     UmPerUnit,
 )
 from napari_gest.errors import InputError
@@ -37,9 +40,9 @@ if TYPE_CHECKING:
     )
 )
 def generate(
-    path: Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")],
+    path: Tissue,
     model: Model,
-    out: Annotated[Path, typer.Option(metavar="OUT.h5ad", help="Tissue file to write.")],
+    out: OutTissue,
     mask_key: Annotated[
         str | None, typer.Option(metavar="OBS_BOOL", help="obs column: True for unseen cells.")
     ] = None,
@@ -57,9 +60,7 @@ def generate(
             help="Place new cells where the region lacks them; done anyway if it has none.",
         ),
     ] = False,
-    section: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The section, if there are several.")
-    ] = None,
+    section: OneSection = None,
     spatial_key: SpatialKey = "spatial",
     section_key: SectionKey = "section",
     layer: Layer = None,

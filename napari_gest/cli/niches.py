@@ -14,11 +14,13 @@ from napari_gest.cli.options import (
     AllowLogged,
     Layer,
     Model,
+    OutTissue,
     Overwrite,
     Reading,
     SectionKey,
     Seed,
     SpatialKey,
+    Tissue,
     UmPerUnit,
 )
 
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
     from napari_gest.tissue.section import Section
 
-Tissue = Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")]
-OutTissue = Annotated[Path, typer.Option(metavar="OUT.h5ad", help="Tissue file to write.")]
 Sections = Annotated[
     list[str] | None,
     typer.Option(metavar="NAME", help="Take this section; repeat for more. All by default."),

@@ -28,6 +28,11 @@ class Mode(StrEnum):
     sample = "sample"
 
 
+Tissue = Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")]
+OutTissue = Annotated[Path, typer.Option(metavar="OUT.h5ad", help="Tissue file to write.")]
+OneSection = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The section, if there are several.")
+]
 SpatialKey = Annotated[str, typer.Option(help="Key of obsm with coordinates, x and y.")]
 SectionKey = Annotated[str, typer.Option(help="Column of obs that names sections.")]
 Layer = Annotated[

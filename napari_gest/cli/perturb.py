@@ -13,11 +13,13 @@ from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
     AllowLogged,
     Layer,
+    OneSection,
     Overwrite,
     Reading,
     SectionKey,
     Seed,
     SpatialKey,
+    Tissue,
     UmPerUnit,
 )
 
@@ -50,7 +52,7 @@ class Input(StrEnum):
     )
 )
 def perturb(
-    path: Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")],
+    path: Tissue,
     model: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="Name of a bundled model, or a model folder."),
@@ -104,9 +106,7 @@ def perturb(
         Path | None,
         typer.Option(metavar="FOLDER", help="Run a saved scenario, with its own settings."),
     ] = None,
-    section: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The section, if there are several.")
-    ] = None,
+    section: OneSection = None,
     spatial_key: SpatialKey = "spatial",
     section_key: SectionKey = "section",
     layer: Layer = None,
