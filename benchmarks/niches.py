@@ -27,7 +27,7 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.cluster import cluster_niches
 from napari_gest.tasks.embed import embed_niches
-from napari_gest.tasks.field import fit_field_mixture
+from napari_gest.tasks.random_field import fit_field_mixture
 from napari_gest.tasks.train import TrainConfig, fit
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -18,9 +17,11 @@ from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.neighbours import Neighbours
+from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import compact_groups
+from napari_gest.tissue.window import compact_groups, reach
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -203,38 +204,76 @@ def _decoded(
     exact = request._form == "exact"
     usual = min(EXACT_CELLS, model.config.window_cells) if exact else model.config.window_cells
     n_content = min(request.niche_cells or usual, n)
-    size = 1 if exact else SHARED_TARGETS
-    groups = compact_groups(section.coords_um, size)
+    groups = compact_groups(section.coords_um, 1 if exact else SHARED_TARGETS)
     expected = request.read == "expression"
     token, beyond = yield from _tokens(section, model, expected)
     width = model.tokenizer.c_pca.shape[1] if expected else model.config.d_model
     embedding = np.empty((n, width), np.float32)
-    tree = cKDTree(section.coords_um)
+    tree, geometry = cKDTree(section.coords_um), Geometry(section.coords_um)(np.arange(n))
     table, c_pca = network.table(), torch.from_numpy(model.tokenizer.c_pca)
     together = max(1, _CONTENT_PER_STEP // n_content)
     clock, done = Clock("Embedding niches", n), 0
     for start in range(0, len(groups), together):
         batch = groups[start : start + together]
         centre = np.stack([section.coords_um[group].mean(0) for group in batch])
-        # Far cells first, as in training; the target of an exact niche comes last.
-        content = tree.query(centre, k=[*range(1, n_content + 1)])[1][:, ::-1]
+        # A niche is its cells; a shared window sees as far as generation does.
+        seen = n_content if exact else min(reach(n_content), n)
+        near = tree.query(centre, k=[*range(1, seen + 1)])[1]
+        offset = section.coords_um[near] - centre[:, None]
+        content = _Content(offset, n_content)
         # Queries do not see each other, so short groups are filled up and cut again.
         target = np.stack([np.resize(group, max(map(len, batch))) for group in batch])
-        xy = model.positions(section.coords_um[content], centre[:, None])
         at = model.positions(section.coords_um[target], centre[:, None])
-        mixture = F.one_hot(torch.from_numpy(token[content]), len(table)).float()
-        context = network.encode(table, mixture, xy)
-        out = network.ask(context, at)
+        context = network.encode(
+            table,
+            torch.from_numpy(content.shares(token[near], len(table))),
+            model.positions(content.mean(offset), np.zeros(2)),
+            mass=torch.from_numpy(content.mass),
+            geometry=torch.from_numpy(content.mean(geometry[near])),
+        )
+        out = network.ask(context, at, geometry=torch.from_numpy(geometry[target]))
         if expected:
             logits, inherited = network.predict(out, context, at)
             out = logits.softmax(-1) @ c_pca
             if inherited is not None:
-                out = out + inherited @ torch.from_numpy(beyond[content])
+                out = out + inherited @ torch.from_numpy(content.mean(beyond[near]))
         for group, rows in zip(batch, out.numpy(), strict=True):
             embedding[group] = rows[: len(group)]
             done += len(group)
         yield clock.tick(done)
     return embedding, n_content
+
+
+class _Content:
+    """Contents of a batch of B windows: of their n cells, nearest first, L items, farthest first.
+
+    Parameters
+    ----------
+    offset
+        (B, n, 2) from the middle of each window.
+    n_items
+        Items L; fewer cells are an item each.
+    """
+
+    def __init__(self, offset: NDArray[np.float64], n_items: int) -> None:
+        self._pools = None
+        self.mass = np.ones(offset.shape[:2], np.float32)  # (B, L) cells in each item
+        if offset.shape[1] > n_items:
+            self._pools = [Pool.around(one, n_items) for one in offset]
+            self.mass = np.stack([pool.mass for pool in self._pools])
+
+    def mean(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Return (B, L, D) means of the cells' values (B, n, D)."""
+        if self._pools is None:
+            return values[:, ::-1].copy()
+        return np.stack([pool.mean(v) for pool, v in zip(self._pools, values, strict=True)])
+
+    def shares(self, token: NDArray[np.int64], n_kinds: int) -> NDArray[np.float32]:
+        """Return (B, L, K) shares of meta cells among the cells (B, n) of each item."""
+        if self._pools is None:
+            return np.eye(n_kinds, dtype=np.float32)[token[:, ::-1]]
+        pairs = zip(self._pools, token, strict=True)
+        return np.stack([pool.shares(cells, n_kinds) for pool, cells in pairs])
 
 
 def _tokens(

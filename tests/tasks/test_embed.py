@@ -14,6 +14,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks import embed
 from napari_gest.tasks.embed import SHARED_TARGETS, EmbedRequest, embed_niches
 from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.section import Section
 
 READS = ["content", "hidden", "expression"]
@@ -42,6 +43,8 @@ def test_moving_the_tissue_changes_nothing(
 def test_shared_is_exact_where_the_windows_coincide(
     section: Section, tiny_model: GeST, read: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A shared window pools what is farther out; in so small a section nothing is.
+    section = section.subset(np.arange(section.n_obs) < 80)
     exact = embed_niches(section, tiny_model, read=read, form="exact", niche_cells=80)
     monkeypatch.setattr(embed, "SHARED_TARGETS", 1)
     shared = embed_niches(section, tiny_model, read=read, form="shared", niche_cells=80)
@@ -61,11 +64,12 @@ def test_the_exact_form_is_one_query_over_the_contents_of_the_niche(
     assert niche[-1] == cell  # the target's content is there, and last
     token = tiny_model.tokenizer.tokens(section.model_space(tiny_model.target_sum)[niche])
     xy = tiny_model.positions(section.coords_um[niche], section.coords_um[cell])[None]
+    around = torch.from_numpy(Geometry(section.coords_um)(np.arange(section.n_obs)))
     network = tiny_model.network
     with torch.inference_mode():
         mixture = F.one_hot(torch.from_numpy(token.astype(np.int64)), 16).float()[None]
-        context = network.encode(network.table(), mixture, xy)
-        hidden = network.ask(context, torch.zeros(1, 1, 2))[0, 0]
+        context = network.encode(network.table(), mixture, xy, geometry=around[niche.copy()][None])
+        hidden = network.ask(context, torch.zeros(1, 1, 2), geometry=around[[[cell]]])[0, 0]
     np.testing.assert_allclose(made.embedding[cell], hidden.numpy(), atol=2e-6)
 
 
@@ -85,6 +89,49 @@ def test_a_cell_outside_the_niche_has_no_influence(
         edited = with_expression_of(section, order[rank], unlike)
         after = embed_niches(edited, tiny_model, **settings).embedding[target]
         assert (not np.array_equal(before, after)) == changes
+
+
+@pytest.mark.parametrize("read", ["hidden", "expression"])
+def test_a_shared_window_reads_what_generation_reads(
+    section: Section, tiny_model: GeST, read: str
+) -> None:
+    """Its context is pooled, with masses and geometry, as that of generated cells."""
+    import torch
+
+    from napari_gest.tissue.pool import Pool
+    from napari_gest.tissue.window import compact_groups, reach
+
+    n = 2 * SHARED_TARGETS
+    assert reach(n) > n < section.n_obs  # something is pooled
+    made = embed_niches(section, tiny_model, read=read, form="shared", niche_cells=n)
+    group = compact_groups(section.coords_um, SHARED_TARGETS)[0]
+    centre = section.coords_um[group].mean(0)
+    offset = section.coords_um - centre
+    near = np.argsort(np.linalg.norm(offset, axis=1), kind="stable")[: reach(n)]
+    pool, network, tokenizer = Pool.around(offset[near], n), tiny_model.network, tiny_model.tokenizer
+    values = section.model_space(tiny_model.target_sum)
+    token = tokenizer.tokens(values).astype(np.int64)
+    around = Geometry(section.coords_um)(np.arange(section.n_obs))
+
+    def one(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array)[None]
+
+    with torch.inference_mode():
+        context = network.encode(
+            network.table(),
+            one(pool.shares(token[near], 16)),
+            tiny_model.positions(pool.mean(offset[near]), np.zeros(2))[None],
+            mass=one(pool.mass),
+            geometry=one(pool.mean(around[near])),
+        )
+        at = tiny_model.positions(section.coords_um[group], centre)[None]
+        wanted = network.ask(context, at, geometry=one(around[group]))
+        if read == "expression":
+            logits, inherited = network.predict(wanted, context, at)
+            beyond = tokenizer.project(values) - tokenizer.c_pca[token]
+            wanted = logits.softmax(-1) @ torch.from_numpy(tokenizer.c_pca)
+            wanted = wanted + inherited @ torch.from_numpy(pool.mean(beyond[near]))
+    np.testing.assert_allclose(made.embedding[group], wanted[0].numpy(), atol=2e-5)
 
 
 def test_content_is_the_mean_over_the_niche(section: Section, tiny_model: GeST) -> None:
