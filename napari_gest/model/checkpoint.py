@@ -124,7 +124,7 @@ def write(
         tensors = {k: v.contiguous() for k, v in weights.items()}
         (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
         if head is not None:
-            layer = {"weight": head.weight, "bias": head.bias}
+            layer = {"weight": head.weight, "bias": head.bias, "means": head.means}
             arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in layer.items()}
             (folder / HEAD).write_bytes(pack_arrays(arrays))
         if response is not None:
@@ -173,7 +173,7 @@ def read(path: Path) -> Stored:
 
 def _head(path: Path, about: dict[str, Any]) -> LabelHead:
     layer = load_arrays(path / HEAD)
-    head = LabelHead(tuple(about["classes"]), layer["weight"], layer["bias"], about["settings"])
+    head = LabelHead(tuple(about["classes"]), **layer, settings=about["settings"])
     if not len(head.classes) == len(head.weight) == len(head.bias):
         raise ValueError("the head's arrays do not fit its classes")
     return head

@@ -19,6 +19,9 @@ class LabelHead:
         C names.
     weight, bias
         (C, F) and (C,) float32, of F features.
+    means
+        (C, F) float32 mean features of each label, by which a section is aligned; empty where it
+        is not.
     settings
         What the features are and how the layer was trained. JSON values.
     """
@@ -26,6 +29,7 @@ class LabelHead:
     classes: tuple[str, ...]
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
+    means: NDArray[np.float32]
     settings: dict[str, Any]
 
     def probability(self, features: NDArray[np.float32]) -> NDArray[np.float32]:

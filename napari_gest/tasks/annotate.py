@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,11 +24,19 @@ from napari_gest.tasks.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
+from napari_gest.tissue.window import compact_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _MAX_STEPS = 500
+_SHIFT_STEPS = 10
+_AROUND = 13  # cells whose labels lean on each other, the cell itself among them
+# What a head chooses from; docs/decisions/0012.
+POOLS = ((1, 7, 19, 61), (1, 19, 61), (1, 19, 61, 127))
+SMOOTHING = (0.0, 2.0, 5.0)
+_FOLDS, _BLOCKS = 4, 8  # blocks of a section, dealt out to the folds
+_CHOICE_CELLS = 5000  # that a fold learns from at most
 
 
 class HeadConfig(BaseModel):
@@ -40,11 +49,15 @@ class HeadConfig(BaseModel):
         The content is that of single cells, averaged over the pools.
     pools
         Each read is averaged over this many nearest cells, the cell itself among them, and
-        the averages are put side by side. The paper's is one pool, the niche.
+        the averages are put side by side. The paper's is one pool, the niche. None: those of
+        ``POOLS`` that label held-out tissue best, which differ between tissues.
     penalty
         Strength of the ridge on the linear layer, in features of unit variance.
     smoothing
-        How strongly a cell's label leans on those of the cells around it; 0: not at all.
+        How strongly a cell's label leans on those of the cells around it; 0: not at all. None:
+        the one of ``SMOOTHING`` that labels held-out tissue best.
+    align
+        Take out what shifts a section as a whole, such as its sequencing depth.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,9 +65,10 @@ class HeadConfig(BaseModel):
     reads: tuple[Read, ...] = Field(("content",), min_length=1)
     form: Form | None = None
     niche_cells: int | None = None
-    pools: tuple[int, ...] = Field((1, 7, 19, 61), min_length=1)
+    pools: tuple[int, ...] | None = Field(None, min_length=1)
     penalty: float = Field(0.01, gt=0)
-    smoothing: float = Field(2.0, ge=0)
+    smoothing: float | None = Field(None, ge=0)
+    align: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,38 +119,190 @@ class HeadRequest:
     def run(self) -> Generator[Progress, None, GeST]:
         """Train the layer; returns a model with the head."""
         self.check()
-        features, targets = [], []
+        tissues = []
         for section, labels in zip(self.sections, self.labels, strict=True):
-            made = yield from head_features(section, self.model, self.config)
-            has = np.array([x is not None for x in labels], bool)
-            features.append(made[has])
-            targets.append(labels[has].astype(str))
+            reads = yield from _read(section, self.model, self.config)
+            tissues.append(_Tissue(section, reads, labels))
+        config = self.config
+        if config.pools is None or config.smoothing is None:
+            config = yield from _choose(tissues, config)
         yield Progress("Training the label layer", 0, 1)
-        x, y = np.concatenate(features), np.concatenate(targets)
-        mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
-        layer = LogisticRegression(
-            C=1 / (self.config.penalty * len(x)), class_weight="balanced", max_iter=_MAX_STEPS
-        ).fit((x - mean) / spread, y)
-        weight, bias = layer.coef_, layer.intercept_
-        if len(layer.classes_) == 2:  # one row says it all; softmax wants two
-            weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        weight = weight / spread
-        head = LabelHead(
-            tuple(str(c) for c in layer.classes_),
-            weight.astype(np.float32),
-            (bias - weight @ mean).astype(np.float32),
-            {
-                "config": self.config.model_dump(mode="json"),
-                "label_key": self.label_key,
-                "version": napari_gest.__version__,
-                "sections": [
-                    {"name": s.name, "cells": len(t)}
-                    for s, t in zip(self.sections, targets, strict=True)
-                ],
-            },
-        )
+        settings = {
+            "config": config.model_dump(mode="json"),
+            "label_key": self.label_key,
+            "version": napari_gest.__version__,
+            "sections": [{"name": t.section.name, "cells": int(t.known.sum())} for t in tissues],
+        }
+        head = _fit([(t, t.known) for t in tissues], config, settings)
         yield Progress("Training the label layer", 1, 1)
         return replace(self.model, head=head)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tissue:
+    """A section as a head reads it: reads (n, D) of its cells, and labels where they are known."""
+
+    section: Section
+    reads: list[NDArray[np.float32]]
+    labels: NDArray[np.object_]
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        return np.array([x is not None for x in self.labels], bool)
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        return Neighbours.of(self.section.coords_um, max(max(pools) for pools in POOLS))
+
+    def features(self, pools: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, F): the reads, each averaged over each of the pools."""
+        near = self.neighbours
+        if max(pools) > max(max(known) for known in POOLS):
+            near = Neighbours.of(self.section.coords_um, max(pools))
+        parts = [near.nearest(size).mean(read, own=True) for read in self.reads for size in pools]
+        return np.concatenate(parts, axis=1)
+
+    def smooth(self, probability: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+        return smooth(probability, [self.neighbours.nearest(_AROUND)], strength)
+
+
+def _fit(
+    parts: Sequence[tuple[_Tissue, NDArray[np.bool_]]],
+    config: HeadConfig,
+    settings: dict[str, Any],
+    features: Mapping[_Tissue, NDArray[np.float32]] | None = None,
+) -> LabelHead:
+    """Fit the layer to some labelled cells of each section; features may be known already."""
+    assert config.pools is not None
+    every = [t.features(config.pools) if features is None else features[t] for t, _ in parts]
+    x = [f[some] for f, (_, some) in zip(every, parts, strict=True)]
+    y = [t.labels[some].astype(str) for t, some in parts]
+    classes = sorted(set(np.concatenate(y)))
+    shift, means = _shifts(x, y, classes) if config.align else (None, np.zeros(0, np.float32))
+    if shift is not None:
+        x = [one - s for one, s in zip(x, shift, strict=True)]
+    whole, names = np.concatenate(x), np.concatenate(y)
+    mean, spread = whole.mean(0), np.maximum(whole.std(0), 1e-6)
+    layer = LogisticRegression(
+        C=1 / (config.penalty * len(whole)), class_weight="balanced", max_iter=_MAX_STEPS
+    ).fit((whole - mean) / spread, names)
+    weight, bias = layer.coef_, layer.intercept_
+    if len(classes) == 2:  # one row says it all; softmax wants two
+        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / spread
+    head = LabelHead(
+        tuple(classes),
+        weight.astype(np.float32),
+        (bias - weight @ mean).astype(np.float32),
+        means.astype(np.float32),
+        settings,
+    )
+    if shift is None:
+        return head
+    # Cells without a label may be of other kinds: what that moves is no shift of the section.
+    beyond = [
+        _shift(head, t, f - s, config, steps=1)
+        for (t, _), f, s in zip(parts, every, shift, strict=True)
+    ]
+    return replace(head, means=head.means + np.mean(beyond, axis=0, dtype=np.float32))
+
+
+def _shifts(
+    x: Sequence[NDArray[np.float32]], y: Sequence[NDArray[np.str_]], classes: Sequence[str]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return what shifts each of S sections (S, F), and the means (C, F) of labels without it."""
+    shift = np.zeros((len(x), x[0].shape[1]), np.float32)
+    member = [(np.asarray(classes)[:, None] == names).astype(np.float32) for names in y]
+    for _ in range(_SHIFT_STEPS):
+        total = sum(m @ (part - s) for m, part, s in zip(member, x, shift, strict=True))
+        means = total / sum(m.sum(1) for m in member)[:, None]
+        shift = np.stack([(p - m.T @ means).mean(0) for m, p in zip(member, x, strict=True)])
+        shift -= shift.mean(0)
+    return shift, means
+
+
+def _shift(
+    head: LabelHead, tissue: _Tissue, features: NDArray[np.float32], config: HeadConfig, steps: int
+) -> NDArray[np.float32]:
+    """Return (F,) by how much a section is off the labels' means, whichever labels it has.
+
+    The labels it has are told by the head, from features without the shift, in turns.
+    """
+    shift = np.zeros(features.shape[1], np.float32)
+    for _ in range(steps):
+        probability = tissue.smooth(head.probability(features - shift), config.smoothing or 0.0)
+        shift = features.mean(0) - probability.mean(0) @ head.means
+    return shift
+
+
+def _choose(
+    tissues: Sequence[_Tissue], config: HeadConfig
+) -> Generator[Progress, None, HeadConfig]:
+    """Choose pools and smoothing by macro-F1 on labelled cells that are held out in turn.
+
+    With several sections these are held out, else large blocks of the one there is.
+    """
+    folds = _folds(tissues)
+    pools = POOLS if config.pools is None else (config.pools,)
+    strengths = SMOOTHING if config.smoothing is None else (config.smoothing,)
+    rng = np.random.default_rng(0)
+    best, chosen = -1.0, (pools[0], strengths[0])
+    for done, sizes in enumerate(pools):
+        features = {t: t.features(sizes) for t in tissues}
+        found: dict[float, list[NDArray[np.str_]]] = {s: [] for s in strengths}
+        truth = []
+        for number in range(_FOLDS):
+            yield Progress("Choosing how far to look", done * _FOLDS + number, len(pools) * _FOLDS)
+            parts = [
+                (t, t.known & (fold != number)) for t, fold in zip(tissues, folds, strict=True)
+            ]
+            parts = [(t, _some(some, rng)) for t, some in parts if some.any()]
+            if len({x for t, some in parts for x in t.labels[some]}) < 2:
+                continue
+            trial = config.model_copy(update={"pools": sizes, "smoothing": 0.0})
+            head = _fit(parts, trial, {}, features)
+            for tissue, fold in zip(tissues, folds, strict=True):
+                test = tissue.known & (fold == number)
+                if test.any():
+                    truth.append(tissue.labels[test].astype(str))
+                    own = _label(head, tissue, features[tissue], trial)
+                    for strength in strengths:
+                        made = tissue.smooth(own, strength).argmax(1)
+                        found[strength].append(np.asarray(head.classes)[made[test]])
+        for strength, made in found.items():
+            score = _macro_f1(np.concatenate(truth), np.concatenate(made)) if truth else 0.0
+            if score > best:
+                best, chosen = score, (sizes, strength)
+    return config.model_copy(update={"pools": chosen[0], "smoothing": chosen[1]})
+
+
+def _folds(tissues: Sequence[_Tissue]) -> list[NDArray[np.int64]]:
+    """Return the fold of each cell, per section."""
+    if len(tissues) > 1:
+        return [np.full(len(t.labels), i % _FOLDS) for i, t in enumerate(tissues)]
+    (tissue,) = tissues
+    fold = np.empty(len(tissue.labels), np.int64)
+    groups = compact_groups(tissue.section.coords_um, -(-len(fold) // _BLOCKS))
+    for number, group in enumerate(groups):
+        fold[group] = number % _FOLDS
+    return [fold]
+
+
+def _some(cells: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return at most ``_CHOICE_CELLS`` of the cells (n,)."""
+    if cells.sum() <= _CHOICE_CELLS:
+        return cells
+    out = np.zeros_like(cells)
+    out[rng.choice(np.flatnonzero(cells), _CHOICE_CELLS, replace=False)] = True
+    return out
+
+
+def _label(
+    head: LabelHead, tissue: _Tissue, features: NDArray[np.float32], config: HeadConfig
+) -> NDArray[np.float32]:
+    """Return (n, C) probabilities, aligned and smoothed as asked."""
+    shift = _shift(head, tissue, features, config, _SHIFT_STEPS) if config.align else 0.0
+    return tissue.smooth(head.probability(features - shift), config.smoothing or 0.0)
 
 
 def train_head(
@@ -178,9 +344,10 @@ class AnnotateRequest:
         head = self.model.head
         assert head is not None
         config = HeadConfig.model_validate(head.settings["config"])
-        features = yield from head_features(self.section, self.model, config)
-        near = Neighbours.of(self.section.coords_um)
-        probability = smooth(head.probability(features), [near], config.smoothing)
+        reads = yield from _read(self.section, self.model, config)
+        tissue = _Tissue(self.section, reads, np.full(self.section.n_obs, None, object))
+        assert config.pools is not None
+        probability = _label(head, tissue, tissue.features(config.pools), config)
         settings = {"model": self.model.name, "version": napari_gest.__version__} | head.settings
         return Annotated(
             self.section,
@@ -261,7 +428,7 @@ class Annotated:
         confusion = pd.crosstab(truth, made).reindex(index=every, fill_value=0)
         return LabelAgreement(
             int(has.sum()),
-            float(f1_score(truth, made, labels=every, average="macro", zero_division=0)),
+            _macro_f1(truth, made),
             float(balanced_accuracy_score(truth, made)),
             confusion,
         )
@@ -322,19 +489,22 @@ def labels_from_obs(
     return text
 
 
-def head_features(
+def _read(
     section: Section, model: GeST, config: HeadConfig
-) -> Generator[Progress, None, NDArray[np.float32]]:
-    """Return (n_obs, F): the reads, each averaged over each of the pools."""
-    parts = []
-    near = Neighbours.of(section.coords_um, max(config.pools))
+) -> Generator[Progress, None, list[NDArray[np.float32]]]:
+    """Return the reads (n_obs, D) of every cell."""
+    reads = []
     for read in config.reads:
         n_cells = 1 if read == "content" else config.niche_cells
-        request = EmbedRequest(section, model, read, config.form, n_cells)
-        embedded = yield from request.run()
-        for size in config.pools:
-            parts.append(near.nearest(size).mean(embedded.embedding, own=True))
-    return np.concatenate(parts, axis=1)
+        embedded = yield from EmbedRequest(section, model, read, config.form, n_cells).run()
+        reads.append(embedded.embedding)
+    return reads
+
+
+def _macro_f1(truth: NDArray[np.str_], made: NDArray[np.str_]) -> float:
+    """Return the mean F1 over the labels there are."""
+    labels = sorted(set(truth))
+    return float(f1_score(truth, made, labels=labels, average="macro", zero_division=0))
 
 
 def _known(labels: Sequence[NDArray[np.object_]]) -> NDArray[np.str_]:

@@ -14,9 +14,9 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.errors import InputError
 from napari_gest.tasks.embed import Embedded
-from napari_gest.tasks.random_field import around, fit_field_mixture
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.random_field import around, fit_field_mixture
 from napari_gest.tissue.neighbours import Neighbours
 
 Method = Literal["mixture", "kmeans", "leiden"]

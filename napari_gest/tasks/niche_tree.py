@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from napari_gest.errors import InputError
 from napari_gest.tasks.cluster import check_together, principal_components
 from napari_gest.tasks.embed import Embedded
-from napari_gest.tasks.random_field import fit_field_mixture
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.random_field import fit_field_mixture
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
 

@@ -108,7 +108,11 @@ def test_a_shared_window_reads_what_generation_reads(
     centre = section.coords_um[group].mean(0)
     offset = section.coords_um - centre
     near = np.argsort(np.linalg.norm(offset, axis=1), kind="stable")[: reach(n)]
-    pool, network, tokenizer = Pool.around(offset[near], n), tiny_model.network, tiny_model.tokenizer
+    pool, network, tokenizer = (
+        Pool.around(offset[near], n),
+        tiny_model.network,
+        tiny_model.tokenizer,
+    )
     values = section.model_space(tiny_model.target_sum)
     token = tokenizer.tokens(values).astype(np.int64)
     around = Geometry(section.coords_um)(np.arange(section.n_obs))
