@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -109,7 +110,7 @@ class _Networks(nn.Module):
         super().__init__()
         sizes = (n_in, _WIDTH, _WIDTH, n_out)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        for fan_in, fan_out in pairwise(sizes):
             bound = 1 / math.sqrt(fan_in)
             for values, rows in ((self.weights, fan_in), (self.biases, 1)):
                 drawn = torch.rand(len(NETWORKS), rows, fan_out, generator=random)
