@@ -190,6 +190,7 @@ class Responded:
     input: Input
     head: ResponseHead
     token: NDArray[np.int64]
+    tissue: Residuals | None = None  # of the section, where the head was fitted on it
 
     @classmethod
     def prepare(
@@ -201,10 +202,11 @@ class Responded:
         head: ResponseHead | None,
     ) -> Generator[Progress, None, Responded]:
         """Return what answers for cells ``index``; without a head one is fitted on the section."""
-        head = head or model.response
+        head, tissue = head or model.response, None
         if head is None:
-            head = (yield from ResponseRequest([section], model).run()).head
-        return cls(section, model, index, input, head, _read(section, model, index).token)
+            tissue = yield from ResponseRequest([section], model).run()
+            head = tissue.head
+        return cls(section, model, index, input, head, _read(section, model, index).token, tissue)
 
     def expression(self, edited: Edited | None, stage: str) -> Answer:
         """Yield progress and return (n, G) float32, model space."""

@@ -115,7 +115,7 @@ class SignificanceRequest:
         self, response: Responded, rng: np.random.Generator
     ) -> Generator[Progress, None, tuple[Residuals, NDArray[np.float64]]]:
         """Return the tissue, and (n_bands, G) p-values where like cells exchange their levels."""
-        perturbed, tissue = self.perturbed, self.tissue
+        perturbed, tissue = self.perturbed, self.tissue or response.tissue
         if tissue is None:
             request = ResponseRequest([perturbed.section], response.model)
             tissue = yield from request.run()

@@ -97,13 +97,11 @@ def test_the_table_has_a_row_for_each_gene_and_band(effect: Perturbed) -> None:
     assert tested["p_genes"].notna().all()
 
 
-def test_a_generated_effect_has_to_beat_both_nulls(_simulated: AnnData, tiny_model: GeST) -> None:
-    section = Section.from_anndata(_simulated, "section_1")
-    roi = np.linalg.norm(section.coords_um - section.coords_um.mean(0), axis=1) < 70
-    edit = Edit("gene_3", "set", 60.0)
+def test_a_generated_effect_has_to_beat_both_nulls(effect: Perturbed) -> None:
+    asked = effect.request
     made = perturb(
-        section, tiny_model, roi, [edit], reach_um=40.0, bands_um=(0, 40), readout="generation",
-        passes=1,
+        asked.section, asked.model, asked.roi, asked.edits, reach_um=40.0, bands_um=(0, 40),
+        readout="generation", passes=1,
     )  # fmt: skip
     table = significance(made, n_permutations=19).table
     tested = table[table["p_genes"].notna()]
