@@ -1,6 +1,7 @@
 """Train the models that ship with the package: ``python -m benchmarks.bundled [NAME]``.
 
-Resumes from ``runs/bundled/NAME`` and writes ``napari_gest/model/weights/NAME``.
+Resumes from ``runs/bundled/NAME`` and writes ``napari_gest/model/weights/NAME``. With
+``--response`` only the response is fitted again, to the weights as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.datasets import Source
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import fit_response
 from napari_gest.tasks.train import FitRequest, TrainConfig
@@ -85,6 +87,16 @@ def train(bundle: Bundle, console: Console) -> Path:
     return path
 
 
+def refit(bundle: Bundle, console: Console) -> Path:
+    """Fit the response of a bundled model again and write it beside the other files."""
+    sections = [section for source in bundle.sources for section in source.read()]
+    model = fit_response(GeST.load(bundle.name), sections)
+    assert model.response is not None
+    model.response.write(WEIGHTS / bundle.name)
+    console.print(f"{WEIGHTS / bundle.name}: response")
+    return WEIGHTS / bundle.name
+
+
 def card_text(name: str, card: dict[str, Any], model: Any) -> str:
     """Return the model card as Markdown."""
     config, curve = model.config, card["curve"]
@@ -120,7 +132,8 @@ def card_text(name: str, card: dict[str, Any], model: Any) -> str:
 
 
 if __name__ == "__main__":
-    wanted = sys.argv[1:]
+    work = refit if "--response" in sys.argv else train
+    wanted = [name for name in sys.argv[1:] if not name.startswith("-")]
     for bundle in BUNDLES:
         if not wanted or bundle.name in wanted:
-            train(bundle, Console(stderr=True))
+            work(bundle, Console(stderr=True))
