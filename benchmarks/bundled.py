@@ -1,8 +1,9 @@
 """Train the models that ship with the package: ``python -m benchmarks.bundled [NAME]``.
 
 Resumes from ``runs/bundled/NAME`` and writes ``napari_gest/model/weights/NAME``. The card also
-says what models trained in the same way are worth on sections held out of them; ``--cards``
-scores these anew and writes the cards, without training what is bundled.
+says what models trained in the same way are worth on sections held out of them. ``--response``
+only fits the response again, ``--card`` only scores and writes the card, to the weights as they
+are.
 """
 
 from __future__ import annotations
@@ -104,6 +105,15 @@ def write_card(bundle: Bundle, console: Console) -> None:
     (path / "README.md").write_text(card_text(model, table), encoding="utf-8")
 
 
+def refit(bundle: Bundle, console: Console) -> None:
+    """Fit the response of a bundled model again and write it beside the other files."""
+    sections = [section for source in bundle.sources for section in source.read()]
+    model = fit_response(GeST.load(bundle.name), sections)
+    assert model.response is not None
+    model.response.write(WEIGHTS / bundle.name)
+    console.print(f"{WEIGHTS / bundle.name}: response")
+
+
 def card_text(model: GeST, held_out: Table) -> str:
     """Return the model card as Markdown."""
     card, config, curve = model.card, model.config, model.card["curve"]
@@ -142,8 +152,10 @@ def card_text(model: GeST, held_out: Table) -> str:
 
 
 if __name__ == "__main__":
-    wanted = [name for name in sys.argv[1:] if name != "--cards"]
-    work = write_card if "--cards" in sys.argv else train
+    options = {"--response": refit, "--card": write_card}
+    asked = [option for option in options if option in sys.argv]
+    wanted = [name for name in sys.argv[1:] if name not in options]
     for bundle in BUNDLES:
         if not wanted or bundle.name in wanted:
-            work(bundle, Console(stderr=True))
+            for work in [options[option] for option in asked] or [train]:
+                work(bundle, Console(stderr=True))
