@@ -1,24 +1,19 @@
-"""Train the models that ship with the package: ``python -m benchmarks.bundled [NAME]``.
-
-Resumes from ``runs/bundled/NAME`` and writes ``napari_gest/model/weights/NAME``. The card also
-says what models trained in the same way are worth on sections held out of them. ``--response``
-only fits the response again, ``--card`` only scores and writes the card, to the weights as they
-are.
-"""
+"""Train the models that ship with the package: ``python -m benchmarks.bundled --help``."""
 
 from __future__ import annotations
 
-import sys
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
-from benchmarks.datasets import SPLITS, Source
-from benchmarks.report import Table, readme_table
-from benchmarks.run import Options, run_split
+from benchmarks.datasets import Source
+from benchmarks.generation import Row
+from benchmarks.report import Group, Table, readme_table
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
@@ -91,18 +86,8 @@ def train(bundle: Bundle, console: Console) -> None:
     model = fit_response(finish(request.run(), tell).model, sections)
     model.card = bundle.card | model.card
     model.card["command"] = f"python -m benchmarks.bundled {bundle.name}"
-    model.save(WEIGHTS / bundle.name, overwrite=True)
+    _write(model)
     console.print(f"{bundle.name}: {(time.monotonic() - started) / 60:.1f} min")
-    write_card(bundle, console)
-
-
-def write_card(bundle: Bundle, console: Console) -> None:
-    """Score models held out of sections like ``bundle``'s, and write its card."""
-    groups = [g for name in bundle.held_out for g in run_split(SPLITS[name], Options(), console)]
-    model, table = GeST.load(bundle.name), readme_table(groups)
-    model.card["held_out"] = [dict(zip(table.headings, row, strict=True)) for row in table.rows]
-    path = model.save(WEIGHTS / bundle.name, overwrite=True)
-    (path / "README.md").write_text(card_text(model, table), encoding="utf-8")
 
 
 def refit(bundle: Bundle, console: Console) -> None:
@@ -114,7 +99,26 @@ def refit(bundle: Bundle, console: Console) -> None:
     console.print(f"{WEIGHTS / bundle.name}: response")
 
 
-def card_text(model: GeST, held_out: Table) -> str:
+def add_scores(bundle: Bundle, groups: list[Group]) -> None:
+    """Write into the card what models held out of sections like ``bundle``'s are worth."""
+    table = readme_table([g for g in groups if g.rows[0].split in bundle.held_out])
+    model = GeST.load(bundle.name)
+    model.card["held_out"] = [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+    _write(model)
+
+
+def read_groups(path: Path) -> list[Group]:
+    """Return what ``python -m benchmarks generation --json`` wrote."""
+    found = json.loads(path.read_text())
+    return [Group(**one | {"rows": [Row(**row) for row in one["rows"]]}) for one in found]
+
+
+def _write(model: GeST) -> None:
+    path = model.save(WEIGHTS / model.name, overwrite=True)
+    (path / "README.md").write_text(card_text(model), encoding="utf-8")
+
+
+def card_text(model: GeST) -> str:
     """Return the model card as Markdown."""
     card, config, curve = model.card, model.config, model.card["curve"]
     best = min(curve, key=lambda entry: entry["rmse_z"])
@@ -134,12 +138,8 @@ def card_text(model: GeST, held_out: Table) -> str:
         f" {curve[0]['rmse_z']:.4f} untrained, {best['rmse_z']:.4f} at step {best['step']}, which"
         f" is kept; there {best['nll']:.3f} nats per cell.",
         "- Response head (perturbation): fitted to the same sections.",
-        "- Sections held out of models that were trained in the same way, beside the best of"
-        " eight floors:",
         "",
-        held_out.markdown(),
-        "Training curve:",
-        "",
+        *_held_out(card.get("held_out", [])),
         "| step | train loss | nats per cell | error | rmse_z | seconds |",
         "|---|---|---|---|---|---|",
     ]
@@ -151,11 +151,42 @@ def card_text(model: GeST, held_out: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
-    options = {"--response": refit, "--card": write_card}
-    asked = [option for option in options if option in sys.argv]
-    wanted = [name for name in sys.argv[1:] if name not in options]
+def _held_out(rows: list[dict[str, str]]) -> list[str]:
+    if not rows:
+        return []
+    table = Table("Scores", list(rows[0]), [list(row.values()) for row in rows], [])
+    return [
+        "Models trained in the same way without a section, scored on it beside the best of eight"
+        " floors, means over holes:",
+        "",
+        *table.markdown().splitlines()[2:],
+        "",
+    ]
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; all where none.")] = None,
+    response: Annotated[
+        bool, typer.Option("--response", help="Only fit the response again, to the weights.")
+    ] = False,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="Only write the cards, with scores of a generation --json; repeatable."),
+    ] = None,
+) -> None:
+    """Train bundled models into the package; a run that was cut off goes on."""
+    console = Console(stderr=True)
+    groups = [group for path in scores or () for group in read_groups(path)]
     for bundle in BUNDLES:
-        if not wanted or bundle.name in wanted:
-            for work in [options[option] for option in asked] or [train]:
-                work(bundle, Console(stderr=True))
+        if names and bundle.name not in names:
+            continue
+        if scores:
+            add_scores(bundle, groups)
+        elif response:
+            refit(bundle, console)
+        else:
+            train(bundle, console)
+
+
+if __name__ == "__main__":
+    typer.run(main)
