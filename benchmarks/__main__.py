@@ -393,7 +393,10 @@ def perturbation(
     seeds: Annotated[str, typer.Option(help="Seeds of tissue and model, with commas.")] = "",
     null_runs: Annotated[
         int, typer.Option(min=0, help="Runs without a programme for each seed.")
-    ] = 8,
+    ] = 20,
+    other_edits: Annotated[
+        int, typer.Option(min=0, help="Edits of genes that drive nothing, for each seed.")
+    ] = 20,
     real: Annotated[
         bool, typer.Option("--real/--no-real", help="Also real tissue, where it is present.")
     ] = True,
@@ -420,19 +423,21 @@ def perturbation(
 
     setting = Setting.quick() if quick else Setting()
     chosen = tuple(int(s) for s in seeds.split(",")) if seeds else planted.SEEDS
-    scores, nulls = [], []
-    for seed in chosen[:1] if quick else chosen:
-        found, model = planted.run_seed(setting, seed, step)
-        scores += found
-        nulls += planted.null_runs(setting, seed, model, min(null_runs, 2 if quick else 99), step)
-    made = planted.tables(scores, nulls, setting)
+    if quick:
+        chosen, null_runs, other_edits = chosen[:1], min(null_runs, 2), min(other_edits, 2)
+    scores, calls = [], []
+    for seed in chosen:
+        scored, called = planted.run_seed(setting, seed, null_runs, other_edits, step)
+        scores += scored
+        calls += called
+    made = planted.tables(scores, calls, setting)
     if real and not quick:
         made += real_tables(step)
     _show_tables(made, markdown)
     if json_file:
         record = {
             "scores": [asdict(s) for s in scores],
-            "null_runs": nulls,
+            "calls": [asdict(c) for c in calls],
             "real": [asdict(t) for t in made[3:]],
         }
         json_file.write_text(json.dumps(record, indent=1, default=float))

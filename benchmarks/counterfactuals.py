@@ -49,15 +49,13 @@ class Prediction:
 def request(planted: Planted, section: Section, model: GeST, **settings: object) -> PerturbRequest:
     """Return the request all methods answer."""
     reach = planted.setting.reach_um
-    return PerturbRequest(
-        section,
-        model,
-        planted.roi(section),
-        planted.edits,
-        reach_um=reach,
-        bands_um=tuple(np.linspace(0, reach, 5)),
-        **settings,  # type: ignore[arg-type]
-    )
+    given = {
+        "edits": planted.edits,
+        "reach_um": reach,
+        "bands_um": tuple(np.linspace(0, reach, 5)),
+        **settings,
+    }
+    return PerturbRequest(section, model, planted.roi(section), **given)  # type: ignore[arg-type]
 
 
 def predictions(

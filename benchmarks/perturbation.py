@@ -16,8 +16,8 @@ from benchmarks.report import Table
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.perturb import ALL, Perturbed
 from napari_gest.tasks.progress import finish
-from napari_gest.tasks.respond import fit_response
-from napari_gest.tasks.significance import significance
+from napari_gest.tasks.respond import Residuals, ResponseRequest, with_response
+from napari_gest.tasks.significance import benjamini_hochberg, significance
 
 # Seeds 0 to 3 were for development; these were not looked at before the method was settled.
 SEEDS = (100, 101, 102, 103, 104)
@@ -44,11 +44,6 @@ class Score:
     pcc_control, pcc_perturbed
         Over sections, mean correlation over genes between cells around the region and the true
         perturbed profile (Fig. 4b).
-    n_found, n_false
-        Genes with an FDR below 5 %, and those of them that are no targets, over sections; -1
-        where no test was run.
-    n_runs
-        Sections tested.
     """
 
     method: str
@@ -61,32 +56,96 @@ class Score:
     decay_error: float
     pcc_control: list[float] = field(default_factory=list)
     pcc_perturbed: list[float] = field(default_factory=list)
-    n_found: int = -1
-    n_false: int = -1
-    n_runs: int = 0
 
 
-def run_seed(setting: Setting, seed: int, step: Callable[[str], None]) -> tuple[list[Score], GeST]:
-    """Score every method on one tissue; return the scores and the model."""
+@dataclass
+class Calls:
+    """Genes reported at a nominal FDR of 5 % in one run of an edit.
+
+    Attributes
+    ----------
+    kind
+        ``programme``: the ligand. ``no programme``: the ligand where targets are silent.
+        ``other gene``: a gene that drives nothing, in tissue with a programme.
+    seed
+        Of the tissue.
+    found, false
+        Genes reported, and those of them that are no targets of the edit.
+    strict_found, strict_false
+        The same where a gene also has to stand out among edits of random genes.
+    """
+
+    kind: str
+    seed: int
+    found: int
+    false: int
+    strict_found: int
+    strict_false: int
+
+
+def run_seed(
+    setting: Setting, seed: int, n_null: int, n_other: int, step: Callable[[str], None]
+) -> tuple[list[Score], list[Calls]]:
+    """Score every method on one tissue, and test it, its null and other edits."""
     step(f"seed {seed}: tissue")
     planted = Planted.make(setting, seed)
-    model = trained_on(planted, seed, lambda p: step(f"seed {seed}: {p.stage} {p.done}/{p.total}"))
+    trained = trained_on(
+        planted, seed, lambda p: step(f"seed {seed}: {p.stage} {p.done}/{p.total}")
+    )
+    step(f"seed {seed}: response")
+    tissue = finish(ResponseRequest(planted.sections, trained).run())
+    model = with_response(trained, tissue)
     asked = [request(planted, s, model) for s in planted.sections]
     rows = [r.section.rows[r.index] for r in asked]
     distance = [r.distance_um[r.index] for r in asked]
     truth = [planted.true_effect(r, model.target_sum) for r in rows]
     after = [planted.values("perturbed", r, model.target_sum) for r in rows]
-    scores = []
+    scores: list[Score] = []
+    calls: list[Calls] = []
+    targets = set(planted.adata.var_names[planted.sign != 0])
     for method, made, results in predictions(
         planted, model, lambda what: step(f"seed {seed}: {what}")
     ):
-        score = _score(method, seed, planted, made, truth, distance, after)
+        scores.append(_score(method, seed, planted, made, truth, distance, after))
         if method == RESPONSE:
-            step(f"seed {seed}: significance")
-            score.n_found, score.n_false = _discoveries(planted, results, seed)
-            score.n_runs = len(results)
-        scores.append(score)
-    return scores, model
+            for number, result in enumerate(results, 1):
+                step(f"seed {seed}: significance, section {number}")
+                calls.append(_call("programme", seed, seed, result, tissue, targets))
+    for number, edit in enumerate(planted.other_edits(n_other, seed), 1):
+        step(f"seed {seed}: edit of another gene, {number} of {n_other}")
+        section = planted.sections[number % len(planted.sections)]
+        result = finish(request(planted, section, model, edits=(edit,)).run())
+        calls.append(_call("other gene", seed, number, result, tissue, set()))
+    for draw in range(1, n_null + 1):
+        step(f"seed {seed}: null run {draw} of {n_null}")
+        calls.append(_null_run(setting, seed, trained, draw))
+    return scores, calls
+
+
+def _null_run(setting: Setting, seed: int, trained: GeST, draw: int) -> Calls:
+    """Test the edit on tissue without a programme, with a response fitted there."""
+    # A third of the sections is enough to fit a response on, and leaves time for more runs.
+    thirds = max(1, setting.n_sections // 3)
+    n_cells = setting.n_cells // setting.n_sections * thirds
+    silent = replace(setting.silent(), n_cells=n_cells, n_sections=thirds)
+    planted = Planted.make(silent, seed, draw)
+    tissue = finish(ResponseRequest(planted.sections, trained).run())
+    model = with_response(trained, tissue)
+    result = finish(request(planted, planted.sections[0], model).run())
+    return _call("no programme", seed, draw, result, tissue, set())
+
+
+def _call(
+    kind: str, seed: int, draw: int, result: Perturbed, tissue: Residuals, targets: set[str]
+) -> Calls:
+    table = significance(result, seed=draw, tissue=tissue).table
+    table = table[table["band"] == ALL]
+    counts = []
+    strict = benjamini_hochberg(table[["p_genes", "p_positions"]].max(axis=1, skipna=False))
+    for fdr in (table["fdr"], strict):
+        genes = table["gene"][np.asarray(fdr < NOMINAL)]
+        counts += [len(genes), int((~genes.isin(targets)).sum())]
+    return Calls(kind, seed, *counts)
 
 
 def _score(
@@ -117,38 +176,6 @@ def _score(
         [_mean_pcc(m.control, p) for m, p in zip(made, profiles, strict=True)],
         [_mean_pcc(m.perturbed, p) for m, p in zip(made, profiles, strict=True)],
     )
-
-
-def _discoveries(planted: Planted, results: Sequence[Perturbed], seed: int) -> tuple[int, int]:
-    """Return how many genes are reported over all sections, and how many of them are no targets."""
-    targets = set(planted.adata.var_names[planted.sign != 0])
-    found = false = 0
-    for result in results:
-        table = significance(result, seed=seed).table
-        genes = table.loc[(table["band"] == ALL) & (table["fdr"] < NOMINAL), "gene"]
-        found += len(genes)
-        false += int((~genes.isin(targets)).sum())
-    return found, false
-
-
-def null_runs(
-    setting: Setting, seed: int, model: GeST, n: int, step: Callable[[str], None]
-) -> list[int]:
-    """Return how many genes are reported in each of n runs on tissue without a programme."""
-    reported = []
-    # A third of the sections is enough to fit a response on, and leaves time for more runs.
-    thirds = max(1, setting.n_sections // 3)
-    n_cells = setting.n_cells // setting.n_sections * thirds
-    silent = replace(setting.silent(), n_cells=n_cells, n_sections=thirds)
-    for draw in range(1, n + 1):
-        step(f"seed {seed}: null run {draw} of {n}")
-        planted = Planted.make(silent, seed, draw)
-        # The response is fitted on the silent tissue; the model has never seen these sections.
-        fitted = fit_response(model, planted.sections)
-        result = finish(request(planted, planted.sections[0], fitted).run())
-        table = significance(result, seed=draw).table
-        reported.append(int(((table["band"] == ALL) & (table["fdr"] < NOMINAL)).sum()))
-    return reported
 
 
 def _correlation(a: NDArray, b: NDArray) -> float:
@@ -183,7 +210,7 @@ def wilson(n_right: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def tables(scores: Sequence[Score], nulls: Sequence[int], setting: Setting) -> list[Table]:
+def tables(scores: Sequence[Score], calls: Sequence[Calls], setting: Setting) -> list[Table]:
     """Return what was measured as tables."""
     methods = list(dict.fromkeys(s.method for s in scores))
     rows, figure = [], []
@@ -238,40 +265,52 @@ def tables(scores: Sequence[Score], nulls: Sequence[int], setting: Setting) -> l
         figure,
         ["Mean over cells of the correlation over genes; paired Wilcoxon test over sections."],
     )
-    tested = [s for s in scores if s.n_found >= 0]
-    found, false = sum(s.n_found for s in tested), sum(s.n_false for s in tested)
-    possible = sum(s.n_runs * s.n_targets for s in tested)
-    lines = [
-        [
-            "genes reported at FDR 5 %",
-            str(found),
-            f"{false} false: measured FDR {false / max(found, 1):.1%}",
-            f"recall {(found - false) / max(possible, 1):.1%}",
-        ]
-    ]
-    if nulls:
-        some = int(np.sum(np.asarray(nulls) > 0))
-        low, high = wilson(some, len(nulls))
-        lines.append(
-            [
-                "runs without a programme",
-                f"{some} of {len(nulls)} report a gene",
-                f"{some / len(nulls):.1%} [{low:.1%}, {high:.1%}]",
-                "",
-            ]
-        )
-    honest = Table(
-        f"False discoveries ({RESPONSE})",
-        ["", "", "", ""],
+    return [known, fig4b, _honest(calls, programme.n_up + programme.n_down)]
+
+
+def _honest(calls: Sequence[Calls], n_targets: int) -> Table:
+    """Return what was reported, where there was something to report and where there was not."""
+    lines = []
+    for test, found, false in (
+        ("like cells exchanged", "found", "false"),
+        ("and random genes", "strict_found", "strict_false"),
+    ):
+        for kind, what in (
+            ("programme", "edit of the ligand"),
+            ("no programme", "the same, targets silent"),
+            ("other gene", "edit of a gene that drives nothing"),
+        ):
+            mine = [c for c in calls if c.kind == kind]
+            if not mine:
+                continue
+            n, wrong = (sum(getattr(c, name) for c in mine) for name in (found, false))
+            some = sum(getattr(c, found) > 0 for c in mine)
+            low, high = wilson(some, len(mine))
+            runs = f"{some} of {len(mine)}: {some / len(mine):.1%} [{low:.1%}, {high:.1%}]"
+            rate = recall = ""
+            if kind == "programme":
+                rate = "none" if not n else f"{wrong / n:.1%} [{_interval(wrong, n)}]"
+                recall = f"{(n - wrong) / (len(mine) * n_targets):.1%}"
+            lines.append([test, what, str(n), str(wrong), rate, recall, runs])
+    return Table(
+        f"What is reported at FDR 5 % ({RESPONSE})",
+        ["test", "edit", "genes", "false", "measured FDR", "recall", "runs that report a gene"],
         lines,
         [
-            f"{sum(s.n_runs for s in tested)} sections tested against random genes and random"
-            " positions, Benjamini-Hochberg within a section.",
-            "Null runs: other draws of the same anatomies, a third of the sections, targets silent;"
-            " the response is fitted there.",
+            "One run is one edited section; Benjamini-Hochberg within a run; 95 % Wilson intervals,"
+            " which take genes and runs as independent although sections of a seed share a fit.",
+            "Targets silent: other draws of the same anatomies, a third of the sections, the"
+            " response fitted there. A gene that drives nothing can still follow genes of its"
+            " gradient or niche, and is then reported: the test tells chance, not cause.",
+            "First rows: the test the table of results uses. Last rows: a gene also has to stand"
+            " out among same-size edits of random genes.",
         ],
     )
-    return [known, fig4b, honest]
+
+
+def _interval(n_right: int, n: int) -> str:
+    low, high = wilson(n_right, n)
+    return f"{low:.1%}, {high:.1%}"
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -18,7 +18,6 @@ import napari_gest
 from benchmarks.training import RUNS
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress
-from napari_gest.tasks.respond import fit_response
 from napari_gest.tasks.train import TrainConfig, fit
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.expression import log_normalize
@@ -100,8 +99,17 @@ class Planted:
     @cached_property
     def edits(self) -> tuple[Edit, ...]:
         """The edit that is asked about."""
-        level = self.adata[:, self.ligand].X.toarray().ravel()
-        return (Edit(self.ligand, "set", float(np.quantile(level[level > 0], _HIGH))),)
+        return (self._high(self.ligand),)
+
+    def other_edits(self, n: int, seed: int) -> list[Edit]:
+        """Return n edits of the same kind, of genes that drive nothing and are no targets."""
+        genes = self.adata.var_names[self.adata.var["role"] == "other"]
+        chosen = np.random.default_rng(seed).permutation(np.asarray(genes))[:n]
+        return [self._high(str(gene)) for gene in chosen]
+
+    def _high(self, gene: str) -> Edit:
+        level = self.adata[:, gene].X.toarray().ravel()
+        return Edit(gene, "set", float(np.quantile(level[level > 0], _HIGH)))
 
     def values(self, layer: str | None, rows: NDArray, target_sum: float) -> NDArray[np.float32]:
         """(n, G) model space of a layer."""
@@ -118,7 +126,10 @@ class Planted:
 def trained_on(
     planted: Planted, seed: int, on_progress: Callable[[Progress], None] | None = None
 ) -> GeST:
-    """Return GeST trained on the control sections, kept in ``runs/perturbation``."""
+    """Return GeST trained on the control sections, without a response.
+
+    It is kept in ``runs/perturbation``, under what was asked for: remove it after a change of code.
+    """
     setting = planted.setting
     settings = {
         "version": napari_gest.__version__,
@@ -137,7 +148,6 @@ def trained_on(
         on_progress=on_progress,
         name=f"planted {seed}",
     )
-    model = fit_response(model, planted.sections, on_progress=on_progress)
     Path(folder).parent.mkdir(parents=True, exist_ok=True)
     model.save(folder)
     return model

@@ -24,8 +24,14 @@ from napari_gest.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+    from pandas import DataFrame
+
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.perturb import Perturbed
     from napari_gest.tasks.scenario import Labels, Scenario
     from napari_gest.tissue.edits import Edit
+    from napari_gest.tissue.section import Section
 
 
 class Readout(StrEnum):
@@ -104,7 +110,7 @@ def perturb(
     ] = None,
     scenario: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Run a saved scenario, with its own settings."),
+        typer.Option(metavar="FOLDER", help="Run a saved scenario, or a folder of several."),
     ] = None,
     section: OneSection = None,
     spatial_key: SpatialKey = "spatial",
@@ -143,14 +149,15 @@ def perturb(
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
 
     from napari_gest.model.gest import GeST
-    from napari_gest.tasks.scenario import Scenario, Settings
-    from napari_gest.tasks.significance import SignificanceRequest
+    from napari_gest.tasks.scenario import Scenario, Settings, read_scenarios
     from napari_gest.tissue.roi import Roi
 
     if scenario is not None:
-        asked = Scenario.read(scenario)
-        taken = reading.section(adata, section or asked.settings.section)
-        fitted = GeST.load(model or asked.settings.model)
+        every = read_scenarios(scenario)
+        if len(every) > 1 and (out is not None or save_scenario is not None):
+            raise typer.BadParameter(
+                f"'{scenario}' holds {len(every)} scenarios: give --table, or the folder of one"
+            )
     else:
         assert model is not None
         assert roi is not None
@@ -170,34 +177,55 @@ def perturb(
             n_permutations=permutations,
         )
         changes = _edits(edits, fitted.genes, skip_unknown)
-        asked = Scenario(settings, Roi.read_geojson(roi), changes)
-    request = asked.request(adata, taken, fitted)
+        every = [Scenario(settings, Roi.read_geojson(roi), changes)]
+    tables = {}
+    for asked in every:
+        if len(every) > 1:
+            say(f"{asked.settings.name}:")
+        if scenario is not None:
+            taken = reading.section(adata, section or asked.settings.section)
+            fitted = GeST.load(model or asked.settings.model)
+        result = _result(asked, adata, taken, fitted)
+        # The effect is safe before the test, which takes longer, begins.
+        if out is not None:
+            whole = adata.to_memory() if adata.isbacked else adata
+            result.write(whole)
+            write_tissue(whole, out, overwrite=overwrite)
+            print(f"control and perturbed of section '{taken.name}': {out}")
+        if table is None and save_scenario is None:
+            return
+        tables[asked.settings.name] = genes = _tested(asked, result)
+        if save_scenario is not None:
+            _save(asked, save_scenario, genes, overwrite)
+    if table is not None:
+        if len(every) > 1:
+            import pandas as pd
+
+            named = [t.assign(scenario=name) for name, t in tables.items()]
+            genes = pd.concat(named, ignore_index=True)
+        with replacing(table, overwrite=overwrite) as temporary:
+            genes.to_csv(temporary, index=False)
+        print(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
+
+
+def _result(asked: Scenario, adata: AnnData, section: Section, model: GeST) -> Perturbed:
+    request = asked.request(adata, section, model)
     request.check()
     result = run(request.run())
     say(
         f"{result.n_edited} cells edited, {result.n_changed_tokens} of them with another token;"
         f" {len(result.index)} cells around them."
     )
-    # The effect is safe before the test, which takes longer, begins.
-    if out is not None:
-        whole = adata.to_memory() if adata.isbacked else adata
-        result.write(whole)
-        write_tissue(whole, out, overwrite=overwrite)
-        print(f"control and perturbed of section '{taken.name}': {out}")
-    if table is None and save_scenario is None:
-        return
-    genes = result.effects()
-    if asked.settings.n_permutations and not asked.settings.remove:
-        s = asked.settings
-        genes = run(SignificanceRequest(result, s.n_permutations, s.seed).run()).table
-    else:
-        genes = genes.assign(pvalue=float("nan"), fdr=float("nan"))
-    if table is not None:
-        with replacing(table, overwrite=overwrite) as temporary:
-            genes.to_csv(temporary, index=False)
-        print(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
-    if save_scenario is not None:
-        _save(asked, save_scenario, genes, overwrite)
+    return result
+
+
+def _tested(asked: Scenario, result: Perturbed) -> DataFrame:
+    from napari_gest.tasks.significance import SignificanceRequest
+
+    s = asked.settings
+    if not s.n_permutations or s.remove:
+        return result.effects().assign(pvalue=float("nan"), fdr=float("nan"))
+    return run(SignificanceRequest(result, s.n_permutations, s.seed).run()).table
 
 
 def _save(asked: Scenario, folder: Path, genes: object, overwrite: bool) -> None:

@@ -86,7 +86,7 @@ class GeST:
 
         g is linear, so it holds for any cell: expression enters as it is, not as a meta cell.
         """
-        scaled = change / decoder_spread(self.config, self.tokenizer)
+        scaled = change / self.tokenizer.spread if self.config.profiles == "standard" else change
         return torch.from_numpy(scaled.astype(np.float32)) @ self.network.embed.weight.detach().T
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -150,24 +150,8 @@ def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tenso
     """Return (K, G) the vocabulary as the decoder sees it, raw or standardised per gene."""
     profiles = tokenizer.c_expr.astype(np.float64)
     if config.profiles == "standard":
-        profiles = _centred(tokenizer) / decoder_spread(config, tokenizer)
+        profiles = tokenizer.centred / tokenizer.spread
     return torch.from_numpy(profiles.astype(np.float32))
-
-
-def decoder_spread(config: ModelConfig, tokenizer: MetaCellTokenizer) -> NDArray[np.float64]:
-    """Return (G,) what each gene is divided by on its way into the decoder."""
-    if config.profiles == "paper":
-        return np.ones(len(tokenizer.genes))
-    weight = tokenizer.frequency[:, None].astype(np.float64)
-    spread = np.sqrt((weight * np.square(_centred(tokenizer))).sum(0) / weight.sum())
-    # A gene that never varies carries nothing; the floor keeps noise from being blown up.
-    return np.maximum(spread, 0.05 * spread.max() + 1e-12)
-
-
-def _centred(tokenizer: MetaCellTokenizer) -> NDArray[np.float64]:
-    profiles = tokenizer.c_expr.astype(np.float64)
-    weight = tokenizer.frequency[:, None].astype(np.float64)
-    return profiles - (weight * profiles).sum(0) / weight.sum()
 
 
 def _log_prior(tokenizer: MetaCellTokenizer) -> Tensor:

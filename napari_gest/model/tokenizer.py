@@ -54,6 +54,19 @@ class MetaCellTokenizer:
     def n_meta_cells(self) -> int:
         return len(self.c_expr)
 
+    @property
+    def centred(self) -> NDArray[np.float64]:
+        """(K, G) meta cells less their mean, each counted as often as it occurs."""
+        profiles = self.c_expr.astype(np.float64)
+        weight = self.frequency[:, None].astype(np.float64)
+        return np.asarray(profiles - (weight * profiles).sum(0) / weight.sum())
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """(G,) standard deviation of each gene over the vocabulary, floored."""
+        weight = self.frequency[:, None].astype(np.float64)
+        return floored(np.sqrt((weight * np.square(self.centred)).sum(0) / weight.sum()))
+
     def project(
         self, expression: NDArray[np.float32], measured: NDArray[np.bool_] | None = None
     ) -> NDArray[np.float32]:
@@ -176,3 +189,12 @@ def _principal_axes(
     # An axis and its opposite are the same; the sign is fixed so that every machine agrees.
     sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])
     return mean.astype(np.float32), (axes * sign[:, None]).astype(np.float32)
+
+
+def floored(spread: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return spreads (G,) no smaller than a twentieth of the largest.
+
+    A gene that hardly varies carries little; the floor keeps its noise from being blown up.
+    """
+    least = 0.05 * spread.max() + 1e-12
+    return np.maximum(spread, least).astype(spread.dtype)

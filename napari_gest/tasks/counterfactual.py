@@ -132,9 +132,7 @@ class Regenerated:
         self, edited: Edited, effect: NDArray[np.float32], inside: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         """Return (G,) mean effect on cells ``inside`` over the vocabulary's spread."""
-        spread = self.model.tokenizer.c_expr.std(0)
-        mean = effect[inside].mean(0, dtype=np.float64)
-        return np.asarray(mean / np.maximum(spread, 0.05 * spread.max() + 1e-12), np.float64)
+        return np.asarray(effect[inside].mean(0, dtype=np.float64) / self.model.tokenizer.spread)
 
 
 class _Edited(Generation):

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.counterfactual import model_space
+from napari_gest.tasks.around import Around
 from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import reach, thin
 
 _AT_ONCE = 64  # cells left out in one pass of the query
 
@@ -27,9 +25,10 @@ _AT_ONCE = 64  # cells left out in one pass of the query
 class InfluenceRequest:
     """Leave each neighbour of one cell out in turn and see the prediction change.
 
-    The context is encoded once. Leaving a neighbour out hides it from the query row, in every
-    layer and in the local prior, exactly as if its keys and values had never been there. What
-    other neighbours had read from it stays in their values: it is the neighbour's direct share.
+    The context is encoded once, as in generation: near cells one by one, far ones in groups. To
+    leave an item of it out hides it from the query row, in every layer and in the local prior,
+    exactly as if its keys and values had never been there. What other items had read from it
+    stays in their values: it is the item's direct share. The cells of a group share its influence.
 
     Attributes
     ----------
@@ -40,9 +39,11 @@ class InfluenceRequest:
     seed
         Of the random removals of the fidelity test.
     k
-        Neighbours removed together in the fidelity test.
+        Near cells removed together in the fidelity test.
     n_random
         Random removals it is compared with.
+    around
+        The section as the model reads it, kept from an earlier request to save time.
     """
 
     section: Section
@@ -51,6 +52,7 @@ class InfluenceRequest:
     seed: int = 0
     k: int = 8
     n_random: int = 50
+    around: Around | None = None
 
     def check(self) -> None:
         """Raise InputError if there is no such cell, or too few around it."""
@@ -73,8 +75,9 @@ class InfluenceRequest:
     def run(self) -> Generator[Progress, None, Influence]:
         """Yield progress; return the influence of every cell of the context."""
         self.check()
-        neighbours, query = context_of(self.section, self.model, self.cell)
-        n = len(neighbours)
+        around = self.around or Around(self.section, self.model)
+        neighbours, pool, query = context_of(around, self.cell)
+        n = len(pool.mass)
         clock = Clock("Leaving neighbours out", n + self.n_random + 1)
         whole = query.expression(np.zeros((1, n), bool))[0]
         change = np.empty((n, len(self.model.genes)), np.float32)
@@ -84,25 +87,26 @@ class InfluenceRequest:
             hidden[np.arange(len(part)), part] = True
             change[part] = whole - query.expression(hidden)
             yield clock.tick(int(part[-1]) + 1)
-        influence = np.sqrt(np.square(change / query.spread).mean(1))
-        k = min(self.k, n - 1)
+        influence = query.size(change)
+        near = np.flatnonzero(pool.mass == 1)
+        k = min(self.k, len(near) - 1)
         rng = np.random.default_rng(self.seed)
         hidden = np.zeros((1 + self.n_random, n), bool)
-        hidden[0, np.argsort(-influence, kind="stable")[:k]] = True
+        hidden[0, near[np.argsort(-influence[near], kind="stable")[:k]]] = True
         for row in hidden[1:]:
-            row[rng.choice(n, k, replace=False)] = True
+            row[rng.choice(near, k, replace=False)] = True
         moved = np.concatenate(
             [query.expression(hidden[i : i + _AT_ONCE]) for i in range(0, len(hidden), _AT_ONCE)]
         )
-        moved = np.sqrt(np.square((whole - moved) / query.spread).mean(1))
+        moved = query.size(whole - moved)
         yield clock.tick(clock.total)
+        coords = self.section.coords_um
         return Influence(
             self.cell,
             neighbours,
-            np.linalg.norm(
-                self.section.coords_um[neighbours] - self.section.coords_um[self.cell], axis=1
-            ),
-            influence,
+            np.linalg.norm(coords[neighbours] - coords[self.cell], axis=1),
+            (influence / pool.mass)[pool.group],
+            pool.group,
             change,
             whole,
             float(moved[0]),
@@ -119,24 +123,28 @@ class Influence:
     cell
         Index of the cell in the section.
     neighbours
-        (n,) index of the cells of its context, far ones first.
+        (n,) index of the cells of its context, near ones first.
     distance_um
         (n,) their distance.
     influence
-        (n,) root mean square over genes, in spreads, of what leaving the cell out changes.
+        (n,) root mean square over genes, in spreads, of what leaving the cell out changes; of a
+        group, each cell's share.
+    item
+        (n,) which of the m items of the context each cell is in.
     change
-        (n, G) prediction with the cell less prediction without it, model space.
+        (m, G) prediction with the item less prediction without it, model space.
     expression
         (G,) the prediction from all neighbours.
     top_k, random_k
-        What removing the k most influential neighbours at once changes, and (n_random,) what
-        removing k random ones does.
+        What removing the k most influential near cells at once changes, and (n_random,) what
+        removing k random near cells does.
     """
 
     cell: int
     neighbours: NDArray[np.int64]
     distance_um: NDArray[np.float64]
     influence: NDArray[np.float32]
+    item: NDArray[np.int64]
     change: NDArray[np.float32]
     expression: NDArray[np.float32]
     top_k: float
@@ -151,51 +159,39 @@ class Influence:
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """One position and its encoded context."""
+    """One position, its geometry (1, n_geometry), and its encoded context."""
 
     model: GeST
     context: Context
     xy: Tensor
+    geometry: Tensor
 
-    @property
-    def spread(self) -> NDArray[np.float32]:
-        """(G,) spread of each gene over the vocabulary."""
-        spread = self.model.tokenizer.c_expr.std(0)
-        return np.maximum(spread, 0.05 * spread.max() + 1e-9)
+    def size(self, change: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (m,) root mean square over genes of changes (m, G), in spreads."""
+        scaled = change / self.model.tokenizer.spread
+        return np.sqrt(np.square(scaled).mean(1)).astype(np.float32)
 
     @torch.inference_mode()
     def expression(self, hidden: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return (m, G): the prediction with the cells of each row of ``hidden`` (m, n) hidden."""
+        """Return (m, G): the prediction with the items of each row of ``hidden`` (m, n) hidden."""
         network = self.model.network
         mask = torch.zeros(hidden.shape).masked_fill(torch.from_numpy(hidden), float("-inf"))
         mask = mask[None, None]
         xy = self.xy.expand(1, len(hidden), 2)
-        state = network.ask(self.context, xy, mask=mask)
+        geometry = self.geometry.expand(len(hidden), -1)
+        state = network.ask(self.context, xy, geometry=geometry, mask=mask)
         logits = network.logits(state, self.context, xy, mask=mask)[0]
         profiles = torch.from_numpy(self.model.tokenizer.c_expr)
         result: NDArray[np.float32] = (logits.softmax(-1) @ profiles).numpy()
         return result
 
 
-@torch.inference_mode()
-def context_of(section: Section, model: GeST, cell: int) -> tuple[NDArray[np.int64], Query]:
-    """Return the cells of a cell's context, far ones first, and its encoded query."""
-    n = model.config.window_cells
-    centre = section.coords_um[cell]
-    tree = cKDTree(section.coords_um)
-    near = tree.query(centre, k=min(reach(n) + 1, tree.n))[1]
-    near = near[near != cell]
-    rank, mass = thin(len(near), n)
-    chosen = near[rank][::-1].astype(np.int64)
-    values, measured = model_space(section, model, chosen)
-    token = torch.from_numpy(model.tokenizer.tokens(values, measured).astype(np.int64))
-    context = model.network.encode(
-        model.network.table(),
-        F.one_hot(token, model.tokenizer.n_meta_cells).float()[None],
-        model.positions(section.coords_um[chosen], centre)[None],
-        mass=torch.from_numpy(mass[::-1].copy())[None],
-    )
-    return chosen, Query(model, context, model.positions(centre[None], centre)[None])
+def context_of(around: Around, cell: int) -> tuple[NDArray[np.int64], Pool, Query]:
+    """Return the cells of a cell's context, near ones first, their pool, and its encoded query."""
+    this, centre = np.array([cell]), around.section.coords_um[cell]
+    neighbours, pool, context = around.context(centre, this)
+    xy, geometry = around.query(this, centre)
+    return neighbours, pool, Query(around.model, context, xy, geometry)
 
 
 def influence(

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
@@ -17,10 +16,12 @@ from scipy.spatial import cKDTree
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.model.response import ResponseHead
+from napari_gest.model.tokenizer import floored
+from napari_gest.tasks.around import Around
 from napari_gest.tasks.counterfactual import Answer, Edited, Input, model_space
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import compact_groups, reach, thin
+from napari_gest.tissue.window import compact_groups
 
 # Chosen on simulated tissue of other seeds than the benchmark's (docs/decisions/0015).
 _GROUP = 64  # cells that share one context
@@ -33,7 +34,7 @@ _TAIL = 3.0  # widths beyond which a neighbour counts for nothing
 
 @dataclass(frozen=True, eq=False)
 class ResponseRequest:
-    """One fit of a response head on measured tissue.
+    """One fit of a response on measured tissue.
 
     GeST predicts each cell from its surroundings, compact groups of cells hidden at a time. What
     these predictions explain is regressed out of the cells and of their neighbourhoods, identity
@@ -57,10 +58,10 @@ class ResponseRequest:
         for section in self.sections:
             section.align(self.model.genes)
 
-    def run(self) -> Generator[Progress, None, ResponseHead]:
-        """Fit; yields after every window, returns the head."""
+    def run(self) -> Generator[Progress, None, Residuals]:
+        """Read the tissue; yields after every window."""
         self.check()
-        return (yield from _fit(self.sections, self.model))
+        return (yield from _residuals(self.sections, self.model))
 
 
 def fit_response(
@@ -70,52 +71,108 @@ def fit_response(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
     """Return the model with a response head fitted on measured sections; it is saved with it."""
-    head = finish(ResponseRequest(sections, model).run(), on_progress)
-    card = {**model.card, "response": [{"name": s.name, "cells": s.n_obs} for s in sections]}
-    return replace(model, response=head, card=card)
+    return with_response(model, finish(ResponseRequest(sections, model).run(), on_progress))
 
 
-def _fit(sections: Sequence[Section], model: GeST) -> Generator[Progress, None, ResponseHead]:
+def with_response(model: GeST, residuals: Residuals) -> GeST:
+    """Return the model with the response head that was fitted on what it leaves of sections."""
+    about = [{"name": name, "cells": n} for name, n in residuals.sections.items()]
+    return replace(model, response=residuals.head, card={**model.card, "response": about})
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Measured cells of sections, and what GeST's predictions leave of them.
+
+    Attributes
+    ----------
+    sections
+        Cells of each section, by its name; cells are in this order.
+    values
+        (n, G) float32, model space in spreads; 0 where a gene was not measured everywhere.
+    own
+        (n, G) float64, what is left of them within an identity.
+    explained
+        (n, p) scores of GeST's predictions, which were regressed out.
+    identity, n_identities
+        (n,) coarse label of each cell, and how many labels there are.
+    near
+        (n, n) Gaussian weights of the cells around each.
+    spread, measured
+        (G,) what a gene is divided by, and whether it was measured everywhere.
+    width_um
+        Of the Gaussian.
+    """
+
+    sections: dict[str, int]
+    values: NDArray[np.float32]
+    own: NDArray[np.float64]
+    explained: NDArray[np.float64]
+    identity: NDArray[np.int64]
+    n_identities: int
+    near: sparse.csr_matrix
+    spread: NDArray[np.float32]
+    measured: NDArray[np.bool_]
+    width_um: float
+
+    @cached_property
+    def head(self) -> ResponseHead:
+        """The response in closed form."""
+        n_identities, n_genes = self.n_identities, len(self.spread)
+        gram = np.zeros((n_identities, n_genes, n_genes), np.float32)
+        cross, square = gram.copy(), np.zeros((n_identities, n_genes), np.float32)
+        freedom = np.zeros(n_identities, np.float32)
+        around = self.near @ (self.values - self.values.mean(0))
+        n_axes = self.explained.shape[1]
+        for c in range(n_identities):
+            inside = self.identity == c
+            freedom[c] = max(inside.sum() - n_axes - 2, 0)
+            if freedom[c] > n_axes:
+                x = _without(around[inside], self.explained[inside])
+                y = self.own[inside]
+                gram[c], cross[c], square[c] = x.T @ x, x.T @ y, np.square(y).sum(0)
+            else:
+                freedom[c] = 0
+        width = np.array([self.width_um], np.float32)
+        return ResponseHead(gram, cross, square, freedom, self.spread, width)
+
+
+def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, None, Residuals]:
     clock = Clock("Fitting the response", sum(s.n_obs for s in sections))
-    parts, done = [], 0
-    for section in sections:
-        cells = _read(section, model)
+    predictions, done = [], 0
+    read = [_read(section, model) for section in sections]
+    for section, cells in zip(sections, read, strict=True):
         predicted = np.empty_like(cells.values)
-        for group, values in _predictions(section, model, cells.token):
+        for group, values in _predictions(section, model):
             predicted[group] = values
             done += len(group)
             yield clock.tick(done)
-        parts.append((section, cells, predicted))
-    values = np.concatenate([cells.values for _, cells, _ in parts])
-    spread = values.std(0)
-    spread = np.maximum(spread, 0.05 * spread.max() + 1e-6).astype(np.float32)
-    centre = values.mean(0)
-    width = _WIDTH * model.config.window_um / np.sqrt(model.config.window_cells)
-    sums = []
-    for section, cells, _ in parts:
-        near = _neighbours(section.coords_um, section.coords_um, width, model)
-        sums.append(near @ ((cells.values - centre) / spread))
-        yield clock.tick(done)
-    around = np.concatenate(sums)
-    explained = _axes(np.concatenate([p for _, _, p in parts]) / spread)
-    identity = np.concatenate([cells.identity for _, cells, _ in parts])
-    measured = np.logical_and.reduce([cells.measured for _, cells, _ in parts])
-    own = np.where(measured, values / spread, 0)
-    around = np.where(measured, around, 0)
-    n_identities, n_genes = int(model.tokenizer.levels[:, _IDENTITY].max()) + 1, len(spread)
-    gram = np.zeros((n_identities, n_genes, n_genes), np.float32)
-    cross, square = gram.copy(), np.zeros((n_identities, n_genes), np.float32)
-    freedom = np.zeros(n_identities, np.float32)
-    for c in range(n_identities):
+        predictions.append(predicted)
+    values = np.concatenate([cells.values for cells in read])
+    spread = floored(values.std(0))
+    measured = np.logical_and.reduce([cells.measured for cells in read])
+    scaled = np.where(measured, values / spread, 0)
+    explained = _axes(np.concatenate(predictions) / spread)
+    identity = np.concatenate([cells.identity for cells in read])
+    own = np.empty(scaled.shape)
+    for c in np.unique(identity):
         inside = identity == c
-        freedom[c] = max(inside.sum() - explained.shape[1] - 2, 0)
-        if freedom[c] > explained.shape[1]:
-            x, y = (_without(part[inside], explained[inside]) for part in (around, own))
-            gram[c], cross[c], square[c] = x.T @ x, x.T @ y, np.square(y).sum(0)
-        else:
-            freedom[c] = 0
+        own[inside] = _without(scaled[inside], explained[inside])
         yield clock.tick(done)
-    return ResponseHead(gram, cross, square, freedom, spread, np.array([width], np.float32))
+    width = float(_WIDTH * model.config.window_um / np.sqrt(model.config.window_cells))
+    near = [_neighbours(s.coords_um, s.coords_um, width, model) for s in sections]
+    return Residuals(
+        {s.name: s.n_obs for s in sections},
+        scaled,
+        own,
+        explained,
+        identity,
+        int(model.tokenizer.levels[:, _IDENTITY].max()) + 1,
+        sparse.block_diag(near, format="csr"),
+        spread,
+        measured,
+        width,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +190,7 @@ class Responded:
     input: Input
     head: ResponseHead
     token: NDArray[np.int64]
+    tissue: Residuals | None = None  # of the section, where the head was fitted on it
 
     @classmethod
     def prepare(
@@ -144,10 +202,11 @@ class Responded:
         head: ResponseHead | None,
     ) -> Generator[Progress, None, Responded]:
         """Return what answers for cells ``index``; without a head one is fitted on the section."""
-        head = head or model.response
+        head, tissue = head or model.response, None
         if head is None:
-            head = yield from ResponseRequest([section], model).run()
-        return cls(section, model, index, input, head, _read(section, model, index).token)
+            tissue = yield from ResponseRequest([section], model).run()
+            head = tissue.head
+        return cls(section, model, index, input, head, _read(section, model, index).token, tissue)
 
     def expression(self, edited: Edited | None, stage: str) -> Answer:
         """Yield progress and return (n, G) float32, model space."""
@@ -171,6 +230,11 @@ class Responded:
         noise = np.sqrt(np.square(total[:, None] * error).sum(0))
         mean = (total[:, None] * slope).sum(0)
         return np.divide(mean, noise, out=np.zeros_like(mean), where=noise > 0)
+
+    def doses(self, edited: Edited, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return (C,) the dose that the cells ``inside`` of each identity get together."""
+        dose = np.abs(self._respond(edited)[0][inside])
+        return np.bincount(self.identity[inside], dose, len(self.head.gram))
 
     @cached_property
     def identity(self) -> NDArray[np.int64]:
@@ -224,27 +288,18 @@ def _read(section: Section, model: GeST, cells: NDArray[np.int64] | None = None)
 
 @torch.inference_mode()
 def _predictions(
-    section: Section, model: GeST, token: NDArray[np.int64]
+    section: Section, model: GeST
 ) -> Generator[tuple[NDArray[np.int64], NDArray[np.float32]], None, None]:
     """Yield groups of cells and (n, G) what GeST predicts for them from all cells around."""
-    coords, network = section.coords_um, model.network
-    tree, table = cKDTree(coords), network.table()
+    around, coords, network = Around(section, model), section.coords_um, model.network
     profiles = torch.from_numpy(model.tokenizer.c_expr)
-    n = model.config.window_cells
     # A small section must keep more cells than it hides.
     size = min(_GROUP, max(1, section.n_obs // 4))
     for group in compact_groups(coords, size):
         centre = coords[group].mean(0)
-        near = np.atleast_1d(tree.query(centre, k=min(reach(n) + len(group), tree.n))[1])
-        near = near[~np.isin(near, group)]
-        rank, mass = thin(len(near), n)
-        content = near[rank][::-1]
-        mixture = F.one_hot(torch.from_numpy(token[content]), len(profiles)).float()[None]
-        stands_for = torch.from_numpy(mass[::-1].copy())[None]
-        at = model.positions(coords[content], centre)[None]
-        context = network.encode(table, mixture, at, mass=stands_for)
-        xy = model.positions(coords[group], centre)[None]
-        logits = network.logits(network.ask(context, xy), context, xy)[0]
+        context = around.context(centre, group)[2]
+        xy, geometry = around.query(group, centre)
+        logits = network.logits(network.ask(context, xy, geometry=geometry), context, xy)[0]
         yield group, (logits.softmax(-1) @ profiles).numpy()
 
 
@@ -272,7 +327,7 @@ def _axes(values: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(scores / np.maximum(scores.std(0), 1e-9))
 
 
-def _without(values: NDArray[np.float32], explained: NDArray[np.float64]) -> NDArray[np.float64]:
+def _without(values: NDArray[np.floating], explained: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what a ridge regression of centred ``values`` on ``explained`` leaves."""
     explained = explained - explained.mean(0)
     centred = values.astype(np.float64) - values.mean(0, dtype=np.float64)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 SETTINGS, EDITS, ROI, TABLE = "scenario.json", "edits.csv", "roi.geojson", "deg.csv"
+COMPARED = "compare.csv"
 _FORMAT = 1
 
 
@@ -213,3 +216,56 @@ class Scenario:
             ) from error
         edits = read_edits(folder / EDITS) if (folder / EDITS).exists() else ()
         return cls(settings, Roi.read_geojson(folder / ROI), edits)
+
+
+def write_scenarios(
+    scenarios: Sequence[tuple[Scenario, pd.DataFrame | None]],
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write several scenarios and their tables into one folder, each in a folder of its name.
+
+    ``compare.csv`` beside them has one row a band and gene, and the effects side by side.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and ``overwrite`` is false.
+    """
+    folder = Path(folder)
+    names: list[str] = []
+    for scenario, _ in scenarios:
+        stem = name = folder_name(scenario.settings.name)
+        if name in names:
+            name = f"{stem}_{len(names) + 1}"
+        names.append(name)
+    with atomic_folder(folder, overwrite=overwrite) as fresh:
+        columns = {}
+        for name, (scenario, table) in zip(names, scenarios, strict=True):
+            scenario.write(fresh / name, table)
+            if table is not None:
+                columns[scenario.settings.name] = table.set_index(["band", "gene"])["effect"]
+        if columns:
+            pd.DataFrame(columns).to_csv(fresh / COMPARED)
+    return folder
+
+
+def read_scenarios(folder: str | Path) -> list[Scenario]:
+    """Read the scenario of a folder, or all that ``write_scenarios`` put there, by name.
+
+    Raises
+    ------
+    InputError
+        If there is none, or one cannot be understood.
+    """
+    folder = Path(folder)
+    within = sorted(place.parent for place in folder.glob(f"*/{SETTINGS}"))
+    if (folder / SETTINGS).exists() or not within:
+        return [Scenario.read(folder)]
+    return [Scenario.read(one) for one in within]
+
+
+def folder_name(name: str) -> str:
+    """Return a scenario's name as a folder can be called."""
+    return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "scenario"

@@ -14,8 +14,10 @@ from scipy.stats import false_discovery_control
 
 from napari_gest.errors import InputError
 from napari_gest.tasks.counterfactual import Edited, model_space
+from napari_gest.tasks.exchange import exchange
 from napari_gest.tasks.perturb import Perturbed
 from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.respond import Residuals, Responded, ResponseRequest
 
 # With fewer draws no p-value can be below 0.05.
 _FEWEST = 19
@@ -28,11 +30,18 @@ class SignificanceRequest:
     The first null edits random genes by as much, counted in each gene's own spread. An edit of
     any gene of a gradient seems to move all genes of it, so what counts is how far a gene stands
     out among all genes: its evidence less their median, over their median deviation, compared
-    with all genes of all draws. The second null makes the same edit in random cells that are
-    neither in the region nor around it and compares mean effects in spreads. A response has to
-    beat both: its p-value is the larger of the two. A gene that is not edited is compared with
-    draws that do not edit it, an edited gene with draws that do; where fewer than 19 draws
-    qualify, as for the one gene of a single edit, it is not tested.
+    with all genes of all draws.
+
+    The second null makes the same edit at random positions. For the read-out ``generation`` these
+    are random cells that are neither in the region nor around it, and mean effects in spreads are
+    compared. For ``response`` like cells of measured tissue exchange their levels of the edited
+    genes (``exchange``), which leaves all else in place.
+
+    The p-value of a generated effect is the larger of the two. That of a response is the second:
+    genes of one gradient or niche do follow each other, so the first has heavy tails, and beside
+    it hardly any single gene could be told from chance. An edited gene is compared with random
+    edits of that gene, and where fewer than 19 are, as for the one gene of a single edit, it is
+    not tested: that neighbours resemble each other is no response.
 
     Attributes
     ----------
@@ -42,11 +51,15 @@ class SignificanceRequest:
         Draws for each null. Where one gene is edited, every other gene is drawn once at most.
     seed
         Of the draws.
+    tissue
+        Measured tissue on which a response is tested, read with the same model; by default it is
+        the section of the effect.
     """
 
     perturbed: Perturbed
     n_permutations: int = 200
     seed: int = 0
+    tissue: Residuals | None = None
 
     def check(self) -> None:
         """Raise InputError if nothing can be tested."""
@@ -59,7 +72,7 @@ class SignificanceRequest:
                 "An effect of taking cells out has no random genes to be compared with.",
                 "Read the effect alone.",
             )
-        if len(self._elsewhere) == 0:
+        if self._response is None and len(self._elsewhere) == 0:
             raise InputError(
                 "There is no cell beyond the region and its surroundings.",
                 "Lower the reach, so that the edit can be made elsewhere for comparison.",
@@ -70,21 +83,68 @@ class SignificanceRequest:
         self.check()
         rng = np.random.default_rng(self.seed)
         genes = list(self._random_genes(rng))
-        clock = Clock("Testing against chance", len(genes) + self.n_permutations)
+        clock = Clock("Testing against random genes", len(genes))
         by_gene: list[NDArray[np.float64]] = []
-        by_position: list[NDArray[np.float64]] = []
         for edited in genes:
             effect = yield from self._effect(edited, clock, len(by_gene))
             by_gene.append(self._standing(edited, effect))
-        for edited in self._random_positions(rng):
-            effect = yield from self._effect(edited, clock, len(genes) + len(by_position))
-            by_position.append(self._means(effect))
         touched = np.stack([_touched(e) for e in genes])
+        like = (touched == self._edited_genes) & self.perturbed.request.measured
+        observed = self._standing(self.perturbed.edited, self.perturbed.effect)
+        p_genes = [
+            pooled_p(one, null, like)
+            for one, null in zip(observed, np.stack(by_gene, 1), strict=True)
+        ]
+        if self._response is not None:
+            tissue, p_positions = yield from self._exchanged(self._response, rng)
+        else:
+            tissue, p_positions = None, (yield from self._moved(rng))
         return Significance(
             self.perturbed,
-            self._table(np.stack(by_gene), touched, np.stack(by_position)),
+            self._table(np.stack(p_genes), p_positions),
             {"n_permutations": self.n_permutations, "seed": self.seed},
+            tissue,
         )
+
+    @property
+    def _response(self) -> Responded | None:
+        answers = self.perturbed.answers
+        return answers if isinstance(answers, Responded) else None
+
+    def _exchanged(
+        self, response: Responded, rng: np.random.Generator
+    ) -> Generator[Progress, None, tuple[Residuals, NDArray[np.float64]]]:
+        """Return the tissue, and (n_bands, G) p-values where like cells exchange their levels."""
+        perturbed, tissue = self.perturbed, self.tissue or response.tissue
+        if tissue is None:
+            request = ResponseRequest([perturbed.section], response.model)
+            tissue = yield from request.run()
+        # The head and the tissue may have other spreads; the edit is the same.
+        direction = response.change(perturbed.edited).sum(0) * response.head.spread / tissue.spread
+        direction[~tissue.measured] = 0
+        direction /= max(float(np.linalg.norm(direction)), 1e-12)
+        bands = list(perturbed.bands().values())
+        doses = [response.doses(perturbed.edited, inside) for inside in bands]
+        found, drawn = yield from exchange(tissue, direction, doses, self.n_permutations, rng)
+        tested = tissue.measured & ~self._edited_genes
+        p = np.full(found.shape, np.nan)
+        for b, inside in enumerate(bands):
+            sign = np.sign(perturbed.effect[inside].mean(0, dtype=np.float64))
+            # Tissue that contradicts the predicted direction speaks for no response.
+            agreed = np.maximum(found[b] * sign, 0)
+            p[b, tested] = pooled_p(agreed[tested], drawn[b][:, tested])
+        return tissue, p
+
+    def _moved(self, rng: np.random.Generator) -> Generator[Progress, None, NDArray[np.float64]]:
+        """Return (n_bands, G) p-values of the same edit in random cells elsewhere."""
+        clock = Clock("Testing against random positions", self.n_permutations)
+        drawn: list[NDArray[np.float64]] = []
+        for edited in self._random_positions(rng):
+            effect = yield from self._effect(edited, clock, len(drawn))
+            drawn.append(self._means(effect))
+        observed = self._means(self.perturbed.effect)
+        pairs = zip(observed, np.stack(drawn, 1), strict=True)
+        return np.stack([pooled_p(one, null) for one, null in pairs])
 
     def _effect(
         self, edited: Edited, clock: Clock, done: int
@@ -172,28 +232,16 @@ class SignificanceRequest:
         return np.stack(out)
 
     def _table(
-        self,
-        by_gene: NDArray[np.float64],
-        touched: NDArray[np.bool_],
-        by_position: NDArray[np.float64],
+        self, p_genes: NDArray[np.float64], p_positions: NDArray[np.float64]
     ) -> pd.DataFrame:
-        table, edited = self.perturbed.effects(), self.perturbed.edited
-        standing = self._standing(edited, self.perturbed.effect)
-        means = self._means(self.perturbed.effect)
         measured = self.perturbed.request.measured
-        like = (touched == self._edited_genes) & measured
-        columns: dict[str, list[NDArray[np.float64]]] = {
-            name: [] for name in ("p_genes", "p_positions", "pvalue", "fdr")
-        }
-        for b in range(len(means)):
-            p_genes = pooled_p(standing[b], by_gene[:, b], like)
-            p_positions = pooled_p(means[b], by_position[:, b])
-            p = np.maximum(p_genes, p_positions)[measured]
-            columns["p_genes"].append(p_genes[measured])
-            columns["p_positions"].append(p_positions[measured])
-            columns["pvalue"].append(p)
-            columns["fdr"].append(benjamini_hochberg(p))
-        return table.assign(**{name: np.concatenate(parts) for name, parts in columns.items()})
+        pvalue = np.maximum(p_genes, p_positions)
+        if self._response is not None:
+            pvalue = np.where(self._edited_genes, p_genes, p_positions)
+        fdr = np.stack([benjamini_hochberg(p[measured]) for p in pvalue])
+        columns = {"p_genes": p_genes, "p_positions": p_positions, "pvalue": pvalue}
+        values = {name: p[:, measured].ravel() for name, p in columns.items()}
+        return self.perturbed.effects().assign(**values, fdr=fdr.ravel())
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,15 +253,18 @@ class Significance:
     perturbed
         The effect.
     table
-        ``Perturbed.effects`` and ``p_genes``, ``p_positions``, ``pvalue`` (the larger of the two)
-        and ``fdr``, Benjamini-Hochberg within a band; missing where a gene was not tested.
+        ``Perturbed.effects`` and ``p_genes``, ``p_positions``, ``pvalue`` and ``fdr``,
+        Benjamini-Hochberg within a band; missing where a gene was not tested.
     settings
         What made it.
+    tissue
+        The measured tissue a response was tested on; the next test on it can start from there.
     """
 
     perturbed: Perturbed
     table: pd.DataFrame
     settings: dict[str, Any]
+    tissue: Residuals | None = None
 
 
 def significance(
@@ -237,7 +288,7 @@ def stand_out(evidence: NDArray[np.float64], judged: NDArray[np.bool_]) -> NDArr
     scale = 1.4826 * np.median(np.abs(off[judged]))
     if scale > 0:
         return np.asarray(off / scale)
-    return np.where(off == 0, 0.0, np.sign(off) * np.inf)
+    return np.where(off == 0, 0.0, np.copysign(np.inf, off))
 
 
 def pooled_p(

@@ -28,7 +28,7 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
-from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.model.tokenizer import MetaCellTokenizer, floored
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.geometry import N_GEOMETRY, Geometry
 from napari_gest.tissue.order import serialize
@@ -631,7 +631,7 @@ class _Score:
         between = tokenizer.v_expr + np.square(tokenizer.c_expr - tokenizer.mean)
         spread = np.sqrt(tokenizer.frequency @ between)
         genes = np.sort(np.argsort(-spread, kind="stable")[:_SCORED_GENES])
-        return cls(genes, np.maximum(spread, 0.05 * spread.max())[genes])
+        return cls(genes, floored(spread)[genes])
 
     def scale(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, S) of values (n, G)."""

@@ -127,39 +127,6 @@ def hole_window(
     return known[:n_context], targets
 
 
-def thin(n_near: int, n_context: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Choose a context among cells sorted by distance: all near ones, ever fewer farther out.
-
-    A context of the nearest cells alone ends where a large hole begins; thinned far cells show
-    the regions around it at next to no cost.
-
-    Parameters
-    ----------
-    n_near
-        Cells there are, at most ``reach(n_context)`` of which are looked at.
-    n_context
-        Cells wanted.
-
-    Returns
-    -------
-    rank
-        (n_context,) or fewer ranks, ascending.
-    mass
-        (n_context,) how many cells each one stands for.
-    """
-    n_near = min(n_near, reach(n_context))
-    dense = n_context // 2
-    if n_near <= n_context:
-        return np.arange(n_near), np.ones(n_near, np.float32)
-    # Steps between ranks grow evenly, from 1 at the last dense cell to what the rest needs.
-    t = np.arange(1, n_context - dense + 1) / (n_context - dense)
-    span, sparse = n_near - 1 - (dense - 1), n_context - dense
-    far = dense - 1 + np.round(sparse * t + (span - sparse) * t**2).astype(np.int64)
-    rank = np.concatenate([np.arange(dense), far])
-    mass = np.diff(rank, prepend=-1).astype(np.float32)
-    return rank, mass
-
-
 def reach(n_context: int) -> int:
     """Return how many of the nearest cells a context of ``n_context`` spans."""
     return 12 * n_context

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from napari_gest.tasks.perturb import Perturbed
+    from napari_gest.tasks.scenario import Scenario
     from napari_gest.tasks.significance import Significance
     from napari_gest.viewer.experiment import Experiment
 
@@ -35,6 +36,8 @@ class Effect:
         Control and perturbed surroundings.
     tested
         The result tested against chance, once that is done.
+    doses
+        Table of gene, strength and effect, once that was asked for.
     cells
         (n,) index into the section: the surroundings first, then the edited cells.
     n_around
@@ -46,6 +49,7 @@ class Effect:
         self.plan = plan
         self.result = result
         self.tested: Significance | None = None
+        self.doses: DataFrame | None = None
         edited = result.edited
         self.cells = np.concatenate([result.index, edited.cells, edited.removed])
         self.n_around = len(result.index)
@@ -69,6 +73,16 @@ class Effect:
         if self._means is None:
             self._means = self.result.effects()
         return self._means
+
+    @property
+    def scenario(self) -> tuple[Scenario, DataFrame]:
+        """What runs it again, and its table; p-values are missing until they are known."""
+        n_permutations, table = 0, self.table
+        if self.tested is not None:
+            n_permutations = self.tested.settings["n_permutations"]
+        else:
+            table = table.assign(pvalue=np.nan, fdr=np.nan)
+        return self.plan.scenario(self.name, n_permutations), table
 
     @property
     def strongest(self) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DRIVERS = "drivers"
 _NEAR = 1.5  # cell sizes from the middle of a cell that still mean it
+_LEAST = 0.01  # share of the largest influence below which a cell is not circled
 _STILL = 4.0  # pixels a click may move
 
 
@@ -72,7 +73,9 @@ def show_drivers(scene: Scene, drove: Influence) -> None:
     section = scene.active.section
     size = float(np.median(cells.size))
     share = drove.influence / max(float(drove.influence.max()), 1e-12)
-    index = np.append(drove.neighbours, drove.cell)
+    shown = share >= _LEAST
+    share = share[shown]
+    index = np.append(drove.neighbours[shown], drove.cell)
     settings = {
         **layers.place_of(cells),
         "name": "what drove the cell",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QTabWidget
 
@@ -18,6 +16,7 @@ from napari_gest.viewer.effect import EFFECT_VIEWS, Effect
 from napari_gest.viewer.worker import Job
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.decay import Decay
+from napari_gest.widgets.dose import Dose
 from napari_gest.widgets.gene_table import GeneTable
 from napari_gest.widgets.legend import LegendView
 from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
@@ -44,9 +43,13 @@ class EffectPanel(Panel):
     ----------
     test
         Tests the effect shown against chance.
+    dose
+        Repeats it at several strengths.
     """
 
-    def __init__(self, context: Context, test: Callable[[], None]) -> None:
+    def __init__(
+        self, context: Context, test: Callable[[], None], dose: Callable[[], None]
+    ) -> None:
         super().__init__()
         self.context = context
         self.effect: Effect | None = None
@@ -57,6 +60,7 @@ class EffectPanel(Panel):
         self.legend = LegendView()
         self.facts = note(name="gestFacts")
         self.volcano, self.decay, self.genes = Volcano(), Decay(), GeneTable()
+        self.dose, self._ask_dose = Dose(), dose
         self.volcano.picked.connect(self.show_gene)
         self.genes.picked.connect(self.show_gene)
         self.decay.picked.connect(lambda band: context.painter.show(band=band))
@@ -64,9 +68,11 @@ class EffectPanel(Panel):
         for name, plot in (
             ("Volcano", self.volcano),
             ("Distance", self.decay),
+            ("Dose", self.dose),
             ("Genes", self.genes),
         ):
             self.tabs.addTab(plot, name)
+        self.tabs.currentChanged.connect(self._want_dose)
         self.tabs.setFixedHeight(230)
         self.test = button("Test again", test)
         self.files = QMenu(self)
@@ -120,14 +126,9 @@ class EffectPanel(Panel):
 
     def save_scenario(self, folder: Path) -> None:
         """Write a folder that ``napari-gest perturb --scenario`` runs again."""
-        effect = self.effect
-        n_permutations, table = 0, effect.table
-        if effect.tested is not None:
-            n_permutations = effect.tested.settings["n_permutations"]
-        else:
-            table = table.assign(pvalue=np.nan, fdr=np.nan)
+        scenario, table = self.effect.scenario
         try:
-            effect.plan.scenario(effect.name, n_permutations).write(folder, table)
+            scenario.write(folder, table)
         except Exception as error:
             self.context.report(self, error)
             return
@@ -178,10 +179,11 @@ class EffectPanel(Panel):
         removed = "Removal has no null to test against." if effect.plan.remove else None
         allow(self.test, running or removed, "Test the effect against chance")
         allow(self.save, running, "Write tables and tissue")
-        state = (effect, effect.tested, look.gene, look.band)
+        state = (effect, effect.tested is None, effect.doses is None, look.gene, look.band)
         if state != self._drawn:
             self._drawn = state
             self._draw()
+        self._want_dose()
 
     def _draw(self) -> None:
         effect, look = self.effect, self.context.painter.look
@@ -196,7 +198,17 @@ class EffectPanel(Panel):
         self.genes.show_table(here, gene)
         around = effect.values("delta", gene)[: effect.n_around]
         self.decay.show_effect(gene, result.distance_um, around, result.request.bands_um, look.band)
+        no_gene = "Only edits of genes have a strength."
+        text = "Computed when nothing else runs." if effect.plan.edits else no_gene
+        self.dose.show_doses(effect.doses, gene, effect.plan.strength, text)
         self.facts.setText(self._facts(here, band))
+
+    def _want_dose(self) -> None:
+        """Ask for the dose response where its page is open and nothing runs."""
+        effect = self.effect
+        wanted = self.tabs.currentWidget() is self.dose and effect is not None
+        if wanted and effect.doses is None and effect.plan.edits and not self.context.jobs.busy:
+            self._ask_dose()
 
     def _facts(self, here: Any, band: str) -> str:
         effect, result = self.effect, self.effect.result
@@ -225,8 +237,9 @@ class EffectPanel(Panel):
     def _choose_folder(self) -> None:
         parent = QFileDialog.getExistingDirectory(self, "Where to put the scenario's folder")
         if parent:
-            name = re.sub(r"[^\w.+-]+", "_", self.effect.name).strip("_") or "scenario"
-            self.save_scenario(Path(parent) / name)
+            from napari_gest.tasks.scenario import folder_name
+
+            self.save_scenario(Path(parent) / folder_name(self.effect.name))
 
     def _choose_tissue(self) -> None:
         self._choose("Save tissue", "_perturbed.h5ad", "AnnData (*.h5ad *.zarr)", self.save_tissue)

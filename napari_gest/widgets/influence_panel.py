@@ -16,6 +16,7 @@ from napari_gest.widgets.model_panel import problem
 from napari_gest.widgets.parts import Panel, allow, note, reveal
 
 if TYPE_CHECKING:
+    from napari_gest.tasks.around import Around
     from napari_gest.tasks.influence import Influence
 
 _SETTLE_MS = 60  # until the layout has grown
@@ -30,6 +31,7 @@ class InfluencePanel(Panel):
         self.context = context
         self.pointer = Pointer(context.scene, self.ask)
         self.drove: Influence | None = None
+        self._around: Around | None = None
         self.toggle = QPushButton("What drove a cell?", objectName="gestSegment")
         self.toggle.setCheckable(True)
         self.toggle.toggled.connect(self._toggled)
@@ -48,12 +50,16 @@ class InfluencePanel(Panel):
 
         def work() -> Any:
             yield Progress("Loading the model", 0, 1)
+            from napari_gest.tasks.around import Around
             from napari_gest.tasks.influence import InfluenceRequest
             from napari_gest.tasks.threads import share_processors
 
             share_processors()
+            loaded, around = context.shelf.load(model.name), self._around
+            if around is None or (around.section, around.model) != (section, loaded):
+                self._around = around = Around(section, loaded)
             request = InfluenceRequest(
-                section, context.shelf.load(model.name), cell, seed=context.choices.seed
+                section, loaded, cell, seed=context.choices.seed, around=around
             )
             return (yield from request.run())
 
@@ -103,7 +109,7 @@ def influence_text(drove: Influence, names: Any) -> str:
     top = np.argsort(-drove.influence, kind="stable")[:3]
     listed = ", ".join(f"{names[drove.neighbours[i]]} ({drove.distance_um[i]:.0f} µm)" for i in top)
     ordered = np.sort(drove.influence)[::-1]
-    half = int(np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)) + 1
+    half = min(int(np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)) + 1, len(ordered))
     times = drove.top_k / max(float(drove.random_k.mean()), 1e-12)
     return (
         f"{names[drove.cell]}: {half} of {len(drove.neighbours)} neighbours hold half of the"

@@ -50,12 +50,14 @@ class PerturbPanel(Panel):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
         self.message = note()
-        self.effect = EffectPanel(context, self.test)
+        self.effect = EffectPanel(context, self.test, self.dose)
         self.scenarios = ScenarioList(context)
         self.influence = InfluencePanel(context)
         self.scenarios.chosen.connect(self._show_chosen)
         self._job: Job | None = None
         self._responses: dict[Any, Any] = {}
+        self._tissues: dict[Any, Any] = {}
+        self._asked_dose: Effect | None = None
         self.help = note(_HELP)
         for widget in (self.help, self.region, self.edits, self.options):
             self.column.addWidget(widget)
@@ -108,23 +110,56 @@ class PerturbPanel(Panel):
         if effect is None or effect.plan.remove:
             return
         done: list[Effect] = []
+        # What one test has read of the tissue serves the next ones.
+        key = (effect.snapshot.section, effect.plan.model.path)
+        tissue = self._tissues.get(key)
 
         def work() -> Any:
             yield Progress("Preparing the test", 0, 1)
             from napari_gest.tasks.significance import SignificanceRequest
 
-            request = SignificanceRequest(effect.result, seed=effect.plan.seed)
+            request = SignificanceRequest(effect.result, seed=effect.plan.seed, tissue=tissue)
             return (yield from request.run())
 
         job = Job(
             work,
             on_tick=self._on_tick,
-            on_done=lambda tested: self._on_tested(effect, tested, done),
+            on_done=lambda tested: self._on_tested(effect, key, tested, done),
             on_error=self._on_error,
             on_end=lambda: self._on_end(done, "The test was cancelled; the effect stays."),
         )
         self._job = job
         self.context.jobs.start(job)
+
+    def dose(self) -> None:
+        """Repeat the edit that is shown at several strengths, once for each effect."""
+        effect = self.effect.effect
+        if effect is None or effect is self._asked_dose:
+            return
+        self._asked_dose = effect
+        done: list[Effect] = []
+
+        def work() -> Any:
+            yield Progress("Dose response", 0, 1)
+            from napari_gest.tasks.dose import STRENGTHS, DoseRequest
+
+            strengths = tuple(sorted({*STRENGTHS, effect.plan.strength}))
+            return (yield from DoseRequest(effect.result, strengths).run())
+
+        def show(table: Any) -> None:
+            done.append(effect)
+            effect.doses = table
+            self._say("")
+            self.effect.refresh()
+
+        self._job = Job(
+            work,
+            on_tick=self._on_tick,
+            on_done=show,
+            on_error=self._on_error,
+            on_end=lambda: self._on_end(done, "The dose response was cancelled."),
+        )
+        self.context.jobs.start(self._job)
 
     def load(self, folder: Path) -> None:
         """Take over region, edits and settings of a scenario folder, ready to run."""
@@ -210,6 +245,7 @@ class PerturbPanel(Panel):
         """Follow jobs that start and end."""
         self._mark()
         self.effect.refresh()
+        self.scenarios.refresh()
 
     def refresh(self) -> None:
         """Show what is open and chosen."""
@@ -275,9 +311,11 @@ class PerturbPanel(Panel):
         QTimer.singleShot(_SETTLE_MS, lambda: reveal(self.influence, self.effect))
         self.test()
 
-    def _on_tested(self, effect: Effect, tested: Any, done: list[Effect]) -> None:
+    def _on_tested(self, effect: Effect, key: Any, tested: Any, done: list[Effect]) -> None:
         done.append(effect)
         effect.tested = tested
+        if tested.tissue is not None:
+            self._tissues = {key: tested.tissue}
         self._say("")
         self.effect.refresh()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QFileDialog, QListWidget, QListWidgetItem
 
 from napari_gest.viewer.effect import Effect
 from napari_gest.widgets.context import Context
@@ -36,11 +38,12 @@ class ScenarioList(Panel):
         self.help = note(_HELP)
         self.rename = button("Rename", lambda: self.list.editItem(self.list.currentItem()))
         self.remove = button("Remove", self.remove_selected)
+        self.save = button("Save all…", self._choose_folder)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.addWidget(note("Scenarios", name="gestLegendTitle"))
         self.column.addWidget(self.list)
         self.column.addWidget(self.help)
-        self.column.addLayout(row(self.rename, self.remove))
+        self.column.addLayout(row(self.rename, self.remove, self.save))
         self.refresh()
 
     @property
@@ -81,6 +84,18 @@ class ScenarioList(Panel):
                 self.list.takeItem(self.list.row(item))
         self._selected()
 
+    def save_all(self, folder: Path) -> None:
+        """Write every scenario into one folder, each as it can be run again, and a comparison."""
+        from napari_gest.tasks.scenario import write_scenarios
+
+        try:
+            write_scenarios([e.scenario for e in self.effects], folder)
+        except Exception as error:
+            self.context.report(self, error)
+            return
+        self.help.setText(f"Saved {len(self.effects)} scenarios in the folder {folder.name}.")
+        self.help.setVisible(True)
+
     def refresh(self) -> None:
         """Drop the scenarios of sections that were closed."""
         closed = [e for e in self.effects if not is_open(self.context, e)]
@@ -95,6 +110,8 @@ class ScenarioList(Panel):
         none = None if self._selection() else "Choose a scenario."
         allow(self.rename, none, "Give it another name")
         allow(self.remove, none, "Forget it")
+        busy = "Wait until the run has ended." if self.context.jobs.busy else None
+        allow(self.save, busy, "Write all scenarios into one folder, to run again or compare")
 
     def likeness(self) -> str:
         """Return in words how alike the effects of two scenarios are."""
@@ -113,6 +130,12 @@ class ScenarioList(Panel):
             f"Left: {shown[0].name}. Right: {shown[1].name}. Their effects correlate with"
             f" r = {r:.2f} over {len(left):,} genes."
         )
+
+    def _choose_folder(self) -> None:
+        parent = QFileDialog.getExistingDirectory(self, "Where to put the folder of scenarios")
+        if parent:
+            section = self.effects[0].snapshot.label
+            self.save_all(Path(parent) / f"{section}_scenarios")
 
     def _selection(self) -> list[Effect]:
         return [_effect(item) for item in self.list.selectedItems()]

@@ -9,6 +9,7 @@ import torch
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.around import Around
 from napari_gest.tasks.influence import Query, context_of, influence
 from napari_gest.tissue.section import Section
 
@@ -28,30 +29,41 @@ def without(context: Context, j: int) -> Context:
 
 
 @torch.inference_mode()
-def test_a_mask_equals_cutting_the_cell_out_of_the_cache(
+def test_a_mask_equals_cutting_the_item_out_of_the_cache(
     section: Section, tiny_model: GeST
 ) -> None:
     found = influence(section, tiny_model, CELL)
-    neighbours, query = context_of(section, tiny_model, CELL)
+    neighbours, pool, query = context_of(Around(section, tiny_model), CELL)
     assert np.array_equal(found.neighbours, neighbours)
-    for j in (0, 7, len(neighbours) - 1):
-        cut = Query(tiny_model, without(query.context, j), query.xy)
-        alone = cut.expression(np.zeros((1, len(neighbours) - 1), bool))[0]
+    assert np.array_equal(found.item, pool.group)
+    assert pool.mass.max() > 1  # far ones come in groups
+    n = len(pool.mass)
+    for j in (0, 7, n - 1):
+        cut = Query(tiny_model, without(query.context, j), query.xy, query.geometry)
+        alone = cut.expression(np.zeros((1, n - 1), bool))[0]
         assert np.allclose(found.expression - alone, found.change[j], atol=2e-6)
+        share = query.size(found.change)[j] / pool.mass[j]
+        assert found.influence[pool.group == j] == pytest.approx(share)
 
 
 @torch.inference_mode()
 def test_the_nearest_cell_equals_encoding_without_it(section: Section, tiny_model: GeST) -> None:
     """It is last in the content, so nothing has read from it and leaving it out is exact."""
-    neighbours, query = context_of(section, tiny_model, CELL)
-    context, last = query.context, len(neighbours) - 1
+    around = Around(section, tiny_model)
+    neighbours, pool, query = context_of(around, CELL)
+    context, last = query.context, len(pool.mass) - 1
+    assert pool.group[0] == last
+    near = [neighbours[pool.group == item] for item in range(last)]
+    geometry = np.stack([around.geometry(cells).mean(0) for cells in near])
     fresh = tiny_model.network.encode(
         tiny_model.network.table(),
         context.mixture[:, :last],
         context.xy[:, :last],
         mass=context.mass[:, :last],
+        geometry=torch.from_numpy(geometry),
     )
-    alone = Query(tiny_model, fresh, query.xy).expression(np.zeros((1, last), bool))[0]
+    alone = Query(tiny_model, fresh, query.xy, query.geometry)
+    alone = alone.expression(np.zeros((1, last), bool))[0]
     found = influence(section, tiny_model, CELL)
     assert np.allclose(found.expression - alone, found.change[last], atol=2e-6)
 

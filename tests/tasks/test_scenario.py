@@ -12,7 +12,13 @@ from anndata import AnnData
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import finish
-from napari_gest.tasks.scenario import Labels, Scenario, Settings
+from napari_gest.tasks.scenario import (
+    Labels,
+    Scenario,
+    Settings,
+    read_scenarios,
+    write_scenarios,
+)
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
@@ -48,6 +54,22 @@ def test_a_folder_replays_to_the_same_numbers(
     assert {p.name for p in folder.iterdir()} == names
     with pytest.raises(InputError, match="exists"):
         scenario.write(folder)
+
+
+def test_several_scenarios_share_a_folder(
+    tissue: AnnData, section: Section, tiny_model: GeST, scenario: Scenario, tmp_path: Path
+) -> None:
+    table = finish(scenario.request(tissue, section, tiny_model).run()).effects()
+    # Names that are the same as folders, or are none, do not overwrite each other.
+    kept = [(scenario, table), (scenario.renamed("a/try"), table), (scenario.renamed("…"), None)]
+    folder = write_scenarios(kept, tmp_path / "all")
+    again = read_scenarios(folder)
+    assert {s.settings.name for s in again} == {"a try", "a/try", "…"}
+    assert all(s.edits == scenario.edits for s in again)
+    assert read_scenarios(folder / "scenario")[0].settings.name == "…"
+    assert (folder / "compare.csv").exists()
+    with pytest.raises(InputError, match="no scenario"):
+        read_scenarios(tmp_path)
 
 
 def test_brushed_cells(section: Section, scenario: Scenario) -> None:

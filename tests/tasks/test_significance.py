@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from anndata import AnnData
@@ -90,8 +92,56 @@ def test_the_table_has_a_row_for_each_gene_and_band(effect: Perturbed) -> None:
     tested = table[~edited]
     assert tested["pvalue"].between(0, 1).all()
     assert (tested["fdr"] >= tested["pvalue"]).all()
+    # A response is tested where like cells exchange levels; random genes are shown beside it.
+    assert np.array_equal(tested["pvalue"], tested["p_positions"])
+    assert tested["p_genes"].notna().all()
+
+
+def test_a_generated_effect_has_to_beat_both_nulls(effect: Perturbed) -> None:
+    asked = effect.request
+    made = perturb(
+        asked.section, asked.model, asked.roi, asked.edits, reach_um=40.0, bands_um=(0, 40),
+        readout="generation", passes=1,
+    )  # fmt: skip
+    table = significance(made, n_permutations=19).table
+    tested = table[table["p_genes"].notna()]
+    assert len(tested) > 5
     larger = tested[["p_genes", "p_positions"]].max(axis=1)
     assert np.array_equal(tested["pvalue"], larger)
+    assert table.loc[table["p_genes"].isna(), "pvalue"].isna().all()
+
+
+def test_several_edited_genes_are_compared_with_random_edits(effect: Perturbed) -> None:
+    edits = [Edit(gene, "multiply", 3.0) for gene in effect.genes[:25]]
+    asked = effect.request
+    made = perturb(
+        asked.section, asked.model, asked.roi, edits, reach_um=60.0, bands_um=(0, 60),
+        response=effect.answers.head,
+    )  # fmt: skip
+    table = significance(made, n_permutations=60).table.set_index("gene")
+    table = table[table["band"] == "all"]
+    edited = list(effect.genes[:25])
+    assert table.loc[edited, "p_positions"].isna().all()
+    assert np.array_equal(table.loc[edited, "pvalue"], table.loc[edited, "p_genes"])
+    assert table.loc[list(effect.genes[25:]), "p_positions"].notna().all()
+
+
+def test_tissue_that_contradicts_the_direction_speaks_for_no_response(effect: Perturbed) -> None:
+    head = effect.answers.head
+    turned = replace(head, cross=-head.cross)
+    asked = effect.request
+    made = perturb(
+        asked.section, asked.model, asked.roi, asked.edits, reach_um=60.0, bands_um=(0, 60),
+        response=turned,
+    )  # fmt: skip
+    there = significance(effect, n_permutations=19).table
+    back = significance(made, n_permutations=19).table
+    there, back = (t[t["band"] == "all"].set_index("gene") for t in (there, back))
+    sure = there.index[there["pvalue"] < 0.2]
+    assert len(sure)
+    opposite = np.sign(there.loc[sure, "effect"]) != np.sign(back.loc[sure, "effect"])
+    assert opposite.mean() > 0.8
+    assert (back.loc[sure[opposite], "pvalue"] == 1).all()
 
 
 def test_one_seed_gives_one_table(effect: Perturbed) -> None:

@@ -10,9 +10,7 @@ from scipy.spatial.distance import pdist
 from napari_gest.tissue.window import (
     crop,
     hole_window,
-    reach,
     reflect_rotate,
-    thin,
     window_side,
 )
 
@@ -83,12 +81,3 @@ def test_a_small_hole_is_widened() -> None:
     context, targets = hole_window(cKDTree(coords), coords[0], 0.0, 64, 20, 0.0, rng)
     assert len(targets) == 20
     assert not set(context) & set(targets)
-
-
-def test_a_thinned_context_stands_for_all_it_spans() -> None:
-    for n in (10, 64, 100, 700, 5000):
-        rank, mass = thin(n, 64)
-        assert len(rank) == min(n, 64)
-        assert (np.diff(rank) > 0).all()
-        assert mass.sum() == min(n, reach(64))
-        assert (rank[:32] == np.arange(min(n, 32))).all()

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.tasks.scenario import read_scenarios
 from napari_gest.tissue.edits import Edit
 
 pytestmark = pytest.mark.gui
@@ -61,7 +62,7 @@ def few_draws(monkeypatch):
     monkeypatch.setattr(
         significance,
         "SignificanceRequest",
-        lambda perturbed, seed: whole(perturbed, n_permutations=20, seed=seed),
+        lambda perturbed, **given: whole(perturbed, n_permutations=20, **given),
     )
 
 
@@ -231,6 +232,37 @@ def test_scenarios_are_named_and_compared(panel, viewer, until, few_draws):
     assert not list(panel.context.scene.effects())
     assert not panel.effect.isVisible()
     assert panel.context.painter.look.view == "measured"
+
+
+def test_all_scenarios_go_into_one_folder(panel, until, few_draws, errors, tmp_path):
+    run(panel, until)
+    panel.edits.preset("Knock out")
+    run(panel, until, tested=False)
+    first, second = panel.scenarios.effects
+    panel.scenarios.save_all(tmp_path / "kept")
+    scenarios = read_scenarios(tmp_path / "kept")
+    assert {s.settings.name for s in scenarios} == {first.name, second.name}
+    asked = {s.settings.name: s.settings.n_permutations for s in scenarios}
+    assert asked == {first.name: 20, second.name: 0}
+    table = pd.read_csv(tmp_path / "kept" / "compare.csv").set_index(["band", "gene"])
+    shown = first.table.set_index(["band", "gene"])["effect"]
+    np.testing.assert_allclose(table[first.name], shown[table.index])
+    panel.scenarios.save_all(tmp_path / "kept")
+    assert isinstance(errors.pop(), InputError)  # never over a folder unasked
+
+
+def test_the_dose_response_is_drawn_when_its_page_is_opened(panel, until, few_draws):
+    run(panel, until)
+    effect = panel.effect.effect
+    assert effect.doses is None
+    panel.effect.tabs.setCurrentWidget(panel.effect.dose)
+    until(lambda: effect.doses is not None and not panel.context.jobs.busy)
+    dose = panel.effect.dose
+    assert dose.x[0] == 0
+    assert dose.y[0] == 0
+    gene = panel.context.painter.look.gene
+    at_one = effect.result.effect[:, effect.result.genes.index(gene)].mean(dtype=float)
+    assert dose.y[list(dose.x).index(1.0)] == pytest.approx(at_one, abs=1e-6)
 
 
 def test_a_band_of_distance_dims_the_others(panel, until):
