@@ -57,7 +57,9 @@ class HeadConfig(BaseModel):
         How strongly a cell's label leans on those of the cells around it; 0: not at all. None:
         the one of ``SMOOTHING`` that labels held-out tissue best.
     align
-        Take out what shifts a section as a whole, such as its sequencing depth.
+        Share that is taken out of what shifts a section as a whole, such as its sequencing depth;
+        0: nothing. The shift is told by the labels that are predicted, and where these are poor
+        so is the shift: half of it is the gain without the risk.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +70,7 @@ class HeadConfig(BaseModel):
     pools: tuple[int, ...] | None = Field(None, min_length=1)
     penalty: float = Field(0.01, gt=0)
     smoothing: float | None = Field(None, ge=0)
-    align: bool = True
+    align: float = Field(0.5, ge=0, le=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,8 +203,7 @@ def _fit(
         return head
     # Cells without a label may be of other kinds: what that moves is no shift of the section.
     beyond = [
-        _shift(head, t, f - s, config, steps=1)
-        for (t, _), f, s in zip(parts, every, shift, strict=True)
+        _offset(head, t, f - s, config) for (t, _), f, s in zip(parts, every, shift, strict=True)
     ]
     return replace(head, means=head.means + np.mean(beyond, axis=0, dtype=np.float32))
 
@@ -221,28 +222,23 @@ def _shifts(
     return shift, means
 
 
-def _shift(
-    head: LabelHead, tissue: _Tissue, features: NDArray[np.float32], config: HeadConfig, steps: int
+def _offset(
+    head: LabelHead, tissue: _Tissue, features: NDArray[np.float32], config: HeadConfig
 ) -> NDArray[np.float32]:
-    """Return (F,) by how much a section is off the labels' means, whichever labels it has.
-
-    The labels it has are told by the head, from features without the shift, in turns.
-    """
-    shift = np.zeros(features.shape[1], np.float32)
-    for _ in range(steps):
-        probability = tissue.smooth(head.probability(features - shift), config.smoothing or 0.0)
-        shift = features.mean(0) - probability.mean(0) @ head.means
-    return shift
+    """Return (F,) by how much a section is off the means of the labels the head gives it."""
+    probability = tissue.smooth(head.probability(features), config.smoothing or 0.0)
+    return features.mean(0) - probability.mean(0) @ head.means
 
 
 def _choose(
     tissues: Sequence[_Tissue], config: HeadConfig
 ) -> Generator[Progress, None, HeadConfig]:
-    """Choose pools and smoothing by macro-F1 on labelled cells that are held out in turn.
+    """Choose what is not given by macro-F1 on labelled cells that are held out in turn.
 
     With several sections these are held out, else large blocks of the one there is.
     """
     folds = _folds(tissues)
+    numbers = np.unique(np.concatenate(folds))
     pools = POOLS if config.pools is None else (config.pools,)
     strengths = SMOOTHING if config.smoothing is None else (config.smoothing,)
     rng = np.random.default_rng(0)
@@ -251,8 +247,9 @@ def _choose(
         features = {t: t.features(sizes) for t in tissues}
         found: dict[float, list[NDArray[np.str_]]] = {s: [] for s in strengths}
         truth = []
-        for number in range(_FOLDS):
-            yield Progress("Choosing how far to look", done * _FOLDS + number, len(pools) * _FOLDS)
+        for number in numbers:
+            step = done * len(numbers) + int(number)
+            yield Progress("Choosing how far to look", step, len(pools) * len(numbers))
             parts = [
                 (t, t.known & (fold != number)) for t, fold in zip(tissues, folds, strict=True)
             ]
@@ -300,9 +297,16 @@ def _some(cells: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool
 def _label(
     head: LabelHead, tissue: _Tissue, features: NDArray[np.float32], config: HeadConfig
 ) -> NDArray[np.float32]:
-    """Return (n, C) probabilities, aligned and smoothed as asked."""
-    shift = _shift(head, tissue, features, config, _SHIFT_STEPS) if config.align else 0.0
-    return tissue.smooth(head.probability(features - shift), config.smoothing or 0.0)
+    """Return (n, C) probabilities, aligned and smoothed as asked.
+
+    The shift is told by the labels, and the labels by features without the shift, in turns.
+    """
+    moved = features
+    for _ in range(_SHIFT_STEPS if config.align else 0):
+        probability = tissue.smooth(head.probability(moved), config.smoothing or 0.0)
+        shift = features.mean(0) - probability.mean(0) @ head.means
+        moved = features - np.float32(config.align) * shift
+    return tissue.smooth(head.probability(moved), config.smoothing or 0.0)
 
 
 def train_head(

@@ -454,7 +454,9 @@ class _Run:
             context, targets = cells[:-1], cells[1:]
             pool = Pool(np.arange(len(context)), np.ones(len(context), np.float32))
         turn = reflect_rotate(np.eye(2), rng) * (2 / model.window_um)
-        return _Window(tissue, context, pool, targets, origin, turn, model.n_meta_cells)
+        return _Window(
+            tissue, context, pool, targets, origin, turn, self.model.tokenizer.n_meta_cells
+        )
 
     @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
@@ -693,6 +695,6 @@ def _validation_batches(
         centre = section.coords_um[group].mean(0)
         context = known[tree.query(centre, k=min(len(known), reach(n)))[1]]
         pool = Pool.around(section.coords_um[context] - centre, n)
-        window = _Window(tissue, context, pool, group, centre, turn, model.config.n_meta_cells)
+        window = _Window(tissue, context, pool, group, centre, turn, model.tokenizer.n_meta_cells)
         batches.append(_stack([window.read(len(pool.mass), len(group))], causal=False))
     return batches

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_gest.model.gest import GeST
+    from napari_gest.tasks.cluster import ClusterRequest
     from napari_gest.tasks.embed import Embedded
     from napari_gest.tasks.generated import Generated
     from napari_gest.tasks.generated_niches import GeneratedNiches
@@ -86,13 +87,13 @@ class NichePlan:
             compared.append((yield from GeneratedNicheRequest(result, model, embedded).run()))
         return Found(self, tuple(embedded), tree, tuple(compared))
 
-    def script(self, n_niches: int, edits: Sequence[str] = ()) -> str:
+    def script(self, by: str, value: float, edits: Sequence[str] = ()) -> str:
         """Return Python code that does the same with the public functions.
 
         Parameters
         ----------
-        n_niches
-            Where the tree is cut.
+        by, value
+            ``"number"`` of niches the tree is cut into, or ``"resolution"`` they were found at.
         edits
             Calls on the niches that follow, such as ``merged(['niche 1', 'niche 2'])``.
         """
@@ -103,12 +104,19 @@ class NichePlan:
         lines += ["sections = ["]
         for one in self.opened:
             lines.append(f"    Section.from_anndata({names[id(one.adata)]}, {one.section.name!r}),")
+        if by == "number":
+            found = [
+                f"tree = niche_tree(embedded, n_leaves={self._leaves}, seed={self.seed})",
+                f"niches = tree.cut({value})",
+            ]
+        else:
+            settings = f"method='leiden', resolution={value}, seed={self.seed}"
+            found = [f"niches = cluster_niches(embedded, {settings})"]
         lines += [
             "]",
             f"model = GeST.load({self.model.load_name!r})",
             "embedded = [embed_niches(section, model) for section in sections]",
-            f"tree = niche_tree(embedded, n_leaves={self._leaves}, seed={self.seed})",
-            f"niches = tree.cut({n_niches})",
+            *found,
             *(f"niches = niches.{edit}" for edit in edits),
         ]
         if len(files) == 1:
@@ -117,7 +125,9 @@ class NichePlan:
             for number, (key, one) in enumerate(files.items(), 1):
                 lines.append(f"niches.part({one.section.name!r}).write({names[key]})")
                 lines.append(f'write_tissue({names[key]}, "niches_{number}.h5ad")')
-        head = "GeST, Section, embed_niches, niche_tree, read_tissue, write_tissue"
+        names = ["GeST", "Section", "embed_niches", "read_tissue", "write_tissue"]
+        names.append("niche_tree" if by == "number" else "cluster_niches")
+        head = ", ".join(sorted(names))
         return "\n".join([f"from napari_gest import {head}", "", *lines]) + "\n"
 
     @property
@@ -133,6 +143,14 @@ class Found:
     embedded: tuple[Embedded, ...]
     tree: NicheTree
     generated: tuple[GeneratedNiches, ...]
+
+    def at_resolution(self, resolution: float) -> ClusterRequest:
+        """Return a clustering of the same embeddings by Leiden, to be run by a worker."""
+        from napari_gest.tasks.cluster import ClusterRequest
+
+        return ClusterRequest(
+            self.embedded, method="leiden", resolution=resolution, seed=self.plan.seed
+        )
 
     def is_open(self, session: Session) -> bool:
         """Tell whether every section is still open."""

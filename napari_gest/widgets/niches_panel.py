@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QColor, QGuiApplication
-from qtpy.QtWidgets import QCheckBox, QColorDialog, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QColorDialog, QDoubleSpinBox, QWidget
 from superqt import QLabeledSlider
 
 from napari_gest import keys
@@ -30,6 +30,7 @@ _HELP = (
     "A niche is a kind of surroundings. The model (step 4) reads those of every cell; alike ones"
     " get one colour. Nothing is drawn or marked beforehand."
 )
+_BY = {"number": "By number", "resolution": "By resolution"}
 _PAGES = {"legend": "Legend", "composition": "Composition", "markers": "Marker genes"}
 _FIRST = 8  # niches
 _SLIDER_WAIT_MS = 30
@@ -38,7 +39,7 @@ _PAGE_WAIT_MS = 150
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Niches as they are shown: a cut of the tree and what was changed by hand since."""
+    """Niches as they were found, and what was changed by hand since."""
 
     niches: Clustered
     edits: tuple[str, ...] = ()
@@ -53,7 +54,8 @@ class NichesPanel(Panel):
         self.found: Found | None = None
         self.kept: Clustered | None = None
         self._embedded: dict[Any, Any] = {}
-        self._cuts: dict[int, list[Cut]] = {}
+        # By what they were asked for: ("number", n) or ("resolution", r).
+        self._cuts: dict[tuple[str, float], list[Cut]] = {}
         self._preview: Preview | None = None
 
         self.help = note(_HELP)
@@ -65,6 +67,15 @@ class NichesPanel(Panel):
         self.number = QLabeledSlider(Qt.Orientation.Horizontal)
         self.number.setAccessibleName("Number of niches")
         self.number.valueChanged.connect(lambda _: self._slider_wait.start())
+        self.by = Segments(_BY)
+        self.by.picked.connect(self._choose_by)
+        self.resolution = QDoubleSpinBox()
+        self.resolution.setAccessibleName("Resolution")
+        self.resolution.setRange(0.05, 10.0)
+        self.resolution.setSingleStep(0.1)
+        self.resolution.setValue(1.0)
+        self.resolution.setToolTip("A higher one gives more niches")
+        self.cluster_button = button("Cluster", lambda: self.cluster(self.resolution.value()))
         self.pages = Segments(_PAGES)
         self.pages.picked.connect(self._turn)
         self.table = NicheTable()
@@ -93,7 +104,7 @@ class NichesPanel(Panel):
     @property
     def niches(self) -> Clustered | None:
         """The niches shown."""
-        return None if self.found is None else self._cuts[self._k][-1].niches
+        return None if self.found is None else self._cuts[self._asked][-1].niches
 
     @property
     def running(self) -> bool:
@@ -129,10 +140,35 @@ class NichesPanel(Panel):
         """Show this many niches. What was renamed, merged or recoloured there is still so."""
         if self.found is None:
             return
-        self._k = n_niches
-        if n_niches not in self._cuts:
-            self._cuts[n_niches] = [Cut(self.found.tree.cut(n_niches))]
+        self._asked = ("number", n_niches)
+        if self._asked not in self._cuts:
+            self._cuts[self._asked] = [Cut(self.found.tree.cut(n_niches))]
         self.paint()
+
+    def cluster(self, resolution: float) -> None:
+        """Find niches at a resolution (Leiden), in the background; nothing is embedded again."""
+        found = self.found
+        if found is None:
+            return
+        asked = ("resolution", resolution)
+        if asked in self._cuts:
+            self._asked = asked
+            self.paint()
+            return
+        request = found.at_resolution(resolution)
+        try:
+            request.check()
+        except GestError as error:
+            self.context.report(self, error)
+            return
+
+        def show(niches: Clustered) -> None:
+            self._asked, self._cuts[asked] = asked, [Cut(niches)]
+            self.job.say(f"{niches.n_niches} niches at resolution {resolution:g}.")
+            self.paint()
+            self.refresh()
+
+        self.job.start(request.run, show)
 
     def paint(self) -> None:
         """Colour the cells by niche."""
@@ -167,8 +203,8 @@ class NichesPanel(Panel):
 
     def undo(self) -> None:
         """Take back the last rename, merge or colour at this number of niches."""
-        if self.found is not None and len(self._cuts[self._k]) > 1:
-            self._cuts[self._k].pop()
+        if self.found is not None and len(self._cuts[self._asked]) > 1:
+            self._cuts[self._asked].pop()
             self.paint()
 
     def keep(self) -> None:
@@ -215,8 +251,8 @@ class NichesPanel(Panel):
     def copy(self) -> None:
         """Put the public function calls that give the same niches on the clipboard."""
         if self.found is not None:
-            edits = self._cuts[self._k][-1].edits
-            QGuiApplication.clipboard().setText(self.found.plan.script(self._k, edits))
+            edits = self._cuts[self._asked][-1].edits
+            QGuiApplication.clipboard().setText(self.found.plan.script(*self._asked, edits))
 
     def why_not(self) -> str | None:
         """Return why niches cannot be found now, or None."""
@@ -257,6 +293,7 @@ class NichesPanel(Panel):
         kept = "These niches are kept already." if self.kept is self.niches else None
         busy = "Wait until the present job has ended." if self.context.jobs.busy else None
         allow(self.keep_button, busy or kept, f"Write obs['{keys.NICHE}'] and its colours")
+        allow(self.cluster_button, busy, "Find as many niches as the resolution gives")
         allow(self.boundary_button, busy, "Draw a line around each niche, on a Shapes layer")
         if shown:
             self._show_hidden()
@@ -275,11 +312,13 @@ class NichesPanel(Panel):
             self.number.setValue(min(_FIRST, most))
         n = sum(o.section.n_obs for o in found.plan.opened)
         self.job.say(f"{n:,} cells embedded. Move the slider; nothing is embedded again.")
+        self.by.set_current("number")
+        self._show_by("number")
         self.cut(self.number.value())
         self.refresh()
 
     def _edit(self, change: Callable[[Clustered], Clustered], call: str) -> None:
-        cuts = self._cuts[self._k]
+        cuts = self._cuts[self._asked]
         try:
             changed = change(cuts[-1].niches)
         except InputError as error:
@@ -338,7 +377,7 @@ class NichesPanel(Panel):
         )
         allow(self.recolor_button, None if n == 1 else "Select one niche.", "Choose another colour")
         allow(self.solo_button, none, "Show only the selected niches, or all again")
-        edited = len(self._cuts[self._k]) > 1
+        edited = len(self._cuts[self._asked]) > 1
         allow(self.undo_button, None if edited else "Nothing was changed.", "Take back a change")
 
     def _choose_color(self) -> None:
@@ -347,6 +386,16 @@ class NichesPanel(Panel):
         dialog = QColorDialog(QColor(color), self)
         dialog.colorSelected.connect(lambda chosen: self.recolor(name, chosen.name()))
         dialog.open()
+
+    def _choose_by(self, by: str) -> None:
+        self._show_by(by)
+        if by == "number":
+            self.cut(self.number.value())
+
+    def _show_by(self, by: str) -> None:
+        self.number.setVisible(by == "number")
+        self.resolution.setVisible(by == "resolution")
+        self.cluster_button.setVisible(by == "resolution")
 
     def _turn(self, page: str) -> None:
         self._page = page
@@ -379,7 +428,10 @@ class NichesPanel(Panel):
         self.column.addLayout(row(self.find, self.job.cancel))
         self.column.addWidget(self.job)
         self.result = Panel()
-        self.result.column.addLayout(row(QLabel("Niches"), self.number, stretch=1))
+        self.result.column.addWidget(self.by)
+        self.result.column.addLayout(
+            row(self.number, self.resolution, self.cluster_button, stretch=0)
+        )
         self.result.column.addWidget(self.pages)
         for widget in (*self._page_widgets.values(), self.generated, self.show_button):
             self.result.column.addWidget(widget)

@@ -12,6 +12,7 @@ from anndata import AnnData
 from napari_gest import keys
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.gest import GeST
+from napari_gest.tasks import annotate as annotate_file
 from napari_gest.tasks.annotate import (
     AnnotateRequest,
     HeadConfig,
@@ -19,6 +20,7 @@ from napari_gest.tasks.annotate import (
     labels_from_obs,
     train_head,
 )
+from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import TrainConfig, fine_tune
 from napari_gest.tissue.section import Section
 
@@ -69,6 +71,69 @@ def test_cells_without_a_label_have_no_influence(
     every = train_head(tiny_model, sections[:1], labels[:1], LIGHT)
     assert every.head is not None
     assert not np.array_equal(one.head.weight, every.head.weight)
+
+
+@pytest.fixture
+def blobs(section: Section) -> annotate_file._Tissue:
+    """Four labels in stripes, their reads two units apart and one unit wide."""
+    x = section.coords_um[:, 0]
+    kind = np.searchsorted(np.quantile(x, [0.25, 0.5, 0.75]), x)
+    rng = np.random.default_rng(0)
+    reads = 2 * np.eye(4)[kind] + 0.5 * rng.normal(size=(section.n_obs, 4))
+    names = np.array([f"stripe {i}" for i in kind], object)
+    return annotate_file._Tissue(section, [reads.astype(np.float32)], names)
+
+
+def labelled(
+    learned: annotate_file._Tissue, target: annotate_file._Tissue, align: float
+) -> np.ndarray:
+    config = HeadConfig(pools=(1, 7), smoothing=2.0, align=align)
+    head = annotate_file._fit([(learned, learned.known)], config, {})
+    made = annotate_file._label(head, target, target.features((1, 7)), config)
+    return np.asarray(head.classes)[made.argmax(1)]
+
+
+def test_what_shifts_a_whole_section_is_taken_out(blobs: annotate_file._Tissue) -> None:
+    # The other section has half of the stripes, and all its reads are off by as much as stripes.
+    part = np.isin(blobs.labels, ["stripe 1", "stripe 2"])
+    other = annotate_file._Tissue(
+        blobs.section.subset(part),
+        [blobs.reads[0][part] + np.float32([1.0, -0.4, 0.8, 1.0])],
+        blobs.labels[part],
+    )
+    right = [np.mean(labelled(blobs, other, align) == other.labels) for align in (0.0, 0.5, 1.0)]
+    assert right[0] < right[1] <= right[2]
+    assert right[2] > 0.95
+
+
+def test_the_section_that_was_learned_from_is_not_moved(blobs: annotate_file._Tissue) -> None:
+    # Two kinds of its tissue have no label; that is no shift.
+    some = np.where(np.isin(blobs.labels, ["stripe 0", "stripe 1"]), blobs.labels, None)
+    learned = annotate_file._Tissue(blobs.section, blobs.reads, some)
+    one, two = (labelled(learned, learned, align) for align in (0.0, 1.0))
+    assert np.mean(one == two) > 0.99
+
+
+def test_pools_and_smoothing_are_chosen_on_held_out_tissue(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
+) -> None:
+    for n in (1, 2):  # blocks of one section, or whole sections
+        head = train_head(tiny_model, sections[:n], labels[:n]).head
+        assert head is not None
+        chosen = HeadConfig.model_validate(head.settings["config"])
+        assert chosen.pools in annotate_file.POOLS
+        assert chosen.smoothing in annotate_file.SMOOTHING
+
+
+def test_reads_of_noise_are_smoothed_and_clear_ones_are_not(blobs: annotate_file._Tissue) -> None:
+    noise = np.random.default_rng(1).normal(size=blobs.reads[0].shape)
+    config = HeadConfig(pools=(1,), smoothing=None)
+    for spread, least in ((3.0, 2.0), (0.0, 0.0)):
+        reads = blobs.reads[0] + np.float32(spread * noise)
+        tissue = annotate_file._Tissue(blobs.section, [reads], blobs.labels)
+        chosen = finish(annotate_file._choose([tissue], config))
+        assert chosen.smoothing is not None
+        assert chosen.smoothing >= least
 
 
 @pytest.mark.parametrize("config", [LIGHT, PAPER])

@@ -60,6 +60,12 @@ def test_training_lowers_the_loss_on_held_out_holes() -> None:
     assert fitted.model.card["curve"] == fitted.curve
 
 
+def test_tissue_too_small_for_the_vocabulary_gets_a_smaller_one(sections: list[Section]) -> None:
+    wanted = MODEL.model_copy(update={"n_meta_cells": 400})
+    model = fit(sections, wanted, SHORT)
+    assert model.tokenizer.n_meta_cells < wanted.n_meta_cells
+
+
 def test_one_seed_gives_one_model(sections: list[Section]) -> None:
     one, two = (fit(sections, MODEL, SHORT, seed=3) for _ in range(2))
     assert same(one, two)

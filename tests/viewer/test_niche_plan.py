@@ -68,7 +68,7 @@ def test_the_script_gives_the_same_niches(plan, tiny_model, tmp_path, monkeypatc
     niches = finish(plan.work(lambda name: tiny_model)).tree.cut(4)
     edits = ("merged(['niche 1', 'niche 3'])", "renamed({'niche 2': 'rim'})")
     monkeypatch.chdir(tmp_path)
-    exec(compile(plan.script(4, edits), "copied", "exec"), {})
+    exec(compile(plan.script("number", 4, edits), "copied", "exec"), {})
     saved = ad.read_h5ad("niches.h5ad").obs[keys.NICHE]
     expected = niches.merged(["niche 1", "niche 3"]).renamed({"niche 2": "rim"})
     rows = expected.rows

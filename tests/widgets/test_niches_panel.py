@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -155,6 +157,41 @@ def test_cancelling_changes_nothing(panel, qtbot, until):
     assert "Cancelled" in panel.job.message.text()
     assert panel.context.painter.look.preview is None
     assert panel.find.isEnabled()
+
+
+def test_a_resolution_finds_its_own_number_of_niches(found, qtbot, until):
+    pytest.importorskip("igraph", reason="the extra 'leiden' is not installed")
+    embedded = found.found.embedded
+    press(qtbot, found.by.option("resolution"))
+    assert found.resolution.isVisible()
+    assert not found.number.isVisible()
+    found.resolution.setValue(2.0)
+    press(qtbot, found.cluster_button)
+    until(lambda: not found.context.jobs.busy and found.niches.settings["method"] == "leiden")
+    assert found.niches.settings["resolution"] == 2.0
+    assert found.found.embedded is embedded
+    assert found.table.rowCount() == found.niches.n_niches
+    found.rename(found.niches.names[0], "rim")
+    found.copy()
+    script = QApplication.clipboard().text()
+    assert "method='leiden', resolution=2.0" in script
+    assert "cluster_niches" in script
+    # Two niches are not those of resolution 2, and both stay as they were changed.
+    press(qtbot, found.by.option("number"))
+    found.cut(2)
+    assert found.niches.n_niches == 2
+    assert "rim" not in found.niches.names
+    found.cluster(2.0)
+    assert found.niches.names[0] == "rim"
+
+
+def test_without_the_extra_a_resolution_says_what_to_install(found, qtbot, errors, monkeypatch):
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    before = found.niches
+    press(qtbot, found.by.option("resolution"))
+    press(qtbot, found.cluster_button)
+    assert "napari-gest[leiden]" in errors.pop().remedy
+    assert found.niches is before
 
 
 def test_copy_as_python_holds_what_was_changed(found):
