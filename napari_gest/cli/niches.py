@@ -82,7 +82,7 @@ def niches(
     from napari_gest.tasks.annotate import labels_from_obs
     from napari_gest.tasks.cluster import ClusterRequest, check_together
     from napari_gest.tasks.embed import EmbedRequest
-    from napari_gest.tissue.io import write_tissue
+    from napari_gest.tissue.io import in_memory, write_tissue
 
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
@@ -102,7 +102,7 @@ def niches(
             repeats=repeats,
         ).run()
     )
-    written = adata.to_memory() if adata.isbacked else adata
+    written = in_memory(adata)
     for one in embedded:
         one.write(written)
     clustered.write(written)
@@ -148,7 +148,7 @@ def annotate(
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.annotate import AnnotateRequest, labels_from_obs
-    from napari_gest.tissue.io import write_tissue
+    from napari_gest.tissue.io import in_memory, write_tissue
 
     loaded = GeST.load(model)
     requests = [AnnotateRequest(s, loaded) for s in sections]
@@ -157,7 +157,7 @@ def annotate(
     known = {}
     if compare_with is not None:
         known = {s.name: labels_from_obs(adata, compare_with, s.rows) for s in sections}
-    written = adata.to_memory() if adata.isbacked else adata
+    written = in_memory(adata)
     results = [run(request.run()) for request in requests]
     for result in results:
         result.write(written)

@@ -135,6 +135,7 @@ def perturb(
     from napari_gest.tissue.io import (
         check_output,
         check_suffix,
+        in_memory,
         read_tissue,
         replacing,
         write_tissue,
@@ -188,7 +189,7 @@ def perturb(
         result = _result(asked, adata, taken, fitted)
         # The effect is safe before the test, which takes longer, begins.
         if out is not None:
-            whole = adata.to_memory() if adata.isbacked else adata
+            whole = in_memory(adata)
             result.write(whole)
             write_tissue(whole, out, overwrite=overwrite)
             print(f"control and perturbed of section '{taken.name}': {out}")

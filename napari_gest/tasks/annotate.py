@@ -35,6 +35,7 @@ _AROUND = 13  # cells whose labels lean on each other, the cell itself among the
 # What a head chooses from; docs/decisions/0012.
 POOLS = ((1, 7, 19, 61), (1, 19, 61), (1, 19, 61, 127))
 SMOOTHING = (0.0, 2.0, 5.0)
+ALIGN = (0.5, 0.0, 1.0)  # the first where one section cannot tell
 _FOLDS, _BLOCKS = 4, 8  # blocks of a section, dealt out to the folds
 _CHOICE_CELLS = 5000  # that a fold learns from at most
 
@@ -59,7 +60,8 @@ class HeadConfig(BaseModel):
     align
         Share that is taken out of what shifts a section as a whole, such as its sequencing depth;
         0: nothing. The shift is told by the labels that are predicted, and where these are poor
-        so is the shift: half of it is the gain without the risk.
+        so is the shift. None: with several labelled sections the one of ``ALIGN`` that labels a
+        held-out section best, with one section half, which is the gain without the risk.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +72,7 @@ class HeadConfig(BaseModel):
     pools: tuple[int, ...] | None = Field(None, min_length=1)
     penalty: float = Field(0.01, gt=0)
     smoothing: float | None = Field(None, ge=0)
-    align: float = Field(0.5, ge=0, le=1)
+    align: float | None = Field(None, ge=0, le=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +128,7 @@ class HeadRequest:
             reads = yield from _read(section, self.model, self.config)
             tissues.append(_Tissue(section, reads, labels))
         config = self.config
-        if config.pools is None or config.smoothing is None:
+        if None in (config.pools, config.smoothing, config.align):
             config = yield from _choose(tissues, config)
         yield Progress("Training the label layer", 0, 1)
         settings = {
@@ -239,24 +241,27 @@ def _choose(
     """
     folds = _folds(tissues)
     numbers = np.unique(np.concatenate(folds))
-    pools = POOLS if config.pools is None else (config.pools,)
     strengths = SMOOTHING if config.smoothing is None else (config.smoothing,)
+    shares: Sequence[float] = ALIGN if len(tissues) > 1 else ALIGN[:1]
+    if config.align is not None:
+        shares = (config.align,)
+    every = [(p, s) for p in (POOLS if config.pools is None else (config.pools,)) for s in shares]
     rng = np.random.default_rng(0)
-    best, chosen = -1.0, (pools[0], strengths[0])
-    for done, sizes in enumerate(pools):
-        features = {t: t.features(sizes) for t in tissues}
+    best, chosen = -1.0, config
+    for done, (pools, share) in enumerate(every):
+        trial = config.model_copy(update={"pools": pools, "align": share, "smoothing": 0.0})
+        features = {t: t.features(pools) for t in tissues}
         found: dict[float, list[NDArray[np.str_]]] = {s: [] for s in strengths}
         truth = []
         for number in numbers:
             step = done * len(numbers) + int(number)
-            yield Progress("Choosing how far to look", step, len(pools) * len(numbers))
+            yield Progress("Choosing how far to look", step, len(every) * len(numbers))
             parts = [
                 (t, t.known & (fold != number)) for t, fold in zip(tissues, folds, strict=True)
             ]
             parts = [(t, _some(some, rng)) for t, some in parts if some.any()]
             if len({x for t, some in parts for x in t.labels[some]}) < 2:
                 continue
-            trial = config.model_copy(update={"pools": sizes, "smoothing": 0.0})
             head = _fit(parts, trial, {}, features)
             for tissue, fold in zip(tissues, folds, strict=True):
                 test = tissue.known & (fold == number)
@@ -269,8 +274,8 @@ def _choose(
         for strength, made in found.items():
             score = _macro_f1(np.concatenate(truth), np.concatenate(made)) if truth else 0.0
             if score > best:
-                best, chosen = score, (sizes, strength)
-    return config.model_copy(update={"pools": chosen[0], "smoothing": chosen[1]})
+                best, chosen = score, trial.model_copy(update={"smoothing": strength})
+    return chosen
 
 
 def _folds(tissues: Sequence[_Tissue]) -> list[NDArray[np.int64]]:

@@ -61,6 +61,11 @@ def read_tissue(path: str | Path) -> AnnData:
         ) from error
 
 
+def in_memory(adata: AnnData) -> AnnData:
+    """Return tissue that can be written to: itself, or a copy of what is open on disk."""
+    return adata.to_memory() if adata.isbacked else adata
+
+
 def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -> None:
     """Write an AnnData to ``.h5ad`` or ``.zarr``, whole or not at all.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_gest.tasks.niches import Clustered
 
 _MOST_CATEGORIES = 40
-_MARKERS_SHOWN = 8
+_MARKERS_SHOWN = 10
 _ROW = 20
 
 
@@ -92,7 +92,8 @@ class MarkerPage(Panel):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setFixedHeight((_MARKERS_SHOWN + 1) * _ROW + 10)
+        heading = self.table.horizontalHeader().sizeHint().height()
+        self.table.setFixedHeight(heading + _MARKERS_SHOWN * _ROW + 2)
         self.table.cellDoubleClicked.connect(self._color)
         self.note = note()
         self._wanted: tuple[Found, Clustered] | None = None

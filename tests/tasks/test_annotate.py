@@ -106,6 +106,18 @@ def test_what_shifts_a_whole_section_is_taken_out(blobs: annotate_file._Tissue) 
     assert right[2] > 0.95
 
 
+@pytest.mark.parametrize(("off", "least", "most"), [(0.0, 0.0, 0.5), (3.0, 1.0, 1.0)])
+def test_several_sections_tell_how_much_to_align(
+    blobs: annotate_file._Tissue, off: float, least: float, most: float
+) -> None:
+    moved = blobs.reads[0] + off * np.float32([1.0, -0.4, 0.8, 1.0])
+    other = annotate_file._Tissue(blobs.section, [moved], blobs.labels)
+    config = HeadConfig(pools=(1, 7), smoothing=2.0)
+    chosen = finish(annotate_file._choose([blobs, other], config))
+    assert chosen.align is not None
+    assert least <= chosen.align <= most
+
+
 def test_the_section_that_was_learned_from_is_not_moved(blobs: annotate_file._Tissue) -> None:
     # Two kinds of its tissue have no label; that is no shift.
     some = np.where(np.isin(blobs.labels, ["stripe 0", "stripe 1"]), blobs.labels, None)
@@ -123,6 +135,7 @@ def test_pools_and_smoothing_are_chosen_on_held_out_tissue(
         chosen = HeadConfig.model_validate(head.settings["config"])
         assert chosen.pools in annotate_file.POOLS
         assert chosen.smoothing in annotate_file.SMOOTHING
+        assert chosen.align in annotate_file.ALIGN[: 1 if n == 1 else None]
 
 
 def test_reads_of_noise_are_smoothed_and_clear_ones_are_not(blobs: annotate_file._Tissue) -> None:
