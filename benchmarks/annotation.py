@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.labelled import Labelled
-from benchmarks.niches import Cost
+from benchmarks.scored import Method, Scored, attempt
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.annotate import HeadConfig, annotate, train_head
 from napari_gest.tissue.neighbours import Neighbours
@@ -29,37 +30,30 @@ _RIVAL_PCS = 50
 
 
 @dataclass
-class Row:
-    """One method on one test section with one seed; the attributes are those of niches' rows."""
+class Row(Scored):
+    """One method on one test section with one seed.
 
-    dataset: str
-    section: str
-    method: str
-    kind: str
-    seed: int
+    Attributes
+    ----------
+    macro_f1, balanced_accuracy
+        Over labelled cells.
+    confusion
+        Cells by known label, then by predicted label.
+    """
+
     macro_f1: float = np.nan
     balanced_accuracy: float = np.nan
-    wall_s: float = np.nan
-    peak_mb: float = np.nan
-    fit_s: float = 0.0
-    error: str = ""
     confusion: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 Predict = Callable[[Sequence[Section], Sequence[NDArray[np.object_]], Section, int], NDArray]
 
 
-@dataclass(frozen=True)
-class Method:
-    """A way to label: of training sections, their labels, a test section and a seed."""
-
-    name: str
-    kind: str
-    predict: Predict
-
-
 def methods(model: GeST) -> list[Method]:
-    """Return GeST with ``model`` and the classifiers it is held against."""
+    """Return GeST with ``model`` and the classifiers it is held against.
+
+    They run on training sections, their labels, a test section and a seed.
+    """
     paper = HeadConfig(reads=("hidden",), pools=(37,), smoothing=0)
     return [
         Method("GeST", "GeST", _gest(model, HeadConfig())),
@@ -95,11 +89,8 @@ def score_split(
         for seed in seeds:
             on_step(f"{labelled.name} {section.name}: {method.name}, seed {seed}")
             row = Row(labelled.name, section.name, method.name, method.kind, seed)
-            try:
-                with Cost() as cost:
-                    made = method.predict(sections, labels, section, seed)
-            except Exception as error:  # a method that fails stays in the table
-                row.error = f"{type(error).__name__}: {error}"
+            made = attempt([row], partial(method.run, sections, labels, section, seed))
+            if made is None:
                 yield row
                 continue
             a, b = truth[known].astype(str), made[known].astype(str)
@@ -107,7 +98,6 @@ def score_split(
             row.macro_f1 = float(f1_score(a, b, labels=names, average="macro", zero_division=0))
             row.balanced_accuracy = float(balanced_accuracy_score(a, b))
             row.confusion = pd.crosstab(a, b).T.to_dict()
-            row.wall_s, row.peak_mb = cost.wall_s, cost.peak_mb
             row.fit_s = fit_s if method.kind == "GeST" else 0.0
             yield row
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from sklearn.metrics import adjusted_mutual_info_score
 
-from benchmarks.niches import Cost
+from benchmarks.scored import Cost
 from benchmarks.timing import Figure
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.cluster import cluster_niches

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sklearn.metrics import (
 from sklearn.mixture import GaussianMixture
 
 from benchmarks.labelled import Labelled
+from benchmarks.scored import Method, Scored, attempt
 from benchmarks.training import RUNS
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
@@ -33,70 +34,35 @@ from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
 
 SCORES = ("ami", "ari", "nmi", "homogeneity", "continuity")
-KINDS = ("GeST", "control", "simple rival", "rival")
 N_PCS = 20
 NEIGHBOURS = (6, 12, 30, 60)
 TRAINING = TrainConfig(n_steps=150, batch_windows=4, validate_every=50)
 
 
 @dataclass
-class Row:
+class Row(Scored):
     """One method on one section with one seed.
 
     Attributes
     ----------
-    dataset, section, method, kind, seed
-        What was scored; kind is one of `KINDS`.
     ami, ari, nmi, homogeneity
         Against the labels, over labelled cells.
     continuity
         Share of a cell's 6 nearest cells that are in its niche, over all cells.
-    wall_s, peak_mb
-        Cost; that of sections done together is shared out by cells.
-    fit_s
-        What training the model took, which is not in ``wall_s``.
-    error
-        Why there are no scores.
     """
 
-    dataset: str
-    section: str
-    method: str
-    kind: str
-    seed: int
     ami: float = np.nan
     ari: float = np.nan
     nmi: float = np.nan
     homogeneity: float = np.nan
     continuity: float = np.nan
-    wall_s: float = np.nan
-    peak_mb: float = np.nan
-    fit_s: float = 0.0
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to cluster.
-
-    Attributes
-    ----------
-    name, kind
-        As in `Row`.
-    cluster
-        Of sections, number of niches and seed; returns niches (n_obs,) of each section.
-    together
-        Whether it is given all sections of a set at once.
-    """
-
-    name: str
-    kind: str
-    cluster: Callable[[Sequence[Section], int, int], list[NDArray[np.int64]]]
-    together: bool = False
 
 
 def methods(model: GeST) -> list[Method]:
-    """Return GeST with ``model``, its controls, and the simple rivals."""
+    """Return GeST with ``model``, its controls, and the simple rivals.
+
+    They run on sections, a number of niches and a seed, and return niches (n_obs,) of each section.
+    """
     return [
         Method("GeST", "GeST", _Gest(model), together=True),
         Method("GeST, each section alone", "GeST", _Gest(model)),
@@ -146,21 +112,17 @@ def score_set(
                 rows = [
                     Row(labelled.name, s.name, method.name, method.kind, seed) for s in sections
                 ]
-                try:
-                    with Cost() as cost:
-                        made = method.cluster(sections, labelled.n_niches, seed)
-                except Exception as error:  # a method that fails stays in the table
-                    for row in rows:
-                        row.error = f"{type(error).__name__}: {error}"
+                made = attempt(rows, partial(method.run, sections, labelled.n_niches, seed))
+                if made is None:
                     yield from rows
                     continue
                 cells = sum(s.n_obs for s in sections)
                 for row, i, section, niche in zip(rows, group, sections, made, strict=True):
                     for key, value in scores(labelled.labels[i], niche, section.coords_um).items():
                         setattr(row, key, value)
-                    saved = getattr(method.cluster, "saved_s", 0.0)
-                    row.wall_s = (cost.wall_s + saved) * section.n_obs / cells
-                    row.peak_mb = cost.peak_mb
+                    # What is done together is shared out by cells.
+                    saved = getattr(method.run, "saved_s", 0.0)
+                    row.wall_s = (row.wall_s + saved) * section.n_obs / cells
                     row.fit_s = fit_s if method.kind == "GeST" else 0.0
                     yield row
 
@@ -200,34 +162,6 @@ def model_for(
         model.save(path)
     model = GeST.load(path)
     return model, float(model.card["curve"][-1]["seconds"])
-
-
-class Cost:
-    """Wall time, and the largest resident memory of the process while the block runs."""
-
-    def __enter__(self) -> Cost:
-        self.peak_mb, self._done = _resident_mb(), threading.Event()
-        self._watch = threading.Thread(target=self._sample, daemon=True)
-        self._watch.start()
-        self._started = time.perf_counter()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.wall_s = time.perf_counter() - self._started
-        self._done.set()
-        self._watch.join()
-
-    def _sample(self) -> None:
-        while not self._done.wait(0.05):
-            self.peak_mb = max(self.peak_mb, _resident_mb())
-
-
-def _resident_mb() -> float:
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:  # only Linux says
-        return float("nan")
-    return pages * 4096 / 2**20
 
 
 class _Gest:

@@ -209,7 +209,9 @@ def _decoded(
     token, beyond = yield from _tokens(section, model, expected)
     width = model.tokenizer.c_pca.shape[1] if expected else model.config.d_model
     embedding = np.empty((n, width), np.float32)
-    tree, geometry = cKDTree(section.coords_um), Geometry(section.coords_um)(np.arange(n))
+    tree, of_cell = cKDTree(section.coords_um), Geometry(section.coords_um)
+    parts = [of_cell(np.arange(a, min(a + _CHUNK, n))) for a in range(0, n, _CHUNK)]
+    geometry = np.concatenate(parts)
     table, c_pca = network.table(), torch.from_numpy(model.tokenizer.c_pca)
     together = max(1, _CONTENT_PER_STEP // n_content)
     clock, done = Clock("Embedding niches", n), 0

@@ -11,6 +11,7 @@ from benchmarks import annotation, niches
 from benchmarks.__main__ import app
 from benchmarks.labelled import Labelled, from_file, simulated_cells
 from benchmarks.niche_report import read_rows, tables
+from benchmarks.scored import Method
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
@@ -50,7 +51,7 @@ def test_every_method_is_scored_and_a_failure_stays_in_the_table(
     chosen = [
         m for m in niches.methods(tiny_model) if m.name in ("GeST", "own-expression PCA, k-means")
     ]
-    chosen.append(niches.Method("broken", "simple rival", fails))
+    chosen.append(Method("broken", "simple rival", fails))
     rows = list(niches.score_set(labelled, [0], chosen))
     assert {(r.method, r.section) for r in rows} == {
         (m.name, s.name) for m in chosen for s in labelled.sections
