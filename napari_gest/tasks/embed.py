@@ -229,7 +229,7 @@ def _decoded(
         context = network.encode(
             table,
             torch.from_numpy(content.shares(token[near], len(table))),
-            model.positions(content.mean(offset), np.zeros(2)),
+            model.positions(content.mean(offset).astype(np.float64), np.zeros(2)),
             mass=torch.from_numpy(content.mass),
             geometry=torch.from_numpy(content.mean(geometry[near])),
         )
