@@ -50,9 +50,7 @@ def figures(
                 found += _tree(embedded, n)
     on_step("shared windows beside exact ones")
     section = tissue(model, small)
-    return found + [
-        f for read in ("hidden", "expression") for f in _agreement(section, model, read)
-    ]
+    return found + [_agreement(section, model, read) for read in ("hidden", "expression")]
 
 
 def tissue(model: GeST, n_cells: int) -> Section:

@@ -24,7 +24,6 @@ from napari_gest.tasks.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.window import compact_groups
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
 _MAX_STEPS = 500
 _SHIFT_STEPS = 10
 _AROUND = 13  # cells whose labels lean on each other, the cell itself among them
-# What a head chooses from; docs/decisions/0012.
+# What a head chooses from, the first where only one section is labelled; docs/decisions/0012.
 POOLS = ((1, 7, 19, 61), (1, 19, 61), (1, 19, 61, 127))
-SMOOTHING = (0.0, 2.0, 5.0)
-ALIGN = (0.5, 0.0, 1.0)  # the first where one section cannot tell
-_FOLDS, _BLOCKS = 4, 8  # blocks of a section, dealt out to the folds
+SMOOTHING = (2.0, 0.0, 5.0)
+ALIGN = (0.0, 0.5, 1.0)
+_FOLDS = 4
 _CHOICE_CELLS = 5000  # that a fold learns from at most
 
 
@@ -51,17 +50,17 @@ class HeadConfig(BaseModel):
     pools
         Each read is averaged over this many nearest cells, the cell itself among them, and
         the averages are put side by side. The paper's is one pool, the niche. None: those of
-        ``POOLS`` that label held-out tissue best, which differ between tissues.
+        ``POOLS`` that label held-out sections best, the first with one section.
     penalty
         Strength of the ridge on the linear layer, in features of unit variance.
     smoothing
         How strongly a cell's label leans on those of the cells around it; 0: not at all. None:
-        the one of ``SMOOTHING`` that labels held-out tissue best.
+        the one of ``SMOOTHING`` that labels held-out sections best, the first with one section.
     align
         Share that is taken out of what shifts a section as a whole, such as its sequencing depth;
         0: nothing. The shift is told by the labels that are predicted, and where these are poor
-        so is the shift. None: with several labelled sections the one of ``ALIGN`` that labels a
-        held-out section best, with one section half, which is the gain without the risk.
+        so is the shift. None: the one of ``ALIGN`` that labels held-out sections best, none with
+        one section, which cannot tell.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -235,17 +234,16 @@ def _offset(
 def _choose(
     tissues: Sequence[_Tissue], config: HeadConfig
 ) -> Generator[Progress, None, HeadConfig]:
-    """Choose what is not given by macro-F1 on labelled cells that are held out in turn.
-
-    With several sections these are held out, else large blocks of the one there is.
-    """
-    folds = _folds(tissues)
-    numbers = np.unique(np.concatenate(folds))
+    """Choose what is not given by macro-F1 on labelled sections that are held out in turn."""
+    sizes = POOLS if config.pools is None else (config.pools,)
+    shares = ALIGN if config.align is None else (config.align,)
     strengths = SMOOTHING if config.smoothing is None else (config.smoothing,)
-    shares: Sequence[float] = ALIGN if len(tissues) > 1 else ALIGN[:1]
-    if config.align is not None:
-        shares = (config.align,)
-    every = [(p, s) for p in (POOLS if config.pools is None else (config.pools,)) for s in shares]
+    if len(tissues) == 1:
+        first = {"pools": sizes[0], "align": shares[0], "smoothing": strengths[0]}
+        return config.model_copy(update=first)
+    folds = [i % _FOLDS for i in range(len(tissues))]
+    numbers = sorted(set(folds))
+    every = [(pools, share) for pools in sizes for share in shares]
     rng = np.random.default_rng(0)
     best, chosen = -1.0, config
     for done, (pools, share) in enumerate(every):
@@ -254,40 +252,25 @@ def _choose(
         found: dict[float, list[NDArray[np.str_]]] = {s: [] for s in strengths}
         truth = []
         for number in numbers:
-            step = done * len(numbers) + int(number)
+            step = done * len(numbers) + number
             yield Progress("Choosing how far to look", step, len(every) * len(numbers))
-            parts = [
-                (t, t.known & (fold != number)) for t, fold in zip(tissues, folds, strict=True)
-            ]
-            parts = [(t, _some(some, rng)) for t, some in parts if some.any()]
+            learned = [t for t, fold in zip(tissues, folds, strict=True) if fold != number]
+            parts = [(t, _some(t.known, rng)) for t in learned if t.known.any()]
             if len({x for t, some in parts for x in t.labels[some]}) < 2:
                 continue
             head = _fit(parts, trial, {}, features)
             for tissue, fold in zip(tissues, folds, strict=True):
-                test = tissue.known & (fold == number)
-                if test.any():
-                    truth.append(tissue.labels[test].astype(str))
+                if fold == number and tissue.known.any():
+                    truth.append(tissue.labels[tissue.known].astype(str))
                     own = _label(head, tissue, features[tissue], trial)
                     for strength in strengths:
                         made = tissue.smooth(own, strength).argmax(1)
-                        found[strength].append(np.asarray(head.classes)[made[test]])
+                        found[strength].append(np.asarray(head.classes)[made[tissue.known]])
         for strength, made in found.items():
             score = _macro_f1(np.concatenate(truth), np.concatenate(made)) if truth else 0.0
             if score > best:
                 best, chosen = score, trial.model_copy(update={"smoothing": strength})
     return chosen
-
-
-def _folds(tissues: Sequence[_Tissue]) -> list[NDArray[np.int64]]:
-    """Return the fold of each cell, per section."""
-    if len(tissues) > 1:
-        return [np.full(len(t.labels), i % _FOLDS) for i, t in enumerate(tissues)]
-    (tissue,) = tissues
-    fold = np.empty(len(tissue.labels), np.int64)
-    groups = compact_groups(tissue.section.coords_um, -(-len(fold) // _BLOCKS))
-    for number, group in enumerate(groups):
-        fold[group] = number % _FOLDS
-    return [fold]
 
 
 def _some(cells: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
