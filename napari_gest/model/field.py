@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 # Each network has waves of its own length, in distances between neighbouring cells: the first
@@ -58,6 +57,8 @@ class SectionField:
         self.mean, self.sd = values.mean(0), np.maximum(values.std(0), 1e-3)
         scaled = (values - self.mean) / self.sd
         n_pcs = min(_N_PCS, *values.shape)
+        from sklearn.decomposition import PCA
+
         self.pca = PCA(n_pcs, random_state=seed).fit(scaled)
         self.waves = [rng.normal(size=(2, _N_WAVES)) / length for length in LENGTHS]
         self.inputs = self._inputs(coords_um, geometry)

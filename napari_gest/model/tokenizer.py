@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
-from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from napari_gest.errors import InputError
 
@@ -119,6 +118,9 @@ class MetaCellTokenizer:
         InputError
             If there are too few cells for two meta cells.
         """
+        # Only fitting needs it, and it takes as long to import as a run may take.
+        from sklearn.cluster import KMeans, MiniBatchKMeans
+
         n, n_genes = expression.shape
         k = min(n_meta_cells, n // _CELLS_PER_META_CELL)
         if k < 2:
