@@ -1,20 +1,19 @@
-"""Train the models that ship with the package: ``python -m benchmarks.bundled [NAME]``.
-
-Resumes from ``runs/bundled/NAME`` and writes ``napari_gest/model/weights/NAME``. With
-``--response`` only the response is fitted again, to the weights as they are.
-"""
+"""Train the models that ship with the package: ``python -m benchmarks.bundled --help``."""
 
 from __future__ import annotations
 
-import sys
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 
 from benchmarks.datasets import Source
+from benchmarks.generation import Row
+from benchmarks.report import Group, Table, readme_table
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
@@ -28,10 +27,14 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundled model: what it is trained on, and what its card says of that."""
+    """A bundled model: what it is trained on, and what its card says of that.
+
+    ``held_out`` names the splits whose models are trained in the same way without a section.
+    """
 
     name: str
     sources: tuple[Source, ...]
+    held_out: tuple[str, ...]
     card: dict[str, Any]
 
 
@@ -39,6 +42,7 @@ BUNDLES = (
     Bundle(
         "mouse-preoptic-merfish",
         (Source("merfish_mpoa_a1_135g.h5ad"),),
+        ("mpoa+0.26", "mpoa-0.09"),
         {
             "data": "MERFISH of the hypothalamic preoptic area of one naive female mouse, four"
             " sections (Moffitt et al. 2018, Science 362, eaau5324)",
@@ -50,6 +54,7 @@ BUNDLES = (
     Bundle(
         "human-breast-xenium",
         (Source("xenium_breast_rep1_313g.h5ad"), Source("xenium_breast_secB_313g.h5ad")),
+        ("xenium",),
         {
             "data": "Xenium of human breast cancer, four patches of one section and a region of"
             " a second one (Janesick et al. 2023, Nature Communications 14, 8353; 10x Genomics)",
@@ -61,8 +66,8 @@ BUNDLES = (
 )
 
 
-def train(bundle: Bundle, console: Console) -> Path:
-    """Train one bundled model, write it with its card and return its folder."""
+def train(bundle: Bundle, console: Console) -> None:
+    """Train one bundled model and write it with its card."""
     sections = [section for source in bundle.sources for section in source.read()]
     request = FitRequest(
         sections,
@@ -81,28 +86,44 @@ def train(bundle: Bundle, console: Console) -> Path:
     model = fit_response(finish(request.run(), tell).model, sections)
     model.card = bundle.card | model.card
     model.card["command"] = f"python -m benchmarks.bundled {bundle.name}"
-    path = model.save(WEIGHTS / bundle.name, overwrite=True)
-    (path / "README.md").write_text(card_text(model.name, model.card, model), encoding="utf-8")
-    console.print(f"{path}: {(time.monotonic() - started) / 60:.1f} min")
-    return path
+    _write(model)
+    console.print(f"{bundle.name}: {(time.monotonic() - started) / 60:.1f} min")
 
 
-def refit(bundle: Bundle, console: Console) -> Path:
+def refit(bundle: Bundle, console: Console) -> None:
     """Fit the response of a bundled model again and write it beside the other files."""
     sections = [section for source in bundle.sources for section in source.read()]
     model = fit_response(GeST.load(bundle.name), sections)
     assert model.response is not None
     model.response.write(WEIGHTS / bundle.name)
     console.print(f"{WEIGHTS / bundle.name}: response")
-    return WEIGHTS / bundle.name
 
 
-def card_text(name: str, card: dict[str, Any], model: Any) -> str:
+def add_scores(bundle: Bundle, groups: list[Group]) -> None:
+    """Write into the card what models held out of sections like ``bundle``'s are worth."""
+    table = readme_table([g for g in groups if g.rows[0].split in bundle.held_out])
+    model = GeST.load(bundle.name)
+    model.card["held_out"] = [dict(zip(table.headings, row, strict=True)) for row in table.rows]
+    _write(model)
+
+
+def read_groups(path: Path) -> list[Group]:
+    """Return what ``python -m benchmarks generation --json`` wrote."""
+    found = json.loads(path.read_text())
+    return [Group(**one | {"rows": [Row(**row) for row in one["rows"]]}) for one in found]
+
+
+def _write(model: GeST) -> None:
+    path = model.save(WEIGHTS / model.name, overwrite=True)
+    (path / "README.md").write_text(card_text(model), encoding="utf-8")
+
+
+def card_text(model: GeST) -> str:
     """Return the model card as Markdown."""
-    config, curve = model.config, card["curve"]
+    card, config, curve = model.card, model.config, model.card["curve"]
     best = min(curve, key=lambda entry: entry["rmse_z"])
     lines = [
-        f"# {name}",
+        f"# {model.name}",
         "",
         f"- Data: {card['data']}.",
         f"- Licence of the data and of these weights: {card['licence']}.",
@@ -117,9 +138,8 @@ def card_text(name: str, card: dict[str, Any], model: Any) -> str:
         f" {curve[0]['rmse_z']:.4f} untrained, {best['rmse_z']:.4f} at step {best['step']}, which"
         f" is kept; there {best['nll']:.3f} nats per cell.",
         "- Response head (perturbation): fitted to the same sections.",
-        "- Score on held-out sections beside the floors: the table in the project's README, of"
-        " models trained in the same way without those sections.",
         "",
+        *_held_out(card.get("held_out", [])),
         "| step | train loss | nats per cell | error | rmse_z | seconds |",
         "|---|---|---|---|---|---|",
     ]
@@ -131,9 +151,42 @@ def card_text(name: str, card: dict[str, Any], model: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-if __name__ == "__main__":
-    work = refit if "--response" in sys.argv else train
-    wanted = [name for name in sys.argv[1:] if not name.startswith("-")]
+def _held_out(rows: list[dict[str, str]]) -> list[str]:
+    if not rows:
+        return []
+    table = Table("Scores", list(rows[0]), [list(row.values()) for row in rows], [])
+    return [
+        "Models trained in the same way without a section, scored on it beside the best of eight"
+        " floors, means over holes:",
+        "",
+        *table.markdown().splitlines()[2:],
+        "",
+    ]
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="Models; all where none.")] = None,
+    response: Annotated[
+        bool, typer.Option("--response", help="Only fit the response again, to the weights.")
+    ] = False,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="Only write the cards, with scores of a generation --json; repeatable."),
+    ] = None,
+) -> None:
+    """Train bundled models into the package; a run that was cut off goes on."""
+    console = Console(stderr=True)
+    groups = [group for path in scores or () for group in read_groups(path)]
     for bundle in BUNDLES:
-        if not wanted or bundle.name in wanted:
-            work(bundle, Console(stderr=True))
+        if names and bundle.name not in names:
+            continue
+        if scores:
+            add_scores(bundle, groups)
+        elif response:
+            refit(bundle, console)
+        else:
+            train(bundle, console)
+
+
+if __name__ == "__main__":
+    typer.run(main)

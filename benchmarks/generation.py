@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calibration import calibration
+from benchmarks.calibration import calibration, expected_calibration_error
 from benchmarks.datasets import Loaded
 from benchmarks.floors import Floor, predict_case, simple_floors, validation_score
 from benchmarks.holes import Case
@@ -17,7 +17,8 @@ from benchmarks.learned_floors import learned_floors
 from benchmarks.metrics import accuracy, by_depth
 from benchmarks.realism import composition_error, realism
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.generate import generate
+from napari_gest.tasks.generate import GenerateRequest, Generation
+from napari_gest.tasks.progress import finish
 from napari_gest.tissue.section import Section
 
 MODES = ("weighted", "pick", "sample")
@@ -129,7 +130,7 @@ def score_section(
             method: str,
             kind: str,
             mean: NDArray,
-            sd: NDArray | None = None,
+            filled: Filled | None = None,
             full: bool = False,
             case: Case = case,
         ) -> Row:
@@ -146,8 +147,11 @@ def score_section(
             if full:
                 scored.realism = realism(case.truth, mean, case.hole_coords, loaded.seed)
                 scored.realism["composition_error"] = _composition(model, loaded, case.truth, mean)
-            if sd is not None:
-                scored.calibration = calibration(case.truth, mean, sd, case.depth_um)
+            if filled is not None:
+                scored.calibration = calibration(case.truth, mean, filled.sd, case.depth_um)
+                p, true = filled.probability, _tokens(model, loaded, case.truth)
+                error = expected_calibration_error(p.max(1), p.argmax(1) == true)
+                scored.calibration["ECE of p(c)"] = error
             return scored
 
         for floor in tuned.floors:
@@ -156,41 +160,56 @@ def score_section(
             yield row(floor.name, "floor", predict_case(floor, case), full=full)
         for mode in MODES:
             on_step(f"{section.name} {case.hole.radius_um:.0f} um: GeST {mode}")
-            mean, sd = fill(model, section, case, loaded, mode=mode, **generate_settings)
+            made = fill(model, section, case, loaded, mode=mode, **generate_settings)
             # The sd is that of the mixture, so it belongs to its mean, the weighted read-out.
-            yield row(f"GeST {mode}", "gest", mean, sd if mode == "weighted" else None, full=True)
+            weighted = made if mode == "weighted" else None
+            yield row(f"GeST {mode}", "gest", made.mean, weighted, full=True)
         # Windows join whole, and may be small: far more than the hole's cells means all at once.
         one_step = generate_settings | {"frontier": 1000 * len(case.truth)}
-        mean, _ = fill(model, section, case, loaded, mode="weighted", **one_step)
-        yield row(ONE_STEP, "gest", mean)
+        made = fill(model, section, case, loaded, mode="weighted", **one_step)
+        yield row(ONE_STEP, "gest", made.mean)
         for name, plain in (
             (NO_FIELD, {"field": 0.0}),
             (PROFILES, {"field": 0.0, "residuals": False}),
         ):
-            mean, _ = fill(
-                model, section, case, loaded, mode="weighted", **generate_settings | plain
-            )
-            yield row(name, "gest", mean)
+            made = fill(model, section, case, loaded, mode="weighted", **generate_settings | plain)
+            yield row(name, "gest", made.mean)
         yield row(CEILING, "ceiling", _own_token(model, loaded, case.truth), full=True)
 
 
-def fill(
-    model: GeST, section: Section, case: Case, loaded: Loaded, **settings: Any
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Generate the cells of a hole.
+@dataclass(frozen=True, eq=False)
+class Filled:
+    """A filled hole, its cells in the order of ``case.truth``.
 
-    Returns
-    -------
+    Attributes
+    ----------
     mean, sd
-        (m, G) each, on the panel of ``loaded``, in the order of ``case.truth``.
+        (m, G), on the panel of the split.
+    probability
+        (m, K) p(meta cell); one-hot but in mode ``weighted``.
     """
+
+    mean: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    probability: NDArray[np.float32]
+
+
+def fill(model: GeST, section: Section, case: Case, loaded: Loaded, **settings: Any) -> Filled:
+    """Generate the cells of a hole."""
     present = ~case.hole.buffer
     visible = section.subset(present)
-    generated = generate(visible, model, case.hole.mask[present], seed=loaded.seed, **settings)
+    request = GenerateRequest(visible, model, case.hole.mask[present], seed=loaded.seed, **settings)
+    request.check()
+    run = Generation(request)
+    generated = finish(run.steps())
     place = {row: i for i, row in enumerate(generated.rows)}
     order = [place[row] for row in section.rows[case.hole.mask]]
     columns = _columns(generated.genes, loaded.genes)
-    return generated.expression[order][:, columns], generated.sd[order][:, columns]
+    return Filled(
+        generated.expression[order][:, columns],
+        generated.sd[order][:, columns],
+        run.mixture.numpy()[order],
+    )
 
 
 def _own_token(model: GeST, loaded: Loaded, truth: NDArray) -> NDArray[np.float32]:

@@ -124,7 +124,18 @@ def test_gaps_between_cells_are_filled(
     out = generated(file, model, "out.h5ad", *roi)
     new = out.obs[keys.NEW_CELL].to_numpy()
     assert new.sum() == out.n_obs - thinned.n_obs > 2
-    assert out.obs[keys.GENERATED].sum() == new.sum() + len(hole[1::2])
+    assert (new == out.obs[keys.GENERATED].to_numpy()).all()  # the cells it has stay measured
+
+
+def test_a_full_region_has_no_room(file: Path, model: Path, centre: np.ndarray) -> None:
+    Roi(Point(*centre).buffer(2)).write_geojson(file.parent / "r.geojson")
+    common = ("generate", file, "--model", model, "--section", "section_1", "--place-cells")
+    out = file.parent / "out.h5ad"
+    arguments = [*common, "--roi", file.parent / "r.geojson", "--out", out]
+    result = CliRunner().invoke(cli.app, [str(a) for a in arguments])
+    assert result.exit_code == 1
+    assert "no room" in result.stderr
+    assert not out.exists()
 
 
 def test_a_foreign_panel_is_refused(file: Path, model: Path, tissue: AnnData) -> None:

@@ -57,7 +57,8 @@ def generate(
         bool,
         typer.Option(
             "--place-cells",
-            help="Place new cells where the region lacks them; done anyway if it has none.",
+            help="Keep the region's cells and add new ones where it lacks them; done anyway if it"
+            " has none.",
         ),
     ] = False,
     section: OneSection = None,
@@ -128,10 +129,13 @@ def _unseen(
     if unseen.any() and not place_new:
         return unseen, None
     new = place_cells(region, section.coords_um, np.random.default_rng(seed))
-    if not len(new) and not unseen.any():
-        raise InputError(f"The region in '{roi}' is too small for a cell.", "Give a larger region.")
+    if not len(new):
+        raise InputError(
+            f"There is no room for another cell in the region in '{roi}'.",
+            "Give a larger region, or leave --place-cells out to generate the cells it has.",
+        )
     say(f"The region has {unseen.sum()} measured cells; {len(new)} new ones are placed.")
-    return unseen, new if len(new) else None
+    return np.zeros_like(unseen), new
 
 
 def _print_agreement(agreement: Any) -> None:

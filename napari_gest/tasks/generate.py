@@ -182,6 +182,11 @@ class Generation:
         self.token = np.full(len(self.known), -1, np.int64)
         n, k = len(self.coords), model.tokenizer.n_meta_cells
         self.mixture = torch.zeros(n, k)
+        self.painted = np.zeros(n, bool)
+        self.mean_of = np.empty((n, len(model.genes)), np.float32)
+        self.sd_of = np.empty((n, len(model.genes)), np.float32)
+        self.entropy = np.empty(n, np.float32)
+        self.meta_cell = np.empty(n, np.int32)
         # Of the cells known and met so far, and of the generated ones.
         self.known_residual: dict[int, NDArray[np.float32]] = {}
         self.residual = np.zeros((n, len(model.genes)), np.float32)
@@ -221,22 +226,48 @@ class Generation:
 
     def steps(self) -> Generator[Progress, None, Generated]:
         # The decoder's cells can be seen while the field, which takes longer, is fitted.
-        made = yield from self.fill()
+        yield from self.fill()
         field = yield from self.fit_field()
+        made = self.so_far()
         if field is None:
             return made
         share = np.float32(self.request.field) * self.measured  # unmeasured genes have no field
-        return replace(made, expression=made.expression + share * (field - made.expression))
+        return replace(
+            made,
+            expression=made.expression + share * (field - made.expression),
+            settings=made.settings | {"field": self.request.field},
+        )
+
+    def so_far(self) -> Generated:
+        """Return the cells painted by now, by the decoder alone; all there is of a run cut off."""
+        section, done = self.request.section, self.painted
+        rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
+        settings = {
+            "model": self.model.name,
+            "version": napari_gest.__version__,
+            "seed": self.request.seed,
+            "mode": self.request.mode,
+            "target_sum": self.model.target_sum,
+            "field": 0.0,
+        }
+        return Generated(
+            section,
+            rows[done],
+            self.index[done[: len(self.index)]],
+            self.coords[done],
+            self.mean_of[done],
+            self.sd_of[done],
+            self.entropy[done],
+            self.meta_cell[done],
+            self.depth[done].astype(np.float32),
+            self.model.genes,
+            settings,
+        )
 
     @torch.inference_mode()
-    def fill(self) -> Generator[Progress, None, Generated]:
+    def fill(self) -> Generator[Progress, None, None]:
         """Generate the cells by the decoder alone."""
-        n, n_genes = len(self.coords), len(self.model.genes)
-        expression = np.empty((n, n_genes), np.float32)
-        sd = np.empty((n, n_genes), np.float32)
-        entropy = np.empty(n, np.float32)
-        meta_cell = np.empty(n, np.int32)
-        clock, done = Clock("Generating cells", n), 0
+        clock, done = Clock("Generating cells", len(self.coords)), 0
         windows = rim_first(self.coords, self.depth, WINDOW_TARGETS)
         together = max(1, self.request.frontier // WINDOW_TARGETS)
         for start in range(0, len(windows), together):
@@ -257,8 +288,9 @@ class Generation:
                         out.entropy.numpy(),
                         out.meta_cell.numpy().astype(np.int32),
                     )
-                    expression[cells], sd[cells] = painted.expression, painted.sd
-                    entropy[cells], meta_cell[cells] = painted.entropy, painted.meta_cell
+                    self.mean_of[cells], self.sd_of[cells] = painted.expression, painted.sd
+                    self.entropy[cells], self.meta_cell[cells] = painted.entropy, painted.meta_cell
+                    self.painted[cells] = True
                     # Weighted cells stay as uncertain in the content as they were predicted.
                     weighted = self.request.mode == "weighted"
                     self.mixture[cells] = (
@@ -267,29 +299,6 @@ class Generation:
                     done += len(cells)
                     yield clock.tick(done, painted)
             self.generated[np.concatenate(joining)] = True
-        section = self.request.section
-        rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
-        settings = {
-            "model": self.model.name,
-            "version": napari_gest.__version__,
-            "seed": self.request.seed,
-            "mode": self.request.mode,
-            "target_sum": self.model.target_sum,
-            "field": self.request.field if self.request.mode == "weighted" else 0.0,
-        }
-        return Generated(
-            section,
-            rows,
-            self.index,
-            self.coords,
-            expression,
-            sd,
-            entropy,
-            meta_cell,
-            self.depth.astype(np.float32),
-            self.model.genes,
-            settings,
-        )
 
     def forget(self, cells: NDArray[np.int64]) -> None:
         """Take known cells of the section out of the content."""

@@ -42,6 +42,7 @@ class Geometry:
         sample = self._measure(cells)
         self._mean, self._sd = sample.mean(0), sample.std(0) + 1e-6
         self._known = np.full((len(coords_um), N_GEOMETRY), np.nan, np.float32)
+        self._known[cells] = self._scaled(sample)
 
     def __call__(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (m, N_GEOMETRY) of the cells with these indices (m,), measured once each.
@@ -51,18 +52,22 @@ class Geometry:
         """
         new = cells[np.isnan(self._known[cells, 0])]
         if len(new):
-            self._known[new] = np.clip((self._measure(new) - self._mean) / self._sd, -4, 4)
+            self._known[new] = self._scaled(self._measure(new))
         return self._known[cells]
+
+    def _scaled(self, measured: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.clip((measured - self._mean) / self._sd, -4, 4)
 
     def _measure(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
         coords = self._tree.data[cells]
         last = min(max(_RANKS), self._tree.n - 1)
         if not last:
             return np.zeros((len(cells), N_GEOMETRY))
-        distance, near = self._tree.query(coords, k=last + 1)
+        distance, near = self._tree.query(coords, k=last + 1, workers=-1)
         columns = [np.log(distance[:, min(k, last)] + self._least) for k in _RANKS]
+        sums = self._tree.data[near[:, 1 : max(_LOPSIDED) + 1]].cumsum(1)
         for k in _LOPSIDED:
             k = min(k, last)
-            centre = self._tree.data[near[:, 1 : k + 1]].mean(1) - coords
+            centre = sums[:, k - 1] / k - coords
             columns.append(np.linalg.norm(centre, axis=1) / (distance[:, k] + self._least))
         return np.stack(columns, 1)

@@ -32,6 +32,13 @@ class Prepared:
 
 
 @dataclass(frozen=True, eq=False)
+class Begun:
+    """Payload of a run that begins to generate: what there is of it whenever it is asked."""
+
+    so_far: Callable[[], Generated]
+
+
+@dataclass(frozen=True, eq=False)
 class Finished:
     """What a run returns: its result and, where truth exists, how well they agree."""
 
@@ -100,7 +107,7 @@ class Plan:
                     "The region is too small for a cell.", "Draw a larger one, near the tissue."
                 )
         yield Progress("Loading the model", 0, 1, payload=Prepared(new))
-        from napari_gest.tasks.generate import GenerateRequest
+        from napari_gest.tasks.generate import GenerateRequest, Generation
         from napari_gest.tasks.threads import share_processors
 
         share_processors()
@@ -112,7 +119,10 @@ class Plan:
             seed=self.seed,
             new_coords_um=new,
         )
-        result = yield from request.run()
+        request.check()
+        generation = Generation(request)
+        yield Progress("Generating cells", 0, 1, payload=Begun(generation.so_far))
+        result = yield from generation.steps()
         agreement = result.agreement(section) if self.unseen.any() else None
         return Finished(result, agreement)
 

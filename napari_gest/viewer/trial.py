@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,10 @@ class Trial:
         Whether it was written into the AnnData.
     plan
         What was asked for.
+    so_far
+        Returns the cells made by now, once the run has begun to make any.
+    cut_off
+        Whether this is what a cancelled run had made.
     """
 
     def __init__(
@@ -64,6 +69,8 @@ class Trial:
         self.result: Generated | None = None
         self.kept = False
         self.plan = plan
+        self.so_far: Callable[[], Generated] | None = None
+        self.cut_off = False
 
     def fill(self, painted: Painted) -> None:
         """Take in the cells of one frontier."""
@@ -78,6 +85,19 @@ class Trial:
         self.result = result
         self.expression, self.sd, self.entropy = result.expression, result.sd, result.entropy
         self.filled[:] = True
+
+    def part(self) -> Trial | None:
+        """Return what was made of a run that was cut off, as a finished trial; None if nothing."""
+        made = self.so_far() if self.so_far is not None else None
+        if made is None or not len(made.rows):
+            return None
+        unseen = np.zeros(self.snapshot.section.n_obs, bool)
+        unseen[made.index] = True
+        new = made.coords_um[len(made.index) :]
+        trial = Trial(self.snapshot, self.genes, unseen, new, self.plan)
+        trial.finish(made)
+        trial.cut_off = True
+        return trial
 
     @property
     def has_truth(self) -> bool:

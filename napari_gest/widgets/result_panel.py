@@ -139,11 +139,10 @@ class ResultPanel(Panel):
         if plan is not None and plan.mode != "sample" and plan.unseen.any():
             shown = shown or "Only the read-out 'Sampled' (step 4) varies with the seed."
         allow(self.again_button, shown, "Generate again with the next seed")
-        allow(
-            self.copy_button,
-            None if self.trial else "There is no result.",
-            "Code that gives the same cells",
-        )
+        script = None if self.trial else "There is no result."
+        if self.trial is not None and self.trial.cut_off:
+            script = "The run was cancelled; no code gives the same cells."
+        allow(self.copy_button, script, "Code that gives the same cells")
         opened = self.context.scene.active
         kept = opened is not None and bool(opened.results)
         allow(self.save_button, running or (None if kept else "Keep the cells first."),

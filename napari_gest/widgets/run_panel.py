@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QProgressBar, QShortcut
 
 from napari_gest.errors import GestError
 from napari_gest.tasks.progress import Progress
-from napari_gest.viewer.plan import Finished, Plan, Prepared
+from napari_gest.viewer.plan import Begun, Finished, Plan, Prepared
 from napari_gest.viewer.standin import StandIns
 from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job, Tick
@@ -103,7 +103,7 @@ class RunPanel(Panel):
             self.bar.setValue(0)
 
     def stop(self) -> None:
-        """Cancel the running job; nothing of it is shown any more."""
+        """Cancel the running job; the cells it has made stay, to keep or to discard."""
         if self.running:
             self._say("Cancelling…")
             self.context.jobs.cancel()
@@ -142,6 +142,8 @@ class RunPanel(Panel):
                 )
                 trial.append(made)
                 self.context.scene.add_trial(made)
+            elif isinstance(payload, Begun):
+                trial[0].so_far = payload.so_far
             elif trial:
                 trial[0].fill(payload)
         self.show_progress(tick)
@@ -172,10 +174,23 @@ class RunPanel(Panel):
 
     def _on_end(self, trial: list[Trial]) -> None:
         self.stand_ins.clear()
+        cancelled = self.message.text() == "Cancelling…"
         if trial and trial[0].result is None:
+            part = trial[0].part() if cancelled else None
             self._drop(trial)
-        if self.message.text() == "Cancelling…":
+            if part is not None:
+                self._show_part(part, len(trial[0].cells))
+                return
+        if cancelled:
             self._say("Cancelled. Nothing was changed.")
+
+    def _show_part(self, part: Trial, wanted: int) -> None:
+        self.context.scene.add_trial(part)
+        self.context.painter.paint_trial(part)
+        self.result.show_result(part, None)
+        self._say(
+            f"Cancelled after {len(part.cells):,} of {wanted:,} cells. Keep them, or discard them."
+        )
 
     def _drop(self, trial: list[Trial]) -> None:
         for one in trial:

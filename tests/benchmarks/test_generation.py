@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 from benchmarks import generation, report
@@ -13,6 +14,7 @@ from benchmarks.generation import CEILING, MODES, NO_FIELD, ONE_STEP, OURS, PROF
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 
@@ -43,20 +45,30 @@ def model(loaded) -> GeST:
 def rows(loaded, model) -> list[generation.Row]:
     """All rows, with a generator that answers the neighbour mean in shuffled row order."""
 
-    def fake(section, model, unseen, *, mode, seed, frontier=None, residuals=True, field=0.7):
-        values = section.model_space(model.target_sum)
-        order = np.random.default_rng(0).permutation(np.flatnonzero(unseen))
-        known = section.coords_um[~unseen], values[~unseen]
-        mean = KnnMean(20).predict(*known, section.coords_um[order])
-        return SimpleNamespace(
-            rows=section.rows[order], expression=mean, sd=np.ones_like(mean), genes=section.genes
-        )
+    class Fake:
+        def __init__(self, request):
+            self.request = request
+            self.mixture = torch.eye(32)[torch.zeros(int(request.unseen.sum()), dtype=torch.long)]
+
+        def steps(self):
+            section, unseen = self.request.section, self.request.unseen
+            values = section.model_space(self.request.model.target_sum)
+            order = np.random.default_rng(0).permutation(np.flatnonzero(unseen))
+            known = section.coords_um[~unseen], values[~unseen]
+            mean = KnnMean(20).predict(*known, section.coords_um[order])
+            yield Progress("Generating", 1, 1)
+            return SimpleNamespace(
+                rows=section.rows[order],
+                expression=mean,
+                sd=np.ones_like(mean),
+                genes=section.genes,
+            )
 
     floors = [ConstantMean(), NearestCopy(), KnnMean(20)]
     tuned = TunedFloors(floors, {"constant mean": 1.41, "nearest copy": 1.4, "kNN mean": 1.3})
     section = loaded.test[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation, "generate", fake)
+        patch.setattr(generation, "Generation", Fake)
         return list(generation.score_section("sim", section, loaded, tuned, model))
 
 
@@ -66,7 +78,8 @@ def test_every_method_is_scored_on_every_hole(rows):
     methods |= {f"GeST {mode}" for mode in MODES}
     for radius in (80.0, 120.0):
         assert {r.method for r in rows if r.radius_um == radius} == methods
-    assert all(r.calibration for r in rows if r.method == OURS)
+    scored = [r.calibration for r in rows if r.method == OURS]
+    assert all("coverage_90%" in c and 0 <= c["ECE of p(c)"] <= 1 for c in scored)
 
 
 def test_cells_are_matched_by_row_and_the_buffer_is_not_seen(rows):

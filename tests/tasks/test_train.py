@@ -15,6 +15,7 @@ from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.respond import fit_response
 from napari_gest.tasks.train import FitRequest, Fitted, TrainConfig, fine_tune, fit
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -132,6 +133,14 @@ def test_fine_tuning_on_the_same_panel_keeps_the_vocabulary(
     assert tuned.tokenizer is tiny_model.tokenizer
     assert all(torch.equal(before[k], v) for k, v in weights(tiny_model).items())
     assert tuned.card["start"] == tiny_model.name
+
+
+def test_training_on_drops_what_was_fitted_to_the_old_network(
+    sections: list[Section], tiny_model: GeST
+) -> None:
+    start = fit_response(tiny_model, sections[:1])
+    assert start.response is not None
+    assert fine_tune(start, sections[1:], SHORT).response is None
 
 
 def test_fine_tuning_on_another_panel_keeps_the_transformer(

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.model import field
 from napari_gest.widgets.context import show_error
 
 pytestmark = pytest.mark.gui
@@ -155,6 +156,27 @@ def test_a_saved_file_is_not_replaced_unasked(opened_home, until, errors, tmp_pa
     until(lambda: bool(errors) and not home.context.jobs.busy)
     assert isinstance(errors[0], InputError)
     assert out.read_text() == "mine"
+
+
+def test_a_cancelled_run_keeps_what_it_made(opened_home, until, monkeypatch):
+    monkeypatch.setattr(field, "N_STEPS", 5000)  # time to stop
+    home = opened_home
+    run, context = home.run_panel, home.context
+    draw_region(home)
+    run.start()
+    until(lambda: "Learning" in run.message.text())
+    run.stop()
+    until(lambda: not context.jobs.busy)
+    trial = run.result.trial
+    assert trial is not None
+    assert trial.cut_off
+    assert "Cancelled after" in run.message.text()
+    assert not run.result.copy_button.isEnabled()
+    assert np.isfinite(trial.result.expression).all()
+    run.result.keep()
+    adata = context.scene.active.adata
+    assert adata.obs[keys.GENERATED].sum() == len(trial.cells) > 0
+    assert adata.uns[keys.UNS]["field"] == 0
 
 
 def test_discard_leaves_no_trace(opened_home, until):
