@@ -64,7 +64,8 @@ class MetaCellTokenizer:
     def spread(self) -> NDArray[np.float64]:
         """(G,) standard deviation of each gene over the vocabulary, floored."""
         weight = self.frequency[:, None].astype(np.float64)
-        return floored(np.sqrt((weight * np.square(self.centred)).sum(0) / weight.sum()))
+        variance = (weight * np.square(self.centred)).sum(0) / weight.sum()
+        return np.asarray(floored(np.sqrt(variance)), np.float64)
 
     def project(
         self, expression: NDArray[np.float32], measured: NDArray[np.bool_] | None = None
