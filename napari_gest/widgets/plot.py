@@ -99,4 +99,4 @@ def _inside(span: tuple[float, float]) -> list[float]:
     step = 10.0 ** np.floor(np.log10((high - low) / 2))
     step *= next(k for k in (1, 2, 5, 10) if (high - low) / (k * step) <= 5)
     values = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
-    return [float(v) for v in values]
+    return [float(v) + 0.0 for v in values]  # no minus zero
