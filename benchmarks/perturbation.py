@@ -298,7 +298,7 @@ def _honest(calls: Sequence[Calls], n_targets: int) -> Table:
         ["test", "edit", "genes", "false", "measured FDR", "recall", "runs that report a gene"],
         lines,
         [
-            "One run is one edited section; Benjamini-Yekutieli within a run; 95 % Wilson intervals,"
+            "One run is one edited section; Benjamini-Yekutieli in each; 95 % Wilson intervals,"
             " which take genes and runs as independent although sections of a seed share a fit.",
             "Targets silent: other draws of the same anatomies, a third of the sections, the"
             " response fitted there. A gene that drives nothing can still follow genes of its"
