@@ -52,7 +52,7 @@ def generation(
     start: Annotated[
         str | None, typer.Option(help="Fine-tune this model, by name or folder; not from scratch.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds of the holes, with commas.")] = "0",
+    seeds: Annotated[str, typer.Option(help="Seeds of the holes, with commas.")] = "0,1,2,3,4",
     training_seed: Annotated[int, typer.Option(help="Seed of training.")] = 0,
     model_settings: Annotated[str, typer.Option(help="ModelConfig fields, JSON.")] = "{}",
     train_settings: Annotated[str, typer.Option(help="TrainConfig fields, JSON.")] = "{}",

@@ -59,6 +59,7 @@ class Options:
         short = {"n_steps": 120, "batch_windows": 4, "validate_every": 60}
         return replace(
             self,
+            seeds=self.seeds[:1],
             radii_um=radii_um,
             model_settings=small | {"window_cells": 96} | self.model_settings,
             train_settings=short | self.train_settings,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -169,6 +171,35 @@ def first_cells(sample: Sample, repeats: int) -> list[Figure]:
     ]
 
 
+def painted_effect(model_name: str, n_around: int, repeats: int) -> list[Figure]:
+    """Seconds from Run to control and perturbed surroundings of an edit, before any test.
+
+    Cold is a fresh process that has the tissue open: torch is imported and the model read.
+    """
+    figures = []
+    for readout in ("response", "generation"):
+        cold = [_effect_seconds(model_name, n_around, readout) for _ in range(repeats)]
+        for what, pair in zip(("cold", "again"), np.median(cold, axis=0), strict=True):
+            seconds, processor = (float(part) for part in pair)
+            figures.append(
+                Figure(
+                    f"effect on {n_around:,} cells around an edit, {readout}, {what}",
+                    f"{seconds:.2f} s ({processor:.2f} s of processor)",
+                    "<= 3 s",
+                    seconds <= 3,
+                    {"seconds": seconds, "processor_s": processor},
+                )
+            )
+    return figures
+
+
+def _effect_seconds(model_name: str, n_around: int, readout: str) -> NDArray[np.float64]:
+    """Return (2, 2): of the first and a second run in a new process, seconds, and of processor."""
+    command = [sys.executable, "-m", "benchmarks.painted", model_name, str(n_around), readout]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return np.array(done.stdout.split(), float).reshape(2, 2)
+
+
 @torch.no_grad()
 def naive_cell(sample: Sample) -> Callable[[], Any]:
     """Return work that predicts one cell from scratch: no cache, no shared context, no table.
@@ -270,6 +301,10 @@ def run(model_name: str | None, quick: bool, on_step: Callable[[str], None]) -> 
     sample = Sample.make(model, 2000 if quick else 6000, 150 if quick else 1000)
     on_step("first cells")
     figures += first_cells(sample, 1 if quick else 3)
+    if bundled_models():
+        on_step("effect of an edit")
+        bundled = next(iter(bundled_models()))
+        figures += painted_effect(bundled, 200 if quick else 1000, 1 if quick else 3)
     on_step("frontiers")
     sizes = (1, 16, 64) if quick else (1, 4, 8, 16, 32, 64, 128)
     figures += frontiers(sample, 1 if quick else 3, sizes)

@@ -63,6 +63,27 @@ def test_tissue_table_and_replay(files: Path, tissue: AnnData) -> None:
     assert again.read_bytes() == table.read_bytes() == (kept / "deg.csv").read_bytes()
 
 
+def test_a_folder_of_scenarios_is_replayed_into_one_table(files: Path) -> None:
+    few = ("--reach-um", "60", "--bands-um", "0,60", "--permutations", "19")
+    (files / "both").mkdir()
+    for strength in ("1", "2"):
+        kept = files / "both" / f"at_{strength}"
+        code, text = call(
+            files, *common(files), *few, "--strength", strength, "--save-scenario", str(kept)
+        )
+        assert code == 0, text
+    again = files / "again.csv"
+    code, text = call(files, "--scenario", str(files / "both"), "--table", str(again))
+    assert code == 0, text
+    table = pd.read_csv(again)
+    for name in ("at_1", "at_2"):
+        mine = table[table["scenario"] == name].drop(columns="scenario").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, pd.read_csv(files / "both" / name / "deg.csv"))
+    code, _ = call(files, "--scenario", str(files / "both"), "--out", str(files / "o.h5ad"))
+    assert code == 2
+    assert not (files / "o.h5ad").exists()
+
+
 def test_mistakes_are_two_lines(files: Path) -> None:
     (files / "edits.csv").write_text("gene,op,value\ngene_33,set,60\n")
     code, text = call(files, *common(files), "--table", str(files / "deg.csv"))

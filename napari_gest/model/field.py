@@ -13,7 +13,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -60,6 +59,8 @@ class SectionField:
         self.mean, self.sd = values.mean(0), np.maximum(values.std(0), 1e-3)
         scaled = (values - self.mean) / self.sd
         n_pcs = min(_N_PCS, *values.shape)
+        from sklearn.decomposition import PCA
+
         self.pca = PCA(n_pcs, random_state=seed).fit(scaled)
         self.waves = [rng.normal(size=(2, _N_WAVES)) / length for length, _ in NETWORKS]
         self.inputs = self._inputs(coords_um, geometry)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
-from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from napari_gest.errors import InputError
 
@@ -65,7 +64,8 @@ class MetaCellTokenizer:
     def spread(self) -> NDArray[np.float64]:
         """(G,) standard deviation of each gene over the vocabulary, floored."""
         weight = self.frequency[:, None].astype(np.float64)
-        return floored(np.sqrt((weight * np.square(self.centred)).sum(0) / weight.sum()))
+        variance = (weight * np.square(self.centred)).sum(0) / weight.sum()
+        return np.asarray(floored(np.sqrt(variance)), np.float64)
 
     def project(
         self, expression: NDArray[np.float32], measured: NDArray[np.bool_] | None = None
@@ -119,6 +119,9 @@ class MetaCellTokenizer:
         InputError
             If there are too few cells for two meta cells.
         """
+        # Only fitting needs it, and it takes as long to import as a run may take.
+        from sklearn.cluster import KMeans, MiniBatchKMeans
+
         n, n_genes = expression.shape
         k = min(n_meta_cells, n // _CELLS_PER_META_CELL)
         if k < 2:

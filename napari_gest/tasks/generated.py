@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
-from scipy.stats import rankdata
 
 from napari_gest import keys
 from napari_gest.tissue.expression import log_normalize
@@ -200,6 +199,8 @@ class Generated:
 def _compare(
     truth: NDArray[np.float32], made: NDArray[np.float32], floor: Agreement | None
 ) -> Agreement:
+    from scipy.stats import rankdata  # slow to import, and not needed to generate
+
     varies = truth.std(0) > 1e-6
     a, b = truth[:, varies].astype(np.float64), made[:, varies].astype(np.float64)
     pearson = _correlation(a, b)

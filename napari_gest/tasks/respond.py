@@ -234,7 +234,8 @@ class Responded:
     def doses(self, edited: Edited, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return (C,) the dose that the cells ``inside`` of each identity get together."""
         dose = np.abs(self._respond(edited)[0][inside])
-        return np.bincount(self.identity[inside], dose, len(self.head.gram))
+        doses = np.bincount(self.identity[inside], dose, len(self.head.gram))
+        return np.asarray(doses, np.float64)
 
     @cached_property
     def identity(self) -> NDArray[np.int64]:

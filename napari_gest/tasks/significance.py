@@ -238,7 +238,7 @@ class SignificanceRequest:
         pvalue = np.maximum(p_genes, p_positions)
         if self._response is not None:
             pvalue = np.where(self._edited_genes, p_genes, p_positions)
-        fdr = np.stack([benjamini_hochberg(p[measured]) for p in pvalue])
+        fdr = np.stack([false_discovery_rates(p[measured]) for p in pvalue])
         columns = {"p_genes": p_genes, "p_positions": p_positions, "pvalue": pvalue}
         values = {name: p[:, measured].ravel() for name, p in columns.items()}
         return self.perturbed.effects().assign(**values, fdr=fdr.ravel())
@@ -254,7 +254,7 @@ class Significance:
         The effect.
     table
         ``Perturbed.effects`` and ``p_genes``, ``p_positions``, ``pvalue`` and ``fdr``,
-        Benjamini-Hochberg within a band; missing where a gene was not tested.
+        ``false_discovery_rates`` within a band; missing where a gene was not tested.
     settings
         What made it.
     tissue
@@ -313,10 +313,15 @@ def _touched(edited: Edited) -> NDArray[np.bool_]:
     return (edited.after != edited.before).any(0)
 
 
-def benjamini_hochberg(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (n,) false discovery rates; missing p-values stay missing and do not count."""
+def false_discovery_rates(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n,) false discovery rates; missing p-values stay missing and do not count.
+
+    Benjamini-Hochberg's step-up with Benjamini and Yekutieli's factor, the sum of 1 / i up to n:
+    genes of one tissue depend on each other both ways, since what a cell has of one it lacks of
+    others, and then the plain form can let more through than it says.
+    """
     out = np.full(len(p), np.nan)
     tested = np.isfinite(p)
     if tested.any():
-        out[tested] = false_discovery_control(p[tested])
+        out[tested] = false_discovery_control(p[tested], method="by")
     return out

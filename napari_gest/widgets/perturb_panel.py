@@ -138,6 +138,7 @@ class PerturbPanel(Panel):
             return
         self._asked_dose = effect
         done: list[Effect] = []
+        said = self.message.text()
 
         def work() -> Any:
             yield Progress("Dose response", 0, 1)
@@ -149,7 +150,7 @@ class PerturbPanel(Panel):
         def show(table: Any) -> None:
             done.append(effect)
             effect.doses = table
-            self._say("")
+            self._say(said)
             self.effect.refresh()
 
         self._job = Job(

@@ -8,13 +8,11 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from napari_gest.widgets.legend import ticks
-
 UP, DOWN = QColor("#D55E00"), QColor("#56B4E9")
 CHOSEN = QColor("#F0E442")
 QUIET = QColor(128, 140, 155, 150)
 _MARGIN = 0.06  # of the range, on each side
-_LEFT, _TOP, _RIGHT = 40, 8, 8
+_LEFT, _TOP, _RIGHT = 48, 8, 8
 
 
 class Plot(QWidget):
@@ -96,5 +94,9 @@ def _range(values: NDArray) -> tuple[float, float]:
 
 
 def _inside(span: tuple[float, float]) -> list[float]:
-    """Return round numbers within a range, without its ends."""
-    return ticks(*span, wanted=5)[1:-1]
+    """Return three to six round numbers within a range."""
+    low, high = span
+    step = 10.0 ** np.floor(np.log10((high - low) / 2))
+    step *= next(k for k in (1, 2, 5, 10) if (high - low) / (k * step) <= 5)
+    values = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    return [float(v) + 0.0 for v in values]  # no minus zero

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from benchmarks import perturbation
 from benchmarks.counterfactuals import KNN, LINEAR, NAIVE, RESPONSE, Prediction, predictions
-from benchmarks.perturbation import Score, _decay_error, _score, tables, wilson
+from benchmarks.perturbation import Calls, Score, _decay_error, _score, tables, wilson
 from benchmarks.planted import Planted, Setting
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
@@ -98,11 +101,46 @@ def test_wilson_interval() -> None:
 
 
 def test_tables_print_every_method_and_interval() -> None:
-    one = Score("a", 1, 12, 17, 0.7, 0.6, 0.5, 0.1, [0.5, 0.6], [0.6, 0.65], 4, 1, 2)
-    two = replace(one, method="b", n_right=3, n_found=-1, n_false=-1)
-    known, figure, honest = tables([one, two], [0, 0, 1], SETTING)
+    one = Score("a", 1, 12, 17, 0.7, 0.6, 0.5, 0.1, [0.5, 0.6], [0.6, 0.65])
+    two = replace(one, method="b", n_right=3)
+    calls = [
+        Calls("programme", 1, 4, 1, 0, 0),
+        Calls("programme", 1, 0, 0, 0, 0),
+        *(Calls("no programme", 1, n, n, 0, 0) for n in (0, 0, 1)),
+    ]
+    known, figure, honest = tables([one, two], calls, SETTING)
     assert [row[0] for row in known.rows] == ["a", "b"]
     assert known.rows[0][1].startswith("70.6% [")
     assert figure.rows[0][3] == "+0.0750"
-    assert "25.0%" in honest.rows[0][2]
-    assert honest.rows[1][1] == "1 of 3 report a gene"
+    ligand, silent, strict, _ = honest.rows
+    assert ligand[2:4] == ["4", "1"]
+    assert ligand[4].startswith("25.0% [")
+    assert ligand[5] == f"{3 / 34:.1%}"
+    assert ligand[6].startswith("1 of 2: 50.0% [")
+    assert silent[6].startswith("1 of 3: 33.3% [")
+    assert strict[4] == "none"
+
+
+def test_calls_count_what_is_reported_and_what_is_no_target(
+    planted: Planted, model: GeST, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genes = list(planted.adata.var_names)
+    p_genes = np.ones(len(genes))
+    p_genes[0] = 1e-6
+    table = pd.DataFrame({"gene": genes, "band": "all", "fdr": 1.0, "p_genes": p_genes})
+    table["p_positions"] = 1.0
+    table.loc[:2, "fdr"] = 0.01
+    table.loc[:0, "p_positions"] = 1e-6
+    tested = SimpleNamespace(table=pd.concat([table, table.assign(band="0-30 um", fdr=0.0)]))
+    monkeypatch.setattr(perturbation, "significance", lambda *_, **__: tested)
+    made = perturbation._call("programme", 7, 0, None, None, {genes[0], genes[1]})
+    assert made == Calls("programme", 7, 3, 1, 1, 0)
+
+
+def test_other_edits_are_of_genes_that_drive_nothing(planted: Planted) -> None:
+    edits = planted.other_edits(5, 0)
+    roles = planted.adata.var["role"]
+    assert len({e.gene for e in edits}) == 5
+    assert set(roles[[e.gene for e in edits]]) == {"other"}
+    level = planted.adata[:, edits[0].gene].X.toarray().ravel()
+    assert edits[0].value == np.quantile(level[level > 0], 0.95)
