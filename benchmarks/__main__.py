@@ -277,7 +277,9 @@ def speed(
     model: Annotated[
         str | None, typer.Option(help="Model to generate with; the first bundled one.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of torch.")] = 2,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of torch; by default as many as the viewer takes.")
+    ] = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
@@ -285,11 +287,12 @@ def speed(
     import torch
 
     from benchmarks.speed import run
+    from napari_gest.tasks.threads import share_processors
 
-    torch.set_num_threads(threads)
+    share_processors() if threads is None else torch.set_num_threads(threads)
     errors = Console(stderr=True)
     figures = run(model, quick, lambda what: errors.print(f"measuring {what}", style="dim"))
-    _show(f"Speed, {threads} threads", figures, json_file)
+    _show(f"Speed, threads: {torch.get_num_threads()}", figures, json_file)
 
 
 @app.command(name="imports")
