@@ -17,7 +17,7 @@ from benchmarks.learned_floors import learned_floors
 from benchmarks.metrics import accuracy, by_depth
 from benchmarks.realism import composition_error, realism
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.generate import GenerateRequest, Generation
+from napari_gest.tasks.generate import GenerateRequest
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.section import Section
 
@@ -199,8 +199,7 @@ def fill(model: GeST, section: Section, case: Case, loaded: Loaded, **settings: 
     present = ~case.hole.buffer
     visible = section.subset(present)
     request = GenerateRequest(visible, model, case.hole.mask[present], seed=loaded.seed, **settings)
-    request.check()
-    run = Generation(request)
+    run = request.begin()
     generated = finish(run.steps())
     place = {row: i for i, row in enumerate(generated.rows)}
     order = [place[row] for row in section.rows[case.hole.mask]]

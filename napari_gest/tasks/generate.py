@@ -124,6 +124,11 @@ class GenerateRequest:
             raise InputError(f"top_k is {self.top_k}.", "It must be 1 at least.")
         self.section.align(self.model.genes)
 
+    def begin(self) -> Generation:
+        """Return the run, checked and ready for its first step."""
+        self.check()
+        return Generation(self)
+
     def run(self) -> Generator[Progress, None, Generated]:
         """Generate; yields after every frontier, returns the result.
 
@@ -131,8 +136,7 @@ class GenerateRequest:
         ------
         Progress whose payload is a ``Painted``: the cells just done.
         """
-        self.check()
-        return (yield from Generation(self).steps())
+        return (yield from self.begin().steps())
 
     @property
     def _new(self) -> NDArray[np.float64]:

@@ -107,7 +107,7 @@ class Plan:
                     "The region is too small for a cell.", "Draw a larger one, near the tissue."
                 )
         yield Progress("Loading the model", 0, 1, payload=Prepared(new))
-        from napari_gest.tasks.generate import GenerateRequest, Generation
+        from napari_gest.tasks.generate import GenerateRequest
         from napari_gest.tasks.threads import share_processors
 
         share_processors()
@@ -119,8 +119,7 @@ class Plan:
             seed=self.seed,
             new_coords_um=new,
         )
-        request.check()
-        generation = Generation(request)
+        generation = request.begin()
         yield Progress("Generating cells", 0, 1, payload=Begun(generation.so_far))
         result = yield from generation.steps()
         agreement = result.agreement(section) if self.unseen.any() else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,15 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QTabWidget
 
 from napari_gest.errors import InputError
-from napari_gest.tasks.progress import Progress
-from napari_gest.tissue.io import replacing, write_tissue
+from napari_gest.tissue.io import replacing
 from napari_gest.viewer.effect import EFFECT_VIEWS, Effect
-from napari_gest.viewer.worker import Job
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.decay import Decay
 from napari_gest.widgets.dose import Dose
 from napari_gest.widgets.gene_table import GeneTable
 from napari_gest.widgets.legend import LegendView
 from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
+from napari_gest.widgets.saving import save_opened
 from napari_gest.widgets.volcano import FDR, Volcano
 
 _VIEWS = {
@@ -145,19 +144,7 @@ class EffectPanel(Panel):
             return
         session.commit(session.snapshot(effect.snapshot.label), effect.result)
         opened = session.sections[effect.snapshot.label]
-
-        def work() -> Generator[Progress, None, Path]:
-            yield Progress(f"Saving {path.name}", 0, 1)
-            write_tissue(opened.export(), path, overwrite=overwrite)
-            return path
-
-        self.context.jobs.start(
-            Job(
-                work,
-                on_done=lambda done: self.facts.setText(f"Saved {done.name}."),
-                on_error=lambda error: self.context.report(self, error),
-            )
-        )
+        save_opened(self.context, self, opened, path, overwrite, self.facts.setText)
 
     def copy(self) -> None:
         """Put the public function calls that give the same result on the clipboard."""

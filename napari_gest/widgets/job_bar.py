@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
-
-from qtpy.QtWidgets import QProgressBar
 
 from napari_gest.viewer.worker import Job, Tick, Work
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.parts import Panel, allow, button, note
-
-_STEPS = 1000
+from napari_gest.widgets.progress_bar import ProgressBar, progress_text
 
 
 class JobBar(Panel):
@@ -21,10 +19,7 @@ class JobBar(Panel):
         super().__init__()
         self.context = context
         self.cancel = button("Cancel", self.stop)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, _STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(6)
+        self.bar = ProgressBar()
         self.message = note()
         self._job: Job | None = None
         self.column.addWidget(self.bar)
@@ -70,14 +65,9 @@ class JobBar(Panel):
 
     def _on_tick(self, tick: Tick) -> None:
         progress = tick.progress
-        self.bar.setRange(0, _STEPS if progress.done else 0)  # 0 to 0 shows that it is busy
-        self.bar.setValue(int(_STEPS * progress.done / max(progress.total, 1)))
-        text = f"{progress.stage}…"
-        if progress.done and progress.total > 1:
-            text += f" {progress.done:,} of {progress.total:,}"
-        if progress.eta_s is not None and progress.eta_s >= 1:
-            text += f" · {duration(progress.eta_s)} left"
-        self.say(text)
+        self.bar.show_progress(progress)
+        # "1 of 1" says nothing.
+        self.say(progress_text(progress if progress.total > 1 else replace(progress, done=0)))
 
     def _on_error(self, error: Exception) -> None:
         self.say("It stopped with an error; nothing was changed.")
@@ -86,10 +76,3 @@ class JobBar(Panel):
     def _on_end(self) -> None:
         if self._job.cancelled:
             self.say("Cancelled. Nothing was changed.")
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,7 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QFileDialog, QProgressBar, QShortcut
+from qtpy.QtWidgets import QFileDialog, QShortcut
 
 from napari_gest.errors import GestError, InputError
 from napari_gest.tasks.progress import Progress
@@ -22,7 +22,7 @@ from napari_gest.widgets.effect_panel import EffectPanel, is_open
 from napari_gest.widgets.influence_panel import InfluencePanel
 from napari_gest.widgets.model_panel import problem
 from napari_gest.widgets.parts import Panel, allow, button, note, reveal, row
-from napari_gest.widgets.run_panel import STEPS, progress_text
+from napari_gest.widgets.progress_bar import ProgressBar, progress_text
 from napari_gest.widgets.scenario_list import ScenarioList
 
 _HELP = (
@@ -45,10 +45,7 @@ class PerturbPanel(Panel):
         self.run = button("Run", self.start, primary=True)
         self.cancel = button("Cancel", self.stop)
         self.open = button("Open…", self._choose_scenario)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(6)
+        self.bar = ProgressBar()
         self.message = note()
         self.effect = EffectPanel(context, self.test, self.dose)
         self.scenarios = ScenarioList(context)
@@ -292,10 +289,8 @@ class PerturbPanel(Panel):
         self.message.setVisible(bool(self.message.text()))
 
     def _on_tick(self, tick: Tick) -> None:
-        progress = tick.progress
-        self.bar.setRange(0, STEPS if progress.done else 0)  # 0 to 0 shows that it is busy
-        self.bar.setValue(int(STEPS * progress.done / max(progress.total, 1)))
-        self._say(progress_text(progress))
+        self.bar.show_progress(tick.progress)
+        self._say(progress_text(tick.progress))
 
     def _on_done(self, plan: Experiment, key: Any, result: Any, done: list[Effect]) -> None:
         effect = Effect(plan.title, plan, result)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,11 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
 from napari_gest.errors import InputError
-from napari_gest.tasks.progress import Progress
-from napari_gest.tissue.io import write_tissue
 from napari_gest.viewer.plan import Plan
 from napari_gest.viewer.trial import Trial
-from napari_gest.viewer.worker import Job
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
+from napari_gest.widgets.saving import save_opened
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generate import Agreement
@@ -101,19 +99,7 @@ class ResultPanel(Panel):
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the section's file with all that was kept, in the background."""
         opened = self.context.scene.active
-
-        def work() -> Generator[Progress, None, Path]:
-            yield Progress(f"Saving {path.name}", 0, 1)
-            write_tissue(opened.export(), path, overwrite=overwrite)
-            return path
-
-        self.context.jobs.start(
-            Job(
-                work,
-                on_done=lambda done: self.agreement.setText(f"Saved {done.name}."),
-                on_error=lambda error: self.context.report(self, error),
-            )
-        )
+        save_opened(self.context, self, opened, path, overwrite, self.agreement.setText)
 
     def refresh(self) -> None:
         """Enable what is possible now."""

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QProgressBar, QShortcut
+from qtpy.QtWidgets import QShortcut
 
 from napari_gest.errors import GestError
-from napari_gest.tasks.progress import Progress
 from napari_gest.viewer.plan import Begun, Finished, Plan, Prepared
 from napari_gest.viewer.standin import StandIns
 from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.color_panel import telling_gene
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.job_bar import duration
 from napari_gest.widgets.model_panel import problem
 from napari_gest.widgets.parts import Panel, allow, button, note, row
+from napari_gest.widgets.progress_bar import ProgressBar, progress_text
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.result_panel import ResultPanel
 
 _HELP = "Cells fill in from the rim inward. Your measured data are never changed."
 _STALE = "The section changed while this ran, so the result was dropped."
 _SLOW_S = 0.1  # a repaint that takes longer gets in the way of the mouse
-STEPS = 1000
 
 
 class RunPanel(Panel):
@@ -35,10 +33,7 @@ class RunPanel(Panel):
         self.region = region
         self.run = button("Run", self.start, primary=True)
         self.cancel = button("Cancel", self.stop)
-        self.bar = QProgressBar()
-        self.bar.setRange(0, STEPS)
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(6)
+        self.bar = ProgressBar()
         self.message = note(_HELP)
         self.stand_ins = StandIns(context.scene)
         self._job: Job | None = None
@@ -146,16 +141,10 @@ class RunPanel(Panel):
                 trial[0].so_far = payload.so_far
             elif trial:
                 trial[0].fill(payload)
-        self.show_progress(tick)
+        self.bar.show_progress(tick.progress)
+        self._say(progress_text(tick.progress))
         if trial:
             self.context.painter.paint_trial(trial[0])
-
-    def show_progress(self, tick: Tick) -> None:
-        """Show how far a job is."""
-        progress = tick.progress
-        self.bar.setRange(0, STEPS if progress.done else 0)  # 0 to 0 shows that it is busy
-        self.bar.setValue(int(STEPS * progress.done / max(progress.total, 1)))
-        self._say(progress_text(progress))
 
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
         if not self.context.session.is_current(plan.snapshot):
@@ -198,13 +187,3 @@ class RunPanel(Panel):
 
     def _say(self, text: str) -> None:
         self.message.setText(text)
-
-
-def progress_text(progress: Progress) -> str:
-    """Return in words how far a job is, and how long it will take."""
-    text = f"{progress.stage}…"
-    if progress.done:
-        text += f" {progress.done:,} of {progress.total:,}"
-    if progress.eta_s is not None and progress.eta_s >= 1:
-        text += f" · {duration(progress.eta_s)} left"
-    return text

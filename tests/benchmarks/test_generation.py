@@ -14,6 +14,7 @@ from benchmarks.generation import CEILING, MODES, NO_FIELD, ONE_STEP, OURS, PROF
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.tasks import generate
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -68,7 +69,7 @@ def rows(loaded, model) -> list[generation.Row]:
     tuned = TunedFloors(floors, {"constant mean": 1.41, "nearest copy": 1.4, "kNN mean": 1.3})
     section = loaded.test[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generation, "Generation", Fake)
+        patch.setattr(generate, "Generation", Fake)
         return list(generation.score_section("sim", section, loaded, tuned, model))
 
 
