@@ -295,6 +295,25 @@ def speed(
     _show(f"Speed, threads: {torch.get_num_threads()}", figures, json_file)
 
 
+@app.command()
+def canvas(
+    model: Annotated[str, typer.Option(help="Model to generate with.")] = "mouse-preoptic-merfish",
+    cells: Annotated[int, typer.Option(help="Cells of the simulated section.")] = 100_000,
+    unseen: Annotated[int, typer.Option(help="Cells of the region that is generated.")] = 1000,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """What a user waits for in the window; without a screen on a virtual one, drawn in software."""
+    from contextlib import nullcontext
+
+    from benchmarks.canvas import run
+    from napari_gest.widgets.display import has_display, virtual_display
+
+    with nullcontext() if has_display() else virtual_display():
+        figures = run(model, *((3000, 100, 2) if quick else (cells, unseen, 7)))
+    _show(f"Window, {3000 if quick else cells:,} cells", figures, json_file)
+
+
 @app.command(name="imports")
 def imports_(json_file: Json = None, quick: Quick = False) -> None:
     """Import time in fresh interpreters, and what it loads."""

@@ -128,6 +128,10 @@ class Shelf:
         # Whatever is wrong with the model is reported when it is used.
         with contextlib.suppress(Exception):
             self.load(name)
+            # What a run imports when it gets there; libraries being loaded hold up the window.
+            import sklearn.decomposition  # noqa: F401
+
+            import napari_gest.tasks.generate  # noqa: F401
 
     def best_for(self, genes: Sequence[str]) -> str | None:
         """Return the model most of whose panel is among ``genes``, or None if none is usable."""

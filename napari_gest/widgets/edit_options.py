@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout
@@ -48,7 +51,8 @@ class EditOptions(Panel):
             "Response: each cell stays what it is and responds. Generated again: the surroundings"
             " are hidden and generated, before and after (the paper's form)."
         )
-        self._found: tuple[Opened | None, list[str], list[str]] = (None, [], [])
+        # Looking through a large table takes a while, so what was found is kept for a section.
+        self._found: tuple[Any, dict[str, list[str]]] = (None, {})
         self.column.setContentsMargins(0, 0, 0, 0)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -129,20 +133,32 @@ class EditOptions(Panel):
         column = self.column_box.currentText()
         self.label_box.setVisible(column != _ALL)
         if column != _ALL:
-            names = _names(opened, column)
+            names = self._names(opened, column)
             now = self.label_box.currentText()
             fill(self.label_box, names, now if now in names else names[0])
-        types = [] if self.type_column is None else _names(opened, self.type_column)
+        types = [] if self.type_column is None else self._names(opened, self.type_column)
         fates = [_KEEP, *(_BECOME + name for name in types), _REMOVE]
         now = self.fate.currentText()
         fill(self.fate, fates, now if now in fates else _KEEP)
         self.changed.emit()
 
     def _columns(self, opened: Opened) -> list[str]:
-        present = list(opened.adata.obs)
-        if self._found[:2] != (opened, present):  # looking through a large table takes a while
-            self._found = (opened, present, label_columns(opened))
-        return self._found[2]
+        return self._look_up("", opened, lambda: label_columns(opened))
+
+    def _names(self, opened: Opened, column: str) -> list[str]:
+        def names() -> list[str]:
+            return sorted(map(str, opened.obs_values(column).dropna().unique()))
+
+        return self._look_up(column, opened, names)
+
+    def _look_up(self, what: str, opened: Opened, find: Callable[[], list[str]]) -> list[str]:
+        state = (opened, opened.revision, list(opened.adata.obs))
+        if self._found[0] != state:
+            self._found = (state, {})
+        found = self._found[1]
+        if what not in found:
+            found[what] = find()
+        return found[what]
 
 
 def label_columns(opened: Opened) -> list[str]:
@@ -153,10 +169,6 @@ def label_columns(opened: Opened) -> list[str]:
         if colors.is_categorical(values) and 1 < values.nunique() <= _MOST_LABELS:
             found.append(str(key))
     return found
-
-
-def _names(opened: Opened, column: str) -> list[str]:
-    return sorted(set(opened.obs_values(column).dropna().astype(str)))
 
 
 def _combo(name: str) -> QComboBox:

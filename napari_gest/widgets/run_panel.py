@@ -21,7 +21,6 @@ from napari_gest.widgets.result_panel import ResultPanel
 
 _HELP = "Cells fill in from the rim inward. Your measured data are never changed."
 _STALE = "The section changed while this ran, so the result was dropped."
-_SLOW_S = 0.1  # a repaint that takes longer gets in the way of the mouse
 
 
 class RunPanel(Panel):
@@ -84,6 +83,7 @@ class RunPanel(Panel):
         look = painter.look
         gene = look.gene or telling_gene(self.context.session.sections[plan.snapshot.label])
         painter.show(gene=gene, column=None, view="generated")
+        self.stand_ins.show()
         trial: list[Trial] = []
         job = Job(
             lambda: plan.work(self.context.shelf.load),
@@ -128,8 +128,6 @@ class RunPanel(Panel):
             self.context.jobs.cancel()
             self._say(_STALE)
             return
-        if trial and trial[0].filled.any() and self.context.jobs.current.drawn_in_s > _SLOW_S:
-            self.stand_ins.show()
         for payload in tick.payloads:
             if isinstance(payload, Prepared):
                 made = Trial(
@@ -143,7 +141,7 @@ class RunPanel(Panel):
                 trial[0].fill(payload)
         self.bar.show_progress(tick.progress)
         self._say(progress_text(tick.progress))
-        if trial:
+        if trial and tick.payloads:
             self.context.painter.paint_trial(trial[0])
 
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
