@@ -54,10 +54,10 @@ def methods(model: GeST) -> list[Method]:
 
     They run on training sections, their labels, a test section and a seed.
     """
-    paper = HeadConfig(reads=("hidden",), pools=(37,), smoothing=0)
+    paper = HeadConfig(reads=("hidden",), pools=(37,), adapt=False, smoothing=0)
     return [
         Method("GeST", "GeST", _gest(model, HeadConfig())),
-        Method("GeST without smoothing", "GeST", _gest(model, HeadConfig(smoothing=0))),
+        Method("GeST, linear layer alone", "GeST", _gest(model, HeadConfig(adapt=False))),
         Method("GeST, pooled hidden state (the paper's)", "GeST", _gest(model, paper)),
         *(
             Method(f"logistic regression, {name}", "simple rival", _logistic(radii))

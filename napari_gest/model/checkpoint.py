@@ -32,6 +32,7 @@ CONFIG = "config.json"
 VOCABULARY = "vocabulary.safetensors"
 WEIGHTS = "weights.safetensors"
 HEAD = "head.safetensors"
+_LAYER = ("weight", "bias", "means", "covariance")
 FORMAT = 1
 
 _ARRAYS = tuple(f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum"))
@@ -124,8 +125,7 @@ def write(
         tensors = {k: v.contiguous() for k, v in weights.items()}
         (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
         if head is not None:
-            layer = {"weight": head.weight, "bias": head.bias, "means": head.means}
-            arrays = {k: np.ascontiguousarray(v, np.float32) for k, v in layer.items()}
+            arrays = {k: np.ascontiguousarray(getattr(head, k), np.float32) for k in _LAYER}
             (folder / HEAD).write_bytes(pack_arrays(arrays))
         if response is not None:
             response.write(folder)
@@ -173,6 +173,11 @@ def read(path: Path) -> Stored:
 
 def _head(path: Path, about: dict[str, Any]) -> LabelHead:
     layer = load_arrays(path / HEAD)
+    if set(layer) != set(_LAYER):
+        raise CheckpointError(
+            f"The label layer in {path} was made by another version of napari-gest.",
+            "Train it again: train_head, or 'napari-gest fine-tune --label-key'.",
+        )
     head = LabelHead(tuple(about["classes"]), **layer, settings=about["settings"])
     if not len(head.classes) == len(head.weight) == len(head.bias):
         raise ValueError("the head's arrays do not fit its classes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,14 +29,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _MAX_STEPS = 500
-_SHIFT_STEPS = 10
 _AROUND = 13  # cells whose labels lean on each other, the cell itself among them
-# What a head chooses from, the first where only one section is labelled; docs/decisions/0012.
-POOLS = ((1, 7, 19, 61), (1, 19, 61), (1, 19, 61, 127))
-SMOOTHING = (2.0, 0.0, 5.0)
-ALIGN = (0.0, 0.5, 1.0)
-_FOLDS = 4
-_CHOICE_CELLS = 5000  # that a fold learns from at most
+_RIDGE = 1e-3  # of each feature's variance inside labels
 
 
 class HeadConfig(BaseModel):
@@ -49,18 +43,14 @@ class HeadConfig(BaseModel):
         The content is that of single cells, averaged over the pools.
     pools
         Each read is averaged over this many nearest cells, the cell itself among them, and
-        the averages are put side by side. The paper's is one pool, the niche. None: those of
-        ``POOLS`` that label held-out sections best, the first with one section.
+        the averages are put side by side. The paper's is one pool, the niche.
     penalty
         Strength of the ridge on the linear layer, in features of unit variance.
+    adapt
+        Find the mean features of each label anew on the section that is labelled, all its cells
+        together. The paper labels by the linear layer alone.
     smoothing
-        How strongly a cell's label leans on those of the cells around it; 0: not at all. None:
-        the one of ``SMOOTHING`` that labels held-out sections best, the first with one section.
-    align
-        Share that is taken out of what shifts a section as a whole, such as its sequencing depth;
-        0: nothing. The shift is told by the labels that are predicted, and where these are poor
-        so is the shift. None: the one of ``ALIGN`` that labels held-out sections best, none with
-        one section, which cannot tell.
+        How strongly a cell's label leans on those of the cells around it; 0: not at all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,10 +58,10 @@ class HeadConfig(BaseModel):
     reads: tuple[Read, ...] = Field(("content",), min_length=1)
     form: Form | None = None
     niche_cells: int | None = None
-    pools: tuple[int, ...] | None = Field(None, min_length=1)
+    pools: tuple[int, ...] = Field((1, 7, 19), min_length=1)
     penalty: float = Field(0.01, gt=0)
-    smoothing: float | None = Field(None, ge=0)
-    align: float | None = Field(None, ge=0, le=1)
+    adapt: bool = True
+    smoothing: float = Field(2.0, ge=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +116,14 @@ class HeadRequest:
         for section, labels in zip(self.sections, self.labels, strict=True):
             reads = yield from _read(section, self.model, self.config)
             tissues.append(_Tissue(section, reads, labels))
-        config = self.config
-        if None in (config.pools, config.smoothing, config.align):
-            config = yield from _choose(tissues, config)
         yield Progress("Training the label layer", 0, 1)
         settings = {
-            "config": config.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json"),
             "label_key": self.label_key,
             "version": napari_gest.__version__,
             "sections": [{"name": t.section.name, "cells": int(t.known.sum())} for t in tissues],
         }
-        head = _fit([(t, t.known) for t in tissues], config, settings)
+        head = _fit(tissues, self.config, settings)
         yield Progress("Training the label layer", 1, 1)
         return replace(self.model, head=head)
 
@@ -153,148 +140,54 @@ class _Tissue:
     def known(self) -> NDArray[np.bool_]:
         return np.array([x is not None for x in self.labels], bool)
 
-    @cached_property
-    def neighbours(self) -> Neighbours:
-        return Neighbours.of(self.section.coords_um, max(max(pools) for pools in POOLS))
+    def label(self, head: LabelHead, config: HeadConfig) -> NDArray[np.float32]:
+        """Return (n, C) probabilities of the labels of a head."""
+        features = self.features(config.pools)
+        made = head.adapted(features) if config.adapt else head.probability(features)
+        if self.section.n_obs == 1:
+            return made
+        return smooth(made, [Neighbours.of(self.section.coords_um, _AROUND)], config.smoothing)
 
     def features(self, pools: Sequence[int]) -> NDArray[np.float32]:
         """Return (n, F): the reads, each averaged over each of the pools."""
-        near = self.neighbours
-        if max(pools) > max(max(known) for known in POOLS):
-            near = Neighbours.of(self.section.coords_um, max(pools))
+        near = Neighbours.of(self.section.coords_um, max(pools))
         parts = [near.nearest(size).mean(read, own=True) for read in self.reads for size in pools]
         return np.concatenate(parts, axis=1)
 
-    def smooth(self, probability: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-        return smooth(probability, [self.neighbours.nearest(_AROUND)], strength)
 
-
-def _fit(
-    parts: Sequence[tuple[_Tissue, NDArray[np.bool_]]],
-    config: HeadConfig,
-    settings: dict[str, Any],
-    features: Mapping[_Tissue, NDArray[np.float32]] | None = None,
-) -> LabelHead:
-    """Fit the layer to some labelled cells of each section; features may be known already."""
-    assert config.pools is not None
-    every = [t.features(config.pools) if features is None else features[t] for t, _ in parts]
-    x = [f[some] for f, (_, some) in zip(every, parts, strict=True)]
-    y = [t.labels[some].astype(str) for t, some in parts]
-    classes = sorted(set(np.concatenate(y)))
-    shift, means = _shifts(x, y, classes) if config.align else (None, np.zeros(0, np.float32))
-    if shift is not None:
-        x = [one - s for one, s in zip(x, shift, strict=True)]
-    whole, names = np.concatenate(x), np.concatenate(y)
-    mean, spread = whole.mean(0), np.maximum(whole.std(0), 1e-6)
+def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any]) -> LabelHead:
+    """Fit the layer to the labelled cells of all sections."""
+    x = np.concatenate([t.features(config.pools)[t.known] for t in tissues])
+    names = np.concatenate([t.labels[t.known].astype(str) for t in tissues])
+    mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
     layer = LogisticRegression(
-        C=1 / (config.penalty * len(whole)), class_weight="balanced", max_iter=_MAX_STEPS
-    ).fit((whole - mean) / spread, names)
+        C=1 / (config.penalty * len(x)), class_weight="balanced", max_iter=_MAX_STEPS
+    ).fit((x - mean) / spread, names)
     weight, bias = layer.coef_, layer.intercept_
-    if len(classes) == 2:  # one row says it all; softmax wants two
+    if len(layer.classes_) == 2:  # one row says it all; softmax wants two
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
-    head = LabelHead(
-        tuple(classes),
-        weight.astype(np.float32),
+    means, covariance = _moments(x, np.searchsorted(layer.classes_, names))
+    return LabelHead(
+        tuple(layer.classes_.tolist()),
+        np.ascontiguousarray(weight, np.float32),
         (bias - weight @ mean).astype(np.float32),
         means.astype(np.float32),
+        covariance.astype(np.float32),
         settings,
     )
-    if shift is None:
-        return head
-    # Cells without a label may be of other kinds: what that moves is no shift of the section.
-    beyond = [
-        _offset(head, t, f - s, config) for (t, _), f, s in zip(parts, every, shift, strict=True)
-    ]
-    return replace(head, means=head.means + np.mean(beyond, axis=0, dtype=np.float32))
 
 
-def _shifts(
-    x: Sequence[NDArray[np.float32]], y: Sequence[NDArray[np.str_]], classes: Sequence[str]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what shifts each of S sections (S, F), and the means (C, F) of labels without it."""
-    shift = np.zeros((len(x), x[0].shape[1]), np.float32)
-    member = [(np.asarray(classes)[:, None] == names).astype(np.float32) for names in y]
-    for _ in range(_SHIFT_STEPS):
-        total = sum(m @ (part - s) for m, part, s in zip(member, x, shift, strict=True))
-        means = total / sum(m.sum(1) for m in member)[:, None]
-        shift = np.stack([(p - m.T @ means).mean(0) for m, p in zip(member, x, strict=True)])
-        shift -= shift.mean(0)
-    return shift, means
-
-
-def _offset(
-    head: LabelHead, tissue: _Tissue, features: NDArray[np.float32], config: HeadConfig
-) -> NDArray[np.float32]:
-    """Return (F,) by how much a section is off the means of the labels the head gives it."""
-    probability = tissue.smooth(head.probability(features), config.smoothing or 0.0)
-    return features.mean(0) - probability.mean(0) @ head.means
-
-
-def _choose(
-    tissues: Sequence[_Tissue], config: HeadConfig
-) -> Generator[Progress, None, HeadConfig]:
-    """Choose what is not given by macro-F1 on labelled sections that are held out in turn."""
-    sizes = POOLS if config.pools is None else (config.pools,)
-    shares = ALIGN if config.align is None else (config.align,)
-    strengths = SMOOTHING if config.smoothing is None else (config.smoothing,)
-    if len(tissues) == 1:
-        first = {"pools": sizes[0], "align": shares[0], "smoothing": strengths[0]}
-        return config.model_copy(update=first)
-    folds = [i % _FOLDS for i in range(len(tissues))]
-    numbers = sorted(set(folds))
-    every = [(pools, share) for pools in sizes for share in shares]
-    rng = np.random.default_rng(0)
-    best, chosen = -1.0, config
-    for done, (pools, share) in enumerate(every):
-        trial = config.model_copy(update={"pools": pools, "align": share, "smoothing": 0.0})
-        features = {t: t.features(pools) for t in tissues}
-        found: dict[float, list[NDArray[np.str_]]] = {s: [] for s in strengths}
-        truth = []
-        for number in numbers:
-            step = done * len(numbers) + number
-            yield Progress("Choosing how far to look", step, len(every) * len(numbers))
-            learned = [t for t, fold in zip(tissues, folds, strict=True) if fold != number]
-            parts = [(t, _some(t.known, rng)) for t in learned if t.known.any()]
-            if len({x for t, some in parts for x in t.labels[some]}) < 2:
-                continue
-            head = _fit(parts, trial, {}, features)
-            for tissue, fold in zip(tissues, folds, strict=True):
-                if fold == number and tissue.known.any():
-                    truth.append(tissue.labels[tissue.known].astype(str))
-                    own = _label(head, tissue, features[tissue], trial)
-                    for strength in strengths:
-                        made = tissue.smooth(own, strength).argmax(1)
-                        found[strength].append(np.asarray(head.classes)[made[tissue.known]])
-        for strength, made in found.items():
-            score = _macro_f1(np.concatenate(truth), np.concatenate(made)) if truth else 0.0
-            if score > best:
-                best, chosen = score, trial.model_copy(update={"smoothing": strength})
-    return chosen
-
-
-def _some(cells: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return at most ``_CHOICE_CELLS`` of the cells (n,)."""
-    if cells.sum() <= _CHOICE_CELLS:
-        return cells
-    out = np.zeros_like(cells)
-    out[rng.choice(np.flatnonzero(cells), _CHOICE_CELLS, replace=False)] = True
-    return out
-
-
-def _label(
-    head: LabelHead, tissue: _Tissue, features: NDArray[np.float32], config: HeadConfig
-) -> NDArray[np.float32]:
-    """Return (n, C) probabilities, aligned and smoothed as asked.
-
-    The shift is told by the labels, and the labels by features without the shift, in turns.
-    """
-    moved = features
-    for _ in range(_SHIFT_STEPS if config.align else 0):
-        probability = tissue.smooth(head.probability(moved), config.smoothing or 0.0)
-        shift = features.mean(0) - probability.mean(0) @ head.means
-        moved = features - np.float32(config.align) * shift
-    return tissue.smooth(head.probability(moved), config.smoothing or 0.0)
+def _moments(
+    x: NDArray[np.float32], of: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return means (C, F) of the labels ``of`` (n,) of cells, and the covariance (F, F) inside."""
+    means = np.stack([x[of == label].mean(0, dtype=np.float64) for label in range(of.max() + 1)])
+    rest = x - means[of].astype(np.float32)
+    covariance = (rest.T @ rest).astype(np.float64) / len(x)
+    scale = np.diag(covariance)
+    covariance[np.diag_indices_from(covariance)] += _RIDGE * (scale + 1e-3 * scale.mean()) + 1e-9
+    return means, covariance
 
 
 def train_head(
@@ -338,8 +231,7 @@ class AnnotateRequest:
         config = HeadConfig.model_validate(head.settings["config"])
         reads = yield from _read(self.section, self.model, config)
         tissue = _Tissue(self.section, reads, np.full(self.section.n_obs, None, object))
-        assert config.pools is not None
-        probability = _label(head, tissue, tissue.features(config.pools), config)
+        probability = tissue.label(head, config)
         settings = {"model": self.model.name, "version": napari_gest.__version__} | head.settings
         return Annotated(
             self.section,

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anndata import AnnData
+from safetensors.numpy import save as pack_arrays
 
 from napari_gest import keys
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
+from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks import annotate as annotate_file
 from napari_gest.tasks.annotate import (
     AnnotateRequest,
@@ -20,12 +23,12 @@ from napari_gest.tasks.annotate import (
     labels_from_obs,
     train_head,
 )
-from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import TrainConfig, fine_tune
 from napari_gest.tissue.section import Section
+from napari_gest.tissue.simulate import simulate
 
 LIGHT = HeadConfig(reads=("content",), pools=(1, 19))
-PAPER = HeadConfig(reads=("hidden",), pools=(19,), smoothing=0)
+PAPER = HeadConfig(reads=("hidden",), pools=(19,), adapt=False, smoothing=0)
 
 
 @pytest.fixture
@@ -41,7 +44,8 @@ def labels(tissue: AnnData, sections: list[Section]) -> list[np.ndarray]:
 def test_labels_reach_another_section(
     sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
 ) -> None:
-    model = train_head(tiny_model, sections[:1], labels[:1], LIGHT, label_key="region")
+    alone = LIGHT.model_copy(update={"adapt": False})
+    model = train_head(tiny_model, sections[:1], labels[:1], alone, label_key="region")
     made = annotate(sections[1], model)
     agreement = made.agreement(labels[1])
     assert agreement.n_cells == sections[1].n_obs
@@ -50,6 +54,34 @@ def test_labels_reach_another_section(
     assert agreement.confusion.to_numpy().sum() == sections[1].n_obs
     np.testing.assert_allclose(made.probability.sum(1), 1, atol=1e-5)
     assert tiny_model.head is None
+
+
+def test_labels_found_anew_reach_another_section_better() -> None:
+    adata = simulate(n_cells=3000, n_genes=60, n_sections=2, seed=1)
+    parts = [Section.from_anndata(adata, name) for name in ("section_1", "section_2")]
+    config = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_meta_cells=32, n_pcs=20)
+    tokenizer = MetaCellTokenizer.fit(
+        np.concatenate([part.model_space(250.0) for part in parts]),
+        parts[0].genes,
+        250.0,
+        n_meta_cells=32,
+        n_pcs=20,
+        level_sizes=(4, 3, 2),
+        seed=0,
+    )
+    model = GeST.create(config, tokenizer, seed=0, name="small")
+    truth = [labels_from_obs(adata, "region", part.rows) for part in parts]
+    found = {}
+    for adapt in (False, True):
+        made = [
+            annotate(
+                parts[1 - i], train_head(model, [parts[i]], [truth[i]], HeadConfig(adapt=adapt))
+            )
+            for i in (0, 1)
+        ]
+        found[adapt] = np.mean([made[i].agreement(truth[1 - i]).macro_f1 for i in (0, 1)])
+    assert found[True] > found[False]
+    assert found[True] > 0.7
 
 
 def test_cells_without_a_label_have_no_influence(
@@ -84,71 +116,85 @@ def blobs(section: Section) -> annotate_file._Tissue:
     return annotate_file._Tissue(section, [reads.astype(np.float32)], names)
 
 
+SHIFT = np.float32([1.0, -0.4, 0.8, 1.0])  # of all reads, as much as stripes are apart
+READ = HeadConfig(pools=(1, 7))
+
+
+def part_of(tissue: annotate_file._Tissue, keep: np.ndarray, off: float) -> annotate_file._Tissue:
+    return annotate_file._Tissue(
+        tissue.section.subset(keep), [tissue.reads[0][keep] + off * SHIFT], tissue.labels[keep]
+    )
+
+
 def labelled(
-    learned: annotate_file._Tissue, target: annotate_file._Tissue, align: float
+    learned: annotate_file._Tissue, target: annotate_file._Tissue, adapt: bool
 ) -> np.ndarray:
-    config = HeadConfig(pools=(1, 7), smoothing=2.0, align=align)
-    head = annotate_file._fit([(learned, learned.known)], config, {})
-    made = annotate_file._label(head, target, target.features((1, 7)), config)
+    config = READ.model_copy(update={"adapt": adapt})
+    head = annotate_file._fit([learned], config, {})
+    made = target.label(head, config)
+    np.testing.assert_allclose(made.sum(1), 1, atol=1e-5)
     return np.asarray(head.classes)[made.argmax(1)]
 
 
-def test_what_shifts_a_whole_section_is_taken_out(blobs: annotate_file._Tissue) -> None:
-    # The other section has half of the stripes, and all its reads are off by as much as stripes.
-    part = np.isin(blobs.labels, ["stripe 1", "stripe 2"])
-    other = annotate_file._Tissue(
-        blobs.section.subset(part),
-        [blobs.reads[0][part] + np.float32([1.0, -0.4, 0.8, 1.0])],
-        blobs.labels[part],
-    )
-    right = [np.mean(labelled(blobs, other, align) == other.labels) for align in (0.0, 0.5, 1.0)]
-    assert right[0] < right[1] <= right[2]
-    assert right[2] > 0.95
-
-
-@pytest.mark.parametrize(("off", "least", "most"), [(0.0, 0.0, 0.5), (3.0, 1.0, 1.0)])
-def test_several_sections_tell_how_much_to_align(
-    blobs: annotate_file._Tissue, off: float, least: float, most: float
+@pytest.mark.parametrize("stripes", [(0, 1, 2, 3), (1, 2)])
+def test_what_shifts_a_whole_section_is_taken_out(
+    blobs: annotate_file._Tissue, stripes: tuple[int, ...]
 ) -> None:
-    moved = blobs.reads[0] + off * np.float32([1.0, -0.4, 0.8, 1.0])
-    other = annotate_file._Tissue(blobs.section, [moved], blobs.labels)
-    config = HeadConfig(pools=(1, 7), smoothing=2.0)
-    chosen = finish(annotate_file._choose([blobs, other], config))
-    assert chosen.align is not None
-    assert least <= chosen.align <= most
+    other = part_of(blobs, np.isin(blobs.labels, [f"stripe {i}" for i in stripes]), 1.0)
+    plain, adapted = (np.mean(labelled(blobs, other, a) == other.labels) for a in (False, True))
+    assert plain < adapted
+    assert adapted > 0.95
+
+
+@pytest.mark.parametrize("n_cells", [1, 5, 40])
+def test_a_small_section_is_labelled_as_well_as_before(
+    blobs: annotate_file._Tissue, n_cells: int
+) -> None:
+    middle = blobs.section.coords_um.mean(0)
+    near = np.argsort(np.square(blobs.section.coords_um - middle).sum(1))[:n_cells]
+    few = part_of(blobs, np.isin(np.arange(blobs.section.n_obs), near), 0.0)
+    plain, adapted = (np.mean(labelled(blobs, few, a) == few.labels) for a in (False, True))
+    assert adapted >= plain
+
+
+def test_a_section_of_one_label_is_labelled_as_well_as_before(
+    blobs: annotate_file._Tissue,
+) -> None:
+    one = part_of(blobs, blobs.labels == "stripe 2", 0.0)
+    plain, adapted = (np.mean(labelled(blobs, one, a) == one.labels) for a in (False, True))
+    assert adapted >= plain - 0.02
+
+
+def test_tissue_of_another_kind_does_not_spoil_the_labels_there_are(
+    blobs: annotate_file._Tissue,
+) -> None:
+    learned = part_of(blobs, blobs.labels != "stripe 3", 0.0)
+    known = blobs.labels != "stripe 3"
+    plain, adapted = (
+        np.mean((labelled(learned, blobs, a) == blobs.labels)[known]) for a in (False, True)
+    )
+    assert adapted >= plain - 0.02
 
 
 def test_the_section_that_was_learned_from_is_not_moved(blobs: annotate_file._Tissue) -> None:
     # Two kinds of its tissue have no label; that is no shift.
-    some = np.where(np.isin(blobs.labels, ["stripe 0", "stripe 1"]), blobs.labels, None)
-    learned = annotate_file._Tissue(blobs.section, blobs.reads, some)
-    one, two = (labelled(learned, learned, align) for align in (0.0, 1.0))
+    known = np.isin(blobs.labels, ["stripe 0", "stripe 1"])
+    learned = annotate_file._Tissue(blobs.section, blobs.reads, np.where(known, blobs.labels, None))
+    one, two = (labelled(learned, learned, adapt) for adapt in (False, True))
     assert np.mean(one == two) > 0.99
 
 
-def test_pools_and_smoothing_are_chosen_on_held_out_tissue(
-    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST
-) -> None:
-    for n in (1, 2):  # one section cannot tell, several can
-        head = train_head(tiny_model, sections[:n], labels[:n]).head
-        assert head is not None
-        chosen = HeadConfig.model_validate(head.settings["config"])
-        offered = slice(0, 1 if n == 1 else None)
-        assert chosen.pools in annotate_file.POOLS[offered]
-        assert chosen.smoothing in annotate_file.SMOOTHING[offered]
-        assert chosen.align in annotate_file.ALIGN[offered]
-
-
-def test_reads_of_noise_are_smoothed_and_clear_ones_are_not(blobs: annotate_file._Tissue) -> None:
+def test_cells_lean_on_the_cells_around(blobs: annotate_file._Tissue) -> None:
     noise = np.random.default_rng(1).normal(size=blobs.reads[0].shape)
-    config = HeadConfig(pools=(1,), smoothing=None)
-    for spread, least in ((3.0, 2.0), (0.0, 0.0)):
-        reads = blobs.reads[0] + np.float32(spread * noise)
-        tissue = annotate_file._Tissue(blobs.section, [reads], blobs.labels)
-        other = annotate_file._Tissue(blobs.section, [reads], blobs.labels)
-        chosen = finish(annotate_file._choose([tissue, other], config))
-        assert chosen.smoothing is not None
-        assert chosen.smoothing >= least
+    reads = [blobs.reads[0] + np.float32(3 * noise)]
+    tissue = annotate_file._Tissue(blobs.section, reads, blobs.labels)
+    right = []
+    for smoothing in (0.0, 2.0):
+        config = HeadConfig(pools=(1,), smoothing=smoothing)
+        head = annotate_file._fit([tissue], config, {})
+        made = np.asarray(head.classes)[tissue.label(head, config).argmax(1)]
+        right.append(np.mean(made == blobs.labels))
+    assert right[0] < right[1]
 
 
 @pytest.mark.parametrize("config", [LIGHT, PAPER])
@@ -180,6 +226,17 @@ def test_a_damaged_head_is_reported(
     (path / "head.safetensors").write_bytes(b"nothing")
     with pytest.raises(CheckpointError, match="damaged"):
         GeST.load(path)
+
+
+def test_a_head_of_another_version_says_so(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST, tmp_path: Path
+) -> None:
+    path = train_head(tiny_model, sections[:1], labels[:1], LIGHT).save(tmp_path / "model")
+    old = {"weight": np.zeros((5, 16), np.float32), "bias": np.zeros(5, np.float32)}
+    (path / "head.safetensors").write_bytes(pack_arrays(old))
+    with pytest.raises(CheckpointError, match="another version") as caught:
+        GeST.load(path)
+    assert "--label-key" in caught.value.remedy
 
 
 def test_training_on_drops_the_head(
