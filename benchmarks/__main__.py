@@ -153,8 +153,12 @@ def niches(
     model: Annotated[
         str | None, typer.Option(help="Embed with this model; by default one is fitted.")
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds, with commas.")] = "0,1,2,3,4",
-    training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    seeds: Annotated[
+        str, typer.Option(help="Seeds, with commas; each fits a model and clusters.")
+    ] = "0,1,2,3,4",
+    fine_tuning_seeds: Annotated[
+        str, typer.Option(help="Those for which a bundled model is fine-tuned too; it is slow.")
+    ] = "0",
     rivals: Rivals = None,
     only: Only = None,
     rows: Rows = None,
@@ -179,12 +183,12 @@ def niches(
         {"section_key": section_key, "spatial_key": spatial_key},
         model,
         tuple(int(s) for s in seeds.split(",")),
-        training_seed,
-        rivals,
-        tuple(only or ()),
-        tuple(rows or ()),
-        json_file,
-        quick,
+        tuple(int(s) for s in fine_tuning_seeds.split(",") if s),
+        rivals=rivals,
+        only=tuple(only or ()),
+        rows=tuple(rows or ()),
+        json_file=json_file,
+        quick=quick,
     )
     _labelled(run_niches, options, markdown)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from benchmarks.datasets import data_dir
 from benchmarks.labelled import REAL, Labelled, from_file, real, simulated_cells
 from benchmarks.niche_report import read_rows, tables
 from benchmarks.report import Table
+from benchmarks.scored import Method
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.train import TrainConfig
@@ -37,8 +39,12 @@ class Options:
         How its sections are read.
     model
         A model to use; by default one is fitted, without labels, to each set.
-    seeds, training_seed
-        Of the methods, and of the fit.
+    seeds
+        Each is one run from the fit to the niches.
+    fine_tuning_seeds
+        Those of them for which a bundled model is fine-tuned too.
+    training_seed
+        Of the fit, for annotation.
     rivals
         JSON of rows made elsewhere.
     only
@@ -57,6 +63,7 @@ class Options:
     reading: dict[str, Any] | None = None
     model: str | None = None
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    fine_tuning_seeds: tuple[int, ...] = (0,)
     training_seed: int = 0
     rivals: Path | None = None
     only: tuple[str, ...] = ()
@@ -67,13 +74,12 @@ class Options:
 
 def run_niches(options: Options, console: Console) -> tuple[list[niches.Row], list[Table]]:
     """Return the rows of the niche benchmark and their tables."""
-    rows = [r for path in options.rows for r in read_rows(path, niches.Row)]
+    rows, say = [r for path in options.rows for r in read_rows(path, niches.Row)], _say(console)
     for labelled in _sets(options, console):
-        model, seconds = _model(options, labelled, None)
-        chosen = [m for m in niches.methods(model) if not options.only or m.name in options.only]
-        for row in niches.score_set(labelled, options.seeds, chosen, seconds, _say(console)):
-            rows.append(row)
-            _keep(rows, options)
+        for seed in options.seeds:
+            for row in niches.score_set(labelled, seed, _chosen(options, labelled, seed), say):
+                rows.append(row)
+                _keep(rows, options)
     if options.rivals and rows:
         rows += read_rows(options.rivals, niches.Row, "ami", _names(rows))
         _keep(rows, options)
@@ -86,7 +92,7 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
     for labelled in _sets(options, console):
         for train, test in labelled.splits():
             # The model sees the training sections alone.
-            model, seconds = _model(options, labelled, train)
+            model, seconds = _model(options, labelled, options.training_seed, train)
             chosen = [
                 m for m in annotation.methods(model) if not options.only or m.name in options.only
             ]
@@ -103,6 +109,18 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
     made = tables(rows, annotation.SCORES, "Annotation")
     ours = [r for r in rows if r.method == "GeST" and r.confusion]
     return rows, made + [_confusion(r) for r in ours]
+
+
+def _chosen(options: Options, labelled: Labelled, seed: int) -> list[Method]:
+    """Return the methods of one run over the niches of a set, their models fitted."""
+    only = set(options.only)
+    made = niches.methods(*_model(options, labelled, seed, None))
+    again = options.model is None and seed in options.fine_tuning_seeds
+    if again and (not only or only & set(niches.FINE_TUNED)):
+        training = _SHORT if options.quick else niches.TRAINING
+        fitted = niches.model_for(labelled, seed, training=training, start=niches.START)
+        made += niches.fine_tuned_methods(*fitted)
+    return [m for m in made if not only or m.name in only]
 
 
 def _keep(rows: Sequence[Any], options: Options) -> None:
@@ -133,13 +151,17 @@ def _sets(options: Options, console: Console) -> list[Labelled]:
 
 
 def _model(
-    options: Options, labelled: Labelled, sections: Sequence[int] | None
+    options: Options, labelled: Labelled, seed: int, sections: Sequence[int] | None
 ) -> tuple[GeST, float]:
     if options.model is not None:
-        return GeST.load(options.model), 0.0
+        return _load(options.model), 0.0
     if options.quick:
-        return niches.model_for(labelled, 0, _SMALL, _SHORT, sections)
-    return niches.model_for(labelled, options.training_seed, sections=sections)
+        return niches.model_for(labelled, seed, _SMALL, _SHORT, sections)
+    return niches.model_for(labelled, seed, sections=sections)
+
+
+# One model for all seeds, so that what has no seed is done once.
+_load = cache(GeST.load)
 
 
 def _confusion(row: annotation.Row) -> Table:

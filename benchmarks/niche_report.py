@@ -108,7 +108,7 @@ def _whole(rows: Sequence[Any], scores: Sequence[str], title: str, datasets: lis
         "Means over seeds, then sections; the interval is a bootstrap over sections. p: Wilcoxon"
         " signed-rank over sections against GeST, not corrected. Methods that did not finish on"
         " every section come last. wall s is per section, peak MB that of the process; what fitting"
-        " GeST took is below.",
+        " a model took is in the tables of the sets.",
     ]
     if ours is not None and best is not None and ours in complete:
         gap = _mean(complete[ours].values()) - _mean(complete[best].values())
@@ -116,10 +116,6 @@ def _whole(rows: Sequence[Any], scores: Sequence[str], title: str, datasets: lis
             f"GeST is {abs(gap):.3f} {'above' if gap >= 0 else 'below'} the best rival here,"
             f" {best} (mean {first})."
         )
-    fitted = {r.dataset: r.fit_s for r in rows if getattr(r, "fit_s", 0)}
-    if fitted:
-        took = ", ".join(f"{d} {s:.0f} s" for d, s in fitted.items())
-        notes.append(f"Fitting the model, once for all seeds: {took}.")
     return Table(
         title,
         [
@@ -150,12 +146,17 @@ def _one(rows: Sequence[Any], scores: Sequence[str], title: str, dataset: str) -
         for section in sections:
             v = [getattr(r, scores[0]) for r in rows if r.method == method and r.section == section]
             cells.append(f"{np.mean(v):.3f} ± {np.std(v):.3f}" if v else "-")
-        lines.append([method, *cells, f"{_mean(means[method].values()):.3f}"])
+        fitted = np.mean([r.fit_s for r in rows if r.method == method])
+        mean = f"{_mean(means[method].values()):.3f}"
+        lines.append([method, *cells, mean, f"{fitted:.0f}" if fitted else "-"])
     return Table(
         title,
-        ["method", *sections, "mean"],
+        ["method", *sections, "mean", "fit s"],
         lines,
-        [f"{scores[0]}, mean and standard deviation over seeds."],
+        [
+            f"{scores[0]}, mean and standard deviation over seeds. fit s: what fitting the model of"
+            " one seed took.",
+        ],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,9 @@ from benchmarks.training import RUNS
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import embed_niches
+from napari_gest.tasks.embed import Embedded, Read, embed_niches
 from napari_gest.tasks.random_field import fit_field_mixture
-from napari_gest.tasks.train import TrainConfig, fit
+from napari_gest.tasks.train import TrainConfig, fine_tune, fit
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
 
@@ -37,6 +37,12 @@ SCORES = ("ami", "ari", "nmi", "homogeneity", "continuity")
 N_PCS = 20
 NEIGHBOURS = (6, 12, 30, 60)
 TRAINING = TrainConfig(n_steps=150, batch_windows=4, validate_every=50)
+# The model of another tissue that is fine-tuned, and what is read from it.
+START = "mouse-preoptic-merfish"
+FINE_TUNED: dict[str, Read] = {
+    "GeST fine-tuned": "content",
+    "GeST fine-tuned, hidden state (the paper's Ours-FT)": "hidden",
+}
 
 
 @dataclass
@@ -58,33 +64,17 @@ class Row(Scored):
     continuity: float = np.nan
 
 
-def methods(model: GeST) -> list[Method]:
+def methods(model: GeST, fit_s: float = 0.0) -> list[Method]:
     """Return GeST with ``model``, its controls, and the simple rivals.
 
     They run on sections, a number of niches and a seed, and return niches (n_obs,) of each section.
     """
     return [
-        Method("GeST", "GeST", _Gest(model), together=True),
-        Method("GeST, each section alone", "GeST", _Gest(model)),
-        Method(
-            "GeST, expected expression",
-            "GeST",
-            _Gest(model, read="expression"),
-            together=True,
+        *(
+            Method(name, "GeST", _gest(model, read, how), together, fit_s)
+            for name, read, how, together in _GEST
         ),
-        Method(
-            "GeST, hidden state (the paper's)",
-            "GeST",
-            _Gest(model, read="hidden"),
-            together=True,
-        ),
-        Method(
-            "GeST, hidden state, k-means",
-            "GeST",
-            _Gest(model, "kmeans", read="hidden"),
-            together=True,
-        ),
-        Method("neighbour-mean PCA (19), GeST's mixture", "control", _same_mixture),
+        Method("neighbour-mean PCA (19), GeST's mixture", "control", _same_mixture()),
         *(
             Method(f"{name}, {how}", "simple rival", _simple(k, how))
             for k, name in ((0, "own-expression PCA"), *((k, _name(k)) for k in NEIGHBOURS))
@@ -93,38 +83,42 @@ def methods(model: GeST) -> list[Method]:
     ]
 
 
+def fine_tuned_methods(model: GeST, fit_s: float = 0.0) -> list[Method]:
+    """Return GeST with a model of another tissue that was fine-tuned to a set."""
+    return [
+        Method(name, "GeST", _gest(model, read), together=True, fit_s=fit_s)
+        for name, read in FINE_TUNED.items()
+    ]
+
+
 def score_set(
     labelled: Labelled,
-    seeds: Sequence[int],
+    seed: int,
     chosen: Sequence[Method],
-    fit_s: float = 0.0,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Row]:
-    """Yield a row for every method, section and seed."""
+    """Yield a row for every method and section."""
     for method in chosen:
         groups = [[i] for i in range(len(labelled.sections))]
         if method.together:
             groups = [list(range(len(labelled.sections)))]
-        for seed in seeds:
-            for group in groups:
-                sections = [labelled.sections[i] for i in group]
-                on_step(f"{labelled.name}: {method.name}, seed {seed}")
-                rows = [
-                    Row(labelled.name, s.name, method.name, method.kind, seed) for s in sections
-                ]
-                made = attempt(rows, partial(method.run, sections, labelled.n_niches, seed))
-                if made is None:
-                    yield from rows
-                    continue
-                cells = sum(s.n_obs for s in sections)
-                for row, i, section, niche in zip(rows, group, sections, made, strict=True):
-                    for key, value in scores(labelled.labels[i], niche, section.coords_um).items():
-                        setattr(row, key, value)
-                    # What is done together is shared out by cells.
-                    saved = getattr(method.run, "saved_s", 0.0)
-                    row.wall_s = (row.wall_s + saved) * section.n_obs / cells
-                    row.fit_s = fit_s if method.kind == "GeST" else 0.0
-                    yield row
+        for group in groups:
+            sections = [labelled.sections[i] for i in group]
+            on_step(f"{labelled.name}: {method.name}, seed {seed}")
+            rows = [Row(labelled.name, s.name, method.name, method.kind, seed) for s in sections]
+            made = attempt(rows, partial(method.run, sections, labelled.n_niches, seed))
+            if made is None:
+                yield from rows
+                continue
+            cells = sum(s.n_obs for s in sections)
+            for row, i, section, niche in zip(rows, group, sections, made, strict=True):
+                for key, value in scores(labelled.labels[i], niche, section.coords_um).items():
+                    setattr(row, key, value)
+                # What is done together is shared out by cells.
+                saved = getattr(method.run, "saved_s", 0.0)
+                row.wall_s = (row.wall_s + saved) * section.n_obs / cells
+                row.fit_s = method.fit_s
+                yield row
 
 
 def scores(
@@ -149,45 +143,75 @@ def model_for(
     config: ModelConfig | None = None,
     training: TrainConfig = TRAINING,
     sections: Sequence[int] | None = None,
+    start: str | None = None,
 ) -> tuple[GeST, float]:
     """Return a model fitted, without labels, to a set or some of its sections; and seconds.
 
-    It is kept under ``runs/niches`` and not fitted again.
+    From ``start``, where it is given, the model is fine-tuned. It is kept under ``runs/niches``
+    and not fitted again.
     """
     which = list(range(len(labelled.sections))) if sections is None else list(sections)
     suffix = "" if sections is None else "-" + "".join(map(str, which))
+    suffix += "" if start is None else "-fine-tuned"
     path = RUNS / "niches" / f"{labelled.name}{suffix}-{seed}"
     if not Path(path).is_dir():
-        model = fit(
-            [labelled.sections[i] for i in which], config or ModelConfig(), training, seed=seed
-        )
+        parts = [labelled.sections[i] for i in which]
+        if start is None:
+            model = fit(parts, config or ModelConfig(), training, seed=seed)
+        else:
+            model = fine_tune(GeST.load(start), parts, training, seed=seed)
         model.save(path)
     model = GeST.load(path)
     return model, float(model.card["curve"][-1]["seconds"])
 
 
-class _Gest:
-    """GeST on some sections. Embedding has no seed: it is done once and its time kept."""
+# Name, what is read, how it is clustered, and whether the sections are clustered together.
+_GEST: list[tuple[str, Read, str, bool]] = [
+    ("GeST", "content", "mixture", True),
+    ("GeST, each section alone", "content", "mixture", False),
+    ("GeST, expected expression", "expression", "mixture", True),
+    ("GeST, hidden state (the paper's)", "hidden", "mixture", True),
+    ("GeST, hidden state, k-means", "hidden", "kmeans", True),
+]
 
-    def __init__(self, model: GeST, method: str = "mixture", **settings: Any) -> None:
-        self.model, self.method, self.settings = model, method, settings
-        self.embedded: dict[int, Any] = {}
-        self.seconds: dict[int, float] = {}
+
+class _Run:
+    """Features of every section, which have no seed, and niches of them.
+
+    Features are made once for all methods and seeds that use them; their seconds count for each.
+    """
+
+    def __init__(self, cluster: Callable[..., Any], features: Callable[..., Any], *of: Any) -> None:
+        self.cluster, self.features, self.of = cluster, features, of
         self.saved_s = 0.0
 
     def __call__(self, sections: Sequence[Section], k: int, seed: int) -> list[NDArray[np.int64]]:
-        self.saved_s = 0.0
-        for section in sections:
-            key = id(section)
-            if key in self.embedded:
-                self.saved_s += self.seconds[key]
-                continue
-            started = time.perf_counter()
-            self.embedded[key] = embed_niches(section, self.model, **self.settings)
-            self.seconds[key] = time.perf_counter() - started
-        parts = [self.embedded[id(s)] for s in sections]
-        clustered = cluster_niches(parts, k, method=self.method, seed=seed)
+        started = time.perf_counter()
+        made = [_timed(self.features, s, *self.of) for s in sections]
+        took = time.perf_counter() - started
+        self.saved_s = max(0.0, sum(seconds for _, seconds in made) - took)
+        return self.cluster([features for features, _ in made], sections, k, seed)
+
+
+@lru_cache(48)
+def _timed(work: Callable[..., Any], *of: Any) -> tuple[Any, float]:
+    started = time.perf_counter()
+    made = work(*of)
+    return made, time.perf_counter() - started
+
+
+def _gest(model: GeST, read: Read, method: str = "mixture") -> _Run:
+    def cluster(
+        embedded: Sequence[Embedded], sections: Sequence[Section], k: int, seed: int
+    ) -> list[NDArray[np.int64]]:
+        clustered = cluster_niches(embedded, k, method=method, seed=seed)
         return [clustered.part(s.name).labels for s in sections]
+
+    return _Run(cluster, _embed, model, read)
+
+
+def _embed(section: Section, model: GeST, read: Read) -> Embedded:
+    return embed_niches(section, model, read=read)
 
 
 def _features(section: Section, neighbours: int, n_pcs: int = N_PCS) -> NDArray[np.float32]:
@@ -200,40 +224,36 @@ def _features(section: Section, neighbours: int, n_pcs: int = N_PCS) -> NDArray[
     return PCA(n, svd_solver="covariance_eigh").fit_transform(values)
 
 
-def _simple(neighbours: int, how: str) -> Callable[..., Any]:
-    def cluster(sections: Sequence[Section], k: int, seed: int) -> list[NDArray[np.int64]]:
+def _simple(neighbours: int, how: str) -> _Run:
+    def cluster(
+        features: Sequence[NDArray[np.float32]], _: Sequence[Section], k: int, seed: int
+    ) -> list[NDArray[np.int64]]:
+        if how == "k-means":
+            return [KMeans(k, n_init=10, random_state=seed).fit_predict(x) for x in features]
+        return [GaussianMixture(k, n_init=3, random_state=seed).fit_predict(x) for x in features]
+
+    return _Run(cluster, _features, neighbours)
+
+
+def _same_mixture() -> _Run:
+    """Cluster neighbour means of all genes as GeST's embeddings are clustered: what it adds."""
+
+    def cluster(
+        features: Sequence[NDArray[np.float32]], sections: Sequence[Section], k: int, seed: int
+    ) -> list[NDArray[np.int64]]:
         out = []
-        for section in sections:
-            features = _features(section, neighbours)
-            if how == "k-means":
-                out.append(KMeans(k, n_init=10, random_state=seed).fit_predict(features))
-            else:
-                mixture = GaussianMixture(k, n_init=3, random_state=seed)
-                out.append(mixture.fit_predict(features))
+        for x, section in zip(features, sections, strict=True):
+            around = [Neighbours.of(section.coords_um)]
+            work = fit_field_mixture(x, around, k, smoothing=5.0, starts=4, seed=seed)
+            while True:
+                try:
+                    next(work)
+                except StopIteration as stop:
+                    out.append(stop.value.probability.argmax(1))
+                    break
         return out
 
-    return cluster
-
-
-def _same_mixture(sections: Sequence[Section], k: int, seed: int) -> list[NDArray[np.int64]]:
-    """Cluster neighbour means of all genes as GeST's embeddings are clustered: what it adds."""
-    out = []
-    for section in sections:
-        work = fit_field_mixture(
-            _features(section, 19),
-            [Neighbours.of(section.coords_um)],
-            k,
-            smoothing=5.0,
-            starts=4,
-            seed=seed,
-        )
-        while True:
-            try:
-                next(work)
-            except StopIteration as stop:
-                out.append(stop.value.probability.argmax(1))
-                break
-    return out
+    return _Run(cluster, _features, 19)
 
 
 def _name(k: int) -> str:

@@ -55,12 +55,15 @@ class Method:
         What does it.
     together
         Whether it is given all sections of a set at once.
+    fit_s
+        What training its model took.
     """
 
     name: str
     kind: str
     run: Callable[..., Any]
     together: bool = False
+    fit_s: float = 0.0
 
 
 def attempt(rows: Sequence[Scored], work: Callable[[], T]) -> T | None:

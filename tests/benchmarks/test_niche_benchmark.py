@@ -5,15 +5,17 @@ import json
 import numpy as np
 import pytest
 from anndata import AnnData
+from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks import annotation, niches
+from benchmarks import annotation, niche_command, niches
 from benchmarks.__main__ import app
 from benchmarks.labelled import Labelled, from_file, simulated_cells
 from benchmarks.niche_report import read_rows, tables
 from benchmarks.scored import Method
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.train import TrainConfig
 from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.section import Section
 
@@ -52,7 +54,7 @@ def test_every_method_is_scored_and_a_failure_stays_in_the_table(
         m for m in niches.methods(tiny_model) if m.name in ("GeST", "own-expression PCA, k-means")
     ]
     chosen.append(Method("broken", "simple rival", fails))
-    rows = list(niches.score_set(labelled, [0], chosen))
+    rows = list(niches.score_set(labelled, 0, chosen))
     assert {(r.method, r.section) for r in rows} == {
         (m.name, s.name) for m in chosen for s in labelled.sections
     }
@@ -63,6 +65,32 @@ def test_every_method_is_scored_and_a_failure_stays_in_the_table(
     text = "".join(t.markdown() for t in made)
     assert "no luck" in text
     assert "the best rival here" in text
+
+
+def test_each_seed_is_a_fit_of_its_own_and_a_bundled_model_is_fine_tuned(
+    labelled: Labelled, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    short = TrainConfig(n_steps=1, batch_windows=1, targets=16, validate_every=1)
+    monkeypatch.setattr(niches, "RUNS", tmp_path)
+    monkeypatch.setattr(niche_command, "_sets", lambda *_: [labelled])
+    monkeypatch.setattr(niche_command, "_SHORT", short)
+    only = ("GeST", "GeST fine-tuned", "own-expression PCA, k-means")
+    options = niche_command.Options(seeds=(0, 1), only=only, quick=True)
+    rows, made = niche_command.run_niches(options, Console(quiet=True))
+    assert {(r.method, r.seed) for r in rows} == {
+        *((name, seed) for name in (only[0], only[2]) for seed in (0, 1)),
+        (only[1], 0),
+    }
+    assert all(np.isfinite(r.ami) for r in rows)
+    folders = {p.name: GeST.load(p) for p in (tmp_path / "niches").iterdir()}
+    assert set(folders) == {"small-0", "small-1", "small-fine-tuned-0"}
+    assert folders["small-1"].card["seed"] == 1
+    assert folders["small-fine-tuned-0"].card["start"] == niches.START
+    assert folders["small-fine-tuned-0"].genes == labelled.sections[0].genes
+    assert not np.array_equal(
+        folders["small-0"].tokenizer.c_expr, folders["small-1"].tokenizer.c_expr
+    )
+    assert "fit s" in made[1].headings
 
 
 def test_annotation_scores_and_splits(labelled: Labelled, tiny_model: GeST) -> None:
