@@ -29,6 +29,7 @@ from napari_gest.viewer.trial import Trial
 
 # The second cue, besides colour, that a cell was generated.
 _OUTLINE = np.array([0.88, 0.9, 0.93, 1.0], np.float32)
+_OWN = 0.5  # share of a cell's own colour in its outline: of small cells little else is seen
 _OUTLINE_WAITING = np.array([0.36, 0.39, 0.44, 1.0], np.float32)
 _DIMMED = 0.22  # opacity of the tissue around a difference or an uncertainty
 _DIMMING = ("difference", "uncertainty", "delta")
@@ -103,7 +104,7 @@ class Painter:
             rgba = trial_rgba(trial, self._values(trial), scale)
         _assign(layer, rgba)
         border = np.tile(_OUTLINE_WAITING, (len(rgba), 1))
-        border[trial.filled] = _OUTLINE
+        border[trial.filled] = _OWN * rgba[trial.filled] + (1 - _OWN) * _OUTLINE
         with layer.events.border_color.blocker():
             layer.border_color = border
         self.trial_painted.emit()

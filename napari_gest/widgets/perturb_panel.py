@@ -320,7 +320,7 @@ class PerturbPanel(Panel):
         self.context.report(self, error)
 
     def _on_end(self, done: list[Effect], cancelled: str) -> None:
-        if not done and self.message.text() == "Cancelling…":
+        if not done and self._job.cancelled:
             self._say(cancelled)
 
     def _show_chosen(self) -> None:

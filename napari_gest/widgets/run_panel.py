@@ -90,7 +90,7 @@ class RunPanel(Panel):
             on_tick=lambda tick: self._on_tick(plan, trial, tick),
             on_done=lambda done: self._on_done(plan, trial, done),
             on_error=lambda error: self._on_error(trial, error),
-            on_end=lambda: self._on_end(trial),
+            on_end=lambda: self._on_end(plan, trial),
         )
         self._job = job
         if self.context.jobs.start(job):
@@ -159,9 +159,10 @@ class RunPanel(Panel):
         self._say("The run stopped with an error; nothing was changed.")
         self.context.report(self, error)
 
-    def _on_end(self, trial: list[Trial]) -> None:
+    def _on_end(self, plan: Plan, trial: list[Trial]) -> None:
         self.stand_ins.clear()
-        cancelled = self.message.text() == "Cancelling…"
+        # A run whose section has changed is cancelled too, but what it made fits nothing.
+        cancelled = self._job.cancelled and self.context.session.is_current(plan.snapshot)
         if trial and trial[0].result is None:
             part = trial[0].part() if cancelled else None
             self._drop(trial)
