@@ -10,15 +10,17 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from benchmarks.datasets import Source
 from benchmarks.generation import Row
 from benchmarks.report import Group, Table, readme_table
+from napari_gest.model import checkpoint
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import fit_response
-from napari_gest.tasks.train import FitRequest, TrainConfig
+from napari_gest.tasks.train import FitRequest, TrainConfig, settings_for
 
 WEIGHTS = Path(__file__).parents[1] / "napari_gest" / "model" / "weights"
 RUNS = Path("runs") / "bundled"
@@ -69,10 +71,11 @@ BUNDLES = (
 def train(bundle: Bundle, console: Console) -> None:
     """Train one bundled model and write it with its card."""
     sections = [section for source in bundle.sources for section in source.read()]
+    size, length = settings_for(sum(s.n_obs for s in sections))
     request = FitRequest(
         sections,
-        ModelConfig(),
-        TrainConfig(),
+        ModelConfig(**size),
+        TrainConfig(**length),
         SEED,
         checkpoint_dir=RUNS / bundle.name,
         name=bundle.name,
@@ -115,6 +118,9 @@ def read_groups(path: Path) -> list[Group]:
 
 def _write(model: GeST) -> None:
     path = model.save(WEIGHTS / model.name, overwrite=True)
+    weights = load_file(path / checkpoint.WEIGHTS)
+    half = {name: tensor.half() for name, tensor in weights.items()}  # a wheel should be small
+    save_file(half, path / checkpoint.WEIGHTS)
     (path / "README.md").write_text(card_text(model), encoding="utf-8")
 
 
@@ -133,7 +139,8 @@ def card_text(model: GeST) -> str:
         f" heads, width {config.d_model}, K = {model.tokenizer.n_meta_cells} meta cells,"
         f" p = {model.tokenizer.components.shape[0]} components, L = {config.window_cells} cells"
         f" in a window ({config.window_um:.0f} um).",
-        f"- Training: `{card['command']}`, seed {card['seed']}, {card['training']}.",
+        f"- Training: `{card['command']}`, seed {card['seed']}, on {card['device']},"
+        f" {card['training']}.",
         f"- Validation (holes of a window's size set aside in every section): rmse_z"
         f" {curve[0]['rmse_z']:.4f} untrained, {best['rmse_z']:.4f} at step {best['step']}, which"
         f" is kept; there {best['nll']:.3f} nats per cell.",

@@ -155,10 +155,12 @@ def model_for(
     It is kept under ``runs/niches`` and not fitted again.
     """
     which = list(range(len(labelled.sections))) if sections is None else list(sections)
-    part = "" if sections is None else "-" + "".join(map(str, which))
-    path = RUNS / "niches" / f"{labelled.name}{part}-{seed}"
+    suffix = "" if sections is None else "-" + "".join(map(str, which))
+    path = RUNS / "niches" / f"{labelled.name}{suffix}-{seed}"
     if not Path(path).is_dir():
-        model = fit([labelled.sections[i] for i in which], config, training, seed=seed)
+        model = fit(
+            [labelled.sections[i] for i in which], config or ModelConfig(), training, seed=seed
+        )
         model.save(path)
     model = GeST.load(path)
     return model, float(model.card["curve"][-1]["seconds"])

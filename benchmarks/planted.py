@@ -16,6 +16,7 @@ from scipy import sparse
 
 import napari_gest
 from benchmarks.training import RUNS
+from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress
 from napari_gest.tasks.train import TrainConfig, fit
@@ -143,7 +144,8 @@ def trained_on(
         return GeST.load(folder)
     model = fit(
         planted.sections,
-        train_config=TrainConfig(n_steps=setting.n_steps),
+        ModelConfig(),
+        TrainConfig(n_steps=setting.n_steps),
         seed=seed,
         on_progress=on_progress,
         name=f"planted {seed}",

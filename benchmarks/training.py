@@ -16,13 +16,9 @@ from benchmarks.datasets import Loaded, Split
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tasks.train import FitRequest, TrainConfig
+from napari_gest.tasks.train import FitRequest, TrainConfig, settings_for
 
 RUNS = Path(__file__).parents[1] / "runs"
-
-# Chosen on validation holes inside the training sections; what is not named is the default.
-MODEL_SETTINGS: dict[str, dict[str, Any]] = {}
-TRAIN_SETTINGS: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -67,14 +63,17 @@ def trained(
     on_progress
         Called with each tick of training.
     model_settings, train_settings
-        Fields of `ModelConfig` and `TrainConfig` to set over those chosen for the split.
+        Fields of `ModelConfig` and `TrainConfig` to set over what suits the number of cells.
     start
         Name or folder of a model to train on; by default training is from scratch.
     runs
         Folder of all runs.
     """
-    model_config = ModelConfig(**MODEL_SETTINGS.get(split.name, {}) | (model_settings or {}))
-    train_config = TrainConfig(**TRAIN_SETTINGS.get(split.name, {}) | (train_settings or {}))
+    size, length = settings_for(sum(s.n_obs for s in loaded.train))
+    if start is not None:
+        length = {}
+    model_config = ModelConfig(**size | (model_settings or {}))
+    train_config = TrainConfig(**length | (train_settings or {}))
     settings = {
         "split": split.name,
         "version": napari_gest.__version__,

@@ -91,11 +91,16 @@ def fit(
     training, validation = _training_sections(paths, section, validation_section, reading)
 
     from napari_gest.model.config import ModelConfig
+    from napari_gest.tasks.train import settings_for
 
-    config = checked(
-        ModelConfig, n_meta_cells=meta_cells, n_layers=layers, n_heads=heads, d_model=width
-    )
-    _train(out, overwrite, training, validation, config, steps, seed, resume, None)
+    size, length = settings_for(sum(s.n_obs for s in training))
+    shape = {"n_layers": layers, "n_heads": heads, "d_model": width}
+    if any(value is not None for value in shape.values()):
+        size = shape  # what is not asked for is the plain default: it fits the rest
+    config = checked(ModelConfig, n_meta_cells=meta_cells, **size)
+    if steps is not None:
+        length = length | {"n_steps": steps}
+    _train(out, overwrite, training, validation, config, length, seed, resume, None)
 
 
 @app.command(
@@ -151,7 +156,9 @@ def fine_tune(
     from napari_gest.model.gest import GeST
 
     start = GeST.load(model)
-    _train(out, overwrite, training, validation, start.config, steps, seed, resume, start, labels)
+    length = {"n_steps": steps} if steps else {}
+    request = (training, validation, start.config, length, seed, resume, start)
+    _train(out, overwrite, *request, labels=labels, only_labels=steps == 0)
 
 
 @dataclass
@@ -211,11 +218,12 @@ def _train(
     training: list[Section],
     validation: Section | None,
     config: Any,
-    steps: int | None,
+    length: dict[str, Any],
     seed: int,
     resume: Path | None,
     start: Any,
     labels: Labels | None = None,
+    only_labels: bool = False,
 ) -> None:
     from dataclasses import replace
 
@@ -225,7 +233,7 @@ def _train(
     request = FitRequest(
         training,
         config,
-        checked(TrainConfig, n_steps=steps or None),
+        checked(TrainConfig, **length),
         seed,
         validation=validation,
         checkpoint_dir=resume,
@@ -240,7 +248,7 @@ def _train(
                 f"obs column '{labels.key}' has fewer than two labels in the training sections.",
                 "Name another column (--label-key) or other sections (--section).",
             )
-    model = replace(start, name=out.name) if steps == 0 else run(request.run()).model
+    model = replace(start, name=out.name) if only_labels else run(request.run()).model
     if labels is not None:
         head = HeadRequest(model, training, labels.of, HeadConfig(), labels.key)
         model = run(head.run())

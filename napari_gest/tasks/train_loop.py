@@ -119,6 +119,7 @@ class TrainLoop:
             "parameters": self.model.n_parameters,
             "training": self.config.model_dump(),
             "seed": self.request.seed,
+            "device": self.device.type,
             "start": self.request.start.name if self.request.start else None,
             "curve": self.curve,
         }

@@ -16,7 +16,15 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tasks.respond import fit_response
-from napari_gest.tasks.train import FitRequest, Fitted, TrainConfig, fine_tune, fit
+from napari_gest.tasks.train import (
+    MANY_CELLS,
+    FitRequest,
+    Fitted,
+    TrainConfig,
+    fine_tune,
+    fit,
+    settings_for,
+)
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 
@@ -203,3 +211,12 @@ def test_the_state_is_json_and_safetensors(sections: list[Section], tmp_path: Pa
         "state.safetensors",
     ]
     assert json.loads((tmp_path / "state" / "state.json").read_text())["step"] == 12
+
+
+def test_many_cells_are_given_a_larger_decoder_and_longer_training() -> None:
+    assert settings_for(MANY_CELLS - 1) == ({}, {})
+    size, length = settings_for(MANY_CELLS)
+    large, small = ModelConfig(**size), ModelConfig()
+    assert large.d_model > small.d_model
+    assert large.n_layers > small.n_layers
+    assert TrainConfig(**length).n_steps > TrainConfig().n_steps
