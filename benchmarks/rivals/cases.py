@@ -70,22 +70,14 @@ def cases(labelled: Labelled, task: str, *, visium: bool = False) -> list[Case]:
     Parameters
     ----------
     labelled
-        The sections. For annotation its first ``train`` sections train and each of the others is a
-        case; where only one would be left to test, each section tests in turn.
+        The sections. For niches each is a case; for annotation each of its ``splits`` is.
     task
         ``"niches"`` or ``"annotation"``.
     visium
         Whether the cells are spots of a Visium lattice.
     """
-    every = list(range(len(labelled.sections)))
-    if task == NICHES:
-        splits = [([], i) for i in every]
-    elif labelled.train == 0:
-        splits = []
-    elif len(every) - labelled.train == 1:
-        splits = [([j for j in every if j != i], i) for i in every]
-    else:
-        splits = [(every[: labelled.train], i) for i in every[labelled.train :]]
+    alone: list[tuple[list[int], int]] = [([], i) for i in range(len(labelled.sections))]
+    splits = alone if task == NICHES else labelled.splits()
     return [
         Case(
             task,

@@ -32,7 +32,7 @@ def _scores(rows: Sequence[Row], task: str, dataset: str) -> Table:
     first = SCORES[task][0][0]
     lines = []
     for method in dict.fromkeys(row.method for row in here):
-        every = [row for row in here if row.method == method]
+        every = [row for row in here if row.method == method or _call_failed(row, method)]
         done = [row for row in every if not row.error]
         if not done and _other_readouts(here, method):
             continue
@@ -104,6 +104,11 @@ def sources() -> Table:
         [[r.name, r.task, r.package, r.licence, r.paper] for r in RIVALS],
         [],
     )
+
+
+def _call_failed(row: Row, method: str) -> bool:
+    """Tell whether a row is a call of the method's rival that gave none of its read-outs."""
+    return bool(row.error) and method.startswith(f"{row.method}, ")
 
 
 def _other_readouts(rows: Sequence[Row], method: str) -> bool:

@@ -133,6 +133,17 @@ def test_an_error_is_a_row_with_its_exact_line(tmp_path, environment, niche_case
     assert "ValueError: no such matrix" in shown.markdown()
 
 
+def test_a_failed_call_counts_against_each_of_its_readouts(tmp_path, environment, niche_case):
+    options = Options(tmp_path / "cache", 60)
+    done = run_one(rival(tmp_path, STRIPES), niche_case, 0, options)
+    (failed,) = run_one(rival(tmp_path, "raise ValueError"), niche_case, 1, options)
+    shown = tables([*done, failed])[0]
+    assert [row[:3] for row in shown.rows] == [
+        ["Toy", "-", "1 of 2"],
+        ["Toy, one", "-", "1 of 2"],
+    ]
+
+
 def test_what_failed_is_tried_again_but_not_what_had_its_time(tmp_path, environment, niche_case):
     calls = tmp_path / "script.calls"
     toy = rival(tmp_path, f"open({str(calls)!r}, 'a').write('x')\nraise ValueError")

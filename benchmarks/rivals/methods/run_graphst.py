@@ -2,7 +2,8 @@
 
 As its tutorial has it: defaults of ``GraphST.GraphST`` (600 epochs, its own 3,000-gene selection
 and scaling), then refinement by the majority of 50 neighbours on Visium. mclust needs R:
-scikit-learn's tied mixture takes its place.
+scikit-learn's tied mixture takes its place. Its adjacency is multiplied as a sparse matrix, which
+spares time and changes the result by rounding alone.
 """
 
 import door
@@ -15,6 +16,7 @@ from sklearn.decomposition import PCA
 def run(adata, n_clusters, seed, visium):
     adata.var_names_make_unique()
     model = GraphST(adata, device=torch.device("cpu"), random_seed=seed)
+    model.adj = model.adj.to_sparse()
     adata = model.train()
     pcs = PCA(20, random_state=42).fit_transform(adata.obsm["emb"])
     labels = door.mixture(pcs, n_clusters, seed)

@@ -2,9 +2,10 @@
 
 As its tutorial has it, without histology: genes in at least three cells, p 0.5, the resolution
 searched from 0.7, 200 epochs; labels refined by the six neighbours on Visium, not elsewhere, since
-refinement assumes a lattice.
+refinement assumes a lattice. A panel too small for its 50 principal components gives all but one.
 """
 
+import functools
 import random
 
 import door
@@ -23,6 +24,9 @@ def run(adata, n_clusters, seed, visium):
     spg.prefilter_specialgenes(adata)
     sc.pp.normalize_total(adata)
     sc.pp.log1p(adata)
+    if adata.n_vars <= 50:
+        fewer = functools.partialmethod(spg.SpaGCN.train, num_pcs=adata.n_vars - 1)
+        spg.SpaGCN.train = fewer  # here, since the search for the resolution does not pass it on
     scale = spg.search_l(0.5, distance, start=0.01, end=1000, tol=0.01, max_run=100)
     seeds = {"r_seed": seed, "t_seed": seed, "n_seed": seed}
     resolution = spg.search_res(
