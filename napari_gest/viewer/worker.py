@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Generator
@@ -78,6 +79,9 @@ class Jobs:
                 return True
             return False
         self.current = job
+        # Python's garbage collector stops all threads, and to look through what napari and torch
+        # keep takes it half a second. While a job is at work it looks at what is new.
+        gc.freeze()
         worker = create_worker(_throttled, job)
         worker.yielded.connect(lambda tick: self._tick(job, tick))
         worker.finished.connect(lambda: self._end(job))
@@ -108,6 +112,7 @@ class Jobs:
         QTimer.singleShot(0, lambda: _note_time(job, started))
 
     def _end(self, job: Job) -> None:
+        gc.unfreeze()
         self.current = None
         job._worker = None
         job.on_end()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import anndata as ad
 import numpy as np
 import pytest
@@ -365,6 +367,17 @@ def test_a_large_section_is_drawn_as_a_picture_during_a_run(
     assert np.corrcoef(*blocks)[0, 1] > 0.95
     stand_ins.clear()
     np.testing.assert_allclose(coverage(), points, atol=2)
+
+
+def test_old_objects_are_no_garbage_while_a_job_runs(opened_home, until):
+    home = opened_home
+    draw_region(home)
+    frozen = []
+    home.context.painter.trial_painted.connect(lambda: frozen.append(gc.get_freeze_count()))
+    home.run_panel.start()
+    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    assert min(frozen[:-1]) > 0
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_graphics_card_needs_no_picture(opened_home, monkeypatch):
