@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from safetensors.torch import load_file, save_file
 
 from benchmarks.datasets import Source
 from benchmarks.generation import Row
 from benchmarks.report import Group, Table, readme_table
-from napari_gest.model import checkpoint
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
@@ -117,10 +116,8 @@ def read_groups(path: Path) -> list[Group]:
 
 
 def _write(model: GeST) -> None:
-    path = model.save(WEIGHTS / model.name, overwrite=True)
-    weights = load_file(path / checkpoint.WEIGHTS)
-    half = {name: tensor.half() for name, tensor in weights.items()}  # a wheel should be small
-    save_file(half, path / checkpoint.WEIGHTS)
+    half = replace(model, network=copy.deepcopy(model.network).half())  # a wheel should be small
+    path = half.save(WEIGHTS / model.name, overwrite=True)
     (path / "README.md").write_text(card_text(model), encoding="utf-8")
 
 

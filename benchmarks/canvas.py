@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed import tissue_like
 from benchmarks.timing import Figure
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
-from napari_gest.tissue.simulate import simulate
 
 _PATIENCE_S = 300
 _BEAT_MS = 2  # how often the window is asked whether it is awake
@@ -46,7 +46,6 @@ class Window:
         from napari_gest.widgets.app import open_window
 
         self.viewer, self.home = open_window()
-        self.viewer.window._qt_window.resize(1400, 900)
         self.context = self.home.context
         self.errors: list[Exception] = []
         self.context.report = lambda parent, error: self.errors.append(error)
@@ -91,8 +90,7 @@ class Window:
 
 @contextmanager
 def _window(n_cells: int, model: GeST) -> Iterator[Window]:
-    profiles = np.expm1(model.tokenizer.c_expr)
-    adata = simulate(n_cells, None, 1, 0, profiles=profiles, genes=model.genes)
+    adata = tissue_like(model, n_cells, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tissue.h5ad"
         write_tissue(adata, path)

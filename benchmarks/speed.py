@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from anndata import AnnData
 from numpy.typing import NDArray
 
 from benchmarks import imports
@@ -108,6 +109,12 @@ def genes(repeats: int, few: int = 500, many: int = 20_000) -> list[Figure]:
     ]
 
 
+def tissue_like(model: GeST, n_cells: int, seed: int) -> AnnData:
+    """Simulate one section whose cells have the profiles of a model's vocabulary."""
+    profiles = np.expm1(model.tokenizer.c_expr)
+    return simulate(n_cells, None, 1, seed, profiles=profiles, genes=model.genes)
+
+
 @dataclass
 class Sample:
     """A simulated section in a model's panel with a hole, for timing generation."""
@@ -119,9 +126,7 @@ class Sample:
     @classmethod
     def make(cls, model: GeST, n_cells: int, n_unseen: int, seed: int = 0) -> Sample:
         """Simulate a section from the model's vocabulary and open a hole of ``n_unseen`` cells."""
-        profiles = np.expm1(model.tokenizer.c_expr)
-        adata = simulate(n_cells, None, 1, seed, profiles=profiles, genes=model.genes)
-        section = Section.from_anndata(adata)
+        section = Section.from_anndata(tissue_like(model, n_cells, seed))
         centre = draw_holes(section.coords_um, (200.0,), seed)[0].center
         distance = np.hypot(*(section.coords_um - centre).T)
         unseen = np.zeros(section.n_obs, bool)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from anndata import AnnData
 
@@ -52,32 +54,36 @@ def short_field(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(_simulated: AnnData) -> GeST:
-    """An untrained model of 16 meta cells in the panel of the simulated tissue."""
+def untrained() -> Callable[..., GeST]:
+    """Makes a small model nobody trained, in the panel of some sections."""
     from napari_gest.model.config import ModelConfig
     from napari_gest.model.gest import GeST
     from napari_gest.model.tokenizer import MetaCellTokenizer
     from napari_gest.tissue.window import window_side
 
+    def make(
+        sections: Sequence[Section], target_sum: float, name: str, window_cells: int, **size: Any
+    ) -> GeST:
+        side = window_side(sections[0].coords_um, window_cells)
+        shape: dict[str, Any] = {"n_layers": 1, "n_heads": 2, "d_model": 16, "window_um": side}
+        config = ModelConfig(window_cells=window_cells, **shape, **size)
+        tokenizer = MetaCellTokenizer.fit(
+            np.concatenate([part.model_space(target_sum) for part in sections]),
+            sections[0].genes,
+            target_sum,
+            n_meta_cells=config.n_meta_cells,
+            n_pcs=config.n_pcs,
+            level_sizes=config.level_sizes,
+            seed=0,
+        )
+        return GeST.create(config, tokenizer, seed=0, name=name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(_simulated: AnnData, untrained: Callable[..., GeST]) -> GeST:
+    """An untrained model of 16 meta cells in the panel of the simulated tissue."""
     section = Section.from_anndata(_simulated, "section_1")
-    window_um = window_side(section.coords_um, 32)
-    config = ModelConfig(
-        n_layers=1,
-        n_heads=2,
-        d_model=16,
-        n_meta_cells=16,
-        n_pcs=8,
-        level_sizes=(4, 3, 2),
-        window_cells=32,
-        window_um=window_um,
-    )
-    tokenizer = MetaCellTokenizer.fit(
-        section.model_space(250.0),
-        section.genes,
-        250.0,
-        n_meta_cells=16,
-        n_pcs=8,
-        level_sizes=(4, 3, 2),
-        seed=0,
-    )
-    return GeST.create(config, tokenizer, seed=0, name="tiny")
+    size = {"n_meta_cells": 16, "n_pcs": 8, "level_sizes": (4, 3, 2)}
+    return untrained([section], 250.0, "tiny", 32, **size)

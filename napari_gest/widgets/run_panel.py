@@ -83,7 +83,6 @@ class RunPanel(Panel):
         look = painter.look
         gene = look.gene or telling_gene(self.context.session.sections[plan.snapshot.label])
         painter.show(gene=gene, column=None, view="generated")
-        self.stand_ins.show()
         trial: list[Trial] = []
         job = Job(
             lambda: plan.work(self.context.shelf.load),
@@ -94,6 +93,7 @@ class RunPanel(Panel):
         )
         self._job = job
         if self.context.jobs.start(job):
+            self.stand_ins.show()
             self._say("Starting…")
             self.bar.setValue(0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,7 @@ from safetensors.numpy import save as pack_arrays
 
 from napari_gest import keys
 from napari_gest.errors import CheckpointError, InputError
-from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
-from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks import annotate as annotate_file
 from napari_gest.tasks.annotate import (
     AnnotateRequest,
@@ -56,20 +55,11 @@ def test_labels_reach_another_section(
     assert tiny_model.head is None
 
 
-def test_labels_found_anew_reach_another_section_better() -> None:
+def test_labels_found_anew_reach_another_section_better(untrained: Callable[..., GeST]) -> None:
     adata = simulate(n_cells=3000, n_genes=60, n_sections=2, seed=1)
     parts = [Section.from_anndata(adata, name) for name in ("section_1", "section_2")]
-    config = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_meta_cells=32, n_pcs=20)
-    tokenizer = MetaCellTokenizer.fit(
-        np.concatenate([part.model_space(250.0) for part in parts]),
-        parts[0].genes,
-        250.0,
-        n_meta_cells=32,
-        n_pcs=20,
-        level_sizes=(4, 3, 2),
-        seed=0,
-    )
-    model = GeST.create(config, tokenizer, seed=0, name="small")
+    size = {"n_meta_cells": 32, "n_pcs": 20, "level_sizes": (4, 3, 2)}
+    model = untrained(parts, 250.0, "small", 256, **size)
     truth = [labels_from_obs(adata, "region", part.rows) for part in parts]
     found = {}
     for adapt in (False, True):

@@ -13,28 +13,11 @@ from napari_gest.tissue.section import Section
 
 
 @pytest.fixture(scope="session")
-def model_folder(_simulated, tmp_path_factory) -> Path:
+def model_folder(_simulated, untrained, tmp_path_factory) -> Path:
     """A model nobody trained, in the panel of the simulated tissue."""
-    from napari_gest.model.config import ModelConfig
-    from napari_gest.model.gest import GeST
-    from napari_gest.model.tokenizer import MetaCellTokenizer
-    from napari_gest.tissue.window import window_side
-
     section = Section.from_anndata(_simulated, "section_1")
-    config = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_meta_cells=24, window_cells=64)
-    config = config.model_copy(
-        update={"window_um": window_side(section.coords_um, config.window_cells)}
-    )
-    tokenizer = MetaCellTokenizer.fit(
-        section.model_space(200.0),
-        section.genes,
-        200.0,
-        n_meta_cells=24,
-        n_pcs=10,
-        level_sizes=(6, 4, 2),
-        seed=0,
-    )
-    model = GeST.create(config, tokenizer, seed=0, name="tiny")
+    size = {"n_meta_cells": 24, "n_pcs": 10, "level_sizes": (6, 4, 2)}
+    model = untrained([section], 200.0, "tiny", 64, **size)
     return model.save(tmp_path_factory.mktemp("models") / "tiny")
 
 

@@ -369,6 +369,17 @@ def test_a_large_section_is_drawn_as_a_picture_during_a_run(
     np.testing.assert_allclose(coverage(), points, atol=2)
 
 
+def test_a_run_that_cannot_start_leaves_the_points(opened_home, monkeypatch):
+    from napari_gest.viewer import standin
+
+    monkeypatch.setattr(standin, "LARGE", 10)
+    monkeypatch.setattr(standin, "draws_in_software", lambda viewer: True)
+    monkeypatch.setattr(opened_home.context.jobs, "start", lambda job: False)
+    draw_region(opened_home)
+    opened_home.run_panel.start()
+    assert not opened_home.run_panel.stand_ins._shown
+
+
 def test_old_objects_are_no_garbage_while_a_job_runs(opened_home, until):
     home = opened_home
     draw_region(home)
