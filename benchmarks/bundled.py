@@ -15,11 +15,10 @@ from rich.console import Console
 from benchmarks.datasets import Source
 from benchmarks.generation import Row
 from benchmarks.report import Group, Table, readme_table
-from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import fit_response
-from napari_gest.tasks.train import FitRequest, TrainConfig, settings_for
+from napari_gest.tasks.train import FitRequest, configs_for
 
 WEIGHTS = Path(__file__).parents[1] / "napari_gest" / "model" / "weights"
 RUNS = Path("runs") / "bundled"
@@ -70,11 +69,9 @@ BUNDLES = (
 def train(bundle: Bundle, console: Console) -> None:
     """Train one bundled model and write it with its card."""
     sections = [section for source in bundle.sources for section in source.read()]
-    size, length = settings_for(sum(s.n_obs for s in sections))
     request = FitRequest(
         sections,
-        ModelConfig(**size),
-        TrainConfig(**length),
+        *configs_for(sections),
         SEED,
         checkpoint_dir=RUNS / bundle.name,
         name=bundle.name,

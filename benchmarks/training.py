@@ -16,7 +16,7 @@ from benchmarks.datasets import Loaded, Split
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tasks.train import FitRequest, TrainConfig, settings_for
+from napari_gest.tasks.train import FitRequest, TrainConfig, configs_for
 
 RUNS = Path(__file__).parents[1] / "runs"
 
@@ -69,11 +69,10 @@ def trained(
     runs
         Folder of all runs.
     """
-    size, length = settings_for(sum(s.n_obs for s in loaded.train))
-    if start is not None:
-        length = {}
-    model_config = ModelConfig(**size | (model_settings or {}))
-    train_config = TrainConfig(**length | (train_settings or {}))
+    begin = None if start is None else GeST.load(start)
+    shape, training = configs_for(loaded.train, begin)
+    model_config = ModelConfig(**shape.model_dump() | (model_settings or {}))
+    train_config = TrainConfig(**training.model_dump() | (train_settings or {}))
     settings = {
         "split": split.name,
         "version": napari_gest.__version__,
@@ -102,7 +101,7 @@ def trained(
         train_config=train_config,
         seed=seed,
         checkpoint_dir=folder / "checkpoint",
-        start=None if start is None else GeST.load(start),
+        start=begin,
         name=split.name,
     )
     fitted = finish(request.run(), on_progress)

@@ -61,6 +61,7 @@ class Opened:
     revision: int = 0
     results: list[Any] = field(default_factory=list)
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _names: tuple[Any, dict[str, list[str]]] = field(default=(None, {}), repr=False)
 
     @cached_property
     def _columns(self) -> Any:
@@ -105,6 +106,19 @@ class Opened:
         if key not in self.adata.obs:
             raise InputError(f"There is no obs column '{key}'.", "Choose another column.")
         return self.adata.obs[key].iloc[self.section.rows]
+
+    def names(self, key: str) -> list[str]:
+        """Return the different names in an obs column of the section's cells, sorted.
+
+        To look through a large table takes a while, so they are kept until a result is.
+        """
+        state = (self.revision, list(self.adata.obs))
+        if self._names[0] != state:
+            self._names = (state, {})
+        found = self._names[1]
+        if key not in found:
+            found[key] = sorted(map(str, self.obs_values(key).dropna().unique()))
+        return found[key]
 
     def export(self) -> AnnData:
         """Return an AnnData with everything that was kept; it is for reading.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,10 +13,11 @@ from napari_gest.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from pydantic import BaseModel
 
     from napari_gest.tissue.section import Section
 
-R = TypeVar("R")
+Config = TypeVar("Config", bound="BaseModel")
 
 
 class Mode(StrEnum):
@@ -66,12 +66,13 @@ class Reading:
         return Section.from_anndata(adata, name, **vars(self))
 
 
-def checked(config: Callable[..., R], **settings: Any) -> R:
-    """Return a configuration of the settings given, its complaints turned into one for users."""
+def checked(config: Config, **settings: Any) -> Config:
+    """Return a configuration with the settings given, its complaints turned into one for users."""
     from pydantic import ValidationError
 
+    given = {key: value for key, value in settings.items() if value is not None}
     try:
-        return config(**{key: value for key, value in settings.items() if value is not None})
+        return type(config)(**config.model_dump() | given)
     except ValidationError as error:
         problem = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(

@@ -29,6 +29,8 @@ from napari_gest.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.model.config import ModelConfig
+    from napari_gest.tasks.train import TrainConfig
     from napari_gest.tissue.section import Section
 
 Train = Annotated[
@@ -91,16 +93,15 @@ def fit(
     training, validation = _training_sections(paths, section, validation_section, reading)
 
     from napari_gest.model.config import ModelConfig
-    from napari_gest.tasks.train import settings_for
+    from napari_gest.tasks.train import configs_for
 
-    size, length = settings_for(sum(s.n_obs for s in training))
+    model_config, train_config = configs_for(training)
     shape = {"n_layers": layers, "n_heads": heads, "d_model": width}
     if any(value is not None for value in shape.values()):
-        size = shape  # what is not asked for is the plain default: it fits the rest
-    config = checked(ModelConfig, n_meta_cells=meta_cells, **size)
-    if steps is not None:
-        length = length | {"n_steps": steps}
-    _train(out, overwrite, training, validation, config, length, seed, resume, None)
+        model_config = ModelConfig()  # what is not asked for is the plain default: it fits the rest
+    model_config = checked(model_config, n_meta_cells=meta_cells, **shape)
+    train_config = checked(train_config, n_steps=steps)
+    _train(out, overwrite, training, validation, model_config, train_config, seed, resume, None)
 
 
 @app.command(
@@ -154,10 +155,12 @@ def fine_tune(
     training, validation = _training_sections(paths, section, validation_section, reading, labels)
 
     from napari_gest.model.gest import GeST
+    from napari_gest.tasks.train import configs_for
 
     start = GeST.load(model)
-    length = {"n_steps": steps} if steps else {}
-    request = (training, validation, start.config, length, seed, resume, start)
+    model_config, train_config = configs_for(training, start)
+    train_config = checked(train_config, n_steps=steps or None)
+    request = (training, validation, model_config, train_config, seed, resume, start)
     _train(out, overwrite, *request, labels=labels, only_labels=steps == 0)
 
 
@@ -217,8 +220,8 @@ def _train(
     overwrite: bool,
     training: list[Section],
     validation: Section | None,
-    config: Any,
-    length: dict[str, Any],
+    model_config: ModelConfig,
+    train_config: TrainConfig,
     seed: int,
     resume: Path | None,
     start: Any,
@@ -228,12 +231,12 @@ def _train(
     from dataclasses import replace
 
     from napari_gest.tasks.annotate import HeadConfig, HeadRequest
-    from napari_gest.tasks.train import FitRequest, TrainConfig
+    from napari_gest.tasks.train import FitRequest
 
     request = FitRequest(
         training,
-        config,
-        checked(TrainConfig, **length),
+        model_config,
+        train_config,
         seed,
         validation=validation,
         checkpoint_dir=resume,

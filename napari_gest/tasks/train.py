@@ -71,12 +71,21 @@ class TrainConfig(BaseModel):
 MANY_CELLS = 15_000
 
 
-def settings_for(n_cells: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return fields of `ModelConfig` and `TrainConfig` that suit so many training cells."""
-    if n_cells < MANY_CELLS:
-        return {}, {}
-    size = {"n_layers": 5, "n_heads": 5, "d_model": 160, "dropout": 0.2}
-    return size, {"n_steps": 1000, "validate_every": 100, "cell_dropout": 0.6}
+def configs_for(
+    sections: Sequence[Section], start: GeST | None = None
+) -> tuple[ModelConfig, TrainConfig]:
+    """Return the shape and the training that suit the number of cells in ``sections``.
+
+    A model to ``start`` from keeps its shape, and what it was trained for is done.
+    """
+    if start is not None:
+        return start.config, TrainConfig()
+    if sum(section.n_obs for section in sections) < MANY_CELLS:
+        return ModelConfig(), TrainConfig()
+    return (
+        ModelConfig(n_layers=5, n_heads=5, d_model=160, dropout=0.2),
+        TrainConfig(n_steps=1000, validate_every=100, cell_dropout=0.6),
+    )
 
 
 @dataclass(frozen=True)
@@ -183,21 +192,15 @@ def fit(
     sections
         Sections measured with one panel.
     model_config, train_config, seed
-        As in ``FitRequest``; by default what suits the number of cells (`settings_for`).
+        As in ``FitRequest``; by default what suits the number of cells (`configs_for`).
     on_progress
         Called after every step.
     settings
         Further fields of ``FitRequest``: validation, checkpoint_dir, name.
     """
-    size, training = settings_for(sum(s.n_obs for s in sections))
-    if settings.get("start") is not None:
-        training = {}  # what the model was trained for is done
+    shape, training = configs_for(sections, settings.get("start"))
     request = FitRequest(
-        sections,
-        model_config or ModelConfig(**size),
-        train_config or TrainConfig(**training),
-        seed,
-        **settings,
+        sections, model_config or shape, train_config or training, seed, **settings
     )
     return finish(request.run(), on_progress).model
 
@@ -218,8 +221,7 @@ def fine_tune(
     """
     return fit(
         sections,
-        model.config,
-        train_config,
+        train_config=train_config,
         seed=seed,
         on_progress=on_progress,
         start=model,

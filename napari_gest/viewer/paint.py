@@ -25,6 +25,7 @@ from napari_gest.viewer.look import (
     trial_values,
 )
 from napari_gest.viewer.scene import Scene
+from napari_gest.viewer.standin import StandIns
 from napari_gest.viewer.trial import Trial
 
 # The second cue, besides colour, that a cell was generated.
@@ -46,6 +47,7 @@ class Painter:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
+        self.stand_ins = StandIns(scene.viewer)
         self.look = Look()
         self.space = Space()
         self.legend = Legend("")
@@ -102,7 +104,7 @@ class Painter:
         else:
             scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
             rgba = trial_rgba(trial, self._values(trial), scale)
-        _assign(layer, rgba)
+        self.stand_ins.color(layer, rgba)
         border = np.tile(_OUTLINE_WAITING, (len(rgba), 1))
         border[trial.filled] = _OWN * rgba[trial.filled] + (1 - _OWN) * _OUTLINE
         with layer.events.border_color.blocker():
@@ -110,12 +112,14 @@ class Painter:
         self.trial_painted.emit()
 
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
-        layer.opacity = _DIMMED if self.look.view in _DIMMING else 1.0
+        opacity = _DIMMED if self.look.view in _DIMMING else 1.0
+        if layer.opacity != opacity:  # napari draws its thumbnail anew, changed or not
+            layer.opacity = opacity
         scale = legend.colors if isinstance(legend.colors, Scale) else None
         look = self.look
         state = (look.gene, look.column, look.preview, look.hidden, self.space, scale)
         if self._painted.get(layer) != state:
-            _assign(layer, section_rgba(self.look, opened, legend, self.space))
+            self.stand_ins.color(layer, section_rgba(self.look, opened, legend, self.space))
             self._painted[layer] = state
 
     def _paint_trials(self, own: Legend) -> None:
@@ -139,17 +143,8 @@ class Painter:
         for effect, layer in shown:
             layer.visible = self.look.view in EFFECT_VIEWS
             if layer.visible:
-                _assign(layer, effect_rgba(effect, self.look, self.legend.colors))
+                self.stand_ins.color(layer, effect_rgba(effect, self.look, self.legend.colors))
 
     def _values(self, trial: Trial) -> NDArray[np.float32]:
         opened = self.scene.session.sections.get(trial.snapshot.label)
         return trial_values(self.look, trial, opened, self.space)
-
-
-def _assign(layer: Points, rgba: NDArray[np.float32]) -> None:
-    # Per-cell colours need this mode; left to itself napari may guess a colour cycle.
-    layer.face_color_mode = "direct"
-    # Setting colours tells the canvas twice, and each time all cells go to the GPU: once will do.
-    with layer.events.face_color.blocker():
-        layer.face_color = rgba
-    layer.refresh(data_displayed=False, highlight=False, extent=False)  # its thumbnail

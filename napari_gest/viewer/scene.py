@@ -13,6 +13,7 @@ from psygnal import Signal
 from napari_gest.session import Opened, Session
 from napari_gest.viewer import layers
 from napari_gest.viewer.effect import Effect
+from napari_gest.viewer.moved import scale_bar
 from napari_gest.viewer.shapes import (
     BOUNDARIES,
     META,
@@ -111,7 +112,7 @@ class Scene:
         """Show sections side by side and look at them."""
         for data in layers.side_by_side(opened):
             self.viewer.add_layer(Layer.create(*data))
-        self.viewer.scale_bar.visible = True
+        scale_bar(self.viewer).visible = True
         self.viewer.reset_view()
         if opened:
             self._active = None  # so that the first of them is selected, even if it was before
@@ -121,12 +122,7 @@ class Scene:
         """Show the cells of a run, still waiting, above their section."""
         cells = self.cells()[trial.snapshot.label]
         chosen = self.viewer.layers.selection.active
-        layer = self.viewer.add_layer(Layer.create(*layers.trial_layer(trial, cells)))
-        region = self.region()
-        if region is not None:  # the outline stays on top and stays selected
-            self.viewer.layers.move(
-                self.viewer.layers.index(layer), self.viewer.layers.index(region)
-            )
+        layer = self._add_above(cells, layers.trial_layer(trial, cells))
         self.viewer.layers.selection.active = chosen
         return layer
 
@@ -167,8 +163,8 @@ class Scene:
             beside = effect is not effects[0]
             shift = layers.shift_clear_of(*_across(cells), self._taken()) if beside else 0.0
             if beside:
-                self._add_below(layers.backdrop_layer(cells, shift))
-            self._add_below(layers.effect_layer(effect, cells, shift))
+                self._add_above(cells, layers.backdrop_layer(cells, shift))
+            self._add_above(cells, layers.effect_layer(effect, cells, shift))
         if chosen in self.viewer.layers:
             self.viewer.layers.selection.active = chosen
         if max(n_before, len(effects)) > 1 and n_before != len(effects):
@@ -267,13 +263,15 @@ class Scene:
                 self._make_room(layer)
             self.changed.emit()
 
-    def _add_below(self, data: tuple) -> None:
-        """Add a layer, and keep outlines and rings above it."""
-        layer = self.viewer.add_layer(Layer.create(*data))
-        for above in [one for one in self.viewer.layers if role_of(one) in _ON_TOP]:
-            index = self.viewer.layers.index
-            if index(above) < index(layer):
-                self.viewer.layers.move(index(layer), index(above))
+    def _add_above(self, cells: Points, data: tuple) -> Layer:
+        """Add a layer above that of a section, but beneath outlines and rings."""
+        shown = self.viewer.layers
+        index = shown.index(cells) + 1
+        while index < len(shown) and role_of(shown[index]) not in _ON_TOP:
+            index += 1
+        # To move it there afterwards would draw everything once more.
+        shown.insert(index, Layer.create(*data))
+        return shown[index]
 
     def _taken(self) -> list[tuple[float, float]]:
         roles = (layers.CELLS, layers.BACKDROP)

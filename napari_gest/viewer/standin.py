@@ -1,31 +1,40 @@
-"""A picture in place of a large section while a run repaints the canvas again and again.
+"""Pictures in place of large sections where OpenGL runs on the processor.
 
-Every repaint draws every point anew: 100,000 of them take a software renderer 0.2 s, a picture of
-them a tenth of that. So the canvas stays usable during a run. A graphics card needs no help.
+Every repaint draws every point anew: 100,000 of them take a software renderer 0.2 s or more, a
+picture of them a tenth of that. So the canvas stays usable on virtual screens and remote desktops.
+Close up, where a picture would be coarse, and with a graphics card, points are points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Points
 from numpy.typing import NDArray
+from PIL import Image
 from vispy.gloo import gl
 from vispy.scene.visuals import Image as ImageNode
-from vispy.visuals.transforms import ChainTransform, STTransform
+from vispy.visuals.transforms import STTransform
 
-from napari_gest.viewer.scene import Scene
+from napari_gest.viewer import layers
+from napari_gest.viewer.moved import camera
+from napari_gest.viewer.shapes import role_of
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from vispy.scene import Node
+    from napari._vispy.visuals.points import PointsVisual
 
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader", "gdi generic", "basic render")
 LARGE = 30_000  # cells
 _PIXELS_A_CELL = 5.0
 _MOST_PIXELS = 2400
+_SMALL = 2.5  # pixels a cell, below which cells between pixels matter
+_STEP = 1.3  # a picture is drawn anew, coarser or finer, each time the zoom has changed so much
+_COARSE = 1.6  # pixels of the canvas to a pixel of the picture, from which on points are drawn
+_REDRAWN = ("face_color", "set_data", "size", "opacity")  # what napari's own controls change
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,45 +55,151 @@ class Picture:
 
 
 class StandIns:
-    """Draws pictures in place of large layers, and the layers themselves again.
+    """Keeps a picture for each large section in a viewer, and draws whichever of the two is due.
 
     The layers stay as they are; only what the canvas draws of them changes.
     """
 
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self._shown: list[tuple[Node, Node]] = []
+    def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self._of: dict[Points, _StandIn] = {}
+        # After napari has made what draws the layer.
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed)
+        camera(viewer).events.zoom.connect(self._choose)
+        viewer.dims.events.ndisplay.connect(self._choose)
+        for layer in viewer.layers:
+            self._adopt(layer)
 
-    def show(self) -> None:
-        """Draw pictures of the large layers that are visible, if points are drawn in software."""
-        large = [c for c in self.scene.cells().values() if c.visible and len(c.data) > LARGE]
-        if self._shown or not large or not draws_in_software(self.scene.viewer):
+    def detach(self) -> None:
+        """Draw points again and follow the viewer no more."""
+        viewer = self.viewer
+        viewer.layers.events.inserted.disconnect(self._on_inserted)
+        viewer.layers.events.removed.disconnect(self._on_removed)
+        camera(viewer).events.zoom.disconnect(self._choose)
+        viewer.dims.events.ndisplay.disconnect(self._choose)
+        for layer in list(self._of):
+            self._let_go(layer)
+
+    def shown(self) -> Iterator[Points]:
+        """Yield the layers that are drawn as pictures now."""
+        yield from (layer for layer, stand_in in self._of.items() if stand_in.shown)
+
+    def color(self, layer: Points, rgba: NDArray[np.float32]) -> None:
+        """Give a layer's points these colours, (n, 4) in [0, 1], and draw what is due of it."""
+        # Per-cell colours need this mode; left to itself napari may guess a colour cycle.
+        layer.face_color_mode = "direct"
+        stand_in = self._of.get(layer)
+        if stand_in is not None and stand_in.shown:
+            # Points nobody sees need not go to the canvas: 0.3 s for 100,000.
+            with layer.events.face_color.blocker(), layer._face.events.colors.blocker():
+                layer.face_color = rgba
+            stand_in.points_are_old = True
+            stand_in.draw()
+        else:
+            # Setting colours tells the canvas twice, and each time all cells go there: once will do
+            with layer.events.face_color.blocker():
+                layer.face_color = rgba
+            if stand_in is not None:
+                stand_in.picture_is_old = True
+        layer.refresh(data_displayed=False, highlight=False, extent=False)  # its thumbnail
+
+    def _on_inserted(self, event: Any) -> None:
+        self._adopt(event.value)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value in self._of:
+            self._let_go(event.value)
+
+    def _let_go(self, layer: Points) -> None:
+        layer.events.highlight.disconnect(self._choose)
+        self._of.pop(layer).close()
+
+    def _adopt(self, layer: Any) -> None:
+        large = role_of(layer) == layers.CELLS and len(layer.data) > LARGE
+        if large and layer not in self._of and draws_in_software(self.viewer):
+            node = self.viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
+            self._of[layer] = _StandIn(layer, node)
+            layer.events.highlight.connect(self._choose)
+            self._choose()
+
+    def _choose(self, _event: Any = None) -> None:
+        flat, zoom = self.viewer.dims.ndisplay == 2, camera(self.viewer).zoom
+        for layer, stand_in in self._of.items():
+            # Marks of selected points lie beneath a picture.
+            stand_in.show(flat and not layer.selected_data, zoom)
+
+
+class _StandIn:
+    """One layer's picture: a child of its points in vispy's scene, so that it goes where they go.
+
+    ``shown`` tells whether it is drawn in their place.
+    """
+
+    def __init__(self, cells: Points, points: PointsVisual) -> None:
+        self.cells, self.points = cells, points
+        self.shown = self.points_are_old = False
+        self.picture_is_old = True
+        nothing = np.zeros((1, 1, 4), np.uint8)
+        self._image = ImageNode(nothing, interpolation="linear", parent=points)
+        self._image.set_gl_state("translucent", depth_test=False)
+        self._image.visible = False
+        self._finest = finest_pixel(cells.data, _diameter(cells))
+        self._pixel = self._finest
+        for name in _REDRAWN:
+            getattr(cells.events, name).connect(self._on_changed)
+
+    def show(self, wanted: bool, zoom: float) -> None:
+        """Draw the picture if it is wanted and would not be coarse, or else the points.
+
+        ``zoom`` is in pixels of the canvas to a unit of the world.
+        """
+        canvas_pixel = 1 / (zoom * float(np.abs(self.cells.scale[-1])))
+        shown = wanted and self._finest < _COARSE * canvas_pixel
+        if shown:  # no finer than the canvas, or cells would get lost between its pixels
+            steps = np.ceil(np.log(max(canvas_pixel / self._finest, 1.0)) / np.log(_STEP))
+            pixel = self._finest * _STEP**steps
+            if self.picture_is_old or pixel != self._pixel:
+                self._pixel = pixel
+                self.draw()
+        if shown == self.shown:
             return
-        drawn = self.scene.viewer.window._qt_viewer.canvas.layer_to_visual
-        for cells in large:
-            points = drawn[cells].node
-            self._shown.append((points, _draw(cells, points)))
-            points.visible = False
+        self.shown = shown
+        if not shown and self.points_are_old:
+            self.points_are_old = False
+            with self.cells.events.face_color.blocker(self._on_changed):
+                self.cells.events.face_color()  # napari hands the points to the canvas
+        self._image.visible = shown
+        self.points.points_markers.visible = not shown
 
-    def clear(self) -> None:
-        """Draw the layers themselves again."""
-        shown, self._shown = self._shown, []
-        for points, picture in shown:
-            picture.parent = None
-            points.visible = True
+    def draw(self) -> None:
+        """Make the picture anew."""
+        cells, seen = self.cells, self.cells.shown
+        self.picture_is_old = False
+        if not seen.any():
+            self._image.set_data(np.zeros((1, 1, 4), np.uint8))
+            return
+        picture = portray(cells.data[seen], cells.face_color[seen], _diameter(cells), self._pixel)
+        self._image.set_data(picture.pixels)
+        # From the picture's own pixels (x, y), at its corner, to the layer's data.
+        corner = (picture.origin - picture.pixel / 2)[::-1]
+        self._image.transform = STTransform(scale=(picture.pixel,) * 2, translate=corner)
+        self._image.opacity = cells.opacity
 
+    def close(self) -> None:
+        """Leave the points alone in the scene."""
+        for name in _REDRAWN:
+            getattr(self.cells.events, name).disconnect(self._on_changed)
+        self.show(False, 1.0)
+        self._image.parent = None
 
-def _draw(cells: Points, points: Node) -> Node:
-    """Return a picture of a layer in the place of its points in vispy's scene."""
-    picture = portray(cells.data, cells.face_color, float(np.median(cells.size)))
-    image = ImageNode(picture.pixels, interpolation="linear", parent=points.parent)
-    image.set_gl_state("translucent", depth_test=False)
-    image.order, image.opacity = points.order, cells.opacity
-    # The picture's own pixels (x, y), from its corner, and then whatever is done to the layer.
-    corner = (picture.origin - picture.pixel / 2)[::-1]
-    own = STTransform(scale=(picture.pixel, picture.pixel), translate=corner)
-    image.transform = ChainTransform([points.transform, own])
-    return image
+    def _on_changed(self, event: Any) -> None:
+        if event.type == "opacity":
+            self._image.opacity = self.cells.opacity
+        elif self.shown:
+            self.draw()
+        else:
+            self.picture_is_old = True
 
 
 def draws_in_software(viewer: Viewer) -> bool:
@@ -94,15 +209,22 @@ def draws_in_software(viewer: Viewer) -> bool:
     return any(name in renderer for name in _SOFTWARE)
 
 
-def portray(points: NDArray[np.float64], rgba: NDArray[np.float32], size: float) -> Picture:
-    """Draw (n, 2) points of a diameter as discs; both in the layer's data units."""
+def portray(
+    points: NDArray[np.float64], rgba: NDArray[np.float32], size: float, pixel: float
+) -> Picture:
+    """Draw (n, 2) points of a diameter as discs, on pixels of a side; all in data units.
+
+    Discs are at least a pixel wide. Small ones are drawn on pixels half as wide, of which each
+    four are then made one, so that what lies between pixels counts.
+    """
+    small = size < _SMALL * pixel
+    fine, radius = (pixel / 2, max(size, pixel) / pixel) if small else (pixel, size / 2 / pixel)
     low, high = points.min(axis=0), points.max(axis=0)
-    pixel = max(size / _PIXELS_A_CELL, float((high - low).max()) / _MOST_PIXELS)
-    radius = max(size / 2 / pixel, 0.6)
-    margin = int(np.ceil(radius))
-    height, width = (np.ceil((high - low) / pixel).astype(int) + 2 * margin + 1).tolist()
+    margin = 2 * int(np.ceil(radius / 2))
+    shape = np.ceil((high - low) / fine).astype(int) + 2 * margin + 1
+    height, width = (shape + shape % 2).tolist()
     canvas = np.zeros((height, width, 4), np.uint8)
-    row, column = (np.round((points - low) / pixel).astype(np.int64) + margin).T
+    row, column = (np.round((points - low) / fine).astype(np.int64) + margin).T
     # A pixel at a time, not its four parts one by one.
     colors = (rgba * 255).astype(np.uint8).view(np.uint32).ravel()
     flat, middle = canvas.view(np.uint32).ravel(), row * width + column
@@ -110,4 +232,17 @@ def portray(points: NDArray[np.float64], rgba: NDArray[np.float32], size: float)
     for dy, dx in np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2):
         if dy * dy + dx * dx <= radius * radius:
             flat[middle + dy * width + dx] = colors
-    return Picture(canvas, low - margin * pixel, pixel)
+    origin = low - margin * fine
+    if not small:
+        return Picture(canvas, origin, pixel)
+    # What is transparent has no say in the colour of the four.
+    return Picture(np.asarray(Image.fromarray(canvas).reduce(2)), origin + fine / 2, pixel)
+
+
+def finest_pixel(points: NDArray[np.float64], size: float) -> float:
+    """Return the side of a pixel that shows discs well, in a picture that is not too large."""
+    return max(size / _PIXELS_A_CELL, float(np.ptp(points, axis=0).max()) / _MOST_PIXELS)
+
+
+def _diameter(cells: Points) -> float:
+    return float(np.median(cells.size))

@@ -156,8 +156,8 @@ def columns(opened: Opened) -> list[str]:
     """Return the obs columns one can colour by: numbers, and names that repeat."""
     found = []
     for key in opened.adata.obs:
-        values = opened.adata.obs[key]
-        few = not colors.is_categorical(values) or values.nunique() <= _MOST_CATEGORIES
+        named = colors.is_categorical(opened.adata.obs[key])
+        few = not named or len(opened.names(key)) <= _MOST_CATEGORIES
         if few and key != keys.META_CELL:
             found.append(str(key))
     return found

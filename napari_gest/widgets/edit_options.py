@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout
@@ -51,8 +48,6 @@ class EditOptions(Panel):
             "Response: each cell stays what it is and responds. Generated again: the surroundings"
             " are hidden and generated, before and after (the paper's form)."
         )
-        # Looking through a large table takes a while, so what was found is kept for a section.
-        self._found: tuple[Any, dict[str, list[str]]] = (None, {})
         self.column.setContentsMargins(0, 0, 0, 0)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -88,7 +83,7 @@ class EditOptions(Panel):
     def type_column(self) -> str | None:
         """The obs column that looks like cell types."""
         opened = self.context.scene.active
-        named = [] if opened is None else self._columns(opened)
+        named = [] if opened is None else _label_columns(opened)
         return likely_column(named)
 
     def labels(self) -> dict[str, np.ndarray]:
@@ -127,48 +122,32 @@ class EditOptions(Panel):
         self.setEnabled(opened is not None)
         if opened is None:
             return
-        fill(self.column_box, [_ALL, *self._columns(opened)], self.column_box.currentText() or _ALL)
+        fill(
+            self.column_box, [_ALL, *_label_columns(opened)], self.column_box.currentText() or _ALL
+        )
         if self.column_box.currentIndex() < 0:
             self.column_box.setCurrentIndex(0)
         column = self.column_box.currentText()
         self.label_box.setVisible(column != _ALL)
         if column != _ALL:
-            names = self._names(opened, column)
+            names = opened.names(column)
             now = self.label_box.currentText()
             fill(self.label_box, names, now if now in names else names[0])
-        types = [] if self.type_column is None else self._names(opened, self.type_column)
+        types = [] if self.type_column is None else opened.names(self.type_column)
         fates = [_KEEP, *(_BECOME + name for name in types), _REMOVE]
         now = self.fate.currentText()
         fill(self.fate, fates, now if now in fates else _KEEP)
         self.changed.emit()
 
-    def _columns(self, opened: Opened) -> list[str]:
-        return self._look_up("", opened, lambda: label_columns(opened))
 
-    def _names(self, opened: Opened, column: str) -> list[str]:
-        def names() -> list[str]:
-            return sorted(map(str, opened.obs_values(column).dropna().unique()))
-
-        return self._look_up(column, opened, names)
-
-    def _look_up(self, what: str, opened: Opened, find: Callable[[], list[str]]) -> list[str]:
-        state = (opened, opened.revision, list(opened.adata.obs))
-        if self._found[0] != state:
-            self._found = (state, {})
-        found = self._found[1]
-        if what not in found:
-            found[what] = find()
-        return found[what]
-
-
-def label_columns(opened: Opened) -> list[str]:
+def _label_columns(opened: Opened) -> list[str]:
     """Return the obs columns that name groups of cells."""
-    found = []
-    for key in opened.adata.obs:
-        values = opened.obs_values(str(key))
-        if colors.is_categorical(values) and 1 < values.nunique() <= _MOST_LABELS:
-            found.append(str(key))
-    return found
+    return [
+        str(key)
+        for key in opened.adata.obs
+        if colors.is_categorical(opened.adata.obs[key])
+        and 1 < len(opened.names(key)) <= _MOST_LABELS
+    ]
 
 
 def _combo(name: str) -> QComboBox:

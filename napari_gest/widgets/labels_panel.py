@@ -343,11 +343,10 @@ def _colors(labelled: Labelled):
 
 
 def _is_labels(opened: Opened, column: str) -> bool:
-    values = opened.adata.obs[column]
     return (
-        colors.is_categorical(values)
+        colors.is_categorical(opened.adata.obs[column])
         and not column.startswith("gest_generated")
-        and 2 <= values.nunique() <= _MOST_LABELS
+        and 2 <= len(opened.names(column)) <= _MOST_LABELS
     )
 
 

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gest import keys
+from napari_gest.session import Opened
 from napari_gest.tasks.progress import Progress
 from napari_gest.viewer import colors
 from napari_gest.viewer.niche_plan import Found
@@ -46,7 +47,7 @@ class CompositionPage(Panel):
         """Show these niches."""
         self._shown = found, niches
         opened = found.plan.opened[0]
-        offered = [c for c in columns(opened) if _is_short(opened.adata.obs[c]) and c != keys.NICHE]
+        offered = [c for c in columns(opened) if _is_short(opened, c) and c != keys.NICHE]
         if self._column not in offered:
             self._column = likely_column(offered) or (offered[0] if offered else None)
         fill(self.box, offered, self._column)
@@ -166,8 +167,9 @@ def _combo(name: str) -> QComboBox:
     return box
 
 
-def _is_short(values: pd.Series) -> bool:
-    return colors.is_categorical(values) and values.nunique() <= _MOST_CATEGORIES
+def _is_short(opened: Opened, column: str) -> bool:
+    named = colors.is_categorical(opened.adata.obs[column])
+    return named and len(opened.names(column)) <= _MOST_CATEGORIES
 
 
 def _hex(rgba) -> str:

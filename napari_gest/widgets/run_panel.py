@@ -8,7 +8,6 @@ from qtpy.QtWidgets import QShortcut
 
 from napari_gest.errors import GestError
 from napari_gest.viewer.plan import Begun, Finished, Plan, Prepared
-from napari_gest.viewer.standin import StandIns
 from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.color_panel import telling_gene
@@ -34,7 +33,6 @@ class RunPanel(Panel):
         self.cancel = button("Cancel", self.stop)
         self.bar = ProgressBar()
         self.message = note(_HELP)
-        self.stand_ins = StandIns(context.scene)
         self._job: Job | None = None
         self.result = ResultPanel(context, self.start_plan)
         self.column.addLayout(row(self.run, self.cancel))
@@ -93,7 +91,6 @@ class RunPanel(Panel):
         )
         self._job = job
         if self.context.jobs.start(job):
-            self.stand_ins.show()
             self._say("Starting…")
             self.bar.setValue(0)
 
@@ -160,7 +157,6 @@ class RunPanel(Panel):
         self.context.report(self, error)
 
     def _on_end(self, plan: Plan, trial: list[Trial]) -> None:
-        self.stand_ins.clear()
         # A run whose section has changed is cancelled too, but what it made fits nothing.
         cancelled = self._job.cancelled and self.context.session.is_current(plan.snapshot)
         if trial and trial[0].result is None:

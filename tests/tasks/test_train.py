@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,9 +22,9 @@ from napari_gest.tasks.train import (
     FitRequest,
     Fitted,
     TrainConfig,
+    configs_for,
     fine_tune,
     fit,
-    settings_for,
 )
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -214,9 +215,13 @@ def test_the_state_is_json_and_safetensors(sections: list[Section], tmp_path: Pa
 
 
 def test_many_cells_are_given_a_larger_decoder_and_longer_training() -> None:
-    assert settings_for(MANY_CELLS - 1) == ({}, {})
-    size, length = settings_for(MANY_CELLS)
-    large, small = ModelConfig(**size), ModelConfig()
+    few, many = (SimpleNamespace(n_obs=n) for n in (MANY_CELLS - 1, MANY_CELLS))
+    small, usual = configs_for([few])
+    assert (small, usual) == (ModelConfig(), TrainConfig())
+    large, longer = configs_for([many])
     assert large.d_model > small.d_model
     assert large.n_layers > small.n_layers
-    assert TrainConfig(**length).n_steps > TrainConfig().n_steps
+    assert longer.n_steps > usual.n_steps
+    # A model that is trained on keeps its shape, and what it was trained for is done.
+    start = SimpleNamespace(config=ModelConfig(n_layers=2))
+    assert configs_for([many], start) == (start.config, TrainConfig())

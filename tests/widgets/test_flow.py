@@ -333,53 +333,6 @@ def test_a_reopened_dock_finds_what_is_open(opened_home, viewer, until):
     viewer.window.remove_dock_widget(dock)
 
 
-def test_a_large_section_is_drawn_as_a_picture_during_a_run(
-    opened_home, viewer, qtbot, monkeypatch
-):
-    from napari_gest.viewer import standin
-
-    home = opened_home
-    monkeypatch.setattr(standin, "LARGE", 10)
-    monkeypatch.setattr(standin, "draws_in_software", lambda viewer: True)
-    stand_ins = home.run_panel.stand_ins
-    cells = home.context.scene.active_layer
-
-    def coverage() -> np.ndarray:
-        qtbot.wait(100)
-        picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
-        return picture - picture[0, 0]
-
-    points = coverage()
-    n_layers = len(viewer.layers)
-    stand_ins.show()
-    pictured = coverage()
-    assert len(viewer.layers) == n_layers
-    assert cells.visible
-    assert (points != pictured).any()
-    # The same tissue in the same place: blurred alike, the two canvases agree.
-    blocks = [
-        part[: part.shape[0] // 20 * 20, : part.shape[1] // 20 * 20]
-        .reshape(part.shape[0] // 20, 20, part.shape[1] // 20, 20, 3)
-        .mean(axis=(1, 3))
-        .ravel()
-        for part in (points, pictured)
-    ]
-    assert np.corrcoef(*blocks)[0, 1] > 0.95
-    stand_ins.clear()
-    np.testing.assert_allclose(coverage(), points, atol=2)
-
-
-def test_a_run_that_cannot_start_leaves_the_points(opened_home, monkeypatch):
-    from napari_gest.viewer import standin
-
-    monkeypatch.setattr(standin, "LARGE", 10)
-    monkeypatch.setattr(standin, "draws_in_software", lambda viewer: True)
-    monkeypatch.setattr(opened_home.context.jobs, "start", lambda job: False)
-    draw_region(opened_home)
-    opened_home.run_panel.start()
-    assert not opened_home.run_panel.stand_ins._shown
-
-
 def test_old_objects_are_no_garbage_while_a_job_runs(opened_home, until):
     home = opened_home
     draw_region(home)
@@ -389,12 +342,3 @@ def test_old_objects_are_no_garbage_while_a_job_runs(opened_home, until):
     until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
     assert min(frozen[:-1]) > 0
     assert gc.get_freeze_count() == 0
-
-
-def test_a_graphics_card_needs_no_picture(opened_home, monkeypatch):
-    from napari_gest.viewer import standin
-
-    monkeypatch.setattr(standin, "LARGE", 10)
-    monkeypatch.setattr(standin, "draws_in_software", lambda viewer: False)
-    opened_home.run_panel.stand_ins.show()
-    assert not opened_home.run_panel.stand_ins._shown

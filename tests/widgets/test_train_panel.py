@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_gest.errors import InputError
+from napari_gest.tasks.train import TrainConfig
 from napari_gest.viewer import shelf
 
 pytestmark = pytest.mark.gui
@@ -16,7 +17,7 @@ def panel(opened_home, tmp_path, monkeypatch):
     monkeypatch.setattr(shelf, "TRAINED_HERE", tmp_path / "own" / "models")
     made = opened_home.model_panel.train
     made.length.clear()
-    made.length.addItem("a moment", 4)
+    made.length.addItem("a moment", 4 / TrainConfig().n_steps)
     return made
 
 

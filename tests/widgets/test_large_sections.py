@@ -1,0 +1,125 @@
+"""Large sections where OpenGL runs on the processor: pictures from afar, points close up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from napari_gest.viewer import standin
+from napari_gest.viewer.moved import camera, scale_bar
+from napari_gest.widgets.home import Home
+
+
+@pytest.fixture
+def in_software(monkeypatch) -> None:
+    """Take the tissue of the tests for a large one, drawn in software."""
+    monkeypatch.setattr(standin, "LARGE", 10)
+    monkeypatch.setattr(standin, "draws_in_software", lambda viewer: True)
+
+
+@pytest.fixture
+def far(viewer) -> Callable[[], None]:
+    """Looks from so far that a cell is some pixels wide."""
+
+    def look() -> None:
+        viewer.reset_view()
+        camera(viewer).zoom *= 0.15
+
+    return look
+
+
+@pytest.fixture
+def seen(viewer, qtbot) -> Callable[[], np.ndarray]:
+    """Returns the canvas less its ground, (h, w, 3), blurred over 10 pixels."""
+
+    def look() -> np.ndarray:
+        scale_bar(viewer).visible = False
+        qtbot.wait(100)
+        picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
+        part = (picture - picture[0, 0])[: len(picture) // 10 * 10]
+        part = part[:, : part.shape[1] // 10 * 10]
+        return part.reshape(part.shape[0] // 10, 10, -1, 10, 3).mean(axis=(1, 3))
+
+    return look
+
+
+def _pictured(home: Home) -> bool:
+    return home.context.scene.active_layer in home.context.painter.stand_ins.shown()
+
+
+def test_from_afar_a_large_section_is_a_picture_of_its_points(
+    in_software, opened_home, viewer, far, seen
+):
+    cells = opened_home.context.scene.active_layer
+    assert not _pictured(opened_home)  # a small tissue fills the canvas: cells are large
+    far()
+    assert _pictured(opened_home)
+    picture = seen()
+    assert np.abs(picture).max() > 10
+    opened_home.context.painter.stand_ins.detach()
+    points = seen()
+    # The same cells in the same places and colours.
+    assert np.corrcoef(picture.ravel(), points.ravel())[0, 1] > 0.97
+    assert cells.visible
+    assert len(viewer.layers) == 1
+
+
+def test_colours_reach_the_picture_and_later_the_points(in_software, opened_home, far, seen):
+    home = opened_home
+    far()
+    before = seen()
+    home.color_panel.show_gene(home.context.scene.active.section.genes[3])
+    picture = seen()
+    assert np.abs(picture - before).max() > 10
+    home.context.painter.stand_ins.detach()
+    assert np.corrcoef(picture.ravel(), seen().ravel())[0, 1] > 0.97
+
+
+def test_what_naparis_own_controls_change_is_drawn(in_software, opened_home, far, seen):
+    cells = opened_home.context.scene.active_layer
+    far()
+    cells.face_color = "red"
+    red = seen()
+    assert red[..., 0].max() > 10 + red[..., 1].max()
+    cells.opacity = 0.2
+    assert seen()[..., 0].max() < 0.5 * red[..., 0].max()
+    cells.opacity = 1.0
+    cells.visible = False
+    assert np.abs(seen()).max() < 10
+    cells.visible = True
+    cells.shown = False
+    assert np.abs(seen()).max() < 10
+    cells.shown = True
+    np.testing.assert_allclose(seen(), red, atol=3)
+
+
+def test_close_up_selected_and_in_3d_points_are_points(in_software, opened_home, viewer, far):
+    cells = opened_home.context.scene.active_layer
+    far()
+    assert _pictured(opened_home)
+    cells.selected_data = {1, 2}
+    assert not _pictured(opened_home)
+    cells.selected_data = set()
+    assert _pictured(opened_home)
+    viewer.dims.ndisplay = 3
+    assert not _pictured(opened_home)
+    viewer.dims.ndisplay = 2
+    far()
+    assert _pictured(opened_home)
+    viewer.reset_view()
+    assert not _pictured(opened_home)
+
+
+def test_a_section_that_is_removed_takes_its_picture_along(in_software, opened_home, viewer, far):
+    far()
+    viewer.layers.clear()
+    assert not list(opened_home.context.painter.stand_ins.shown())
+
+
+def test_a_graphics_card_needs_no_picture(monkeypatch, opened_home, far):
+    monkeypatch.setattr(standin, "LARGE", 10)
+    monkeypatch.setattr(standin, "draws_in_software", lambda viewer: False)
+    far()
+    assert not _pictured(opened_home)
