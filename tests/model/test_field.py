@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from napari_gest.model import field
 from napari_gest.model.field import SectionField
@@ -73,3 +77,33 @@ def test_more_genes_than_components(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.shape == (100, 400)
     assert np.isfinite(found).all()
     assert np.abs(found[:, 0]).max() < 0.1
+
+
+def test_its_optimiser_is_adamw() -> None:
+    start = torch.linspace(-1, 1, 12).reshape(3, 4)
+    mine, theirs = (nn.Parameter(start.clone()) for _ in range(2))
+    ours = field._AdamW([mine])
+    settings = {"lr": field._RATE, "weight_decay": field._DECAY, "betas": field._BETAS}
+    torchs = torch.optim.AdamW([theirs], **settings)
+    for step in range(20):
+        for p in (mine, theirs):
+            (p.square() * (1 + step % 3)).sum().backward()
+        ours.step()
+        torchs.step()
+        torchs.zero_grad()
+    assert not torch.allclose(mine, start, atol=1e-2)
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_fitting_imports_no_compiler() -> None:
+    code = """
+import sys
+import numpy as np
+from napari_gest.model import field
+field.N_STEPS = 10
+xy = np.random.default_rng(0).uniform(0, 100, (80, 2))
+made = field.SectionField(xy, np.zeros((80, 1), np.float32), np.ones((80, 3), np.float32), 5.0, 0)
+list(made.fit())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
