@@ -15,8 +15,8 @@ from benchmarks.speed import tissue_like
 from benchmarks.timing import Figure
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
+from napari_gest.widgets.driven import DrivenWindow
 
-_PATIENCE_S = 300
 _BEAT_MS = 2  # how often the window is asked whether it is awake
 
 
@@ -39,16 +39,11 @@ class Pulse:
         return np.sort(np.diff(turns))[::-1] * 1e3
 
 
-class Window:
+class Window(DrivenWindow):
     """The viewer with the dock and a file open, and how long things in it take."""
 
     def __init__(self, path: Path) -> None:
-        from napari_gest.widgets.app import open_window
-
-        self.viewer, self.home = open_window()
-        self.context = self.home.context
-        self.errors: list[Exception] = []
-        self.context.report = lambda parent, error: self.errors.append(error)
+        super().__init__(pause_s=0.0005)
         self.pulse = Pulse()
         self.settle()
         started = time.perf_counter()
@@ -56,19 +51,6 @@ class Window:
         self.until(lambda: self.context.scene.active is not None and not self.context.jobs.busy)
         self.settle()
         self.open_s = time.perf_counter() - started
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Let the window live until a condition holds."""
-        from qtpy.QtWidgets import QApplication
-
-        end = time.monotonic() + _PATIENCE_S
-        while not condition():
-            QApplication.processEvents()
-            if self.errors:
-                raise self.errors[0]
-            if time.monotonic() > end:
-                raise TimeoutError(f"the window did not get on within {_PATIENCE_S} s")
-            time.sleep(0.0005)
 
     def settle(self) -> None:
         """Let the window draw what was changed: until its loop has turned some times."""
@@ -84,8 +66,7 @@ class Window:
 
     def close(self) -> None:
         self.pulse.timer.stop()
-        self.home.detach()
-        self.viewer.close()
+        super().close()
 
 
 @contextmanager

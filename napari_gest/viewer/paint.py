@@ -95,7 +95,10 @@ class Painter:
         self.changed.emit()
 
     def paint_trial(self, trial: Trial) -> None:
-        """Bring one layer of generated cells up to date, while it is being filled."""
+        """Bring one layer of generated cells up to date, while it is being filled.
+
+        Its thumbnail waits: with a new one napari draws the list of layers anew.
+        """
         layer = self.scene.layer_of(trial)
         if layer is None:
             return
@@ -120,6 +123,7 @@ class Painter:
         state = (look.gene, look.column, look.preview, look.hidden, self.space, scale)
         if self._painted.get(layer) != state:
             self.stand_ins.color(layer, section_rgba(self.look, opened, legend, self.space))
+            _refresh_thumbnail(layer)
             self._painted[layer] = state
 
     def _paint_trials(self, own: Legend) -> None:
@@ -132,6 +136,7 @@ class Painter:
             layer.visible = self.look.view not in ("measured", *EFFECT_VIEWS)
             if layer.visible:
                 self.paint_trial(trial)
+                _refresh_thumbnail(layer)
 
     def _paint_effects(self) -> None:
         shown = list(self.scene.effects())
@@ -144,7 +149,12 @@ class Painter:
             layer.visible = self.look.view in EFFECT_VIEWS
             if layer.visible:
                 self.stand_ins.color(layer, effect_rgba(effect, self.look, self.legend.colors))
+                _refresh_thumbnail(layer)
 
     def _values(self, trial: Trial) -> NDArray[np.float32]:
         opened = self.scene.session.sections.get(trial.snapshot.label)
         return trial_values(self.look, trial, opened, self.space)
+
+
+def _refresh_thumbnail(layer: Points) -> None:
+    layer.refresh(data_displayed=False, highlight=False, extent=False)

@@ -102,7 +102,6 @@ class StandIns:
                 layer.face_color = rgba
             if stand_in is not None:
                 stand_in.picture_is_old = True
-        layer.refresh(data_displayed=False, highlight=False, extent=False)  # its thumbnail
 
     def _on_inserted(self, event: Any) -> None:
         self._adopt(event.value)

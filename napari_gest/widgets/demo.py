@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +11,11 @@ from napari_gest.errors import InputError
 from napari_gest.widgets.display import has_display, virtual_display
 
 if TYPE_CHECKING:
-    from qtpy.QtWidgets import QWidget
-
     from napari_gest.widgets.home import Home
 
 PICTURES = ("before.png", "during.png", "after.png", "uncertainty.png")
 RESULT = "generated.h5ad"
 
-_PATIENCE_S = 600
 _SETTLE_S = 0.4  # for the canvas to draw what was changed
 
 
@@ -56,12 +51,11 @@ class _Demo:
     """Presses the buttons a user would press."""
 
     def __init__(self, out_dir: Path) -> None:
-        from napari_gest.widgets.app import open_window
+        from napari_gest.widgets.driven import DrivenWindow
 
         self.out_dir = out_dir
-        self.viewer, self.home = open_window()
-        self.home.context.report = self._on_error
-        self.error: Exception | None = None
+        self.window = DrivenWindow()
+        self.home = self.window.home
 
     def finish(self, stay: bool) -> list[Path]:
         """Run, leave the window to the user if it is to stay, and close it."""
@@ -72,10 +66,7 @@ class _Demo:
 
                 napari.run()
         finally:
-            # With napari.run() it may be gone already.
-            with contextlib.suppress(RuntimeError):
-                self.home.detach()
-                self.viewer.close()
+            self.window.close()
         return written
 
     def _run(self) -> list[Path]:
@@ -85,7 +76,7 @@ class _Demo:
 
         home, context = self.home, self.home.context
         home.open_panel.open([SAMPLE_SECTION])
-        self._until(lambda: context.scene.active is not None and not context.jobs.busy)
+        self.window.until(lambda: context.scene.active is not None and not context.jobs.busy)
         home.color_panel.show_gene(_spatial_gene(home))
         region = context.scene.draw("pan_zoom")
         outlines = from_roi(Roi.read_geojson(SAMPLE_ROI), context.scene.active_layer)
@@ -98,7 +89,7 @@ class _Demo:
         (self.out_dir / "during.png").unlink(missing_ok=True)
         context.painter.trial_painted.connect(self._during)
         home.run_panel.start()
-        self._until(lambda: not context.jobs.busy)
+        self.window.until(lambda: not context.jobs.busy)
         self._settle()
         self._picture("after.png")
 
@@ -109,7 +100,7 @@ class _Demo:
         context.painter.show(view="generated")
         result.keep()
         result.save(self.out_dir / RESULT, overwrite=True)
-        self._until(lambda: not context.jobs.busy)
+        self.window.until(lambda: not context.jobs.busy)
         written = [self.out_dir / name for name in (*PICTURES, RESULT)]
         return [path for path in written if path.exists()]
 
@@ -123,30 +114,12 @@ class _Demo:
     def _picture(self, name: str) -> None:
         path = self.out_dir / name
         temporary = path.with_name(f".{path.stem}.tmp.png")
-        self.viewer.screenshot(str(temporary), canvas_only=False, flash=False)
+        self.window.viewer.screenshot(str(temporary), canvas_only=False, flash=False)
         os.replace(temporary, path)
 
     def _settle(self) -> None:
         end = time.monotonic() + _SETTLE_S
-        self._until(lambda: time.monotonic() > end)
-
-    def _until(self, condition: Callable[[], bool]) -> None:
-        """Let the window live until a condition holds or an error was reported."""
-        from qtpy.QtWidgets import QApplication
-
-        end = time.monotonic() + _PATIENCE_S
-        while not condition():
-            QApplication.processEvents()
-            if self.error is not None:
-                raise self.error
-            if time.monotonic() > end:
-                raise InputError(
-                    f"The demo did not get on within {_PATIENCE_S} s.", "Run it again."
-                )
-            time.sleep(0.005)
-
-    def _on_error(self, parent: QWidget, error: Exception) -> None:
-        self.error = error
+        self.window.until(lambda: time.monotonic() > end)
 
 
 def _spatial_gene(home: Home) -> str:
