@@ -69,7 +69,7 @@ def test_summary_counts_cells_and_area(clustered: Clustered) -> None:
 
 
 def test_composition_counts_cells_with_a_value(clustered: Clustered, tissue: AnnData) -> None:
-    values = tissue.obs["cell_type"].iloc[clustered.rows].astype(object).to_numpy()
+    values = tissue.obs["cell_type"].iloc[clustered.rows].astype(object).to_numpy(copy=True)
     values[::7] = None
     table = clustered.composition(pd.Series(values))
     assert list(table.index) == list(clustered.names)
