@@ -61,7 +61,8 @@ class Opened:
     revision: int = 0
     results: list[Any] = field(default_factory=list)
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
-    _names: tuple[Any, dict[str, list[str]]] = field(default=(None, {}), repr=False)
+    _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    _n_names: dict[str, int] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _columns(self) -> Any:
@@ -112,13 +113,20 @@ class Opened:
 
         To look through a large table takes a while, so they are kept until a result is.
         """
-        state = (self.revision, list(self.adata.obs))
-        if self._names[0] != state:
-            self._names = (state, {})
-        found = self._names[1]
-        if key not in found:
-            found[key] = sorted(map(str, self.obs_values(key).dropna().unique()))
-        return found[key]
+        if key not in self._names:
+            self._names[key] = sorted(map(str, self.obs_values(key).dropna().unique()))
+        return self._names[key]
+
+    def n_names(self, key: str) -> int:
+        """Return how many different names an obs column has in all sections of the file."""
+        if key not in self._n_names:
+            self._n_names[key] = int(self.adata.obs[key].nunique())
+        return self._n_names[key]
+
+    def forget_names(self) -> None:
+        """Look through obs columns again: they have changed."""
+        self._names.clear()
+        self._n_names.clear()
 
     def export(self) -> AnnData:
         """Return an AnnData with everything that was kept; it is for reading.
@@ -197,6 +205,9 @@ class Session:
             return False
         several = [self.sections[one.label] for one in snapshots]
         changed = frozenset(result.write(several[0].adata))
+        for opened in self.sections.values():
+            if opened.adata is several[0].adata:
+                opened.forget_names()
         for opened in several:
             opened.results.append(result)
             opened.revision += 1

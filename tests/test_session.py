@@ -164,3 +164,19 @@ def test_needs_neither_qt_nor_napari_nor_torch():
 def test_opened_is_an_identity(adata):
     one = open_sections(adata)[0]
     assert one != Opened(one.label, one.adata, one.section)
+
+
+def test_names_of_a_column_are_those_of_the_section_and_of_the_file(adata):
+    one, two = open_sections(adata)
+    adata.obs["place"] = np.where(adata.obs["section"] == one.section.name, "here", "there")
+    assert (one.names("place"), two.names("place")) == (["here"], ["there"])
+    assert one.n_names("place") == 2
+
+
+def test_a_kept_result_changes_the_names_in_all_sections_of_its_file(adata):
+    session = Session()
+    one, two = (session.add(opened) for opened in open_sections(adata))
+    adata.obs["gest_generated"] = False
+    assert two.names("gest_generated") == ["False"]
+    assert session.commit(session.snapshot(one.label), Result())
+    assert two.names("gest_generated") == ["True"]

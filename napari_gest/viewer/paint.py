@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_gest.session import Opened
 from napari_gest.viewer.colors import Scale
+from napari_gest.viewer.drawing import Drawing
 from napari_gest.viewer.effect import EFFECT_VIEWS, delta_legend, effect_rgba
 from napari_gest.viewer.look import (
     Legend,
@@ -25,7 +26,6 @@ from napari_gest.viewer.look import (
     trial_values,
 )
 from napari_gest.viewer.scene import Scene
-from napari_gest.viewer.standin import StandIns
 from napari_gest.viewer.trial import Trial
 
 # The second cue, besides colour, that a cell was generated.
@@ -47,12 +47,16 @@ class Painter:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.stand_ins = StandIns(scene.viewer)
+        self.drawing = Drawing.of(scene.viewer)
         self.look = Look()
         self.space = Space()
         self.legend = Legend("")
         self._painted: dict[Points, Any] = {}
         scene.changed.connect(self.repaint)
+
+    def detach(self) -> None:
+        """Follow the viewer no more."""
+        self.drawing.release()
 
     def show(self, **changes: Any) -> None:
         """Change fields of the Look and repaint what that changes.
@@ -107,7 +111,7 @@ class Painter:
         else:
             scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
             rgba = trial_rgba(trial, self._values(trial), scale)
-        self.stand_ins.color(layer, rgba)
+        self._color(layer, rgba)
         border = np.tile(_OUTLINE_WAITING, (len(rgba), 1))
         border[trial.filled] = _OWN * rgba[trial.filled] + (1 - _OWN) * _OUTLINE
         with layer.events.border_color.blocker():
@@ -122,7 +126,7 @@ class Painter:
         look = self.look
         state = (look.gene, look.column, look.preview, look.hidden, self.space, scale)
         if self._painted.get(layer) != state:
-            self.stand_ins.color(layer, section_rgba(self.look, opened, legend, self.space))
+            self._color(layer, section_rgba(self.look, opened, legend, self.space))
             _refresh_thumbnail(layer)
             self._painted[layer] = state
 
@@ -148,8 +152,11 @@ class Painter:
         for effect, layer in shown:
             layer.visible = self.look.view in EFFECT_VIEWS
             if layer.visible:
-                self.stand_ins.color(layer, effect_rgba(effect, self.look, self.legend.colors))
+                self._color(layer, effect_rgba(effect, self.look, self.legend.colors))
                 _refresh_thumbnail(layer)
+
+    def _color(self, layer: Points, rgba: NDArray[np.float32]) -> None:
+        self.drawing.stand_ins.color(layer, rgba)
 
     def _values(self, trial: Trial) -> NDArray[np.float32]:
         opened = self.scene.session.sections.get(trial.snapshot.label)

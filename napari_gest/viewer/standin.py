@@ -34,7 +34,8 @@ _MOST_PIXELS = 2400
 _SMALL = 2.5  # pixels a cell, below which cells between pixels matter
 _STEP = 1.3  # a picture is drawn anew, coarser or finer, each time the zoom has changed so much
 _COARSE = 1.6  # pixels of the canvas to a pixel of the picture, from which on points are drawn
-_REDRAWN = ("face_color", "set_data", "size", "opacity")  # what napari's own controls change
+# Of what napari's controls change, what a picture can show: all its points are discs.
+_REDRAWN = ("face_color", "set_data", "size", "opacity")
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +66,10 @@ class StandIns:
         self._of: dict[Points, _StandIn] = {}
         # After napari has made what draws the layer.
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
-        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.layers.events.removed.connect(self._on_removed, position="last")
         camera(viewer).events.zoom.connect(self._choose)
         viewer.dims.events.ndisplay.connect(self._choose)
+        viewer.dims.events.order.connect(self._choose)
         for layer in viewer.layers:
             self._adopt(layer)
 
@@ -78,6 +80,7 @@ class StandIns:
         viewer.layers.events.removed.disconnect(self._on_removed)
         camera(viewer).events.zoom.disconnect(self._choose)
         viewer.dims.events.ndisplay.disconnect(self._choose)
+        viewer.dims.events.order.disconnect(self._choose)
         for layer in list(self._of):
             self._let_go(layer)
 
@@ -108,10 +111,12 @@ class StandIns:
 
     def _on_removed(self, event: Any) -> None:
         if event.value in self._of:
+            self._of[event.value].points_are_old = False  # they are gone
             self._let_go(event.value)
 
     def _let_go(self, layer: Points) -> None:
-        layer.events.highlight.disconnect(self._choose)
+        for name in (*_REDRAWN, "mode", "highlight"):
+            getattr(layer.events, name).disconnect(self._on_changed)
         self._of.pop(layer).close()
 
     def _adopt(self, layer: Any) -> None:
@@ -119,14 +124,23 @@ class StandIns:
         if large and layer not in self._of and draws_in_software(self.viewer):
             node = self.viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
             self._of[layer] = _StandIn(layer, node)
-            layer.events.highlight.connect(self._choose)
+            for name in (*_REDRAWN, "mode", "highlight"):
+                getattr(layer.events, name).connect(self._on_changed)
             self._choose()
 
     def _choose(self, _event: Any = None) -> None:
-        flat, zoom = self.viewer.dims.ndisplay == 2, camera(self.viewer).zoom
+        # Seen from above, rows running down: a picture lies in the plane as the data do.
+        upright = tuple(self.viewer.dims.displayed) == tuple(sorted(self.viewer.dims.displayed))
+        flat, zoom = self.viewer.dims.ndisplay == 2 and upright, camera(self.viewer).zoom
         for layer, stand_in in self._of.items():
-            # Marks of selected points lie beneath a picture.
-            stand_in.show(flat and not layer.selected_data, zoom)
+            # Marks of points, selected or under the mouse, lie beneath a picture.
+            unmarked = layer.mode == "pan_zoom" and not layer.selected_data
+            stand_in.show(flat and unmarked, zoom)
+
+    def _on_changed(self, event: Any) -> None:
+        if event.type in _REDRAWN:
+            self._of[event.source].change(event.type)
+        self._choose()
 
 
 class _StandIn:
@@ -145,8 +159,6 @@ class _StandIn:
         self._image.visible = False
         self._finest = finest_pixel(cells.data, _diameter(cells))
         self._pixel = self._finest
-        for name in _REDRAWN:
-            getattr(cells.events, name).connect(self._on_changed)
 
     def show(self, wanted: bool, zoom: float) -> None:
         """Draw the picture if it is wanted and would not be coarse, or else the points.
@@ -166,8 +178,7 @@ class _StandIn:
         self.shown = shown
         if not shown and self.points_are_old:
             self.points_are_old = False
-            with self.cells.events.face_color.blocker(self._on_changed):
-                self.cells.events.face_color()  # napari hands the points to the canvas
+            self.cells._face.events.colors()  # napari hands the points to the canvas
         self._image.visible = shown
         self.points.points_markers.visible = not shown
 
@@ -187,18 +198,16 @@ class _StandIn:
 
     def close(self) -> None:
         """Leave the points alone in the scene."""
-        for name in _REDRAWN:
-            getattr(self.cells.events, name).disconnect(self._on_changed)
         self.show(False, 1.0)
         self._image.parent = None
 
-    def _on_changed(self, event: Any) -> None:
-        if event.type == "opacity":
+    def change(self, what: str) -> None:
+        """Follow what was changed of the layer."""
+        if what == "opacity":
             self._image.opacity = self.cells.opacity
-        elif self.shown:
-            self.draw()
-        else:
-            self.picture_is_old = True
+            return
+        self._finest = finest_pixel(self.cells.data, _diameter(self.cells))
+        self.picture_is_old = True
 
 
 def draws_in_software(viewer: Viewer) -> bool:

@@ -157,7 +157,7 @@ def columns(opened: Opened) -> list[str]:
     found = []
     for key in opened.adata.obs:
         named = colors.is_categorical(opened.adata.obs[key])
-        few = not named or len(opened.names(key)) <= _MOST_CATEGORIES
+        few = not named or opened.n_names(key) <= _MOST_CATEGORIES
         if few and key != keys.META_CELL:
             found.append(str(key))
     return found

@@ -52,6 +52,7 @@ class Context:
     @classmethod
     def of(cls, viewer: Viewer) -> Context:
         """Return a fresh context on the session of ``viewer``."""
+        viewer = getattr(viewer, "__wrapped__", viewer)  # docks from napari's menu get a proxy
         session = session_of(viewer)
         scene = Scene(viewer, session)
         return cls(viewer, session, scene, Painter(scene))

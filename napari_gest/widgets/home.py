@@ -118,7 +118,7 @@ class Home(QWidget):
         for signal, slot in self._links:
             signal.disconnect(slot, missing_ok=True)
         self._links = []
-        self.context.painter.stand_ins.detach()
+        self.context.painter.detach()
         self.context.scene.detach()
         self.context.viewer.events.theme.disconnect(self._restyle)
 

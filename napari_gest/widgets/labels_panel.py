@@ -346,7 +346,7 @@ def _is_labels(opened: Opened, column: str) -> bool:
     return (
         colors.is_categorical(opened.adata.obs[column])
         and not column.startswith("gest_generated")
-        and 2 <= len(opened.names(column)) <= _MOST_LABELS
+        and 2 <= opened.n_names(column) <= _MOST_LABELS
     )
 
 

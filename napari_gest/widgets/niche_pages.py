@@ -169,7 +169,7 @@ def _combo(name: str) -> QComboBox:
 
 def _is_short(opened: Opened, column: str) -> bool:
     named = colors.is_categorical(opened.adata.obs[column])
-    return named and len(opened.names(column)) <= _MOST_CATEGORIES
+    return named and opened.n_names(column) <= _MOST_CATEGORIES
 
 
 def _hex(rgba) -> str:

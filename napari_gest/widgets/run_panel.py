@@ -170,7 +170,7 @@ class RunPanel(Panel):
 
     def _show_part(self, part: Trial, wanted: int) -> None:
         self.context.scene.add_trial(part)
-        self.context.painter.paint_trial(part)
+        self.context.painter.repaint()
         self.result.show_result(part, None)
         self._say(
             f"Cancelled after {len(part.cells):,} of {wanted:,} cells. Keep them, or discard them."

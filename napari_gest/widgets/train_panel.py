@@ -26,7 +26,6 @@ _HELP = (
     "Learns from all open sections with these genes, on this computer. Cells in the drawn region"
     " are left out, so that they stay unseen."
 )
-_VALIDATIONS = 24  # points of the curve
 _LENGTHS = {"Short": 0.25, "Usual": 1.0, "Long": 3.0}  # of the steps that suit the tissue
 
 
@@ -88,8 +87,10 @@ class TrainPanel(Panel):
 
             start = None if chosen is None else self.context.shelf.load(chosen)
             model_config, train_config = configs_for(sections, start)
-            n_steps = max(int(share * train_config.n_steps), 1)
-            length = {"n_steps": n_steps, "validate_every": max(n_steps // _VALIDATIONS, 1)}
+            length = {
+                name: max(int(share * getattr(train_config, name)), 1)
+                for name in ("n_steps", "validate_every")
+            }
             request = FitRequest(
                 sections=sections,
                 model_config=model_config,

@@ -1,4 +1,4 @@
-"""Large sections where OpenGL runs on the processor: pictures from afar, points close up."""
+"""How the canvas draws sections: pictures of large ones from afar, no empty parts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from napari_gest.viewer import standin
 from napari_gest.viewer.moved import camera, scale_bar
 from napari_gest.widgets.home import Home
+
+pytestmark = pytest.mark.gui
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def seen(viewer, qtbot) -> Callable[[], np.ndarray]:
 
 
 def _pictured(home: Home) -> bool:
-    return home.context.scene.active_layer in home.context.painter.stand_ins.shown()
+    return home.context.scene.active_layer in home.context.painter.drawing.stand_ins.shown()
 
 
 def test_from_afar_a_large_section_is_a_picture_of_its_points(
@@ -58,7 +60,7 @@ def test_from_afar_a_large_section_is_a_picture_of_its_points(
     assert _pictured(opened_home)
     picture = seen()
     assert np.abs(picture).max() > 10
-    opened_home.context.painter.stand_ins.detach()
+    opened_home.context.painter.drawing.stand_ins.detach()
     points = seen()
     # The same cells in the same places and colours.
     assert np.corrcoef(picture.ravel(), points.ravel())[0, 1] > 0.97
@@ -73,7 +75,7 @@ def test_colours_reach_the_picture_and_later_the_points(in_software, opened_home
     home.color_panel.show_gene(home.context.scene.active.section.genes[3])
     picture = seen()
     assert np.abs(picture - before).max() > 10
-    home.context.painter.stand_ins.detach()
+    home.context.painter.drawing.stand_ins.detach()
     assert np.corrcoef(picture.ravel(), seen().ravel())[0, 1] > 0.97
 
 
@@ -95,7 +97,7 @@ def test_what_naparis_own_controls_change_is_drawn(in_software, opened_home, far
     np.testing.assert_allclose(seen(), red, atol=3)
 
 
-def test_close_up_selected_and_in_3d_points_are_points(in_software, opened_home, viewer, far):
+def test_close_up_marked_and_turned_points_are_points(in_software, opened_home, viewer, far):
     cells = opened_home.context.scene.active_layer
     far()
     assert _pictured(opened_home)
@@ -103,6 +105,12 @@ def test_close_up_selected_and_in_3d_points_are_points(in_software, opened_home,
     assert not _pictured(opened_home)
     cells.selected_data = set()
     assert _pictured(opened_home)
+    cells.mode = "select"
+    assert not _pictured(opened_home)
+    cells.mode = "pan_zoom"
+    viewer.dims.order = (1, 0)
+    assert not _pictured(opened_home)
+    viewer.dims.order = (0, 1)
     viewer.dims.ndisplay = 3
     assert not _pictured(opened_home)
     viewer.dims.ndisplay = 2
@@ -112,10 +120,61 @@ def test_close_up_selected_and_in_3d_points_are_points(in_software, opened_home,
     assert not _pictured(opened_home)
 
 
-def test_a_section_that_is_removed_takes_its_picture_along(in_software, opened_home, viewer, far):
+def test_a_section_that_is_removed_takes_its_picture_along(
+    in_software, opened_home, viewer, far, seen
+):
     far()
+    assert _pictured(opened_home)
     viewer.layers.clear()
-    assert not list(opened_home.context.painter.stand_ins.shown())
+    assert np.abs(seen()).max() < 10
+    assert not list(opened_home.context.painter.drawing.stand_ins.shown())
+
+
+def test_a_closed_dock_leaves_points_but_not_those_of_another(
+    in_software, opened_home, viewer, far, seen
+):
+    cells = opened_home.context.scene.active_layer
+    far()
+    other = Home(viewer)
+    stand_ins = other.context.painter.drawing.stand_ins
+    assert stand_ins is opened_home.context.painter.drawing.stand_ins
+    other.color_panel.show_gene(other.context.scene.active.section.genes[3])
+    opened_home.detach()
+    assert list(stand_ins.shown()) == [cells]
+    picture = seen()
+    other.detach()
+    assert not list(stand_ins.shown())
+    # Without a dock, napari draws the points in the colours they were given.
+    assert np.corrcoef(picture.ravel(), seen().ravel())[0, 1] > 0.97
+
+
+def test_a_picture_follows_the_size_of_points(in_software, opened_home, far, seen):
+    cells = opened_home.context.scene.active_layer
+    far()
+    before = np.abs(seen()).sum()
+    cells.size = 0.5 * np.asarray(cells.size)
+    assert np.abs(seen()).sum() < 0.8 * before
+
+
+def test_empty_parts_of_points_are_not_drawn(opened_home, viewer):
+    cells = opened_home.context.scene.active_layer
+    node = viewer.window._qt_viewer.canvas.layer_to_visual[cells].node
+
+    def drawn() -> tuple[bool, bool, bool]:
+        return node.selection_markers.visible, node.highlight_lines.visible, node.text.visible
+
+    assert drawn() == (False, False, False)
+    cells.selected_data = {1}
+    assert drawn() == (True, True, False)
+    cells.selected_data = set()
+    assert drawn() == (False, False, False)
+    cells.mode = "select"
+    assert drawn() == (True, True, False)
+    cells.mode = "pan_zoom"
+    cells.text.string = "cell"
+    assert drawn() == (False, False, True)
+    opened_home.detach()
+    assert drawn() == (True, True, True)
 
 
 def test_a_graphics_card_needs_no_picture(monkeypatch, opened_home, far):

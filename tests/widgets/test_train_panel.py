@@ -54,3 +54,11 @@ def test_a_name_that_cannot_be_used_is_refused(panel, errors, name):
     panel.name.setText(name)
     panel.start(tune=False)
     assert isinstance(errors.pop(), InputError)
+
+
+def test_the_usual_length_is_what_suits_the_tissue(opened_home):
+    length = opened_home.model_panel.train.length
+    shares = {length.itemText(i): length.itemData(i) for i in range(length.count())}
+    assert length.currentText() == "Usual"
+    assert shares["Usual"] == 1
+    assert shares["Short"] < 1 < shares["Long"]
