@@ -2,7 +2,7 @@
 
 Every repaint draws every point anew: 100,000 of them take a software renderer 0.2 s or more, a
 picture of them a tenth of that. So the canvas stays usable on virtual screens and remote desktops.
-Close up, where a picture would be coarse, and with a graphics card, points are points.
+With a graphics card points are points.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
 
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "swiftshader", "gdi generic", "basic render")
 LARGE = 30_000  # cells
-_PIXELS_A_CELL = 5.0
-_MOST_PIXELS = 2400
-_SMALL = 2.5  # pixels a cell, below which cells between pixels matter
+_MOST_PIXELS = 2000  # a side; where more would be needed, the picture is of what is in view
+_AROUND = 0.5  # and of so many widths of the view around it
 _STEP = 1.3  # a picture is drawn anew, coarser or finer, each time the zoom has changed so much
-_COARSE = 1.6  # pixels of the canvas to a pixel of the picture, from which on points are drawn
+_SMALL = 2.5  # pixels a cell, below which cells between pixels matter
 # Of what napari's controls change, what a picture can show: all its points are discs.
 _REDRAWN = ("face_color", "set_data", "size", "opacity")
 
@@ -67,9 +66,8 @@ class StandIns:
         # After napari has made what draws the layer.
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
-        camera(viewer).events.zoom.connect(self._choose)
-        viewer.dims.events.ndisplay.connect(self._choose)
-        viewer.dims.events.order.connect(self._choose)
+        for emitter in self._looks():
+            emitter.connect(self._choose)
         for layer in viewer.layers:
             self._adopt(layer)
 
@@ -78,9 +76,8 @@ class StandIns:
         viewer = self.viewer
         viewer.layers.events.inserted.disconnect(self._on_inserted)
         viewer.layers.events.removed.disconnect(self._on_removed)
-        camera(viewer).events.zoom.disconnect(self._choose)
-        viewer.dims.events.ndisplay.disconnect(self._choose)
-        viewer.dims.events.order.disconnect(self._choose)
+        for emitter in self._looks():
+            emitter.disconnect(self._choose)
         for layer in list(self._of):
             self._let_go(layer)
 
@@ -106,6 +103,11 @@ class StandIns:
             if stand_in is not None:
                 stand_in.picture_is_old = True
 
+    def _looks(self) -> tuple[Any, ...]:
+        """Return what tells that the viewer looks elsewhere, or in another way."""
+        looking, dims = camera(self.viewer).events, self.viewer.dims.events
+        return looking.zoom, looking.center, dims.ndisplay, dims.order
+
     def _on_inserted(self, event: Any) -> None:
         self._adopt(event.value)
 
@@ -129,13 +131,17 @@ class StandIns:
             self._choose()
 
     def _choose(self, _event: Any = None) -> None:
+        if not self._of:
+            return
         # Seen from above, rows running down: a picture lies in the plane as the data do.
         upright = tuple(self.viewer.dims.displayed) == tuple(sorted(self.viewer.dims.displayed))
-        flat, zoom = self.viewer.dims.ndisplay == 2 and upright, camera(self.viewer).zoom
+        flat, looking = self.viewer.dims.ndisplay == 2 and upright, camera(self.viewer)
+        size = self.viewer.window._qt_viewer.canvas._scene_canvas.size  # (x, y)
+        middle, half = np.array(looking.center[-2:]), np.array(size[::-1]) / 2 / looking.zoom
         for layer, stand_in in self._of.items():
             # Marks of points, selected or under the mouse, lie beneath a picture.
             unmarked = layer.mode == "pan_zoom" and not layer.selected_data
-            stand_in.show(flat and unmarked, zoom)
+            stand_in.show(flat and unmarked, np.stack([middle - half, middle + half]), looking.zoom)
 
     def _on_changed(self, event: Any) -> None:
         if event.type in _REDRAWN:
@@ -157,57 +163,75 @@ class _StandIn:
         self._image = ImageNode(nothing, interpolation="linear", parent=points)
         self._image.set_gl_state("translucent", depth_test=False)
         self._image.visible = False
-        self._finest = finest_pixel(cells.data, _diameter(cells))
-        self._pixel = self._finest
+        self._pixel = 0.0
+        self._covered = np.zeros((2, 2))
 
-    def show(self, wanted: bool, zoom: float) -> None:
-        """Draw the picture if it is wanted and would not be coarse, or else the points.
+    def show(self, wanted: bool, view: NDArray[np.float64], zoom: float) -> None:
+        """Draw the picture if it is wanted, anew if it does not do for what is in view.
 
-        ``zoom`` is in pixels of the canvas to a unit of the world.
+        Parameters
+        ----------
+        wanted
+            Draw points otherwise.
+        view
+            (2, 2) corners of the world that are in view, (y, x), lowest first.
+        zoom
+            Pixels of the canvas to a unit of the world.
         """
-        canvas_pixel = 1 / (zoom * float(np.abs(self.cells.scale[-1])))
-        shown = wanted and self._finest < _COARSE * canvas_pixel
-        if shown:  # no finer than the canvas, or cells would get lost between its pixels
-            steps = np.ceil(np.log(max(canvas_pixel / self._finest, 1.0)) / np.log(_STEP))
-            pixel = self._finest * _STEP**steps
-            if self.picture_is_old or pixel != self._pixel:
-                self._pixel = pixel
+        if wanted:
+            corners = [self.cells.world_to_data((y, x)) for y in view[:, 0] for x in view[:, 1]]
+            box = np.stack([np.min(corners, axis=0), np.max(corners, axis=0)])[:, -2:]
+            pixel = 1 / (zoom * float(np.abs(self.cells.scale[-1])))
+            pixel = _STEP ** float(np.floor(np.log(pixel) / np.log(_STEP)))
+            inside = (self._covered[0] <= box[0]).all() and (self._covered[1] >= box[1]).all()
+            if self.picture_is_old or pixel != self._pixel or not inside:
+                self._pixel, self._covered = pixel, self._cover(box, pixel)
                 self.draw()
-        if shown == self.shown:
+        if wanted == self.shown:
             return
-        self.shown = shown
-        if not shown and self.points_are_old:
+        self.shown = wanted
+        if not wanted and self.points_are_old:
             self.points_are_old = False
             self.cells._face.events.colors()  # napari hands the points to the canvas
-        self._image.visible = shown
-        self.points.points_markers.visible = not shown
+        self._image.visible = wanted
+        self.points.points_markers.visible = not wanted
 
     def draw(self) -> None:
         """Make the picture anew."""
-        cells, seen = self.cells, self.cells.shown
+        cells, (low, high) = self.cells, self._covered
+        size = float(np.median(cells.size))
+        near = (cells.data >= low - size) & (cells.data <= high + size)
+        seen = cells.shown & near.all(axis=1)
         self.picture_is_old = False
         if not seen.any():
             self._image.set_data(np.zeros((1, 1, 4), np.uint8))
             return
-        picture = portray(cells.data[seen], cells.face_color[seen], _diameter(cells), self._pixel)
+        picture = portray(cells.data[seen], cells.face_color[seen], size, self._pixel)
         self._image.set_data(picture.pixels)
         # From the picture's own pixels (x, y), at its corner, to the layer's data.
         corner = (picture.origin - picture.pixel / 2)[::-1]
         self._image.transform = STTransform(scale=(picture.pixel,) * 2, translate=corner)
         self._image.opacity = cells.opacity
 
+    def _cover(self, box: NDArray[np.float64], pixel: float) -> NDArray[np.float64]:
+        """Return (2, 2) corners of what to draw on pixels so wide: all of it, or what is near."""
+        everything = np.stack([self.cells.data.min(axis=0), self.cells.data.max(axis=0)])
+        if np.ptp(everything, axis=0).max() <= _MOST_PIXELS * pixel:
+            return np.array([[-np.inf] * 2, [np.inf] * 2])
+        around = _AROUND * np.ptp(box, axis=0)
+        return np.stack([box[0] - around, box[1] + around])
+
     def close(self) -> None:
         """Leave the points alone in the scene."""
-        self.show(False, 1.0)
+        self.show(False, self._covered, 1.0)
         self._image.parent = None
 
     def change(self, what: str) -> None:
         """Follow what was changed of the layer."""
         if what == "opacity":
             self._image.opacity = self.cells.opacity
-            return
-        self._finest = finest_pixel(self.cells.data, _diameter(self.cells))
-        self.picture_is_old = True
+        else:
+            self.picture_is_old = True
 
 
 def draws_in_software(viewer: Viewer) -> bool:
@@ -235,22 +259,18 @@ def portray(
     row, column = (np.round((points - low) / fine).astype(np.int64) + margin).T
     # A pixel at a time, not its four parts one by one.
     colors = (rgba * 255).astype(np.uint8).view(np.uint32).ravel()
-    flat, middle = canvas.view(np.uint32).ravel(), row * width + column
+    whole = canvas.view(np.uint32)[..., 0]
     steps = np.arange(-margin, margin + 1)
-    for dy, dx in np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2):
-        if dy * dy + dx * dx <= radius * radius:
+    disc = steps[:, None] ** 2 + steps**2 <= radius * radius
+    if len(points) < np.count_nonzero(disc):  # large discs, one by one
+        for y, x, color in zip(row - margin, column - margin, colors, strict=True):
+            whole[y : y + len(steps), x : x + len(steps)][disc] = color
+    else:  # all their pixels of one kind together
+        flat, middle = whole.ravel(), row * width + column
+        for dy, dx in np.argwhere(disc) - margin:
             flat[middle + dy * width + dx] = colors
     origin = low - margin * fine
     if not small:
         return Picture(canvas, origin, pixel)
     # What is transparent has no say in the colour of the four.
     return Picture(np.asarray(Image.fromarray(canvas).reduce(2)), origin + fine / 2, pixel)
-
-
-def finest_pixel(points: NDArray[np.float64], size: float) -> float:
-    """Return the side of a pixel that shows discs well, in a picture that is not too large."""
-    return max(size / _PIXELS_A_CELL, float(np.ptp(points, axis=0).max()) / _MOST_PIXELS)
-
-
-def _diameter(cells: Points) -> float:
-    return float(np.median(cells.size))
