@@ -136,8 +136,8 @@ class StandIns:
         # Seen from above, rows running down: a picture lies in the plane as the data do.
         upright = tuple(self.viewer.dims.displayed) == tuple(sorted(self.viewer.dims.displayed))
         flat, looking = self.viewer.dims.ndisplay == 2 and upright, camera(self.viewer)
-        size = self.viewer.window._qt_viewer.canvas._scene_canvas.size  # (x, y)
-        middle, half = np.array(looking.center[-2:]), np.array(size[::-1]) / 2 / looking.zoom
+        size = self.viewer.window._qt_viewer.canvas._scene_canvas.size[::-1]  # (y, x)
+        middle, half = np.array(looking.center[-2:]), np.array(size) / 2 / looking.zoom
         for layer, stand_in in self._of.items():
             # Marks of points, selected or under the mouse, lie beneath a picture.
             unmarked = layer.mode == "pan_zoom" and not layer.selected_data

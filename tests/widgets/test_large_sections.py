@@ -157,6 +157,22 @@ def test_a_picture_follows_the_size_of_points(in_software, opened_home, far, see
     assert np.abs(seen()).sum() < 0.8 * before
 
 
+def test_a_larger_canvas_shows_more_of_a_picture(
+    in_software, opened_home, viewer, far, seen, monkeypatch
+):
+    monkeypatch.setattr(standin, "_MOST_PIXELS", 10)  # a part, however small the tissue is
+    monkeypatch.setattr(standin, "_AROUND", 0.0)
+    viewer.window._qt_window.resize(800, 500)
+    far()
+    camera(viewer).zoom *= 6
+    narrow = seen()
+    viewer.window._qt_window.resize(1200, 1000)
+    wide = seen()
+    assert wide.size > narrow.size
+    camera(viewer).zoom *= 1.001  # whatever was missing would be there now
+    np.testing.assert_allclose(seen().mean(), wide.mean(), rtol=0.1)
+
+
 def test_empty_parts_of_points_are_not_drawn(opened_home, viewer):
     cells = opened_home.context.scene.active_layer
     node = viewer.window._qt_viewer.canvas.layer_to_visual[cells].node
