@@ -15,6 +15,7 @@ from napari_gest.viewer.shapes import role_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari._vispy.visuals.points import PointsVisual
 
 
 class Parts:
@@ -22,7 +23,7 @@ class Parts:
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
-        self._followed: list[Points] = []
+        self._nodes: dict[Points, PointsVisual] = {}
         # After napari has made what draws the layer.
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed)
@@ -33,44 +34,41 @@ class Parts:
         """Draw everything again and follow the viewer no more."""
         self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.viewer.layers.events.removed.disconnect(self._on_removed)
-        for layer in list(self._followed):
+        for layer, node in list(self._nodes.items()):
             self._let_go(layer)
-            _draw(self.viewer, layer, marks=True, text=True)
+            _draw(node, marks=True, text=True)
 
     def _on_inserted(self, event: Any) -> None:
         self._follow(event.value)
 
     def _on_removed(self, event: Any) -> None:
-        if event.value in self._followed:
+        if event.value in self._nodes:
             self._let_go(event.value)
 
     def _follow(self, layer: Any) -> None:
         if isinstance(layer, Points) and role_of(layer) is not None:
-            self._followed.append(layer)
+            canvas = self.viewer.window._qt_viewer.canvas
+            self._nodes[layer] = canvas.layer_to_visual[layer].node
             for emitter in _events(layer):
                 emitter.connect(self._choose)
-            self._choose_of(layer)
+            self._choose()
 
     def _let_go(self, layer: Points) -> None:
-        self._followed.remove(layer)
+        del self._nodes[layer]
         for emitter in _events(layer):
             emitter.disconnect(self._choose)
 
     def _choose(self, _event: Any = None) -> None:
-        for layer in self._followed:
-            self._choose_of(layer)
-
-    def _choose_of(self, layer: Points) -> None:
-        # Points under the mouse are marked too, in all modes but that for moving about.
-        marks = layer.mode != "pan_zoom" or bool(layer.selected_data)
-        _draw(self.viewer, layer, marks, text=getattr(layer.text.string, "constant", None) != "")
+        for layer, node in self._nodes.items():
+            # Points under the mouse are marked too, in all modes but that for moving about.
+            marks = layer.mode != "pan_zoom" or bool(layer.selected_data)
+            _draw(node, marks, text=getattr(layer.text.string, "constant", None) != "")
 
 
 def _events(layer: Points) -> tuple[Any, ...]:
     return layer.events.highlight, layer.events.mode, layer.text.events.string
 
 
-def _draw(viewer: Viewer, layer: Points, marks: bool, text: bool) -> None:
-    node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
+def _draw(node: PointsVisual, marks: bool, text: bool) -> None:
     node.selection_markers.visible = node.highlight_lines.visible = marks
     node.text.visible = text
