@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from napari_gest.viewer import layers, standin
+from napari_gest.viewer import standin
 from napari_gest.viewer.moved import camera, scale_bar
 from napari_gest.widgets.home import Home
 
@@ -199,13 +199,3 @@ def test_a_graphics_card_needs_no_picture(monkeypatch, opened_home, far):
     monkeypatch.setattr(standin, "draws_in_software", lambda viewer: False)
     far()
     assert not _pictured(opened_home)
-
-
-def test_a_layer_can_change_while_another_is_removed(opened_home, viewer, qtbot):
-    # Whoever hears of a removal may repaint, when napari has already let go of the layer's node.
-    cells = opened_home.context.scene.active_layer
-    data, settings, _ = layers.backdrop_layer(cells, 0.0)
-    backdrop = viewer.add_points(data, **settings)
-    viewer.layers.events.removed.connect(lambda: setattr(cells, "visible", False))
-    viewer.layers.remove(backdrop)
-    assert not cells.visible
