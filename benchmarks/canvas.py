@@ -15,6 +15,7 @@ from benchmarks.speed import tissue_like
 from benchmarks.timing import Figure
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
+from napari_gest.viewer.moved import camera
 from napari_gest.widgets.driven import DrivenWindow
 
 _BEAT_MS = 2  # how often the window is asked whether it is awake
@@ -104,6 +105,13 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         legend = [window.ms(lambda n=n: painter.show(hidden=frozenset({n}))) for n in names]
         painter.show(hidden=frozenset(), gene=genes[0])
         window.settle()
+        looking, scene = camera(window.viewer), window.viewer.window._qt_viewer.canvas._scene_canvas
+        zoom, frames, zooming = looking.zoom, [], []
+        for closer in (1, 3, 6, 14, 40):
+            zooming.append(window.ms(lambda c=closer: setattr(looking, "zoom", zoom * c)))
+            frames.append(max(window.ms(scene.update) for _ in range(repeats)))
+        looking.zoom = zoom
+        window.settle()
         region = context.scene.draw("pan_zoom")
         corners = _lasso(window, n_unseen)
         lasso = window.ms(lambda: region.add([corners], shape_type="polygon"))
@@ -152,13 +160,15 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         figure("file opened and drawn", window.open_s * 1e3, None),
         figure("coloured by another gene", float(np.median(by_gene)), 300),
         figure("a name of the legend hidden", float(np.median(legend)), 300),
+        figure("canvas drawn again, from afar and close up: longest", max(frames), None),
+        figure("zoomed in and drawn: longest", max(zooming), None),
         figure(f"region of {unseen.sum():,} cells drawn", lasso, None),
         figure("  cells in it found", mask, 100),
         figure("Run pressed: first cells drawn", (first - pressed) * 1e3, 1000),
-        figure("  longest block until then", float(start[0]), None),
+        figure("  longest block until then", float(start[0]), 100),
         figure("during the run: longest block", float(during[0]), 100),
         figure("  and the tenth longest", float(during[9]), None),
-        figure("result shown: longest block", float(end[0]), None),
+        figure("result shown: longest block", float(end[0]), 100),
         figure("Cancel pressed: button and text say so", acknowledged, 200),
         figure("  the work has stopped, what it made is shown", stopped, None),
     ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Points
 
 from napari_gest.viewer.parts import Parts
+from napari_gest.viewer.shapes import role_of
 from napari_gest.viewer.standin import StandIns
 
 if TYPE_CHECKING:
@@ -13,12 +15,18 @@ if TYPE_CHECKING:
 
 
 class Drawing:
-    """Pictures in place of large layers, and only the parts of layers that show something."""
+    """Follows the plugin's Points layers in a viewer, for what draws less of them."""
 
     def __init__(self, viewer: Viewer) -> None:
+        self.viewer = viewer
         self.stand_ins = StandIns(viewer)
-        self.parts = Parts(viewer)
+        self.parts = Parts()
         self._users = 0
+        # After napari has made what draws a layer, or let go of it.
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.removed.connect(self._on_removed, position="last")
+        for layer in viewer.layers:
+            self._follow(layer)
 
     @classmethod
     def of(cls, viewer: Viewer) -> Drawing:
@@ -32,9 +40,24 @@ class Drawing:
         """Need it no more. When nobody does, napari draws everything itself again."""
         self._users -= 1
         if self._users == 0:
-            _DRAWINGS.pop(self.stand_ins.viewer, None)
+            del _DRAWINGS[self.viewer]
+            self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+            self.viewer.layers.events.removed.disconnect(self._on_removed)
             self.stand_ins.detach()
             self.parts.detach()
 
+    def _on_inserted(self, event: Any) -> None:
+        self._follow(event.value)
 
-_DRAWINGS: WeakKeyDictionary[Viewer, Drawing] = WeakKeyDictionary()
+    def _on_removed(self, event: Any) -> None:
+        self.stand_ins.forget(event.value)
+        self.parts.forget(event.value)
+
+    def _follow(self, layer: Any) -> None:
+        if isinstance(layer, Points) and role_of(layer) is not None:
+            node = self.viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
+            self.stand_ins.follow(layer, node)
+            self.parts.follow(layer, node)
+
+
+_DRAWINGS: dict[Viewer, Drawing] = {}

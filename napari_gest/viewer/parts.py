@@ -9,54 +9,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Points
-
-from napari_gest.viewer.shapes import role_of
-
 if TYPE_CHECKING:
-    from napari import Viewer
     from napari._vispy.visuals.points import PointsVisual
+    from napari.layers import Points
 
 
 class Parts:
-    """Follows the plugin's Points layers in a viewer, and hides parts that are empty."""
+    """Hides the empty parts of the layers it is told of."""
 
-    def __init__(self, viewer: Viewer) -> None:
-        self.viewer = viewer
+    def __init__(self) -> None:
         self._nodes: dict[Points, PointsVisual] = {}
-        # After napari has made what draws the layer.
-        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
-        viewer.layers.events.removed.connect(self._on_removed)
-        for layer in viewer.layers:
-            self._follow(layer)
+
+    def follow(self, layer: Points, node: PointsVisual) -> None:
+        """Draw of a layer, by its node in vispy's scene, what it has now and from now on."""
+        self._nodes[layer] = node
+        for emitter in _events(layer):
+            emitter.connect(self._choose)
+        self._choose()
+
+    def forget(self, layer: Any) -> None:
+        """Follow a layer no more, if it was followed."""
+        if self._nodes.pop(layer, None) is not None:
+            for emitter in _events(layer):
+                emitter.disconnect(self._choose)
 
     def detach(self) -> None:
-        """Draw everything again and follow the viewer no more."""
-        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
-        self.viewer.layers.events.removed.disconnect(self._on_removed)
+        """Draw everything again and follow no layer."""
         for layer, node in list(self._nodes.items()):
-            self._let_go(layer)
+            self.forget(layer)
             _draw(node, marks=True, text=True)
-
-    def _on_inserted(self, event: Any) -> None:
-        self._follow(event.value)
-
-    def _on_removed(self, event: Any) -> None:
-        if event.value in self._nodes:
-            self._let_go(event.value)
-
-    def _follow(self, layer: Any) -> None:
-        if isinstance(layer, Points) and role_of(layer) is not None:
-            canvas = self.viewer.window._qt_viewer.canvas
-            self._nodes[layer] = canvas.layer_to_visual[layer].node
-            for emitter in _events(layer):
-                emitter.connect(self._choose)
-            self._choose()
-
-    def _let_go(self, layer: Points) -> None:
-        del self._nodes[layer]
-        for emitter in _events(layer):
-            emitter.disconnect(self._choose)
 
     def _choose(self, _event: Any = None) -> None:
         for layer, node in self._nodes.items():

@@ -63,19 +63,26 @@ class StandIns:
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
         self._of: dict[Points, _StandIn] = {}
-        # After napari has made what draws the layer.
-        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
-        viewer.layers.events.removed.connect(self._on_removed, position="last")
         for emitter in self._looks():
             emitter.connect(self._choose)
-        for layer in viewer.layers:
-            self._adopt(layer)
+
+    def follow(self, layer: Points, node: PointsVisual) -> None:
+        """Keep a picture of a layer, by its node in vispy's scene, if it is a large section's."""
+        large = role_of(layer) == layers.CELLS and len(layer.data) > LARGE
+        if large and draws_in_software(self.viewer):
+            self._of[layer] = _StandIn(layer, node)
+            for emitter in _events(layer):
+                emitter.connect(self._on_changed)
+            self._choose()
+
+    def forget(self, layer: Any) -> None:
+        """Follow a layer that was removed no more, if it was followed."""
+        if layer in self._of:
+            self._of[layer].points_are_old = False  # they are gone
+            self._let_go(layer)
 
     def detach(self) -> None:
         """Draw points again and follow the viewer no more."""
-        viewer = self.viewer
-        viewer.layers.events.inserted.disconnect(self._on_inserted)
-        viewer.layers.events.removed.disconnect(self._on_removed)
         for emitter in self._looks():
             emitter.disconnect(self._choose)
         for layer in list(self._of):
@@ -108,27 +115,10 @@ class StandIns:
         looking, dims = camera(self.viewer).events, self.viewer.dims.events
         return looking.zoom, looking.center, dims.ndisplay, dims.order
 
-    def _on_inserted(self, event: Any) -> None:
-        self._adopt(event.value)
-
-    def _on_removed(self, event: Any) -> None:
-        if event.value in self._of:
-            self._of[event.value].points_are_old = False  # they are gone
-            self._let_go(event.value)
-
     def _let_go(self, layer: Points) -> None:
-        for name in (*_REDRAWN, "mode", "highlight"):
-            getattr(layer.events, name).disconnect(self._on_changed)
+        for emitter in _events(layer):
+            emitter.disconnect(self._on_changed)
         self._of.pop(layer).close()
-
-    def _adopt(self, layer: Any) -> None:
-        large = role_of(layer) == layers.CELLS and len(layer.data) > LARGE
-        if large and layer not in self._of and draws_in_software(self.viewer):
-            node = self.viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
-            self._of[layer] = _StandIn(layer, node)
-            for name in (*_REDRAWN, "mode", "highlight"):
-                getattr(layer.events, name).connect(self._on_changed)
-            self._choose()
 
     def _choose(self, _event: Any = None) -> None:
         if not self._of:
@@ -162,7 +152,7 @@ class _StandIn:
         nothing = np.zeros((1, 1, 4), np.uint8)
         self._image = ImageNode(nothing, interpolation="linear", parent=points)
         self._image.set_gl_state("translucent", depth_test=False)
-        self._image.visible = False
+        self._image.visible, self._image.opacity = False, cells.opacity
         self._pixel = 0.0
         self._covered = np.zeros((2, 2))
 
@@ -211,7 +201,6 @@ class _StandIn:
         # From the picture's own pixels (x, y), at its corner, to the layer's data.
         corner = (picture.origin - picture.pixel / 2)[::-1]
         self._image.transform = STTransform(scale=(picture.pixel,) * 2, translate=corner)
-        self._image.opacity = cells.opacity
 
     def _cover(self, box: NDArray[np.float64], pixel: float) -> NDArray[np.float64]:
         """Return (2, 2) corners of what to draw on pixels so wide: all of it, or what is near."""
@@ -232,6 +221,10 @@ class _StandIn:
             self._image.opacity = self.cells.opacity
         else:
             self.picture_is_old = True
+
+
+def _events(layer: Points) -> list[Any]:
+    return [getattr(layer.events, name) for name in (*_REDRAWN, "mode", "highlight")]
 
 
 def draws_in_software(viewer: Viewer) -> bool:

@@ -122,9 +122,8 @@ class EditOptions(Panel):
         self.setEnabled(opened is not None)
         if opened is None:
             return
-        fill(
-            self.column_box, [_ALL, *_label_columns(opened)], self.column_box.currentText() or _ALL
-        )
+        offered = [_ALL, *_label_columns(opened)]
+        fill(self.column_box, offered, self.column_box.currentText() or _ALL)
         if self.column_box.currentIndex() < 0:
             self.column_box.setCurrentIndex(0)
         column = self.column_box.currentText()
