@@ -18,7 +18,7 @@ from napari_gest.tissue.io import write_tissue
 from napari_gest.viewer.moved import camera
 from napari_gest.widgets.driven import DrivenWindow
 
-_BEAT_MS = 2  # how often the window is asked whether it is awake
+_BEAT_MS = 5  # how often the window is asked whether it is awake
 
 
 class Pulse:
@@ -44,7 +44,7 @@ class Window(DrivenWindow):
     """The viewer with the dock and a file open, and how long things in it take."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(pause_s=0.0005)
+        super().__init__(pause_s=0.004)
         self.pulse = Pulse()
         self.settle()
         started = time.perf_counter()

@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Layer
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from napari_gest.viewer import layers
+from napari_gest.viewer.layer_list import add_layer, remove_layer
 from napari_gest.viewer.scene import Scene
 from napari_gest.viewer.shapes import META, ROLE, role_of, to_canvas, to_um
 
@@ -86,16 +86,13 @@ def show_drivers(scene: Scene, drove: Influence) -> None:
         "canvas_size_limits": (2, 10000),
         "metadata": {META: {ROLE: _DRIVERS}},
     }
-    chosen = scene.viewer.layers.selection.active
-    coords = to_canvas(section.coords_um[index])
-    scene.viewer.add_layer(Layer.create(coords, settings, "points"))
-    scene.viewer.layers.selection.active = chosen
+    add_layer(scene.viewer, (to_canvas(section.coords_um[index]), settings, "points"))
 
 
 def hide_drivers(scene: Scene) -> None:
     """Take the circles away."""
     for layer in [one for one in scene.viewer.layers if role_of(one) == _DRIVERS]:
-        scene.viewer.layers.remove(layer)
+        remove_layer(scene.viewer, layer)
 
 
 def _warm(share: NDArray[np.float32]) -> NDArray[np.float64]:

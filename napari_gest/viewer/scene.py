@@ -13,6 +13,7 @@ from psygnal import Signal
 from napari_gest.session import Opened, Session
 from napari_gest.viewer import layers
 from napari_gest.viewer.effect import Effect
+from napari_gest.viewer.layer_list import add_layer, remove_layer
 from napari_gest.viewer.moved import scale_bar
 from napari_gest.viewer.shapes import (
     BOUNDARIES,
@@ -121,16 +122,13 @@ class Scene:
     def add_trial(self, trial: Trial) -> Points:
         """Show the cells of a run, still waiting, above their section."""
         cells = self.cells()[trial.snapshot.label]
-        chosen = self.viewer.layers.selection.active
-        layer = self._add_above(cells, layers.trial_layer(trial, cells))
-        self.viewer.layers.selection.active = chosen
-        return layer
+        return self._add_above(cells, layers.trial_layer(trial, cells))
 
     def remove_trial(self, trial: Trial) -> None:
         """Take generated cells off the canvas."""
         layer = self.layer_of(trial)
         if layer is not None:
-            self.viewer.layers.remove(layer)
+            remove_layer(self.viewer, layer)
 
     def effects(self) -> Iterator[tuple[Effect, Points]]:
         """Yield the effects of edits on the canvas and their layers, in layer order."""
@@ -153,9 +151,9 @@ class Scene:
                 layer.metadata[META][layers.EFFECT] = new
                 layer.name = new.name
             return
-        chosen = self.viewer.layers.selection.active
+        replaced = self.viewer.layers.selection.active in [layer for _, layer in before]
         for layer in [one for one in self.viewer.layers if role_of(one) in layers.EFFECT_LAYERS]:
-            self.viewer.layers.remove(layer)
+            remove_layer(self.viewer, layer)
         for effect in effects:
             cells = self.cells().get(effect.snapshot.label)
             if cells is None:
@@ -164,9 +162,9 @@ class Scene:
             shift = layers.shift_clear_of(*_across(cells), self._taken()) if beside else 0.0
             if beside:
                 self._add_above(cells, layers.backdrop_layer(cells, shift))
-            self._add_above(cells, layers.effect_layer(effect, cells, shift))
-        if chosen in self.viewer.layers:
-            self.viewer.layers.selection.active = chosen
+            shown = self._add_above(cells, layers.effect_layer(effect, cells, shift))
+            if replaced:  # what takes the place of a selected one is selected
+                self.viewer.layers.selection.active = shown
         if max(n_before, len(effects)) > 1 and n_before != len(effects):
             self.viewer.reset_view()
 
@@ -179,11 +177,7 @@ class Scene:
         """Put rings around cells of the active section that are to be edited."""
         layer = self.marked()
         if layer is None:
-            chosen = self.viewer.layers.selection.active
-            layer = self.viewer.add_layer(
-                Layer.create(*layers.edited_cells_layer(self.active_layer))
-            )
-            self.viewer.layers.selection.active = chosen
+            layer = add_layer(self.viewer, layers.edited_cells_layer(self.active_layer))
         elif not np.array_equal(layer.translate, self.active_layer.translate):
             layer.translate = self.active_layer.translate  # another section lies elsewhere
         if not np.array_equal(layer.data, to_canvas(coords_um)):
@@ -226,7 +220,7 @@ class Scene:
             Name and colour of each niche.
         """
         for layer in [one for one in self.viewer.layers if role_of(one) == BOUNDARIES]:
-            self.viewer.layers.remove(layer)
+            remove_layer(self.viewer, layer)
         width = 0.8 * self._outline_um()
         lines, of_line = [], []
         for label, cells in self.cells().items():
@@ -237,13 +231,10 @@ class Scene:
                 of_line += [index] * len(drawn)
         if not lines:
             return None
-        chosen = self.viewer.layers.selection.active
         data = layers.boundary_layer(
             lines, [names[i] for i in of_line], [colors[i] for i in of_line], width
         )
-        layer = self.viewer.add_layer(Layer.create(*data))
-        self.viewer.layers.selection.active = chosen
-        return layer
+        return add_layer(self.viewer, data)
 
     def _outline_um(self) -> float:
         extent = self.viewer.layers.extent.world
@@ -270,8 +261,7 @@ class Scene:
         while index < len(shown) and role_of(shown[index]) not in _ON_TOP:
             index += 1
         # To move it there afterwards would draw everything once more.
-        shown.insert(index, Layer.create(*data))
-        return shown[index]
+        return add_layer(self.viewer, data, index)
 
     def _taken(self) -> list[tuple[float, float]]:
         roles = (layers.CELLS, layers.BACKDROP)

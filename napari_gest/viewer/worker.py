@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import gc
 import logging
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from napari.qt.threading import create_worker
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_gest.tasks.progress import Progress
+from napari_gest.viewer import garbage
+from napari_gest.viewer.turns import later
 
 _LOG = logging.getLogger(__name__)
-_EVERY_S = 0.08
-_BUSY_SHARE = 3.0  # after a report that took t to draw, let the canvas be for 3 t
+_EVERY_S, _AT_LEAST_EVERY_S = 0.08, 0.25
+_BUSY_SHARE = 3.0  # between these two, after a report that took t to draw let the canvas be for 3 t
+_LONGEST_REST_S = 2.0  # that the work waits for what it reported to be drawn
 
 Work = Generator[Progress, None, Any]
 
@@ -51,6 +54,7 @@ class Job:
     on_end: Callable[[], None] = lambda: None
     cancelled: bool = False
     reported: bool = field(default=False, repr=False)
+    drawn: threading.Event = field(default_factory=threading.Event, repr=False)
     drawn_in_s: float = field(default=0.0, repr=False)
     _worker: Any = field(default=None, repr=False)
 
@@ -79,12 +83,11 @@ class Jobs:
                 return True
             return False
         self.current = job
-        # Python's garbage collector stops all threads, and to look through what napari and torch
-        # keep takes it half a second. While a job is at work it looks at what is new.
-        gc.freeze()
+        garbage.hold()
         worker = create_worker(_throttled, job)
-        worker.yielded.connect(lambda tick: self._tick(job, tick))
-        worker.finished.connect(lambda: self._end(job))
+        # In turns of their own: what they change is drawn before the next is looked at.
+        worker.yielded.connect(lambda tick: later(partial(self._tick, job, tick)))
+        worker.finished.connect(lambda: later(partial(self._end, job)))
         job._worker = worker
         worker.start()
         self.changed.emit()
@@ -99,20 +102,22 @@ class Jobs:
 
     def _tick(self, job: Job, tick: Tick | _Done | _Failed) -> None:
         if job.cancelled:
+            job.drawn.set()
             return
         started = time.perf_counter()
         job.reported = not isinstance(tick, Tick)
-        if isinstance(tick, _Failed):
-            job.on_error(tick.error)
-        elif isinstance(tick, _Done):
-            job.on_done(tick.result)
-        else:
-            job.on_tick(tick)
-        # The canvas redraws after this returns; a timer fires when it is through.
-        QTimer.singleShot(0, lambda: _note_time(job, started))
+        try:
+            if isinstance(tick, _Failed):
+                job.on_error(tick.error)
+            elif isinstance(tick, _Done):
+                job.on_done(tick.result)
+            else:
+                job.on_tick(tick)
+        finally:  # the window draws after this returns, and is through when this gets its turn
+            later(partial(_note_drawn, job, started))
 
     def _end(self, job: Job) -> None:
-        gc.unfreeze()
+        garbage.release()
         self.current = None
         job._worker = None
         job.on_end()
@@ -132,14 +137,16 @@ class _Failed:
     error: Exception
 
 
-def _note_time(job: Job, started: float) -> None:
+def _note_drawn(job: Job, started: float) -> None:
     job.drawn_in_s = time.perf_counter() - started
+    job.drawn.set()
 
 
 def _throttled(job: Job) -> Generator[Any, None, None]:
     """Drive the work, pooling its steps; the result and errors are the last thing yielded.
 
-    A yield of None is nothing to draw but lets a cancel take hold.
+    While payloads are drawn the work rests: with Python's one lock between them both would take
+    longer, and the window would answer late.
     """
     payloads: list[Any] = []
     last = 0.0
@@ -154,10 +161,13 @@ def _throttled(job: Job) -> Generator[Any, None, None]:
             if progress.payload is not None:
                 payloads.append(progress.payload)
             now = time.monotonic()
-            if now - last >= max(_EVERY_S, _BUSY_SHARE * job.drawn_in_s):
-                last = now
+            let_be = _BUSY_SHARE * job.drawn_in_s
+            if now - last >= min(max(let_be, _EVERY_S), _AT_LEAST_EVERY_S):
+                job.drawn.clear()
                 yield Tick(progress, payloads)
-                payloads = []
+                if payloads:
+                    job.drawn.wait(_LONGEST_REST_S)
+                payloads, last = [], time.monotonic()
             elif job.cancelled:
                 work.close()
                 return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
@@ -9,6 +12,7 @@ from qtpy.QtWidgets import QShortcut
 from napari_gest.errors import GestError
 from napari_gest.viewer.plan import Begun, Finished, Plan, Prepared
 from napari_gest.viewer.trial import Trial
+from napari_gest.viewer.turns import later
 from napari_gest.viewer.worker import Job, Tick
 from napari_gest.widgets.color_panel import telling_gene
 from napari_gest.widgets.context import Context
@@ -17,6 +21,9 @@ from napari_gest.widgets.parts import Panel, allow, button, note, row
 from napari_gest.widgets.progress_bar import ProgressBar, progress_text
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.result_panel import ResultPanel
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.generate import Agreement
 
 _HELP = "Cells fill in from the rim inward. Your measured data are never changed."
 _STALE = "The section changed while this ran, so the result was dropped."
@@ -125,6 +132,7 @@ class RunPanel(Panel):
             self.context.jobs.cancel()
             self._say(_STALE)
             return
+        added = generated = False
         for payload in tick.payloads:
             if isinstance(payload, Prepared):
                 made = Trial(
@@ -132,14 +140,17 @@ class RunPanel(Panel):
                 )
                 trial.append(made)
                 self.context.scene.add_trial(made)
+                added = True
             elif isinstance(payload, Begun):
                 trial[0].so_far = payload.so_far
             elif trial:
                 trial[0].fill(payload)
-        self.bar.show_progress(tick.progress)
-        self._say(progress_text(tick.progress))
-        if trial and tick.payloads:
+                generated = True
+        if generated:
             self.context.painter.paint_trial(trial[0])
+        if not added:  # a layer is enough to draw at once
+            self.bar.show_progress(tick.progress)
+            self._say(progress_text(tick.progress))
 
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
         if not self.context.session.is_current(plan.snapshot):
@@ -148,8 +159,11 @@ class RunPanel(Panel):
             return
         trial[0].finish(done.result)
         self.context.painter.repaint()
-        self.result.show_result(trial[0], done.agreement)
-        self._say(f"{len(trial[0].cells):,} cells generated. Keep them, or discard them.")
+        later(partial(self._offer, trial[0], done.agreement))
+
+    def _offer(self, trial: Trial, agreement: Agreement | None) -> None:
+        self.result.show_result(trial, agreement)
+        self._say(f"{len(trial.cells):,} cells generated. Keep them, or discard them.")
 
     def _on_error(self, trial: list[Trial], error: Exception) -> None:
         self._drop(trial)

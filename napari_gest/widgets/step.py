@@ -59,11 +59,12 @@ class Step(QFrame):
 
     def set_state(self, state: State, summary: str = "") -> None:
         """Show how far the step is, and in a few words what was chosen in it."""
-        self._badge.setText("✓" if state == "done" else self._number)
-        for widget in (self, self._badge):
-            widget.setProperty("state", state)
-            widget.style().unpolish(widget)
-            widget.style().polish(widget)
+        if state != self.property("state"):  # to style a widget anew and draw it takes a while
+            self._badge.setText("✓" if state == "done" else self._number)
+            for widget in (self, self._badge):
+                widget.setProperty("state", state)
+                widget.style().unpolish(widget)
+                widget.style().polish(widget)
         metrics = self._summary.fontMetrics()
         self._summary.setText(metrics.elidedText(summary, Qt.TextElideMode.ElideMiddle, _SUMMARY))
         self._summary.setToolTip(summary)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,9 @@ def until(qtbot, errors) -> Callable[[Callable[[], bool]], None]:
 
     def wait(condition: Callable[[], bool]) -> None:
         qtbot.waitUntil(lambda: bool(condition() or errors), timeout=60_000)
+        if errors and not condition():  # what failed ends a moment after it has said so
+            with contextlib.suppress(qtbot.TimeoutError):
+                qtbot.waitUntil(condition, timeout=1000)
         if errors and not condition():
             raise errors[0]
 

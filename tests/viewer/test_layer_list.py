@@ -1,0 +1,67 @@
+"""Layers come and go without a stir."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+
+import numpy as np
+import pytest
+
+from napari_gest.viewer.layer_list import add_layer, remove_layer
+
+pytestmark = pytest.mark.gui
+
+DATA = (np.zeros((3, 2)), {"name": "added"}, "points")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    made = make_napari_viewer(show=True)
+    for name in "abc":
+        made.add_points(np.zeros((3, 2)), name=name)
+    return made
+
+
+@pytest.mark.parametrize("chosen", [set(), {"a"}, {"a", "c"}])
+def test_what_was_selected_stays_selected_and_nobody_is_told(viewer, chosen):
+    selection = viewer.layers.selection
+    selection.clear()
+    selection.update({viewer.layers[name] for name in chosen})
+    active, told = selection.active, []
+    selection.events.active.connect(told.append)
+    selection.events.changed.connect(told.append)
+    layer = add_layer(viewer, DATA, 1)
+    assert viewer.layers.index(layer) == 1
+    assert {one.name for one in selection} == chosen
+    assert selection.active is active
+    assert told == []
+    assert add_layer(viewer, DATA) is viewer.layers[-1]
+
+
+def test_the_window_draws_the_layer_in_turns(viewer, qtbot):
+    shown = viewer.window._qt_viewer
+    pieces = [shown.controls, shown.layers, shown.canvas.native]
+    held = lambda: [not piece.updatesEnabled() for piece in pieces]  # noqa: E731
+    add_layer(viewer, DATA)
+    add_layer(viewer, DATA)
+    assert held() == [True, True, True]
+    qtbot.waitUntil(partial(_none, held))
+
+
+def test_a_layer_is_removed_without_a_look_at_everything(viewer):
+    collected = []
+    gc.callbacks.append(lambda phase, info: collected.append(gc.get_freeze_count()))
+    try:
+        remove_layer(viewer, viewer.layers["b"])
+    finally:
+        gc.callbacks.pop()
+    assert [one.name for one in viewer.layers] == ["a", "c"]
+    # napari collects when a layer goes; what existed before was left out of it.
+    assert collected
+    assert min(collected) > 10_000
+    assert gc.get_freeze_count() == 0
+
+
+def _none(held) -> bool:
+    return not any(held())
