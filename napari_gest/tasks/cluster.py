@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_mutual_info_score
@@ -21,8 +22,10 @@ from napari_gest.tissue.neighbours import Neighbours
 
 Method = Literal["mixture", "kmeans", "leiden"]
 
-# Principal components that are clustered.
-_N_PCS = 20
+# Components that are clustered: of niche means those in which at least so much of what sets a
+# cell apart is shared with the cells around it, of other embeddings so many principal ones.
+_LEAST_SHARED, _FEWEST, _N_PCS = 0.05, 3, 20
+_RIDGE = 1e-3  # of the mean variance of a cell
 _EXACT_KMEANS = 50_000
 _STARTS = 4
 _LEIDEN_NEIGHBOURS = 15
@@ -90,7 +93,7 @@ class ClusterRequest:
         self.check()
         clock = Clock("Clustering niches", _STEPS * (1 + self.repeats))
         yield clock.tick(0)
-        features = principal_components(self.embedded)
+        features = niche_features(self.embedded)
         near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
         labels, probability = ordered((yield from self._fit(features, near, 0, clock)))
         agreement, overlap = [], []
@@ -180,11 +183,24 @@ def check_together(embedded: Sequence[Embedded]) -> None:
             )
 
 
-def principal_components(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
-    """Return (n, p) principal components of the cells of all sections, exact."""
+def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
+    """Return (n, p) what of the embeddings of all sections is clustered.
+
+    Niche means lie along directions in which cells resemble those around them, and others that
+    only tell how single cells differ: the first are kept (min/max autocorrelation factors,
+    Switzer and Green 1984), and scaled so that single cells vary alike along each. How sections
+    differ as a whole has no say in it. Of embeddings by the decoder, the principal components.
+    """
     together = np.concatenate([e.embedding for e in embedded])
-    p = min(_N_PCS, together.shape[1], len(together) - 1)
-    return PCA(p, svd_solver="covariance_eigh").fit_transform(together).astype(np.float32)
+    known = [(len(e.rows), e.covariance) for e in embedded if e.covariance is not None]
+    if not known:
+        p = min(_N_PCS, together.shape[1], len(together) - 1)
+        return PCA(p, svd_solver="covariance_eigh").fit_transform(together).astype(np.float32)
+    shared, single = np.average([c for _, c in known], axis=0, weights=[n for n, _ in known])
+    single = single + _RIDGE * np.trace(single) / len(single) * np.eye(len(single))
+    share, axes = eigh(shared, single)
+    kept = max(int((share > _LEAST_SHARED).sum()), min(_FEWEST, len(share)))
+    return np.asarray((together - together.mean(0)) @ axes[:, ::-1][:, :kept], np.float32)
 
 
 def smooth(

@@ -18,7 +18,6 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.geometry import Geometry
-from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach
@@ -29,8 +28,9 @@ if TYPE_CHECKING:
 Form = Literal["shared", "exact"]
 Read = Literal["content", "hidden", "expression"]
 
-# Cells of a niche whose content is averaged, the cell itself among them.
-CONTENT_CELLS = 19
+# Cells of a niche whose content is averaged, the cell itself among them. The mean is weighted by
+# a Gaussian of the distance, as wide as it is to the sixth part of them.
+CONTENT_CELLS, _WIDTH = 37, 6
 EXACT_CELLS = 64
 # Niches that share one encoded window in the form "shared".
 SHARED_TARGETS = 32
@@ -50,8 +50,9 @@ class EmbedRequest:
     model
         The model.
     read
-        ``"content"`` is the mean over the niche of what was measured, in the principal components
-        of the model's vocabulary (D = n_pcs); it separates niches best.
+        ``"content"`` is the mean over the niche of what was measured, near cells counting for
+        more, in the principal components of the model's vocabulary (D = n_pcs); it separates
+        niches best.
         ``"hidden"`` is the paper's: the hidden state h of the last output (D = d_model).
         ``"expression"`` is what the model expects to be measured at the cell, in the same
         components (D = n_pcs).
@@ -62,7 +63,7 @@ class EmbedRequest:
         window also tells where in the window a cell is, and shared for ``"expression"``, which
         does not.
     niche_cells
-        Cells N of a niche, the cell itself among them, or of a shared window. By default 19 for
+        Cells N of a niche, the cell itself among them, or of a shared window. By default 37 for
         ``"content"``, 64 for exact niches, and the model's window for shared ones.
     """
 
@@ -94,8 +95,11 @@ class EmbedRequest:
     def run(self) -> Generator[Progress, None, Embedded]:
         """Embed; yields after every few windows, returns the result."""
         self.check()
-        steps = _content(self) if self.read == "content" else _decoded(self)
-        embedding, niche_cells = yield from steps
+        covariance = None
+        if self.read == "content":
+            embedding, niche_cells, covariance = yield from _content(self)
+        else:
+            embedding, niche_cells = yield from _decoded(self)
         settings = {
             "model": self.model.name,
             "version": napari_gest.__version__,
@@ -104,7 +108,7 @@ class EmbedRequest:
         }
         if self.read != "content":
             settings["form"] = self._form
-        return Embedded(self.section, self.section.rows, embedding, settings)
+        return Embedded(self.section, self.section.rows, embedding, settings, covariance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +125,16 @@ class Embedded:
         (n, D) float32.
     settings
         What made them: model, version, read, niche_cells and, where it matters, form.
+    covariance
+        Of ``"content"``, else None: (2, D, D) the covariance of single cells, in the components
+        of the embedding, with the mean of the cells around each, and with themselves.
     """
 
     section: Section
     rows: NDArray[np.int64]
     embedding: NDArray[np.float32]
     settings: dict[str, Any]
+    covariance: NDArray[np.float64] | None = None
 
     @property
     def section_name(self) -> str:
@@ -172,8 +180,8 @@ def embed_niches(
 
 def _content(
     request: EmbedRequest,
-) -> Generator[Progress, None, tuple[NDArray[np.float32], int]]:
-    """Return (n, p) mean principal components over each niche, and N."""
+) -> Generator[Progress, None, tuple[NDArray[np.float32], int, NDArray[np.float64]]]:
+    """Return (n, p) mean principal components over each niche, N, and `Embedded.covariance`."""
     section, model = request.section, request.model
     expression, measured = section.align(model.genes)
     n_cells = min(request.niche_cells or CONTENT_CELLS, section.n_obs)
@@ -184,14 +192,37 @@ def _content(
         values = log_normalize(expression[part], model.target_sum)
         own[part] = model.tokenizer.project(values, measured)
         yield clock.tick(min(start + _CHUNK, section.n_obs))
-    embedding = np.empty_like(own)
+    embedding, around = np.empty_like(own), np.empty_like(own)
     tree = cKDTree(section.coords_um)
     for start in range(0, section.n_obs, _CHUNK):
         part = slice(start, start + _CHUNK)
-        near = tree.query(section.coords_um[part], k=[*range(1, n_cells + 1)])[1]
-        embedding[part] = Neighbours(near).mean(own, own=True)
+        far, near = tree.query(section.coords_um[part], k=[*range(1, n_cells + 1)])
+        embedding[part], around[part] = _weighted_means(own, near, far)
         yield clock.tick(section.n_obs + min(start + _CHUNK, section.n_obs))
-    return embedding, n_cells
+    single = (own - own.mean(0)).astype(np.float64)
+    shared = single.T @ (around - around.mean(0)) / section.n_obs
+    covariance = np.stack([(shared + shared.T) / 2, single.T @ single / section.n_obs])
+    return embedding, n_cells, covariance
+
+
+def _weighted_means(
+    values: NDArray[np.float32], near: NDArray[np.intp], far: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (m, D) means over cells ``near`` (m, N) at distances ``far`` (m, N), nearest first.
+
+    The second without the first cell, which is the cell itself.
+    """
+    n_cells = near.shape[1]
+    if n_cells == 1:
+        return values[near[:, 0]], values[near[:, 0]]
+    width = np.maximum(far[:, max(n_cells // _WIDTH, 1), None], 1e-6)
+    weight = np.exp(-0.5 * np.square(far / width)).astype(np.float32)
+    others = np.zeros((len(near), values.shape[1]), np.float32)
+    for column in range(1, n_cells):
+        others += weight[:, column, None] * values[near[:, column]]
+    rest = weight[:, 1:].sum(1, keepdims=True)
+    own = weight[:, :1] * values[near[:, 0]]
+    return (own + others) / (weight[:, :1] + rest), others / np.maximum(rest, 1e-6)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
-from napari_gest.tasks.cluster import check_together, principal_components
+from napari_gest.tasks.cluster import check_together, niche_features
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish
@@ -55,7 +55,7 @@ class NicheTreeRequest:
         self.check()
         clock = Clock("Building the tree of niches", 100)
         yield clock.tick(0)
-        features = principal_components(self.embedded)
+        features = niche_features(self.embedded)
         near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
         fit = fit_field_mixture(
             features, near, self.n_leaves, smoothing=self.smoothing, starts=1, seed=self.seed
