@@ -27,7 +27,7 @@ Method = Literal["mixture", "kmeans", "leiden"]
 _LEAST_SHARED, _FEWEST, _N_PCS = 0.05, 3, 20
 _RIDGE = 1e-3  # of the mean variance of a cell
 _EXACT_KMEANS = 50_000
-_STARTS = 4
+_STARTS = 8
 _LEIDEN_NEIGHBOURS = 15
 _SMOOTHING_STEPS = 10
 _STEPS = 100  # of progress, per clustering
@@ -188,8 +188,8 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
 
     Niche means lie along directions in which cells resemble those around them, and others that
     only tell how single cells differ: the first are kept (min/max autocorrelation factors,
-    Switzer and Green 1984), and scaled so that single cells vary alike along each. How sections
-    differ as a whole has no say in it. Of embeddings by the decoder, the principal components.
+    Switzer and Green 1984), each as wide as what is shared. How sections differ as a whole has no
+    say in it. Of embeddings by the decoder, the principal components.
     """
     together = np.concatenate([e.embedding for e in embedded])
     known = [(len(e.rows), e.covariance) for e in embedded if e.covariance is not None]
@@ -200,7 +200,10 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     single = single + _RIDGE * np.trace(single) / len(single) * np.eye(len(single))
     share, axes = eigh(shared, single)
     kept = max(int((share > _LEAST_SHARED).sum()), min(_FEWEST, len(share)))
-    return np.asarray((together - together.mean(0)) @ axes[:, ::-1][:, :kept], np.float32)
+    # Along an axis single cells vary by 1. The mixture does not ask how wide axes are; the k-means
+    # it starts from do, and with all alike they lead it astray.
+    axes = (axes * np.sqrt(np.maximum(share, 0)))[:, ::-1][:, :kept]
+    return np.asarray((together - together.mean(0)) @ axes, np.float32)
 
 
 def smooth(
