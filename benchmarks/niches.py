@@ -27,8 +27,7 @@ from benchmarks.training import RUNS
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import Embedded, Read, embed_niches
-from napari_gest.tasks.random_field import fit_field_mixture
+from napari_gest.tasks.embed import CONTENT_CELLS, Embedded, Read, embed_niches, niche_means
 from napari_gest.tasks.train import TrainConfig, fine_tune, fit
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
@@ -74,7 +73,7 @@ def methods(model: GeST, fit_s: float = 0.0) -> list[Method]:
             Method(name, "GeST", _gest(model, read, how), together, fit_s)
             for name, read, how, together in _GEST
         ),
-        Method("neighbour-mean PCA (19), GeST's mixture", "control", _same_mixture()),
+        Method("GeST's niches in components of the section, no model", "control", _without_model()),
         *(
             Method(f"{name}, {how}", "simple rival", _simple(k, how))
             for k, name in ((0, "own-expression PCA"), *((k, _name(k)) for k in NEIGHBOURS))
@@ -235,25 +234,24 @@ def _simple(neighbours: int, how: str) -> _Run:
     return _Run(cluster, _features, neighbours)
 
 
-def _same_mixture() -> _Run:
-    """Cluster neighbour means of all genes as GeST's embeddings are clustered: what it adds."""
+def _without_model() -> _Run:
+    """Find niches as GeST does, in components of the section's own: what the model adds."""
 
     def cluster(
-        features: Sequence[NDArray[np.float32]], sections: Sequence[Section], k: int, seed: int
+        embedded: Sequence[Embedded], _: Sequence[Section], k: int, seed: int
     ) -> list[NDArray[np.int64]]:
-        out = []
-        for x, section in zip(features, sections, strict=True):
-            around = [Neighbours.of(section.coords_um)]
-            work = fit_field_mixture(x, around, k, smoothing=5.0, starts=4, seed=seed)
-            while True:
-                try:
-                    next(work)
-                except StopIteration as stop:
-                    out.append(stop.value.probability.argmax(1))
-                    break
-        return out
+        return [cluster_niches(one, k, seed=seed).labels for one in embedded]
 
-    return _Run(cluster, _features, 19)
+    return _Run(cluster, _own_means)
+
+
+def _own_means(section: Section) -> Embedded:
+    means = niche_means(_features(section, 0, 50), section.coords_um, CONTENT_CELLS)
+    while True:
+        try:
+            next(means)
+        except StopIteration as stop:
+            return Embedded(section, section.rows, stop.value[0], {}, stop.value[1])
 
 
 def _name(k: int) -> str:

@@ -192,17 +192,48 @@ def _content(
         values = log_normalize(expression[part], model.target_sum)
         own[part] = model.tokenizer.project(values, measured)
         yield clock.tick(min(start + _CHUNK, section.n_obs))
-    embedding, around = np.empty_like(own), np.empty_like(own)
-    tree = cKDTree(section.coords_um)
-    for start in range(0, section.n_obs, _CHUNK):
+    means = niche_means(own, section.coords_um, n_cells)
+    while True:
+        try:
+            done = next(means)
+        except StopIteration as stop:
+            embedding, covariance = stop.value
+            return embedding, n_cells, covariance
+        yield clock.tick(section.n_obs + done)
+
+
+def niche_means(
+    values: NDArray[np.float32], coords_um: NDArray[np.float64], n_cells: int
+) -> Generator[int, None, tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """Return weighted means over each cell's niche, and what cells share with their niches.
+
+    Parameters
+    ----------
+    values
+        (n, D) of single cells.
+    coords_um
+        (n, 2) their positions.
+    n_cells
+        Cells of a niche, the cell itself among them.
+
+    Yields
+    ------
+    How many cells are done.
+
+    Returns
+    -------
+    (n, D) the means and (2, D, D) as in ``Embedded.covariance``.
+    """
+    embedding, around = np.empty_like(values), np.empty_like(values)
+    tree = cKDTree(coords_um)
+    for start in range(0, len(values), _CHUNK):
         part = slice(start, start + _CHUNK)
-        far, near = tree.query(section.coords_um[part], k=[*range(1, n_cells + 1)])
-        embedding[part], around[part] = _weighted_means(own, near, far)
-        yield clock.tick(section.n_obs + min(start + _CHUNK, section.n_obs))
-    single = (own - own.mean(0)).astype(np.float64)
-    shared = single.T @ (around - around.mean(0)) / section.n_obs
-    covariance = np.stack([(shared + shared.T) / 2, single.T @ single / section.n_obs])
-    return embedding, n_cells, covariance
+        far, near = tree.query(coords_um[part], k=[*range(1, n_cells + 1)])
+        embedding[part], around[part] = _weighted_means(values, near, far)
+        yield min(start + _CHUNK, len(values))
+    single = (values - values.mean(0)).astype(np.float64)
+    shared = single.T @ (around - around.mean(0)) / len(values)
+    return embedding, np.stack([(shared + shared.T) / 2, single.T @ single / len(values)])
 
 
 def _weighted_means(

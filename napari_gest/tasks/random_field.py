@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 
 from napari_gest.tissue.neighbours import Neighbours
@@ -110,7 +111,10 @@ def _climb(
             share /= norm
         yield (start + (step + 1) / _STEPS) / starts
     spread = np.einsum("np,np->n", x @ precision, x).mean() + np.linalg.slogdet(covariance)[1]
-    return FieldMixture(share, float((np.log(norm) + top).mean() - 0.5 * spread), precision)
+    # Without what the field alone says of a cell, the likeliest would be to have fewer niches.
+    expected = logsumexp(logits - own + np.log(weight / n), axis=1)
+    likelihood = (np.log(norm[:, 0]) + top[:, 0] - expected).mean() - 0.5 * spread
+    return FieldMixture(share, float(likelihood), precision)
 
 
 def around(

@@ -77,7 +77,7 @@ def trial_layer(trial: Trial, cells: Layer) -> tuple[Any, dict[str, Any], str]:
         "name": f"generated · {cells.name}",
         "size": 1.25 * float(np.median(cells.size)),
         "face_color": WAITING,
-        "border_color": "#6B7480",
+        "border_color": "#5C6370",
         "border_width": 0.1,
         "canvas_size_limits": (2, 10000),
         "metadata": {META: {ROLE: GENERATED, TRIAL: trial}},

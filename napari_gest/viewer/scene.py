@@ -151,7 +151,7 @@ class Scene:
                 layer.metadata[META][layers.EFFECT] = new
                 layer.name = new.name
             return
-        replaced = self.viewer.layers.selection.active in [layer for _, layer in before]
+        chosen, shown = self.viewer.layers.selection.active, None
         for layer in [one for one in self.viewer.layers if role_of(one) in layers.EFFECT_LAYERS]:
             remove_layer(self.viewer, layer)
         for effect in effects:
@@ -163,8 +163,8 @@ class Scene:
             if beside:
                 self._add_above(cells, layers.backdrop_layer(cells, shift))
             shown = self._add_above(cells, layers.effect_layer(effect, cells, shift))
-            if replaced:  # what takes the place of a selected one is selected
-                self.viewer.layers.selection.active = shown
+        if shown is not None and chosen is not None and role_of(chosen) in layers.EFFECT_LAYERS:
+            self.viewer.layers.selection.active = shown  # in place of the one that was
         if max(n_before, len(effects)) > 1 and n_before != len(effects):
             self.viewer.reset_view()
 

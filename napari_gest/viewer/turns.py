@@ -14,7 +14,10 @@ _waiting: deque[Callable[[], None]] = deque()
 
 
 def later(step: Callable[[], None]) -> None:
-    """Call ``step`` in a turn of its own, after those that wait; the window answers in between."""
+    """Call ``step`` in a turn of its own, after those that wait; the window answers in between.
+
+    A step must not run an event loop of its own, as a modal dialog does: all others wait for it.
+    """
     _waiting.append(step)
     if len(_waiting) == 1:
         QTimer.singleShot(_BETWEEN_MS, _take)

@@ -18,9 +18,10 @@ from napari_gest.viewer import garbage
 from napari_gest.viewer.turns import later
 
 _LOG = logging.getLogger(__name__)
-_EVERY_S, _AT_LEAST_EVERY_S = 0.08, 0.25
-_BUSY_SHARE = 3.0  # between these two, after a report that took t to draw let the canvas be for 3 t
+# Between reports: three times as long as the last took to draw, but within these bounds.
+_BUSY_SHARE, _SHORTEST_S, _LONGEST_S = 3.0, 0.08, 0.25
 _LONGEST_REST_S = 2.0  # that the work waits for what it reported to be drawn
+_LOOK_S = 0.05  # how often it looks meanwhile whether it is to end
 
 Work = Generator[Progress, None, Any]
 
@@ -31,6 +32,12 @@ class Tick:
 
     progress: Progress
     payloads: list[Any]
+
+
+def _set() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
 @dataclass(eq=False)
@@ -45,6 +52,10 @@ class Job:
         Called with a Tick, the result, or the exception; never after ``cancel``.
     on_end
         Called once, whatever happened, when the thread is free again.
+    cancelled, reported
+        Whether it was stopped, and whether its result or error was reported.
+    drawn, drawn_in_s
+        Whether the window has drawn the latest report, and how long that took.
     """
 
     work: Callable[[], Work]
@@ -54,7 +65,7 @@ class Job:
     on_end: Callable[[], None] = lambda: None
     cancelled: bool = False
     reported: bool = field(default=False, repr=False)
-    drawn: threading.Event = field(default_factory=threading.Event, repr=False)
+    drawn: threading.Event = field(default_factory=_set, repr=False)
     drawn_in_s: float = field(default=0.0, repr=False)
     _worker: Any = field(default=None, repr=False)
 
@@ -87,7 +98,8 @@ class Jobs:
         worker = create_worker(_throttled, job)
         # In turns of their own: what they change is drawn before the next is looked at.
         worker.yielded.connect(lambda tick: later(partial(self._tick, job, tick)))
-        worker.finished.connect(lambda: later(partial(self._end, job)))
+        # Its end comes behind what the last report has put off.
+        worker.finished.connect(lambda: later(partial(later, partial(self._end, job))))
         job._worker = worker
         worker.start()
         self.changed.emit()
@@ -96,13 +108,13 @@ class Jobs:
     def cancel(self) -> None:
         """Stop the running job at its next step; nothing of it is reported from now on."""
         if self.current is not None and not self.current.cancelled:
-            self.current.cancelled = True
+            self.current.cancelled, self._next = True, None
             self.current._worker.quit()
+            self.current.drawn.set()
             self.changed.emit()
 
     def _tick(self, job: Job, tick: Tick | _Done | _Failed) -> None:
         if job.cancelled:
-            job.drawn.set()
             return
         started = time.perf_counter()
         job.reported = not isinstance(tick, Tick)
@@ -142,6 +154,14 @@ def _note_drawn(job: Job, started: float) -> None:
     job.drawn.set()
 
 
+def _rest(job: Job) -> None:
+    """Wait, in the worker's thread, until the latest report is drawn or the job is to end."""
+    end = time.monotonic() + _LONGEST_REST_S
+    while not job.drawn.wait(_LOOK_S):
+        if job._worker.abort_requested or time.monotonic() > end:
+            return
+
+
 def _throttled(job: Job) -> Generator[Any, None, None]:
     """Drive the work, pooling its steps; the result and errors are the last thing yielded.
 
@@ -160,15 +180,14 @@ def _throttled(job: Job) -> Generator[Any, None, None]:
                 break
             if progress.payload is not None:
                 payloads.append(progress.payload)
-            now = time.monotonic()
-            let_be = _BUSY_SHARE * job.drawn_in_s
-            if now - last >= min(max(let_be, _EVERY_S), _AT_LEAST_EVERY_S):
+            wait = min(max(_BUSY_SHARE * job.drawn_in_s, _SHORTEST_S), _LONGEST_S)
+            if job.drawn.is_set() and time.monotonic() - last >= wait:
                 job.drawn.clear()
                 yield Tick(progress, payloads)
                 if payloads:
-                    job.drawn.wait(_LONGEST_REST_S)
+                    _rest(job)
                 payloads, last = [], time.monotonic()
-            elif job.cancelled:
+            elif job.cancelled or job._worker.abort_requested:
                 work.close()
                 return
         if payloads:

@@ -42,7 +42,7 @@ class JobBar(Panel):
         )
         self._job = job
         self.say("Starting…")
-        self.bar.setRange(0, 0)
+        self.bar.setValue(0)
         return self.context.jobs.start(job)
 
     def stop(self) -> None:

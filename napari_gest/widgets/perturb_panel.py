@@ -100,6 +100,7 @@ class PerturbPanel(Panel):
         self._job = job
         if self.context.jobs.start(job):
             self._say("Starting…")
+            self.bar.setValue(0)
 
     def test(self) -> None:
         """Test the effect that is shown against chance; it stays whatever becomes of the test."""

@@ -103,7 +103,7 @@ class RunPanel(Panel):
 
     def stop(self) -> None:
         """Cancel the running job; the cells it has made stay, to keep or to discard."""
-        if self.running:
+        if self.running and not self._job.reported:
             self._say("Cancelling…")
             self.context.jobs.cancel()
 
@@ -122,7 +122,7 @@ class RunPanel(Panel):
         """Enable what is possible now."""
         job = self.context.jobs.current
         allow(self.run, self.why_not(), "Generate the cells of the region (Ctrl+Return)")
-        stoppable = self.running and not job.cancelled
+        stoppable = self.running and not (job.cancelled or job.reported)
         allow(self.cancel, None if stoppable else "Nothing is running.", "Stop (Esc)")
         self.bar.setVisible(self.running)
         self.result.refresh()
@@ -162,6 +162,8 @@ class RunPanel(Panel):
         later(partial(self._offer, trial[0], done.agreement))
 
     def _offer(self, trial: Trial, agreement: Agreement | None) -> None:
+        if self._job.cancelled:  # the dock was closed meanwhile
+            return
         self.result.show_result(trial, agreement)
         self._say(f"{len(trial.cells):,} cells generated. Keep them, or discard them.")
 

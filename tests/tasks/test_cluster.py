@@ -13,9 +13,10 @@ from sklearn.metrics import adjusted_mutual_info_score
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.cluster import ClusterRequest, cluster_niches, smooth
-from napari_gest.tasks.embed import Embedded, embed_niches
+from napari_gest.tasks.cluster import ClusterRequest, cluster_niches, niche_features, smooth
+from napari_gest.tasks.embed import Embedded, embed_niches, niche_means
 from napari_gest.tasks.niche_tree import NicheTree, niche_tree
+from napari_gest.tasks.progress import finish
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
 
@@ -43,6 +44,35 @@ def test_finds_planted_bands(section: Section) -> None:
     assert adjusted_mutual_info_score(band, mixture.labels) > 0.9
     kmeans = cluster_niches(made, 3, method="kmeans", smoothing=0)
     assert adjusted_mutual_info_score(band, kmeans.labels) < 0.8
+
+
+def test_what_only_single_cells_differ_in_is_left_out(section: Section) -> None:
+    made, band = planted(section, noise=1.0)
+    single = made.embedding
+    means, covariance = finish(niche_means(single, section.coords_um, 13))
+    embedded = Embedded(section, section.rows, means, {"model": "m"}, covariance)
+    features = niche_features([embedded])
+    assert features.shape[1] == 3  # of six, two are shared with the cells around: at least three
+    fits = [np.linalg.lstsq(features, means[:, j] - means[:, j].mean())[1][0] for j in range(6)]
+    left_over = np.array(fits) / (means.var(0) * len(means))
+    assert left_over[:2].max() < 0.1
+    assert np.sort(left_over[2:])[1:].min() > 0.5
+    mixture = cluster_niches(embedded, 3)
+    assert adjusted_mutual_info_score(band, mixture.labels) > 0.7
+
+
+def test_how_sections_differ_as_a_whole_is_no_reason_to_keep_a_direction(section: Section) -> None:
+    made, _ = planted(section)
+    both = []
+    for shift in (0.0, 50.0):
+        means, covariance = finish(
+            niche_means(made.embedding + np.float32([0, 0, 0, 0, 0, shift]), section.coords_um, 13)
+        )
+        both.append(Embedded(section, section.rows, means, {"model": "m"}, covariance))
+    features = niche_features(both)
+    n = section.n_obs
+    between = np.abs(features[:n].mean(0) - features[n:].mean(0))
+    assert between.max() < 5 * features[:n].std(0).max()
 
 
 def test_smoothing_makes_niches_more_contiguous(section: Section) -> None:

@@ -138,11 +138,17 @@ def test_a_shared_window_reads_what_generation_reads(
     np.testing.assert_allclose(made.embedding[group], wanted[0].numpy(), atol=2e-5)
 
 
-def test_content_is_the_mean_over_the_niche(section: Section, tiny_model: GeST) -> None:
+def test_content_is_the_weighted_mean_over_the_niche(section: Section, tiny_model: GeST) -> None:
     made = embed_niches(section, tiny_model, niche_cells=5)
     own = tiny_model.tokenizer.project(section.model_space(tiny_model.target_sum))
     distance = np.linalg.norm(section.coords_um - section.coords_um[7], axis=1)
-    np.testing.assert_allclose(made.embedding[7], own[np.argsort(distance)[:5]].mean(0), atol=1e-5)
+    near = np.argsort(distance)[:5]
+    # A Gaussian as wide as it is to the nearest cell: a sixth of five cells, but one at least.
+    weight = np.exp(-0.5 * (distance[near] / distance[near[1]]) ** 2)
+    wanted = weight @ own[near] / weight.sum()
+    np.testing.assert_allclose(made.embedding[7], wanted, atol=1e-5)
+    alone = embed_niches(section, tiny_model, niche_cells=1)
+    np.testing.assert_allclose(alone.embedding, own, atol=1e-5)
 
 
 @pytest.mark.parametrize("read", READS)

@@ -28,13 +28,16 @@ def test_what_was_selected_stays_selected_and_nobody_is_told(viewer, chosen):
     selection = viewer.layers.selection
     selection.clear()
     selection.update({viewer.layers[name] for name in chosen})
-    active, told = selection.active, []
+    active, current, told = selection.active, selection._current, []
     selection.events.active.connect(told.append)
     selection.events.changed.connect(told.append)
     layer = add_layer(viewer, DATA, 1)
     assert viewer.layers.index(layer) == 1
     assert {one.name for one in selection} == chosen
     assert selection.active is active
+    assert selection._current is current
+    rows = viewer.window._qt_viewer.layers.selectionModel().selectedRows()
+    assert {row.data() for row in rows} == chosen
     assert told == []
     assert add_layer(viewer, DATA) is viewer.layers[-1]
 
@@ -50,12 +53,17 @@ def test_the_window_draws_the_layer_in_turns(viewer, qtbot):
 
 
 def test_a_layer_is_removed_without_a_look_at_everything(viewer):
-    collected = []
-    gc.callbacks.append(lambda phase, info: collected.append(gc.get_freeze_count()))
+    layer, collected = viewer.layers["b"], []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if info["generation"] == 2:
+            collected.append(gc.get_freeze_count())
+
+    gc.callbacks.append(note)
     try:
-        remove_layer(viewer, viewer.layers["b"])
+        remove_layer(viewer, layer)
     finally:
-        gc.callbacks.pop()
+        gc.callbacks.remove(note)
     assert [one.name for one in viewer.layers] == ["a", "c"]
     # napari collects when a layer goes; what existed before was left out of it.
     assert collected
