@@ -105,13 +105,24 @@ class Jobs:
         self.changed.emit()
         return True
 
+    def has(self, job: Job | None) -> bool:
+        """Tell whether a job is at work or is the next to be."""
+        return job is not None and job in (self.current, self._next)
+
     def cancel(self) -> None:
-        """Stop the running job at its next step; nothing of it is reported from now on."""
-        if self.current is not None and not self.current.cancelled:
-            self.current.cancelled, self._next = True, None
+        """Stop the running job at its next step; nothing of it is reported from now on.
+
+        Where it has reported its result already, the job that waits for it is dropped.
+        """
+        waiting, self._next = self._next, None
+        if waiting is not None:
+            waiting.cancelled = True
+            waiting.on_end()
+        elif self.current is not None and not self.current.cancelled:
+            self.current.cancelled = True
             self.current._worker.quit()
             self.current.drawn.set()
-            self.changed.emit()
+        self.changed.emit()
 
     def _tick(self, job: Job, tick: Tick | _Done | _Failed) -> None:
         if job.cancelled:

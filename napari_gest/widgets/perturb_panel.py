@@ -259,8 +259,8 @@ class PerturbPanel(Panel):
 
     @property
     def at_work(self) -> bool:
-        """Whether the job that runs is one of this step."""
-        return self._job is not None and self.context.jobs.current is self._job
+        """Whether the job that runs, or is about to, is one of this step."""
+        return self.context.jobs.has(self._job)
 
     def _plan(self) -> Experiment:
         context, options = self.context, self.options

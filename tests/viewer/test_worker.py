@@ -71,6 +71,29 @@ def test_work_that_waits_for_a_drawing_can_be_cancelled(jobs, qtbot):
     assert len(made) < 1000
 
 
+def test_a_job_that_waits_for_another_to_end_can_be_cancelled(jobs, qtbot):
+    events: list[str] = []
+
+    def work() -> Generator[Progress, None, str]:
+        yield Progress("Working", 0, 1)
+        return "result"
+
+    waiting = Job(work, on_done=lambda _: events.append("never"), on_end=lambda: events.append("b"))
+
+    def done(_: str) -> None:
+        assert jobs.start(waiting)
+        assert jobs.has(waiting)
+        jobs.cancel()
+        assert waiting.cancelled
+        assert not jobs.has(waiting)
+
+    jobs.start(Job(work, on_done=done, on_end=lambda: events.append("a")))
+    qtbot.waitUntil(lambda: not jobs.busy)
+    qtbot.wait(50)
+    assert events == ["b", "a"]
+    assert not jobs.busy
+
+
 def test_every_payload_is_reported_in_order(jobs, qtbot):
     seen: list[int] = []
 
