@@ -224,16 +224,19 @@ def niche_means(
     -------
     (n, D) the means and (2, D, D) as in ``Embedded.covariance``.
     """
-    embedding, around = np.empty_like(values), np.empty_like(values)
+    embedding = np.empty_like(values)
+    mean = values.mean(0, dtype=np.float64)
+    shared, total = np.zeros((2, len(mean), len(mean)))
     tree = cKDTree(coords_um)
     for start in range(0, len(values), _CHUNK):
         part = slice(start, start + _CHUNK)
         far, near = tree.query(coords_um[part], k=[*range(1, n_cells + 1)])
-        embedding[part], around[part] = _weighted_means(values, near, far)
+        embedding[part], around = _weighted_means(values, near, far)
+        single = values[part] - mean
+        shared += single.T @ around
+        total += single.T @ single
         yield min(start + _CHUNK, len(values))
-    single = (values - values.mean(0)).astype(np.float64)
-    shared = single.T @ (around - around.mean(0)) / len(values)
-    return embedding, np.stack([(shared + shared.T) / 2, single.T @ single / len(values)])
+    return embedding, np.stack([(shared + shared.T) / 2, total]) / len(values)
 
 
 def _weighted_means(
