@@ -116,7 +116,7 @@ SPLITS = {
 def data_dir() -> Path:
     """Return the folder of the data sets: ``GEST_DATA``, or ``../shared/data``."""
     default = Path(__file__).parents[1] / ".." / "shared" / "data"
-    return Path(os.environ.get("GEST_DATA", default)).resolve()
+    return Path(os.environ.get("GEST_DATA") or default).resolve()
 
 
 def leave_one_out(source: Source, only: Sequence[str] = ()) -> list[Split]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def data_dir() -> Path:
     """Folder of the real data sets (``GEST_DATA``, or ``../shared/data`` beside the checkout)."""
     beside = Path(__file__).parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("GEST_DATA", beside))
+    folder = Path(os.environ.get("GEST_DATA") or beside)
     if not folder.is_dir():
         pytest.skip(f"no real data: there is no folder {folder} (set GEST_DATA)")
     return folder
