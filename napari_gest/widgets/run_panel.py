@@ -146,11 +146,11 @@ class RunPanel(Panel):
             elif trial:
                 trial[0].fill(payload)
                 generated = True
-        if generated:
-            self.context.painter.paint_trial(trial[0])
         if not added:  # a layer is enough to draw at once
             self.bar.show_progress(tick.progress)
             self._say(progress_text(tick.progress))
+        if generated:
+            self.context.painter.paint_trial(trial[0])
 
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
         if not self.context.session.is_current(plan.snapshot):
