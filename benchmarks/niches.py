@@ -28,6 +28,7 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.cluster import cluster_niches
 from napari_gest.tasks.embed import CONTENT_CELLS, Embedded, Read, embed_niches, niche_means
+from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import TrainConfig, fine_tune, fit
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
@@ -246,12 +247,9 @@ def _without_model() -> _Run:
 
 
 def _own_means(section: Section) -> Embedded:
-    means = niche_means(_features(section, 0, 50), section.coords_um, CONTENT_CELLS)
-    while True:
-        try:
-            next(means)
-        except StopIteration as stop:
-            return Embedded(section, section.rows, stop.value[0], {}, stop.value[1])
+    components = _features(section, 0, 50)
+    means, covariance = finish(niche_means(components, section.coords_um, CONTENT_CELLS))
+    return Embedded(section, section.rows, means, {}, covariance)
 
 
 def _name(k: int) -> str:

@@ -16,7 +16,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from napari_gest.errors import InputError
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.niches import Clustered, ordered
-from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.random_field import around, fit_field_mixture
 from napari_gest.tissue.neighbours import Neighbours
 
@@ -131,12 +131,8 @@ class ClusterRequest:
             fit = fit_field_mixture(
                 features, neighbours, k, smoothing=self.smoothing, starts=_STARTS, seed=seed
             )
-            while True:
-                try:
-                    share = next(fit)
-                except StopIteration as stop:
-                    return stop.value.probability
-                yield clock.tick(done + int(_STEPS * share))
+            made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
+            return made.probability
         if self.method == "leiden":
             probability = _leiden(features, float(self.resolution or 1), seed)
         else:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import GenerateRequest, Generation
-from napari_gest.tasks.progress import Progress
+from napari_gest.tasks.progress import Progress, relay
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.section import Section
 
@@ -120,13 +120,8 @@ class Regenerated:
         """Yield progress and return (n, G) float32, model space."""
         edited = edited or Edited.nothing(len(self.model.genes))
         generated = _Edited(self.request(), edited, self.input).steps()
-        while True:
-            try:
-                tick = next(generated)
-            except StopIteration as stop:
-                result: NDArray[np.float32] = stop.value.expression
-                return result
-            yield replace(tick, stage=stage, payload=None)
+        made = yield from relay(generated, lambda tick: replace(tick, stage=stage, payload=None))
+        return made.expression
 
     def evidence(
         self, edited: Edited, effect: NDArray[np.float32], inside: NDArray[np.bool_]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.tasks.perturb import Perturbed
-from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.progress import Clock, Progress, finish, relay
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
@@ -51,19 +52,18 @@ class DoseRequest:
         clock = Clock("Dose response", len(self.strengths))
         tables = []
         for done, strength in enumerate(self.strengths, 1):
-            edited = perturbed.request.edited(strength)
-            steps = perturbed.answers.expression(edited, clock.stage)
-            while True:
-                try:
-                    next(steps)
-                except StopIteration as stop:
-                    effect = stop.value - perturbed.control
-                    break
-                yield clock.tick(done - 1)
+            effect = (yield from self._answer(strength, clock, done - 1)) - perturbed.control
             mean = effect[:, measured].mean(0, dtype=np.float64)
             tables.append(pd.DataFrame({"gene": genes, "strength": strength, "effect": mean}))
             yield clock.tick(done)
         return pd.concat(tables, ignore_index=True)
+
+    def _answer(
+        self, strength: float, clock: Clock, done: int
+    ) -> Generator[Progress, None, NDArray[np.float32]]:
+        edited = self.perturbed.request.edited(strength)
+        steps = self.perturbed.answers.expression(edited, clock.stage)
+        return (yield from relay(steps, lambda _: clock.tick(done)))
 
 
 def dose_response(

@@ -15,7 +15,7 @@ import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
@@ -193,13 +193,8 @@ def _content(
         own[part] = model.tokenizer.project(values, measured)
         yield clock.tick(min(start + _CHUNK, section.n_obs))
     means = niche_means(own, section.coords_um, n_cells)
-    while True:
-        try:
-            done = next(means)
-        except StopIteration as stop:
-            embedding, covariance = stop.value
-            return embedding, n_cells, covariance
-        yield clock.tick(section.n_obs + done)
+    embedding, covariance = yield from relay(means, lambda n: clock.tick(section.n_obs + n))
+    return embedding, n_cells, covariance
 
 
 def niche_means(

@@ -13,7 +13,7 @@ from napari_gest.errors import InputError
 from napari_gest.tasks.cluster import check_together, niche_features
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.niches import Clustered, ordered
-from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.random_field import fit_field_mixture
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
@@ -60,13 +60,7 @@ class NicheTreeRequest:
         fit = fit_field_mixture(
             features, near, self.n_leaves, smoothing=self.smoothing, starts=1, seed=self.seed
         )
-        while True:
-            try:
-                share = next(fit)
-            except StopIteration as stop:
-                mixture = stop.value
-                break
-            yield clock.tick(int(100 * share))
+        mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))
         labels, probability = ordered(mixture.probability)
         # In these axes the cells of a niche spread alike in every direction.
         axes = np.linalg.cholesky(mixture.precision)

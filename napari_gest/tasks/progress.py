@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,26 @@ class Clock:
         return Progress(self.stage, done, self.total, eta, payload)
 
 
-def finish(
-    work: Generator[Progress, None, R], on_progress: Callable[[Progress], None] | None = None
-) -> R:
+def finish(work: Generator[S, None, R], on_progress: Callable[[S], None] | None = None) -> R:
     """Run a task to its end and return its result, handing each tick to ``on_progress``."""
     while True:
         try:
             tick = next(work)
         except StopIteration as stop:
-            return stop.value
+            result: R = stop.value
+            return result
         if on_progress is not None:
             on_progress(tick)
+
+
+def relay(
+    work: Generator[S, None, R], tick: Callable[[S], Progress]
+) -> Generator[Progress, None, R]:
+    """Do a piece of a task as a part of it: yield what ``tick`` makes of each of its steps."""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as stop:
+            result: R = stop.value
+            return result
+        yield tick(step)

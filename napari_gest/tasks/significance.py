@@ -16,7 +16,7 @@ from napari_gest.errors import InputError
 from napari_gest.tasks.counterfactual import Edited, model_space
 from napari_gest.tasks.exchange import exchange
 from napari_gest.tasks.perturb import Perturbed
-from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.respond import Residuals, Responded, ResponseRequest
 
 # With fewer draws no p-value can be below 0.05.
@@ -150,14 +150,10 @@ class SignificanceRequest:
         self, edited: Edited, clock: Clock, done: int
     ) -> Generator[Progress, None, NDArray[np.float32]]:
         steps = self.perturbed.answers.expression(edited, clock.stage)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                yield clock.tick(done + 1)
-                effect: NDArray[np.float32] = stop.value - self.perturbed.control
-                return effect
-            yield clock.tick(done)
+        answer = yield from relay(steps, lambda _: clock.tick(done))
+        yield clock.tick(done + 1)
+        effect: NDArray[np.float32] = answer - self.perturbed.control
+        return effect
 
     @cached_property
     def _values(self) -> NDArray[np.float32]:
