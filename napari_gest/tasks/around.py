@@ -13,7 +13,6 @@ from torch import Tensor
 from napari_gest.model.decoder import Context
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.counterfactual import model_space
-from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import reach
@@ -33,7 +32,7 @@ class Around:
     def __init__(self, section: Section, model: GeST) -> None:
         self.section, self.model = section, model
         self.tree = cKDTree(section.coords_um)
-        self.geometry = Geometry(section.coords_um)
+        self.geometry = section.geometry
         self._token = np.full(section.n_obs, -1, np.int64)
 
     @cached_property

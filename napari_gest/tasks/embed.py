@@ -17,7 +17,6 @@ from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tissue.expression import log_normalize
-from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach
@@ -269,7 +268,7 @@ def _decoded(
     token, beyond = yield from _tokens(section, model, expected)
     width = model.tokenizer.c_pca.shape[1] if expected else model.config.d_model
     embedding = np.empty((n, width), np.float32)
-    tree, of_cell = cKDTree(section.coords_um), Geometry(section.coords_um)
+    tree, of_cell = cKDTree(section.coords_um), section.geometry
     parts = [of_cell(np.arange(a, min(a + _CHUNK, n))) for a in range(0, n, _CHUNK)]
     geometry = np.concatenate(parts)
     table, c_pca = network.table(), torch.from_numpy(model.tokenizer.c_pca)

@@ -180,7 +180,7 @@ class Generation:
         # Where the cells to generate stand among all positions, seen, unseen and new.
         everywhere = np.concatenate([section.coords_um, request._new])
         self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
-        self.geometry = Geometry(everywhere)
+        self.geometry = Geometry(everywhere) if len(request._new) else section.geometry
         self.depth = self.tree.query(self.coords)[0]
         self.expression, self.measured = section.align(model.genes)
         self.token = np.full(len(self.known), -1, np.int64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -43,6 +45,7 @@ class Geometry:
         self._mean, self._sd = sample.mean(0), sample.std(0) + 1e-6
         self._known = np.full((len(coords_um), N_GEOMETRY), np.nan, np.float32)
         self._known[cells] = self._scaled(sample)
+        self._measuring = Lock()
 
     def __call__(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (m, N_GEOMETRY) of the cells with these indices (m,), measured once each.
@@ -50,10 +53,11 @@ class Geometry:
         Seven log distances to the 1st, 2nd, 4th .. 64th neighbour, then how far off the centre of
         the 4, 8, 16 and 32 nearest lies, as a share of their reach.
         """
-        new = cells[np.isnan(self._known[cells, 0])]
-        if len(new):
-            self._known[new] = self._scaled(self._measure(new))
-        return self._known[cells]
+        with self._measuring:
+            new = cells[np.isnan(self._known[cells, 0])]
+            if len(new):
+                self._known[new] = self._scaled(self._measure(new))
+            return self._known[cells]
 
     def _scaled(self, measured: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.clip((measured - self._mean) / self._sd, -4, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import sparse
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.tissue.expression import check_linear, log_normalize
+from napari_gest.tissue.geometry import Geometry
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -60,6 +62,11 @@ class Section:
     @property
     def n_obs(self) -> int:
         return len(self.coords_um)
+
+    @cached_property
+    def geometry(self) -> Geometry:
+        """How the cells around each cell are arranged; measured once, a section does not change."""
+        return Geometry(self.coords_um)
 
     def subset(self, keep: NDArray[np.bool_]) -> Section:
         """Return the section with only the cells where ``keep`` (n_obs,) is true."""

@@ -23,7 +23,7 @@ class Drawing:
         self.parts = Parts()
         self._users = 0
         # After napari has made what draws a layer, or let go of it.
-        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
+        viewer.layers.events.inserted.connect(self.on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
         for layer in viewer.layers:
             self._follow(layer)
@@ -36,17 +36,23 @@ class Drawing:
         _DRAWINGS[viewer]._users += 1
         return _DRAWINGS[viewer]
 
+    @classmethod
+    def present(cls, viewer: Viewer) -> Drawing | None:
+        """Return the one of a viewer, if it has one."""
+        return _DRAWINGS.get(viewer)
+
     def release(self) -> None:
         """Need it no more. When nobody does, napari draws everything itself again."""
         self._users -= 1
         if self._users == 0:
             del _DRAWINGS[self.viewer]
-            self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+            self.viewer.layers.events.inserted.disconnect(self.on_inserted)
             self.viewer.layers.events.removed.disconnect(self._on_removed)
             self.stand_ins.detach()
             self.parts.detach()
 
-    def _on_inserted(self, event: Any) -> None:
+    def on_inserted(self, event: Any) -> None:
+        """Follow a layer that napari has made what it draws for."""
         self._follow(event.value)
 
     def _on_removed(self, event: Any) -> None:

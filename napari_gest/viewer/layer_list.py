@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Layer
+from napari.utils.events import Event
 
 from napari_gest.viewer import garbage
+from napari_gest.viewer.drawing import Drawing
 from napari_gest.viewer.turns import later
 
 if TYPE_CHECKING:
     from napari import Viewer
     from qtpy.QtWidgets import QWidget
+    from vispy.scene import SceneCanvas
 
 
 def add_layer(viewer: Viewer, data: tuple[Any, dict[str, Any], str], index: int = -1) -> Layer:
@@ -22,14 +26,15 @@ def add_layer(viewer: Viewer, data: tuple[Any, dict[str, Any], str], index: int 
 
     napari takes 0.1 s to add one, whatever is in it. To select it, and then again what was
     selected before, takes another 0.1 s, and to draw it first 0.1 s, most of it to write its
-    OpenGL program. So it is not selected, and is drawn in turns of their own.
+    OpenGL program. So it is not selected, and the window follows in turns of their own.
     """
     layer = Layer.create(*data)
     layers, selection = viewer.layers, viewer.layers.selection
     before, current = set(selection), selection._current
+    arrival = _Arrival(viewer, layer)
     _draw_in_turns(viewer)
     with selection.events.blocker_all():
-        layers.insert(len(layers) if index < 0 else index, layer)
+        arrival.insert(len(layers) if index < 0 else index)
         selection.clear()
         selection.update(one for one in before if one in layers)
         selection._current = current  # where the arrow keys go on from
@@ -52,15 +57,66 @@ def remove_layer(viewer: Viewer, layer: Layer) -> None:
         garbage.release()
 
 
+class _Arrival:
+    """What the window makes for a new layer, each in a turn: what draws it, and its controls.
+
+    Whatever expects all of it to be there has the rest made at once.
+    """
+
+    def __init__(self, viewer: Viewer, layer: Layer) -> None:
+        window, drawing = viewer.window._qt_viewer, Drawing.present(viewer)
+        follow = [] if drawing is None else [drawing.on_inserted]
+        self._layers, self._layer = viewer.layers, layer
+        self._makers = deque([window._on_add_layer_change, *follow, window.controls._add])
+        events = viewer.layers.events
+        self._expecting = events.inserting, events.removing, viewer.layers.selection.events.changed
+        for _ in self._makers:
+            later(self._make)
+
+    def insert(self, index: int) -> None:
+        """Put the layer into the viewer's list."""
+        with contextlib.ExitStack() as put_off:
+            for maker in self._makers:
+                put_off.enter_context(self._layers.events.inserted.blocker(maker))
+            self._layers.insert(index, self._layer)
+        for emitter in self._expecting:
+            emitter.connect(self._finish, position="first")
+
+    def _finish(self, _event: Any = None) -> None:
+        while self._makers:
+            self._make()
+
+    def _make(self) -> None:
+        if not self._makers:
+            return
+        make = self._makers.popleft()
+        if not self._makers:
+            for emitter in self._expecting:
+                emitter.disconnect(self._finish)
+        with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
+            make(Event("inserted", value=self._layer))
+
+
 def _draw_in_turns(viewer: Viewer) -> None:
     """Have what a new layer changes of the window drawn piece after piece, after this turn."""
     window = viewer.window._qt_viewer
-    for piece in (window.controls, window.layers, window.canvas.native):
-        if piece.updatesEnabled():  # else it waits for its turn already
-            piece.setUpdatesEnabled(False)
-            later(partial(_draw, piece))
+    panels, canvas = [window.controls, window.layers], window.canvas
+    if not canvas.native.updatesEnabled():
+        return  # they wait for their turn already
+    for piece in (*panels, canvas.native):
+        piece.setUpdatesEnabled(False)
+    later(partial(_draw, panels))
+    later(partial(_write_programs, canvas._scene_canvas))
+    later(partial(_draw, [canvas.native]))
 
 
-def _draw(piece: QWidget) -> None:
+def _write_programs(canvas: SceneCanvas) -> None:
+    """Have OpenGL compile what the canvas will need: one pixel is drawn, which nobody sees."""
     with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
-        piece.setUpdatesEnabled(True)
+        canvas.render(size=(1, 1))
+
+
+def _draw(pieces: list[QWidget]) -> None:
+    with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
+        for piece in pieces:
+            piece.setUpdatesEnabled(True)

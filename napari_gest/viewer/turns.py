@@ -28,5 +28,5 @@ def _take() -> None:
         _waiting[0]()
     finally:
         _waiting.popleft()
-        if _waiting:
-            QTimer.singleShot(_BETWEEN_MS, _take)
+        if _waiting:  # in this turn Qt draws what the step has changed, in the next one it answers
+            QTimer.singleShot(_BETWEEN_MS, lambda: QTimer.singleShot(_BETWEEN_MS, _take))

@@ -52,6 +52,53 @@ def test_the_window_draws_the_layer_in_turns(viewer, qtbot):
     qtbot.waitUntil(partial(_none, held))
 
 
+def test_the_window_follows_in_turns(viewer, qtbot):
+    shown = viewer.window._qt_viewer
+    layer = add_layer(viewer, DATA)
+    assert layer not in shown.canvas.layer_to_visual
+    assert layer not in shown.controls.widgets
+    qtbot.waitUntil(lambda: layer in shown.controls.widgets)
+    assert layer in shown.canvas.layer_to_visual
+
+
+def _select(viewer, layer):
+    viewer.layers.selection.active = layer
+
+
+def _add_another(viewer, layer):
+    viewer.add_points(np.zeros((3, 2)))
+
+
+def _remove_another(viewer, layer):
+    viewer.layers.remove(viewer.layers["a"])
+
+
+@pytest.mark.parametrize("do", [_select, _add_another, _remove_another])
+def test_what_expects_a_layer_to_be_shown_has_it_shown_at_once(viewer, do):
+    shown = viewer.window._qt_viewer
+    layer = add_layer(viewer, DATA)
+    do(viewer, layer)
+    assert layer in shown.canvas.layer_to_visual
+    assert layer in shown.controls.widgets
+
+
+def test_a_layer_can_go_before_it_is_shown(viewer, qtbot):
+    shown = viewer.window._qt_viewer
+    layer = add_layer(viewer, DATA)
+    remove_layer(viewer, layer)
+    qtbot.waitUntil(shown.canvas.native.updatesEnabled)
+    assert layer not in viewer.layers
+    assert layer not in shown.canvas.layer_to_visual
+
+
+def test_a_window_can_close_before_a_layer_is_shown(viewer, qtbot):
+    with qtbot.captureExceptions() as raised:
+        add_layer(viewer, DATA)
+        viewer.close()
+        qtbot.wait(50)
+    assert raised == []
+
+
 def test_a_layer_is_removed_without_a_look_at_everything(viewer):
     layer, collected = viewer.layers["b"], []
 
