@@ -136,7 +136,8 @@ Dataset = Annotated[
 File = Annotated[Path | None, typer.Option(help="Any labelled .h5ad or .zarr to score instead.")]
 LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
 Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; repeat for more.")]
-Rivals = Annotated[Path | None, typer.Option(help="JSON of rivals' rows to put beside.")]
+Rivals = Annotated[Path, typer.Option(help="JSON of rivals' rows to put beside.")]
+KEPT_RIVALS = Path(__file__).with_name("rivals") / "results.json"
 Rows = Annotated[
     list[Path] | None,
     typer.Option(help="Run nothing: tabulate an earlier --json; repeatable."),
@@ -159,7 +160,7 @@ def niches(
     fine_tuning_seeds: Annotated[
         str, typer.Option(help="Those for which a bundled model is fine-tuned too; it is slow.")
     ] = "0",
-    rivals: Rivals = None,
+    rivals: Rivals = KEPT_RIVALS,
     only: Only = None,
     rows: Rows = None,
     markdown: Markdown = None,
@@ -204,7 +205,7 @@ def annotation(
         str | None, typer.Option(help="Embed with this model; by default one is fitted.")
     ] = None,
     training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
-    rivals: Rivals = None,
+    rivals: Rivals = KEPT_RIVALS,
     only: Only = None,
     rows: Rows = None,
     markdown: Markdown = None,

@@ -46,13 +46,14 @@ class Options:
     training_seed
         Of the fit, for annotation.
     rivals
-        JSON of rows made elsewhere.
+        JSON of rows that ``python -m benchmarks rivals`` wrote; those of sets in the table join it.
     only
         Methods to run, by name; all where empty.
     rows
         JSON of earlier runs to tabulate; nothing is run.
     json_file
-        Rows are written here as they come, so that an interrupted run is not lost.
+        GeST's and the simple rivals' rows are written here as they come, so that an interrupted
+        run is not lost.
     quick
         A simulated set and a model that prove nothing but that it runs.
     """
@@ -82,7 +83,6 @@ def run_niches(options: Options, console: Console) -> tuple[list[niches.Row], li
                 _keep(rows, options)
     if options.rivals and rows:
         rows += read_rows(options.rivals, niches.Row, "ami", _names(rows))
-        _keep(rows, options)
     return rows, tables(rows, niches.SCORES, "Niches") if rows else []
 
 
@@ -103,7 +103,6 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
                 _keep(rows, options)
     if options.rivals and rows:
         rows += read_rows(options.rivals, annotation.Row, "macro_f1", _names(rows))
-        _keep(rows, options)
     if not rows:
         return rows, []
     made = tables(rows, annotation.SCORES, "Annotation")
