@@ -242,7 +242,7 @@ def annotation(
 def niche_scale(
     cells: Annotated[
         str, typer.Option(help="Cells of the sections, with commas.")
-    ] = "20000,100000",
+    ] = "20000,100000,500000",
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:

@@ -28,8 +28,8 @@ class JobBar(Panel):
 
     @property
     def running(self) -> bool:
-        """Whether the job at work is this panel's."""
-        return self._job is not None and self.context.jobs.current is self._job
+        """Whether the job at work, or the next to be, is this panel's."""
+        return self.context.jobs.has(self._job)
 
     def start(self, work: Callable[[], Work], on_done: Callable[[Any], None]) -> bool:
         """Start a job in the background; return False if another one is at work."""
@@ -47,7 +47,7 @@ class JobBar(Panel):
 
     def stop(self) -> None:
         """Cancel this panel's job."""
-        if self.running:
+        if self.running and not self._job.reported:
             self.say("Cancelling…")
             self.context.jobs.cancel()
 
@@ -59,7 +59,7 @@ class JobBar(Panel):
     def refresh(self) -> None:
         """Show the bar while the job runs."""
         self.bar.setVisible(self.running)
-        stoppable = self.running and not self._job.cancelled
+        stoppable = self.running and not (self._job.cancelled or self._job.reported)
         allow(self.cancel, None if stoppable else "Nothing is running here.", "Stop")
         self.message.setVisible(bool(self.message.text()))
 

@@ -54,8 +54,8 @@ class RunPanel(Panel):
 
     @property
     def running(self) -> bool:
-        """Whether a run is at work, rather than a job of another step."""
-        return self._job is not None and self.context.jobs.current is self._job
+        """Whether a run is at work or the next to be, rather than a job of another step."""
+        return self.context.jobs.has(self._job)
 
     def start(self) -> None:
         """Run with what is chosen in the steps above."""
@@ -120,7 +120,7 @@ class RunPanel(Panel):
 
     def refresh(self) -> None:
         """Enable what is possible now."""
-        job = self.context.jobs.current
+        job = self._job
         allow(self.run, self.why_not(), "Generate the cells of the region (Ctrl+Return)")
         stoppable = self.running and not (job.cancelled or job.reported)
         allow(self.cancel, None if stoppable else "Nothing is running.", "Stop (Esc)")
