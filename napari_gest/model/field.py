@@ -21,11 +21,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 # ones the anatomy. Geometry tells much in some tissues; in others it lets a network tell single
 # cells apart, and a small section is learned by heart. Their mean is better than any of them.
 NETWORKS = ((40.0, 0.0), (40.0, 0.3), (80.0, 0.0), (80.0, 0.3))
-N_STEPS = 800
+N_STEPS = 300
 FEWEST = 64  # cells a field can be fitted to
 _N_WAVES, _WIDTH, _BATCH = 64, 128, 256
 _N_PCS = 128  # so that the cost does not grow with the panel
-_RATE, _DECAY, _BETAS = 2e-3, 1e-2, (0.9, 0.999)
+_RATE, _DECAY, _BETAS = 6e-3, 1e-2, (0.9, 0.999)
 _EMA = 0.99  # of the weights, per step: a running mean predicts better than any one step
 
 
@@ -79,7 +79,7 @@ class SectionField:
                 error.square().mean((1, 2)).sum().backward()
                 optimizer.step()
             self.average.update_parameters(self.networks)
-            if step % 10 == 0:
+            if step % 5 == 0:
                 yield step / N_STEPS
 
     @torch.no_grad()

@@ -31,8 +31,7 @@ def fitted(seed: int = 0, **changes: Any) -> tuple[SectionField, dict[str, Any]]
     return made, told | {"signal": signal}
 
 
-def test_it_learns_place_and_geometry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(field, "N_STEPS", 300)
+def test_it_learns_place_and_geometry() -> None:
     made, told = fitted()
     rng = np.random.default_rng(1)
     coords, geometry = rng.uniform(50, 550, (300, 2)), rng.normal(size=(300, 3))
