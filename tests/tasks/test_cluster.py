@@ -188,7 +188,6 @@ def test_leiden_says_what_to_install(
 
 
 def test_leiden_gives_more_niches_at_a_higher_resolution(embedded: list[Embedded]) -> None:
-    pytest.importorskip("igraph", reason="the extra 'leiden' is not installed")
     few, many = (cluster_niches(embedded, None, method="leiden", resolution=r) for r in (0.2, 2.0))
     assert 1 <= few.n_niches < many.n_niches
     again = cluster_niches(embedded, None, method="leiden", resolution=2.0)
