@@ -6,6 +6,8 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -22,11 +24,19 @@ def pinned() -> dict[str, str]:
 
 def test_everything_asked_for_has_a_pinned_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
-    assert {normal(one) for one in asked} - {"napari-gest"} <= set(pinned())
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    asked = {normal(requirement) for group in groups for requirement in group}
+    assert asked - {"napari-gest"} <= set(pinned())
 
 
 def test_hooks_and_make_lint_run_the_same_ruff() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"ruff==([\d.]+)", hooks) == [pinned()["ruff"]]
     assert "language: system" not in hooks  # would need an activated environment
+
+
+@pytest.mark.parametrize("room", ["model", "tasks", "tissue"])
+def test_every_file_of_science_has_a_test_of_its_name(room: str) -> None:
+    files = {p.name for p in (ROOT / "napari_gest" / room).glob("*.py")} - {"__init__.py"}
+    tests = {p.name.removeprefix("test_") for p in (ROOT / "tests" / room).glob("test_*.py")}
+    assert files == tests
