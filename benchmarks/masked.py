@@ -22,28 +22,31 @@ def written_out(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: float
 
 def masked_forward(
     decoder: Decoder,
-    content: Tensor,
+    mixture: Tensor,
     content_xy: Tensor,
     query_xy: Tensor,
+    *,
+    mass: Tensor | None = None,
+    content_geometry: Tensor | None = None,
+    query_geometry: Tensor | None = None,
     attention: Callable[..., Tensor] = F.scaled_dot_product_attention,
-) -> Tensor:
-    """Return logits (B, L, K) of ``decoder(content, content_xy, query_xy)``.
+) -> tuple[Tensor, Tensor | None]:
+    """Return what the causal ``decoder`` returns for the same L content cells and L queries.
 
     Parameters
     ----------
     decoder
         In evaluation mode.
-    content
-        (B, L) meta cells in serial order.
-    content_xy, query_xy
-        (B, L, 2).
+    mixture, content_xy, query_xy, mass, content_geometry, query_geometry
+        As in ``Decoder.forward``; geometry is given for both streams or for neither.
     attention
         Torch's, which fuses its steps, or `written_out`.
     """
-    n = content.shape[1]
-    xy = torch.cat([content_xy, query_xy], 1)
-    mixture = F.one_hot(content, len(decoder.log_prior)).float()
-    h = decoder.position(xy) + F.pad(mixture @ decoder.table(), (0, 0, 0, n))
+    n = mixture.shape[1]
+    xy, geometry = torch.cat([content_xy, query_xy], 1), None
+    if content_geometry is not None and query_geometry is not None:
+        geometry = torch.cat([content_geometry, query_geometry], 1)
+    h = decoder.place(xy, geometry) + F.pad(mixture @ decoder.table(), (0, 0, 0, n))
     causal = torch.ones(n, n, dtype=torch.bool).tril()
     nothing, own = torch.zeros_like(causal), torch.eye(n, dtype=torch.bool)
     mask = torch.cat([torch.cat([causal, nothing], 1), torch.cat([causal, own], 1)])
@@ -51,5 +54,6 @@ def masked_forward(
         q, k, v = block.project(h, xy)
         h = block.finish(h, attention(q, k, v, attn_mask=mask, scale=block.scale))
     # The output layer looks at cells and positions only, never at keys and values.
-    context = Context([], [], mixture, content_xy, torch.ones_like(content_xy[..., 0]))
-    return decoder.logits(decoder.norm(h[:, n:]), context, query_xy, causal=True)
+    mass = torch.ones_like(content_xy[..., 0]) if mass is None else mass
+    context = Context([], [], mixture, content_xy, mass)
+    return decoder.predict(decoder.norm(h[:, n:]), context, query_xy, causal=True)

@@ -26,6 +26,7 @@ from napari_gest.model.gest import GeST, bundled_models
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.generate import GenerateRequest
 from napari_gest.tasks.progress import finish
+from napari_gest.tissue.geometry import N_GEOMETRY
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 from napari_gest.tissue.window import window_side
@@ -45,14 +46,17 @@ def random_decoder(n_genes: int, **shape: Any) -> Decoder:
 def two_stream(repeats: int, n_cells: int = 600) -> list[Figure]:
     """Whole-window forward, two streams against the masked 2L x 2L form."""
     decoder = random_decoder(150, d_model=256, n_layers=8, n_heads=8)
-    content = torch.randint(len(decoder.log_prior), (1, n_cells))
-    content_xy, query_xy = torch.rand(1, n_cells, 2) * 2 - 1, torch.rand(1, n_cells, 2) * 2 - 1
-    window = (decoder, content, content_xy, query_xy)
+    k = len(decoder.log_prior)
+    mixture = F.one_hot(torch.randint(k, (1, n_cells)), k).float()
+    content_xy, query_xy = (torch.rand(1, n_cells, 2) * 2 - 1 for _ in range(2))
+    geometry = torch.randn(2, 1, n_cells, N_GEOMETRY)
+    window = (mixture, content_xy, query_xy)
+    told = {"content_geometry": geometry[0], "query_geometry": geometry[1]}
     seconds = interleaved(
         {
-            "two_stream_s": lambda: decoder(*window[1:]),
-            "masked_s": lambda: masked_forward(*window, written_out),
-            "masked_fused_s": lambda: masked_forward(*window),
+            "two_stream_s": lambda: decoder(*window, **told),
+            "masked_s": lambda: masked_forward(decoder, *window, **told, attention=written_out),
+            "masked_fused_s": lambda: masked_forward(decoder, *window, **told),
         },
         repeats,
     )

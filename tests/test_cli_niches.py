@@ -69,6 +69,19 @@ def test_niches_of_one_section(file: Path, model: Path) -> None:
     assert made.obs[keys.NICHE].notna().to_numpy().tolist() == inside.tolist()
 
 
+def test_a_resolution_finds_its_own_number_of_niches(file: Path, model: Path) -> None:
+    found = []
+    for resolution in (0.2, 2.0):
+        out = file.parent / f"{resolution}.h5ad"
+        arguments = ("niches", file, "--model", model, "--resolution", resolution, "--out", out)
+        told = run(*arguments, "--repeats", 1)
+        niches = read_tissue(out).obs[keys.NICHE]
+        assert niches.notna().all()
+        found.append(len(niches.cat.categories))
+        assert f"{found[-1]} niches of" in told
+    assert 1 <= found[0] < found[1]
+
+
 def test_niches_want_a_number_or_a_resolution(file: Path, model: Path) -> None:
     common = ("niches", file, "--model", model, "--out", file.parent / "o.h5ad")
     for options in ((), ("--n-niches", 3, "--resolution", 1.0)):

@@ -253,24 +253,32 @@ class Decoder(nn.Module):
             return z + prior, inherited
 
     def forward(
-        self, content: Tensor, content_xy: Tensor, query_xy: Tensor, mask: Tensor | None = None
-    ) -> Tensor:
-        """Return logits (B, Q, K): both streams over whole windows.
+        self,
+        mixture: Tensor,
+        content_xy: Tensor,
+        query_xy: Tensor,
+        *,
+        mass: Tensor | None = None,
+        content_geometry: Tensor | None = None,
+        query_geometry: Tensor | None = None,
+        causal: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return what ``predict`` does: both streams over whole windows, as in training.
 
         Parameters
         ----------
-        content
-            (B, L) meta cells of the content, in serial order.
-        content_xy, query_xy
-            (B, L, 2) and (B, Q, 2).
-        mask
-            Additive (B, 1, Q, L); by default row i sees content 0..i, as in the paper.
+        mixture, content_xy, mass, content_geometry
+            The content in serial order, as in ``encode``.
+        query_xy, query_geometry
+            The queries, as in ``ask``.
+        causal
+            Row i sees content 0..i, as in the paper; else every row sees all of it.
         """
-        mixture = F.one_hot(content, len(self.log_prior)).float()
-        context = self.encode(self.table(), mixture, content_xy)
-        causal = mask is None
-        hidden = self.ask(context, query_xy, causal=causal, mask=mask)
-        return self.logits(hidden, context, query_xy, causal=causal, mask=mask)
+        context = self.encode(
+            self.table(), mixture, content_xy, mass=mass, geometry=content_geometry
+        )
+        hidden = self.ask(context, query_xy, geometry=query_geometry, causal=causal)
+        return self.predict(hidden, context, query_xy, causal=causal)
 
 
 class LocalPrior(nn.Module):

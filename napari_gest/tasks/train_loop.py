@@ -290,17 +290,15 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 def _predict(network: Decoder, batch: Batch) -> tuple[Tensor, Tensor | float]:
     """Return logits (B * Q, K) and inherited residuals (B * Q, S)."""
-    context = network.encode(
-        network.table(),
+    logits, inherited = network(
         batch.mixture,
         batch.content_xy,
+        batch.query_xy,
         mass=batch.mass,
-        geometry=batch.content_geometry,
+        content_geometry=batch.content_geometry,
+        query_geometry=batch.query_geometry,
+        causal=batch.causal,
     )
-    hidden = network.ask(
-        context, batch.query_xy, geometry=batch.query_geometry, causal=batch.causal
-    )
-    logits, inherited = network.predict(hidden, context, batch.query_xy, causal=batch.causal)
     residual = 0.0 if inherited is None else (inherited @ batch.residual).flatten(0, 1)
     return logits.flatten(0, 1), residual
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_gest.errors import CheckpointError, InputError
+from napari_gest.errors import CheckpointError
 from napari_gest.model import checkpoint
 from napari_gest.model.gest import GeST, bundled_models
 from napari_gest.tasks.generate import generate
@@ -34,51 +34,6 @@ def test_saved_and_reloaded_gives_the_same_output(
     first, second = (generate(section, m, hole(section)) for m in (tiny_model, again))
     assert np.array_equal(first.expression, second.expression)
     assert np.array_equal(first.sd, second.sd)
-
-
-def test_a_folder_is_not_overwritten_silently(tiny_model: GeST, tmp_path: Path) -> None:
-    tiny_model.save(tmp_path / "model")
-    with pytest.raises(InputError, match="exists"):
-        tiny_model.save(tmp_path / "model")
-    tiny_model.save(tmp_path / "model", overwrite=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_full_disk_leaves_the_old_model(
-    tiny_model: GeST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tiny_model.save(tmp_path / "model")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "pack_tensors", full)
-    with pytest.raises(CheckpointError, match="No space"):
-        tiny_model.save(tmp_path / "model", overwrite=True)
-    GeST.load(tmp_path / "model")
-    assert [p.name for p in tmp_path.iterdir()] == ["model"]
-
-
-@pytest.mark.parametrize("name", [checkpoint.CONFIG, checkpoint.VOCABULARY, checkpoint.WEIGHTS])
-@pytest.mark.parametrize("damage", ["missing", "cut", "noise"])
-def test_damaged_models_are_named(tiny_model: GeST, tmp_path: Path, name: str, damage: str) -> None:
-    file = tiny_model.save(tmp_path / "model") / name
-    if damage == "missing":
-        file.unlink()
-    elif damage == "cut":
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    else:
-        file.write_bytes(b"\x93noise" * 100)
-    with pytest.raises(CheckpointError, match="damaged"):
-        GeST.load(tmp_path / "model")
-
-
-def test_a_newer_format_is_named(tiny_model: GeST, tmp_path: Path) -> None:
-    file = tiny_model.save(tmp_path / "model") / checkpoint.CONFIG
-    about = json.loads(file.read_text())
-    file.write_text(json.dumps(about | {"format": 99}))
-    with pytest.raises(CheckpointError, match="newer"):
-        GeST.load(tmp_path / "model")
 
 
 def test_weights_of_another_shape_are_named(tiny_model: GeST, tmp_path: Path) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from anndata import AnnData
-from safetensors.numpy import save as pack_arrays
 
 from napari_gest import keys
-from napari_gest.errors import CheckpointError, InputError
+from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks import annotate as annotate_file
 from napari_gest.tasks.annotate import (
@@ -28,11 +26,6 @@ from napari_gest.tissue.simulate import simulate
 
 LIGHT = HeadConfig(reads=("content",), pools=(1, 19))
 PAPER = HeadConfig(reads=("hidden",), pools=(19,), adapt=False, smoothing=0)
-
-
-@pytest.fixture
-def sections(tissue: AnnData) -> list[Section]:
-    return [Section.from_anndata(tissue, name) for name in ("section_1", "section_2")]
 
 
 @pytest.fixture
@@ -201,32 +194,6 @@ def test_the_head_lives_in_the_checkpoint(
     assert again.head.settings["label_key"] == "region"
     one, two = (annotate(sections[1], m) for m in (model, again))
     assert np.array_equal(one.probability, two.probability)
-
-
-def test_a_checkpoint_without_a_head_loads(tiny_model: GeST, tmp_path: Path) -> None:
-    path = tiny_model.save(tmp_path / "model")
-    assert "head" not in json.loads((path / "config.json").read_text())
-    assert GeST.load(path).head is None
-
-
-def test_a_damaged_head_is_reported(
-    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST, tmp_path: Path
-) -> None:
-    path = train_head(tiny_model, sections[:1], labels[:1], LIGHT).save(tmp_path / "model")
-    (path / "head.safetensors").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="damaged"):
-        GeST.load(path)
-
-
-def test_a_head_of_another_version_says_so(
-    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST, tmp_path: Path
-) -> None:
-    path = train_head(tiny_model, sections[:1], labels[:1], LIGHT).save(tmp_path / "model")
-    old = {"weight": np.zeros((5, 16), np.float32), "bias": np.zeros(5, np.float32)}
-    (path / "head.safetensors").write_bytes(pack_arrays(old))
-    with pytest.raises(CheckpointError, match="another version") as caught:
-        GeST.load(path)
-    assert "--label-key" in caught.value.remedy
 
 
 def test_training_on_drops_the_head(

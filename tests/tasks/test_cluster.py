@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from anndata import AnnData
+from bands import planted
 from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.errors import InputError
@@ -15,27 +15,10 @@ from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.cluster import ClusterRequest, cluster_niches, niche_features, smooth
 from napari_gest.tasks.embed import Embedded, embed_niches, niche_means
-from napari_gest.tasks.niche_tree import NicheTree, niche_tree
+from napari_gest.tasks.niche_tree import niche_tree
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
-
-
-@pytest.fixture
-def embedded(tissue: AnnData, tiny_model: GeST) -> list[Embedded]:
-    sections = [Section.from_anndata(tissue, name) for name in ("section_1", "section_2")]
-    return [embed_niches(s, tiny_model) for s in sections]
-
-
-def planted(section: Section, seed: int = 0, noise: float = 0.5) -> tuple[Embedded, np.ndarray]:
-    """Three bands across a section, told apart by two features in noise that is larger."""
-    x = section.coords_um[:, 0]
-    band = np.digitize(x, np.quantile(x, [0.3, 0.6]))
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(section.n_obs, 6)) * [noise, noise, 1.5, 1.5, 1.5, 1.5]
-    features[:, 0] += 2 * band
-    features[:, 1] += 2 * (band == 1)
-    return Embedded(section, section.rows, features.astype(np.float32), {"model": "m"}), band
 
 
 def test_finds_planted_bands(section: Section) -> None:
@@ -127,33 +110,6 @@ def test_clustering_never_calls_the_network(
     assert niche_tree(embedded, n_leaves=6).cut(4).n_niches == 4
 
 
-@pytest.fixture
-def tree(embedded: list[Embedded]) -> NicheTree:
-    return niche_tree(embedded, n_leaves=8)
-
-
-def test_a_tree_has_every_number_of_niches_nested(tree: NicheTree) -> None:
-    finer = tree.cut(tree.n_leaves)
-    for k in range(tree.n_leaves - 1, 0, -1):
-        coarser = tree.cut(k)
-        assert coarser.probability.shape[1] == k
-        # Mass only merges: a coarse niche's mass is that of the fine ones in it.
-        np.testing.assert_allclose(coarser.probability.sum(1), 1, atol=1e-4)
-        pairs = set(zip(finer.probability.sum(0).round(1), strict=False))
-        assert coarser.probability.sum(0).max() >= max(p[0] for p in pairs) - 0.2
-        finer = coarser
-
-
-def test_a_tree_cuts_planted_bands_apart(section: Section) -> None:
-    made, band = planted(section)
-    assert adjusted_mutual_info_score(band, niche_tree(made, n_leaves=6).cut(3).labels) > 0.8
-
-
-def test_a_tree_cannot_be_cut_finer_than_its_leaves(tree: NicheTree) -> None:
-    with pytest.raises(InputError, match="cannot be cut"):
-        tree.cut(tree.n_leaves + 1)
-
-
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -188,7 +144,6 @@ def test_leiden_says_what_to_install(
 
 
 def test_leiden_gives_more_niches_at_a_higher_resolution(embedded: list[Embedded]) -> None:
-    pytest.importorskip("igraph", reason="the extra 'leiden' is not installed")
     few, many = (cluster_niches(embedded, None, method="leiden", resolution=r) for r in (0.2, 2.0))
     assert 1 <= few.n_niches < many.n_niches
     again = cluster_niches(embedded, None, method="leiden", resolution=2.0)

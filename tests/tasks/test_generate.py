@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from anndata import AnnData
 from scipy import sparse
 
-from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import WINDOW_TARGETS, GenerateRequest, generate
@@ -21,12 +20,6 @@ from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import reach
 
 pytestmark = pytest.mark.usefixtures("short_field")
-
-
-@pytest.fixture
-def unseen(section: Section) -> np.ndarray:
-    centre = section.coords_um.mean(0)
-    return np.linalg.norm(section.coords_um - centre, axis=1) < 120
 
 
 @pytest.mark.parametrize("mode", ["weighted", "pick", "sample"])
@@ -160,67 +153,6 @@ def test_passes_average_over_reflections(
     two = generate(there, model, unseen, passes=8, frontier=10**6, field=0.0)
     # Windows may be cut differently, but where they agree eight passes do not know up from left.
     assert np.median(np.abs(one.expression - two.expression)) < 1e-3
-
-
-def test_new_cells_are_added_never_written_over(
-    tissue: AnnData, section: Section, tiny_model: GeST
-) -> None:
-    nothing = np.zeros(section.n_obs, bool)
-    new = section.coords_um.mean(0) + np.random.default_rng(0).normal(0, 20, (12, 2))
-    result = generate(section, tiny_model, nothing, new_coords_um=new)
-    assert (result.rows == -1).all()
-    out = result.to_anndata(tissue)
-    assert out.n_obs == tissue.n_obs + 12
-    assert out.obs[keys.NEW_CELL].sum() == 12
-    assert np.allclose(out.obsm["spatial"][-12:], new)
-    assert (out.X[: tissue.n_obs] != tissue.X).nnz == 0
-    again = result.to_anndata(out)
-    assert again.obs_names.is_unique
-    assert again.obs[keys.NEW_CELL].sum() == again.obs[keys.GENERATED].sum() == 24
-
-
-def test_write_keeps_what_was_generated_before(
-    tissue: AnnData, section: Section, tiny_model: GeST, unseen: np.ndarray
-) -> None:
-    one, two = unseen.copy(), unseen.copy()
-    half = np.flatnonzero(unseen)
-    one[half[::2]], two[half[1::2]] = False, False
-    first = generate(section, tiny_model, one)
-    changed = first.write(tissue)
-    assert keys.EXPRESSION in changed
-    generate(section, tiny_model, two).write(tissue)
-    rows = section.rows[one]
-    assert tissue.obs[keys.GENERATED].sum() == unseen.sum()
-    assert np.allclose(tissue.layers[keys.EXPRESSION][rows].toarray(), first.expression)
-
-
-def test_genes_outside_the_panel_are_missing(
-    tissue: AnnData, tiny_model: GeST, unseen: np.ndarray
-) -> None:
-    wider = tissue.copy()
-    wider.var_names = [*wider.var_names[:-2], "other_1", "other_2"]
-    section = Section.from_anndata(wider, "section_1")
-    generate(section, tiny_model, unseen).write(wider)
-    made = wider.layers[keys.EXPRESSION][section.rows[unseen]].toarray()
-    assert np.isnan(made[:, -2:]).all()
-    assert np.isfinite(made[:, :-2]).all()
-
-
-def test_agreement_of_the_truth_is_perfect(
-    section: Section, tiny_model: GeST, unseen: np.ndarray
-) -> None:
-    result = generate(section, tiny_model, unseen)
-    truth = section.model_space(tiny_model.target_sum)[unseen]
-    perfect = replace(result, expression=truth).agreement(section)
-    assert perfect.rmse == pytest.approx(0, abs=1e-6)
-    assert perfect.rmse_z == pytest.approx(0, abs=1e-3)
-    assert perfect.pearson == pytest.approx(1)
-    assert perfect.spearman == pytest.approx(1)
-    found = result.agreement(section)
-    assert found.n_cells == unseen.sum()
-    assert found.rmse > 0.01
-    assert found.floor is not None
-    assert found.floor.rmse == perfect.floor.rmse
 
 
 @pytest.mark.parametrize(

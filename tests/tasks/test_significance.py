@@ -6,12 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from anndata import AnnData
 from scipy.stats import kstest
 
 from napari_gest.errors import InputError
-from napari_gest.model.gest import GeST
-from napari_gest.tasks.dose import dose_response
 from napari_gest.tasks.perturb import Perturbed, perturb
 from napari_gest.tasks.significance import (
     SignificanceRequest,
@@ -21,15 +18,6 @@ from napari_gest.tasks.significance import (
     stand_out,
 )
 from napari_gest.tissue.edits import Edit
-from napari_gest.tissue.section import Section
-
-
-@pytest.fixture(scope="module")
-def effect(_simulated: AnnData, tiny_model: GeST) -> Perturbed:
-    section = Section.from_anndata(_simulated, "section_1")
-    roi = np.linalg.norm(section.coords_um - section.coords_um.mean(0), axis=1) < 70
-    edit = Edit("gene_3", "set", 60.0)
-    return perturb(section, tiny_model, roi, [edit], reach_um=60.0, bands_um=(0, 30, 60))
 
 
 def test_p_values_are_uniform_under_the_null() -> None:
@@ -183,13 +171,3 @@ def test_a_cancelled_test_leaves_the_effect(effect: Perturbed) -> None:
 def test_too_few_permutations_are_refused(effect: Perturbed) -> None:
     with pytest.raises(InputError, match="n_permutations is 5"):
         significance(effect, n_permutations=5)
-
-
-def test_dose_response_starts_at_exactly_nothing(effect: Perturbed) -> None:
-    table = dose_response(effect, (0.0, 0.5, 1.0))
-    zero = table[table["strength"] == 0]
-    assert (zero["effect"] == 0).all()
-    full = table[table["strength"] == 1].set_index("gene")["effect"]
-    assert np.allclose(full[list(effect.genes)], effect.effect.mean(0), atol=1e-6)
-    with pytest.raises(InputError, match="strengths"):
-        dose_response(effect, (-1.0,))

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from anndata import AnnData
+from training import MODEL, SHORT, same, weights
 
-from napari_gest.errors import CheckpointError, InputError
+from napari_gest.errors import InputError
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.progress import Clock, Progress, finish
+from napari_gest.tasks.progress import finish
 from napari_gest.tasks.respond import fit_response
 from napari_gest.tasks.train import (
     MANY_CELLS,
     FitRequest,
-    Fitted,
     TrainConfig,
     configs_for,
     fine_tune,
@@ -28,32 +26,6 @@ from napari_gest.tasks.train import (
 )
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
-
-MODEL = ModelConfig(
-    n_layers=2,
-    n_heads=2,
-    d_model=16,
-    n_meta_cells=24,
-    n_pcs=10,
-    level_sizes=(6, 4, 2),
-    window_cells=48,
-    dropout=0.1,
-)
-SHORT = TrainConfig(n_steps=12, batch_windows=2, targets=16, validate_every=6)
-
-
-@pytest.fixture
-def sections(tissue: AnnData) -> list[Section]:
-    return [Section.from_anndata(tissue, name) for name in ("section_1", "section_2")]
-
-
-def weights(model: GeST) -> dict[str, torch.Tensor]:
-    return model.network.state_dict()
-
-
-def same(one: GeST, two: GeST) -> bool:
-    a, b = weights(one), weights(two)
-    return all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_training_lowers_the_loss_on_held_out_holes() -> None:
@@ -80,37 +52,6 @@ def test_one_seed_gives_one_model(sections: list[Section]) -> None:
     one, two = (fit(sections, MODEL, SHORT, seed=3) for _ in range(2))
     assert same(one, two)
     assert not same(one, fit(sections, MODEL, SHORT, seed=4))
-
-
-def test_an_interrupted_run_goes_on_to_the_same_weights(
-    sections: list[Section], tmp_path: Path
-) -> None:
-    config = SHORT.model_copy(update={"patience": 100})
-    whole = fit(sections, MODEL, config)
-    request = FitRequest(sections, MODEL, config, 0, checkpoint_dir=tmp_path / "state")
-    work = request.run()
-    for tick in work:
-        if tick.stage == "Training" and tick.done == 7:  # one step past the checkpoint
-            break
-    work.close()
-    resumed = finish(request.run())
-    assert same(whole, resumed.model)
-    assert [e["step"] for e in resumed.curve] == [e["step"] for e in whole.card["curve"]]
-
-
-def test_a_state_of_other_settings_is_refused(sections: list[Section], tmp_path: Path) -> None:
-    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
-    finish(request.run())
-    with pytest.raises(InputError, match="other data or settings"):
-        finish(replace(request, seed=1).run())
-
-
-def test_a_damaged_state_is_named(sections: list[Section], tmp_path: Path) -> None:
-    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
-    finish(request.run())
-    (tmp_path / "state" / "state.safetensors").write_bytes(b"no")
-    with pytest.raises(CheckpointError, match="damaged"):
-        finish(request.run())
 
 
 @pytest.mark.parametrize("order", ["inward", "corner", "eq6", "random", "strict"])
@@ -172,13 +113,6 @@ def test_fine_tuning_on_another_panel_keeps_the_transformer(
     assert a["embed.weight"].shape != b["embed.weight"].shape
 
 
-def test_training_can_be_left_at_any_step(sections: list[Section]) -> None:
-    work = FitRequest(sections, MODEL, SHORT, 0).run()
-    ticks = [next(work) for _ in range(4)]
-    work.close()
-    assert [t.stage for t in ticks] == ["Building the vocabulary", *["Training"] * 3]
-
-
 def test_bad_requests_are_refused_before_work(tissue: AnnData, sections: list[Section]) -> None:
     with pytest.raises(InputError, match="no section"):
         FitRequest([], MODEL, SHORT, 0).check()
@@ -189,29 +123,6 @@ def test_bad_requests_are_refused_before_work(tissue: AnnData, sections: list[Se
     few = sections[0].subset(np.arange(sections[0].n_obs) < 20)
     with pytest.raises(InputError, match="20 cells"):
         FitRequest([few], MODEL, SHORT, 0).check()
-
-
-def test_progress_has_an_eta_and_finish_returns_the_result() -> None:
-    def work():
-        clock = Clock("Working", 2, started=0.0)
-        yield clock.tick(0)
-        yield clock.tick(1, "half")
-        return Fitted
-
-    seen: list[Progress] = []
-    assert finish(work(), seen.append) is Fitted
-    assert seen[0].eta_s is None
-    assert seen[1].eta_s > 0
-    assert seen[1].payload == "half"
-
-
-def test_the_state_is_json_and_safetensors(sections: list[Section], tmp_path: Path) -> None:
-    finish(FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state").run())
-    assert sorted(p.name for p in (tmp_path / "state").iterdir()) == [
-        "state.json",
-        "state.safetensors",
-    ]
-    assert json.loads((tmp_path / "state" / "state.json").read_text())["step"] == 12
 
 
 def test_many_cells_are_given_a_larger_decoder_and_longer_training() -> None:

@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from napari_gest.tissue.window import (
+    compact_groups,
     crop,
     hole_window,
     reflect_rotate,
@@ -81,3 +82,11 @@ def test_a_small_hole_is_widened() -> None:
     context, targets = hole_window(cKDTree(coords), coords[0], 0.0, 64, 20, 0.0, rng)
     assert len(targets) == 20
     assert not set(context) & set(targets)
+
+
+def test_every_cell_is_in_one_compact_group() -> None:
+    coords = np.random.default_rng(0).random((500, 2))
+    groups = compact_groups(coords, 32)
+    assert sorted(np.concatenate(groups).tolist()) == list(range(500))
+    assert max(map(len, groups)) <= 32
+    assert max(np.ptp(coords[g], axis=0).max() for g in groups) < 0.5

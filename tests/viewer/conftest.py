@@ -9,8 +9,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import shapely
 
 from napari_gest.session import Opened, Snapshot, open_sections
+from napari_gest.tissue.edits import Edit
+from napari_gest.tissue.roi import Roi
+from napari_gest.viewer.experiment import Experiment
 from napari_gest.viewer.shelf import ModelInfo
 from napari_gest.viewer.trial import Trial
 
@@ -57,3 +61,13 @@ def write_model() -> Callable[[Path, str, list[str]], Path]:
 @pytest.fixture
 def model_info(opened, tmp_path, write_model) -> ModelInfo:
     return ModelInfo.read(write_model(tmp_path / "m", "m", list(opened.section.genes)))
+
+
+@pytest.fixture
+def plan(opened, model_info) -> Experiment:
+    """A gene doubled in a disc in the middle of the tissue."""
+    section = opened.section
+    middle = shapely.Point(*section.coords_um.mean(axis=0))
+    roi = Roi(middle.buffer(0.2 * float(np.ptp(section.coords_um[:, 0]))))
+    snapshot = Snapshot(opened.label, opened.revision, section)
+    return Experiment(snapshot, {}, roi, model_info, (Edit(section.genes[0], "multiply", 2.0),))

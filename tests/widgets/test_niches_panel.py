@@ -160,7 +160,6 @@ def test_cancelling_changes_nothing(panel, qtbot, until):
 
 
 def test_a_resolution_finds_its_own_number_of_niches(found, qtbot, until):
-    pytest.importorskip("igraph", reason="the extra 'leiden' is not installed")
     embedded = found.found.embedded
     press(qtbot, found.by.option("resolution"))
     assert found.resolution.isVisible()

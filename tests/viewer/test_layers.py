@@ -1,4 +1,4 @@
-"""Generated cells, and the layers that show them. No Qt."""
+"""Layers that show a section and its generated cells. No Qt."""
 
 from __future__ import annotations
 
@@ -9,16 +9,6 @@ from napari.layers import Layer
 from napari_gest.session import open_sections
 from napari_gest.viewer import layers
 from napari_gest.viewer.shapes import role_of
-
-
-def test_a_trial_starts_empty_and_fills(trial, opened):
-    assert trial.cells[:3].tolist() == [5, 6, 7]
-    assert trial.cells[-3:].tolist() == [-1, -1, -1]
-    np.testing.assert_array_equal(trial.coords_um[:40], opened.section.coords_um[5:45])
-    assert trial.filled.sum() == 10
-    assert trial.has_truth
-    assert np.isnan(trial.gene(trial.genes[0])[10:]).all()
-    assert np.isnan(trial.from_section(np.ones(opened.section.n_obs, np.float32))[-3:]).all()
 
 
 def test_a_layer_row_is_a_section_row_in_um(opened):

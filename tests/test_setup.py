@@ -1,0 +1,42 @@
+"""What the project is set up with fits together."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def normal(requirement: str) -> str:
+    (name,) = re.findall(r"^[\w.-]+", requirement)
+    return str(name).lower().replace("_", "-")
+
+
+def pinned() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = [line.split("==") for line in lines if not line.startswith("#")]
+    return {normal(name): version for name, version in pairs}
+
+
+def test_everything_asked_for_has_a_pinned_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    asked = {normal(requirement) for group in groups for requirement in group}
+    assert asked - {"napari-gest"} <= set(pinned())
+
+
+def test_hooks_and_make_lint_run_the_same_ruff() -> None:
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert re.findall(r"ruff==([\d.]+)", hooks) == [pinned()["ruff"]]
+    assert "language: system" not in hooks  # would need an activated environment
+
+
+@pytest.mark.parametrize("room", ["model", "tasks", "tissue"])
+def test_every_file_of_science_has_a_test_of_its_name(room: str) -> None:
+    files = {p.name for p in (ROOT / "napari_gest" / room).glob("*.py")} - {"__init__.py"}
+    tests = {p.name.removeprefix("test_") for p in (ROOT / "tests" / room).glob("test_*.py")}
+    assert files == tests
