@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ import torch
 import torch.nn.functional as F
 from anndata import AnnData
 from scipy import sparse
+from shapely import Point
 
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import WINDOW_TARGETS, GenerateRequest, generate
+from napari_gest.tissue import io
 from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import reach
 
@@ -58,6 +63,37 @@ def test_unseen_cells_have_no_influence(
         honest = generate(section, tiny_model, unseen, mode=mode)
         other = generate(scrambled, tiny_model, unseen, mode=mode)
         assert np.array_equal(honest.expression, other.expression)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("logged", [False, True], ids=["counts", "logged"])
+@pytest.mark.parametrize("mode", ["weighted", "sample"])
+def test_damaged_cells_have_no_influence(
+    tissue: AnnData, tiny_model: GeST, mode: str, logged: bool
+) -> None:
+    rows = np.flatnonzero(tissue.obs["section"] == "section_1")
+    coords = tissue.obsm["spatial"][rows]
+    region = Roi(Point(*coords.mean(0)).buffer(120))
+    values = tissue.X.toarray()
+    if logged:
+        values = np.log1p(values)
+    found = []
+    for damage in (None, 50.0, np.nan, -3.0, 0.0):
+        here = values.copy()
+        if damage is not None:
+            here[rows[region.contains(coords)], :20] = damage
+        tissue.X = sparse.csr_matrix(here)
+        section = Section.from_anndata(tissue, "section_1", allow_logged=logged, unseen=region)
+        assert section.logged == logged
+        assert np.isfinite(section.expression.data).all()
+        assert (section.expression.data >= 0).all()
+        unseen = region.contains(section.coords_um)
+        result = generate(section, tiny_model, unseen, mode=mode)
+        result.agreement(section)
+        found.append((result.expression, result.sd, result.entropy, result.meta_cell))
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            assert np.array_equal(one, two)
 
 
 def test_the_place_of_the_section_does_not_matter(
@@ -206,6 +242,30 @@ def test_genes_outside_the_panel_are_missing(
     assert np.isfinite(made[:, :-2]).all()
 
 
+@pytest.mark.parametrize("name", ["in.h5ad", "in.zarr"])
+def test_tissue_on_disk_is_filled_in_a_copy(
+    tissue: AnnData,
+    tiny_model: GeST,
+    unseen: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    write_tissue(tissue, tmp_path / name)
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
+    opened = read_tissue(tmp_path / name)
+    made = []
+    for adata in (tissue, opened):
+        result = generate(Section.from_anndata(adata, "section_1"), tiny_model, unseen)
+        made.append(result.to_anndata(adata))
+        assert keys.GENERATED not in adata.obs
+        assert keys.EXPRESSION not in adata.layers
+    assert (made[0].X != made[1].X).nnz == 0
+    assert (made[0].layers[keys.EXPRESSION] != made[1].layers[keys.EXPRESSION]).nnz == 0
+    if opened.isbacked:
+        opened.file.close()
+
+
 def test_agreement_of_the_truth_is_perfect(
     section: Section, tiny_model: GeST, unseen: np.ndarray
 ) -> None:
@@ -221,6 +281,22 @@ def test_agreement_of_the_truth_is_perfect(
     assert found.rmse > 0.01
     assert found.floor is not None
     assert found.floor.rmse == perfect.floor.rmse
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_agreement_is_with_cells_that_were_measured(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    result = generate(section, tiny_model, unseen)
+    dense = section.expression.toarray()
+    for value in (0, 4):
+        dense[unseen] = value
+        blank = replace(section, expression=sparse.csr_matrix(dense))
+        assert result.agreement(blank) is None
+    dense = section.expression.toarray()
+    dense[np.flatnonzero(unseen)[:5]] = 0
+    half = replace(section, expression=sparse.csr_matrix(dense))
+    assert result.agreement(half).n_cells == unseen.sum() - 5
 
 
 @pytest.mark.parametrize(
