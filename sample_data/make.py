@@ -22,6 +22,7 @@ from napari_gest import GeST, Roi, Section, simulate, write_tissue
 HERE = Path(__file__).parent
 PACKAGED = HERE.parent / "napari_gest" / "samples"
 FILES = ("sample_section.h5ad", "sample_roi.geojson", "provenance.json")
+MODEL = "mouse-preoptic-merfish"
 N_CELLS = 4000
 SEED = 7
 RADIUS_UM = 240.0
@@ -64,7 +65,7 @@ def make(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(sys.argv[1] if len(sys.argv) > 1 else "mouse-preoptic-merfish", HERE)
+    make(sys.argv[1] if len(sys.argv) > 1 else MODEL, HERE)
     PACKAGED.mkdir(exist_ok=True)
     for file in FILES:
         shutil.copyfile(HERE / file, PACKAGED / file)

@@ -10,6 +10,7 @@ from typing import Any
 import anndata
 import numpy as np
 import pytest
+import typer
 from shapely import Point
 from typer.testing import CliRunner, Result
 
@@ -21,18 +22,7 @@ from napari_gest.tissue import io
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.roi import Roi
 
-COMMANDS = [
-    "demo",
-    "view",
-    "fit",
-    "fine-tune",
-    "niches",
-    "annotate",
-    "generate",
-    "simulate",
-    "models",
-    "info",
-]
+COMMANDS = list(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
 
 def run(*arguments: object) -> Result:
@@ -286,6 +276,15 @@ def test_models_are_listed() -> None:
         assert name in result.stdout
         assert json.loads(run("models", name).stdout)["name"] == name
     assert "no model 'absent'" in refused(run("models", "absent"))
+
+
+@pytest.mark.parametrize("command", ["info", "models"])
+def test_a_folder_that_never_was_a_model_is_named(tmp_path: Path, command: str) -> None:
+    (tmp_path / "notes").mkdir()
+    told = refused(run(command, tmp_path / "notes"))
+    assert "There is no model in" in told
+    assert "config.json" in told
+    assert "damaged" not in told
 
 
 def test_a_model_folder_is_described(tiny_model: GeST, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,16 +79,80 @@ def test_a_mask_is_filled(file: Path, model: Path, tissue: AnnData, mode: str) -
     assert out.uns[keys.UNS]["seed"] == 3
 
 
-def test_masked_cells_have_no_influence(file: Path, model: Path, tissue: AnnData) -> None:
+DAMAGE = {
+    "counts": lambda shape: np.random.default_rng(0).poisson(50, shape),
+    "large": lambda shape: np.full(shape, 1e30) * np.arange(shape[1]),
+    "missing": lambda shape: np.full(shape, np.nan),
+    "negative": lambda shape: -5 * np.random.default_rng(0).random(shape),
+    "constant": lambda shape: np.zeros(shape),
+}
+
+
+@pytest.mark.parametrize(
+    ("mode", "logged", "region"),
+    [
+        ("weighted", False, "mask"),
+        ("sample", False, "roi"),
+        ("weighted", True, "roi"),
+        ("sample", True, "mask"),
+    ],
+)
+def test_masked_cells_have_no_influence(
+    file: Path, model: Path, tissue: AnnData, mode: str, logged: bool, region: str, centre: Any
+) -> None:
     hole = tissue.obs["hole"].to_numpy()
-    honest = generated(file, model, "out.h5ad", "--mask-key", "hole", "--mode", "sample")
+    where = ["--mask-key", "hole"]
+    if region == "roi":
+        Roi(Point(*centre).buffer(70)).write_geojson(file.parent / "r.geojson")
+        where = ["--roi", file.parent / "r.geojson"]
     values = tissue.X.toarray()
-    values[hole] = np.random.default_rng(0).poisson(50, values[hole].shape)
+    if logged:
+        values = np.log1p(values)
+    options = [*where, "--mode", mode, *(["--allow-logged"] if logged else [])]
     tissue.X = sparse.csr_matrix(values)
     write_tissue(tissue, file, overwrite=True)
-    scrambled = generated(file, model, "two.h5ad", "--mask-key", "hole", "--mode", "sample")
-    for key in (keys.EXPRESSION, keys.SD):
-        assert np.array_equal(dense(honest.layers[key]), dense(scrambled.layers[key]))
+    honest = generated(file, model, "out.h5ad", *options)
+    for name, damage in DAMAGE.items():
+        spoilt = values.copy()
+        spoilt[hole] = damage(values[hole].shape)
+        tissue.X = sparse.csr_matrix(spoilt)
+        write_tissue(tissue, file, overwrite=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            other = generated(file, model, f"{name}.h5ad", *options)
+        for key in (keys.EXPRESSION, keys.SD):
+            assert np.array_equal(dense(honest.layers[key]), dense(other.layers[key])), name
+        for key in (keys.ENTROPY, keys.META_CELL):
+            assert np.array_equal(honest.obs[key], other.obs[key], equal_nan=True), name
+
+
+def test_what_is_masked_does_not_make_logged_values_linear(
+    file: Path, model: Path, tissue: AnnData
+) -> None:
+    hole = tissue.obs["hole"].to_numpy()
+    values = np.log1p(tissue.X.toarray())
+    values[hole] = DAMAGE["counts"](values[hole].shape)
+    tissue.X = sparse.csr_matrix(values)
+    write_tissue(tissue, file, overwrite=True)
+    common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
+    result = CliRunner().invoke(cli.app, [*map(str, common), "--out", str(file.parent / "o.h5ad")])
+    assert result.exit_code == 1
+    assert "logged" in result.stderr
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_agreement_with_blanked_cells_is_left_out(file: Path, model: Path, tissue: AnnData) -> None:
+    out = ("--section", "section_1", "--out", file.parent / "out.h5ad", "--overwrite")
+    common = ("generate", file, "--model", model, "--mask-key", "hole", *out)
+    assert "agreement with the" in run(*common)
+    for constant in (0, 3):
+        values = tissue.X.toarray()
+        values[tissue.obs["hole"].to_numpy()] = constant
+        tissue.X = sparse.csr_matrix(values)
+        write_tissue(tissue, file, overwrite=True)
+        told = run(*common)
+        assert "generated" in told
+        assert "agreement with the" not in told
 
 
 def test_a_drawn_region_is_filled(file: Path, model: Path, centre: np.ndarray) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,11 +90,36 @@ def test_niches_want_a_number_or_a_resolution(file: Path, model: Path) -> None:
         result = invoke(*common, *options)
         assert result.exit_code == 2
     assert "nothing" in refused(*common, "--n-niches", 3, "--describe-by", "nothing")
-    assert "cannot be made" in refused(*common, "--n-niches", 5000)
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        (("--n-niches", 5000), "5000 niches of 1200 cells cannot be made"),
+        (("--resolution", 0), "The resolution is 0"),
+        (("--resolution", 1), "needs igraph"),
+    ],
+)
+def test_impossible_niches_are_refused_before_any_work(
+    file: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[object, ...],
+    cause: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "igraph", None)
+    common = ("niches", file, "--model", model, "--out", file.parent / "o.h5ad")
+    result = invoke(*common, *options)
+    assert result.exit_code == 1
+    assert cause in result.stderr
+    assert len(result.stderr.splitlines()) == 2  # no progress: nothing was embedded
 
 
 def test_labels_are_learnt_and_carried_over(file: Path, model: Path, tissue: AnnData) -> None:
     labelled, out = file.parent / "labelled", file.parent / "out.h5ad"
+    theirs = {"data": "MERFISH of a mouse", "licence": "CC-BY-9", "command": "python -m theirs"}
+    start = replace(GeST.load(model), name="bundled", card={**theirs, "version": "0.0"})
+    start.save(model, overwrite=True)
     common = ("fine-tune", file, "--model", model, "--section", "section_1", "--steps", 0)
     told = run(*common, "--label-key", "region", "--ignore-label", "nucleus", "--out", labelled)
     assert "labels" in told
@@ -100,7 +127,10 @@ def test_labels_are_learnt_and_carried_over(file: Path, model: Path, tissue: Ann
     assert kept.name == "labelled"
     assert kept.head is not None
     assert set(kept.head.classes) == set(tissue.obs["region"]) - {"nucleus"}
-    assert kept.card == GeST.load(model).card
+    assert kept.card["start"] == "bundled"
+    assert {"sections", "version", "parameters"} <= set(kept.card)
+    assert not set(theirs) & set(kept.card) - {"version"}
+    assert not any(text in told for text in theirs.values())
     arguments = ("annotate", file, "--model", labelled, "--section", "section_2", "--out", out)
     told = run(*arguments, "--compare-with", "region")
     assert "macro-F1" in told
@@ -113,8 +143,14 @@ def test_labels_are_learnt_and_carried_over(file: Path, model: Path, tissue: Ann
 def test_labels_are_learnt_after_fine_tuning(file: Path, model: Path) -> None:
     out = file.parent / "tuned"
     common = ("fine-tune", file, "--model", model, "--steps", 1, "--out", out)
-    run(*common, "--label-key", "region")
-    assert GeST.load(out).head is not None
+    start = GeST.load(model)
+    start.card = {"data": "theirs", "licence": "theirs", "command": "theirs"}
+    start.save(model, overwrite=True)
+    assert "theirs" not in run(*common, "--label-key", "region")
+    tuned = GeST.load(out)
+    assert tuned.head is not None
+    assert tuned.card["start"] == "tiny"
+    assert not set(start.card) & set(tuned.card)
     assert (
         json.loads((out / "config.json").read_text())["head"]["settings"]["label_key"] == "region"
     )

@@ -5,6 +5,9 @@ import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pytest
+
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.roi import Roi, mask_from_obs
 from napari_gest.tissue.section import Section
@@ -12,12 +15,13 @@ from napari_gest.tissue.section import Section
 if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
 
-SCRIPT = Path(__file__).parents[1] / "sample_data" / "make.py"
+ROOT = Path(__file__).parents[1]
+SCRIPT = runpy.run_path(str(ROOT / "sample_data" / "make.py"))
 
 
 def test_the_sample_is_made_in_the_panel_of_a_model(tiny_model: GeST, tmp_path: Path) -> None:
     tiny_model.save(tmp_path / "tiny")
-    runpy.run_path(str(SCRIPT))["make"](str(tmp_path / "tiny"), tmp_path)
+    SCRIPT["make"](str(tmp_path / "tiny"), tmp_path)
     adata = read_tissue(tmp_path / "sample_section.h5ad")
     section = Section.from_anndata(adata)
     assert section.genes == tiny_model.genes
@@ -27,3 +31,27 @@ def test_the_sample_is_made_in_the_panel_of_a_model(tiny_model: GeST, tmp_path: 
     assert (mask_from_obs(adata, "hole", section.rows) == hole).all()
     made = json.loads((tmp_path / "provenance.json").read_text())
     assert made["cells_in_region"] == hole.sum()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample as the script writes it today."""
+    folder = tmp_path_factory.mktemp("sample")
+    SCRIPT["make"](SCRIPT["MODEL"], folder)
+    return folder
+
+
+@pytest.mark.parametrize("folder", ["sample_data", "napari_gest/samples"])
+def test_the_sample_is_what_the_script_writes(made: Path, folder: str) -> None:
+    kept, new = (read_tissue(f / "sample_section.h5ad") for f in (ROOT / folder, made))
+    assert (kept.X != new.X).nnz == 0
+    assert kept.obsm["spatial"] == pytest.approx(new.obsm["spatial"], abs=1e-6)
+    assert list(kept.var_names) == list(new.var_names)
+    assert kept.obs.equals(new.obs)
+    corners, drawn = (
+        np.array(Roi.read_geojson(f / "sample_roi.geojson").geometry.exterior.coords)
+        for f in (ROOT / folder, made)
+    )
+    assert corners == pytest.approx(drawn, abs=1e-6)
+    said, says = (json.loads((f / "provenance.json").read_text()) for f in (ROOT / folder, made))
+    assert said == says

@@ -29,6 +29,7 @@ from napari_gest.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.tissue.roi import Roi
     from napari_gest.tissue.section import Section
 
 
@@ -84,8 +85,13 @@ def generate(
     check_output(out, overwrite=overwrite)
     adata = read_tissue(path)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
-    taken = reading.section(adata, section)
-    unseen, new = _unseen(adata, taken, mask_key, roi, place_new, seed)
+    region = None
+    if roi is not None:
+        from napari_gest.tissue.roi import Roi
+
+        region = Roi.read_geojson(roi)
+    taken = reading.section(adata, section, None if place_new else region or mask_key)
+    unseen, new = _unseen(adata, taken, mask_key, region, place_new, seed)
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.generate import GenerateRequest
@@ -97,33 +103,33 @@ def generate(
     result = run(request.run())
     write_tissue(result.to_anndata(adata), out, overwrite=overwrite)
     print(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
-    if unseen.any():
-        _print_agreement(result.agreement(taken))
+    agreement = result.agreement(taken) if unseen.any() else None
+    if agreement is not None:
+        _print_agreement(agreement)
 
 
 def _unseen(
     adata: AnnData,
     section: Section,
     mask_key: str | None,
-    roi: Path | None,
+    region: Roi | None,
     place_new: bool,
     seed: int,
 ) -> tuple[Any, Any]:
     """Return (n_obs,) bool of the cells to generate, and (m, 2) um of cells to add or None."""
-    from napari_gest.tissue.roi import Roi, mask_from_obs
+    if region is None:
+        from napari_gest.tissue.roi import mask_from_obs
 
-    if roi is None:
         assert mask_key is not None
         return mask_from_obs(adata, mask_key, section.rows), None
     import numpy as np
 
     from napari_gest.tissue.placement import place_cells
 
-    region = Roi.read_geojson(roi)
     unseen = region.contains(section.coords_um)
     if unseen.all():
         raise InputError(
-            f"The region in '{roi}' holds every cell of the section.",
+            "The region holds every cell of the section.",
             "Leave some tissue outside it: the model generates from what surrounds a region.",
         )
     if unseen.any() and not place_new:
@@ -131,7 +137,7 @@ def _unseen(
     new = place_cells(region, section.coords_um, np.random.default_rng(seed))
     if not len(new):
         raise InputError(
-            f"There is no room for another cell in the region in '{roi}'.",
+            "There is no room for another cell in the region.",
             "Give a larger region, or leave --place-cells out to generate the cells it has.",
         )
     say(f"The region has {unseen.sum()} measured cells; {len(new)} new ones are placed.")

@@ -27,6 +27,7 @@ from napari_gest.cli.options import (
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.tasks.cluster import Method
     from napari_gest.tissue.section import Section
 
 Sections = Annotated[
@@ -80,10 +81,12 @@ def niches(
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.annotate import labels_from_obs
-    from napari_gest.tasks.cluster import ClusterRequest, check_together
+    from napari_gest.tasks.cluster import ClusterRequest, check_asked
     from napari_gest.tasks.embed import EmbedRequest
     from napari_gest.tissue.io import in_memory, write_tissue
 
+    method: Method = "mixture" if resolution is None else "leiden"
+    check_asked(sum(s.n_obs for s in sections), method, n_niches, resolution)
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
@@ -91,12 +94,11 @@ def niches(
     for request in requests:
         request.check()
     embedded = [run(request.run()) for request in requests]
-    check_together(embedded)
     clustered = run(
         ClusterRequest(
             embedded,
             n_niches,
-            method="mixture" if resolution is None else "leiden",
+            method=method,
             resolution=resolution,
             seed=seed,
             repeats=repeats,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from pydantic import BaseModel
 
+    from napari_gest.tissue.roi import Roi
     from napari_gest.tissue.section import Section
 
 Config = TypeVar("Config", bound="BaseModel")
@@ -60,10 +61,10 @@ class Reading:
     um_per_unit: float
     allow_logged: bool
 
-    def section(self, adata: AnnData, name: str | None) -> Section:
+    def section(self, adata: AnnData, name: str | None, unseen: str | Roi | None = None) -> Section:
         from napari_gest.tissue.section import Section
 
-        return Section.from_anndata(adata, name, **vars(self))
+        return Section.from_anndata(adata, name, **vars(self), unseen=unseen)
 
 
 def checked(config: Config, **settings: Any) -> Config:

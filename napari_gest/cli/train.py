@@ -228,9 +228,7 @@ def _train(
     labels: Labels | None = None,
     only_labels: bool = False,
 ) -> None:
-    from dataclasses import replace
-
-    from napari_gest.tasks.annotate import HeadConfig, HeadRequest
+    from napari_gest.tasks.annotate import HeadConfig, HeadRequest, renamed
     from napari_gest.tasks.train import FitRequest
 
     request = FitRequest(
@@ -251,9 +249,11 @@ def _train(
                 f"obs column '{labels.key}' has fewer than two labels in the training sections.",
                 "Name another column (--label-key) or other sections (--section).",
             )
-    model = replace(start, name=out.name) if only_labels else run(request.run()).model
+    model = start if only_labels else run(request.run()).model
     if labels is not None:
         head = HeadRequest(model, training, labels.of, HeadConfig(), labels.key)
         model = run(head.run())
+    if only_labels:
+        model = renamed(model, out.name)
     model.save(out, overwrite=overwrite)
     print_fields(f"Model trained: {out}", card(model))

@@ -138,9 +138,15 @@ def read(path: Path) -> Stored:
     Raises
     ------
     CheckpointError
-        If a file is missing, damaged, or written by a newer version.
+        If the folder holds no model, or a file is missing, damaged, or written by a newer version.
     """
     try:
+        if not any((path / name).exists() for name in (CONFIG, VOCABULARY, WEIGHTS)):
+            raise CheckpointError(
+                f"There is no model in '{path}': it has no {CONFIG}, {VOCABULARY} or {WEIGHTS}.",
+                "Give a folder that has them, as 'napari-gest fit' writes it; a folder of tissue"
+                " ends in .zarr.",
+            )
         about = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         if about["format"] > FORMAT:
             raise CheckpointError(

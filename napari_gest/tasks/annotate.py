@@ -207,6 +207,23 @@ def train_head(
     return finish(request.run(), on_progress)
 
 
+def renamed(model: GeST, name: str) -> GeST:
+    """Return a model with a trained head as a model of its own.
+
+    Its card names the model it started from and says what taught the labels. How the network
+    came to be, and what may be done with the data, is on the card of the former.
+    """
+    assert model.head is not None
+    card = {
+        "version": napari_gest.__version__,
+        "sections": model.head.settings["sections"],
+        "parameters": model.n_parameters,
+        "label_key": model.head.settings["label_key"],
+        "start": model.name,
+    }
+    return replace(model, name=name, card=card)
+
+
 @dataclass(frozen=True, eq=False)
 class AnnotateRequest:
     """Labels for the cells of a section, by a model that was trained to give them."""

@@ -67,22 +67,7 @@ class ClusterRequest:
         """Raise InputError if the clustering cannot be done as asked."""
         check_together(self.embedded)
         n = sum(len(e.rows) for e in self.embedded)
-        if self.method not in get_args(Method):
-            raise InputError(
-                f"There is no method '{self.method}'.",
-                f"Choose from {', '.join(get_args(Method))}.",
-            )
-        if self.method == "leiden":
-            if self.resolution is None or not self.resolution > 0:
-                raise InputError(
-                    f"The resolution is {self.resolution}.", "Give a number above 0, such as 1."
-                )
-            _igraph()
-        elif self.n_niches is None or not 2 <= self.n_niches <= n // 2:
-            raise InputError(
-                f"{self.n_niches} niches of {n} cells cannot be made.",
-                f"Ask for a number between 2 and {n // 2}.",
-            )
+        check_asked(n, self.method, self.n_niches, self.resolution)
         if not self.smoothing >= 0:
             raise InputError(f"smoothing is {self.smoothing}.", "It must be 0 at least.")
         if self.repeats < 0:
@@ -177,6 +162,25 @@ def check_together(embedded: Sequence[Embedded]) -> None:
                 " different models or settings.",
                 "Embed them with the same model and settings to cluster them together.",
             )
+
+
+def check_asked(n_cells: int, method: str, n_niches: int | None, resolution: float | None) -> None:
+    """Raise InputError unless that many cells can be clustered so; needs no embeddings."""
+    if method not in get_args(Method):
+        raise InputError(
+            f"There is no method '{method}'.", f"Choose from {', '.join(get_args(Method))}."
+        )
+    if method == "leiden":
+        if resolution is None or not resolution > 0:
+            raise InputError(
+                f"The resolution is {resolution}.", "Give a number above 0, such as 1."
+            )
+        _igraph()
+    elif n_niches is None or not 2 <= n_niches <= n_cells // 2:
+        raise InputError(
+            f"{n_niches} niches of {n_cells} cells cannot be made.",
+            f"Ask for a number between 2 and {n_cells // 2}.",
+        )
 
 
 def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:

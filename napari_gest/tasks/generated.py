@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest import keys
 from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.io import in_memory
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -48,18 +49,19 @@ class Painted:
 class Agreement:
     """How generated cells agree with measured ones, over n cells, model space.
 
+    Genes that do not vary in the measured cells are left out.
+
     Attributes
     ----------
     n_cells
-        Cells compared.
+        Cells compared: those in which something was measured.
     rmse
         Over cells and genes.
     rmse_z
         Mean over genes of ``sqrt(2 (1 - r))``: the error after both sides are z-scored per gene
         (Table 1). A gene predicted as a constant counts as sqrt(2).
     pearson, spearman
-        Mean over genes of the correlation over cells. Genes that do not vary in the measured
-        cells are left out.
+        Mean over genes of the correlation over cells.
     floor
         The same figures for the mean of the 60 nearest measured cells.
     """
@@ -137,7 +139,9 @@ class Generated:
 
         A new cell has an empty row in ``X`` and ``True`` in ``obs["gest_new_cell"]``.
         """
-        whole = adata.to_memory() if adata.isbacked else adata.copy()
+        whole = in_memory(adata)
+        if whole is adata:
+            whole = adata.copy()
         new = self.rows < 0
         rows = self.rows.copy()
         if new.any():
@@ -176,23 +180,31 @@ class Generated:
             adata.layers[key] = replace_rows(base, rows, full)
         adata.uns[keys.UNS] = dict(self.settings)
 
-    def agreement(self, section: Section) -> Agreement:
-        """Return agreement with the measured cells of ``section`` that were generated."""
+    def agreement(self, section: Section) -> Agreement | None:
+        """Return agreement with the measured cells of ``section`` that were generated.
+
+        None where no gene varies in them, as in one cell alone or in cells that were blanked.
+        """
         expression, measured = section.align(self.genes)
+
+        def values(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return log_normalize(expression[rows], self.settings["target_sum"])[:, measured]
+
+        truth = values(self.index)
+        there = truth.any(axis=1)
+        truth, index = truth[there], self.index[there]
+        if len(truth) < 2 or not _varies(truth).any():
+            return None
         known = np.ones(section.n_obs, bool)
         known[self.index] = False
         known = np.flatnonzero(known)
         tree = cKDTree(section.coords_um[known])
         k = min(_FLOOR_NEIGHBOURS, tree.n)
-        near = known[tree.query(section.coords_um[self.index], k=[*range(1, k + 1)])[1]]
-
-        def values(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-            return log_normalize(expression[rows], self.settings["target_sum"])[:, measured]
-
+        near = known[tree.query(section.coords_um[index], k=[*range(1, k + 1)])[1]]
         used, place = np.unique(near, return_inverse=True)
         neighbours = values(used)
         floor = np.stack([neighbours[i].mean(0) for i in place.reshape(near.shape)])
-        truth, made = values(self.index), self.expression[: len(self.index)][:, measured]
+        made = self.expression[: len(self.index)][there][:, measured]
         return _compare(truth, made, _compare(truth, floor, None))
 
 
@@ -201,7 +213,7 @@ def _compare(
 ) -> Agreement:
     from scipy.stats import rankdata  # slow to import, and not needed to generate
 
-    varies = truth.std(0) > 1e-6
+    varies = _varies(truth)
     a, b = truth[:, varies].astype(np.float64), made[:, varies].astype(np.float64)
     pearson = _correlation(a, b)
     spearman = _correlation(rankdata(a, axis=0), rankdata(b, axis=0))
@@ -213,6 +225,10 @@ def _compare(
         float(spearman.mean()),
         floor,
     )
+
+
+def _varies(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return values.std(0) > 1e-6
 
 
 def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -237,12 +253,14 @@ def measured_layer(
     genes, target_sum
         The model's panel and total.
     """
-    linear = section.linear(adata)
     panel = pd.Index(adata.var_names.astype(str)).isin(genes)
-    totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
-    scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
-    scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
-    scaled.data = np.log1p(scaled.data, dtype=np.float32)
+    # Cells that were generated and those of other sections were not checked and may hold anything.
+    with np.errstate(all="ignore"):
+        linear = section.linear(adata)
+        totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
+        scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+        scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
+        scaled.data = np.log1p(scaled.data, dtype=np.float32)
     return scaled
 
 

@@ -20,8 +20,11 @@ def check_linear(
     *,
     allow_logged: bool = False,
     marked_logged: bool = False,
+    unseen: NDArray[np.bool_] | None = None,
 ) -> sparse.csr_matrix:
     """Return ``expression`` (n_obs, n_genes) as valid linear values, or raise.
+
+    Cells that are ``unseen`` (n_obs,) have no say, whatever they hold, unless all are.
 
     Values count as logged when they are not whole numbers, none exceeds what log1p could
     yield, and either their file says so (``marked_logged``) or ``expm1`` makes them look like
@@ -33,7 +36,8 @@ def check_linear(
     InputError
         If values are missing, infinite, negative, all zero or, unless ``allow_logged``, logged.
     """
-    data = expression.data
+    judged = expression if unseen is None or unseen.all() else expression[~unseen]
+    data = judged.data
     if not np.isfinite(data).all():
         raise InputError(
             f"Section '{name}' has missing or infinite expression values.",
@@ -50,7 +54,7 @@ def check_linear(
             f"Section '{name}' has no expression above zero.",
             "Check that X, or the layer chosen, holds the measured values.",
         )
-    if _looks_logged(expression, marked_logged):
+    if _looks_logged(judged, marked_logged):
         if not allow_logged:
             raise InputError(
                 f"Section '{name}' seems to hold logged expression"
@@ -59,8 +63,25 @@ def check_linear(
                 " the logarithm (--allow-logged).",
             )
         expression = expression.copy()
-        np.expm1(expression.data, out=expression.data)
+        with np.errstate(over="ignore"):  # of unseen cells, which may hold anything
+            np.expm1(expression.data, out=expression.data)
     return expression
+
+
+def without_damage(expression: sparse.csr_matrix, unseen: NDArray[np.bool_]) -> sparse.csr_matrix:
+    """Return ``expression`` (n_obs, n_genes) with no damaged value in ``unseen`` cells (n_obs,).
+
+    Those that hold missing, infinite or negative values are empty.
+    """
+    row = np.repeat(np.arange(len(unseen)), np.diff(expression.indptr))
+    damaged = np.zeros_like(unseen)
+    damaged[row[~np.isfinite(expression.data) | (expression.data < 0)]] = True
+    if not (damaged & unseen).any():
+        return expression
+    kept = expression.copy()
+    kept.data[(damaged & unseen)[row]] = 0
+    kept.eliminate_zeros()
+    return kept
 
 
 def _looks_logged(expression: sparse.csr_matrix, marked: bool) -> bool:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import numpy as np
+from scipy import sparse
+
 from napari_gest.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Larger .h5ad files stay on disk: their X is read section by section.
+# An X that would take more memory stays on disk and is read section by section.
 _BACKED_BYTES = 1_000_000_000
 
 
@@ -28,8 +31,8 @@ def read_tissue(path: str | Path) -> AnnData:
     Parameters
     ----------
     path
-        An ``.h5ad`` file or a ``.zarr`` folder. An ``.h5ad`` file above 1 GB is opened backed:
-        ``X`` stays on disk until a section is taken from it.
+        An ``.h5ad`` file or a ``.zarr`` folder. An ``X`` that would take more than 1 GB of memory
+        stays on disk until a section is taken from it; ``in_memory`` reads it. All else is read.
 
     Raises
     ------
@@ -37,6 +40,7 @@ def read_tissue(path: str | Path) -> AnnData:
         If the path does not exist, has another suffix or is no readable AnnData.
     """
     import anndata
+    import h5py
 
     path = Path(path)
     check_input(path)
@@ -45,8 +49,9 @@ def read_tissue(path: str | Path) -> AnnData:
             # Duplicated names are refused with a remedy when a section is taken.
             warnings.filterwarnings("ignore", message=".*names are not unique")
             if path.suffix == ".zarr":
-                return anndata.read_zarr(path)
-            large = path.stat().st_size > _BACKED_BYTES
+                return _read_zarr(path)
+            with h5py.File(path) as file:
+                large = _bytes_of_x(file) > _BACKED_BYTES
             return anndata.read_h5ad(path, backed="r" if large else None)
     except PermissionError as error:
         raise InputError(
@@ -61,9 +66,36 @@ def read_tissue(path: str | Path) -> AnnData:
         ) from error
 
 
+def _read_zarr(path: Path) -> AnnData:
+    """Read a folder; anndata itself knows no backed one, but takes an X that is on disk."""
+    import anndata
+    import zarr
+    from anndata.io import read_elem, sparse_dataset
+
+    group = zarr.open_group(path, mode="r")
+    encoded = group.attrs.get("encoding-type") == "anndata"
+    if not encoded or _bytes_of_x(group) <= _BACKED_BYTES:
+        return anndata.read_zarr(path)
+    x = group["X"]
+    rest = {key: read_elem(group[key]) for key in group if key != "X"}
+    return anndata.AnnData(x if isinstance(x, zarr.Array) else sparse_dataset(x), **rest)
+
+
+def _bytes_of_x(file: Any) -> int:
+    """Return the memory that X of an open file takes once it is read; its size on disk is less."""
+    x = file.get("X")
+    if x is None or hasattr(x, "nbytes"):
+        return 0 if x is None else int(x.nbytes)
+    return sum(int(x[part].nbytes) for part in ("data", "indices", "indptr"))
+
+
 def in_memory(adata: AnnData) -> AnnData:
     """Return tissue that can be written to: itself, or a copy of what is open on disk."""
-    return adata.to_memory() if adata.isbacked else adata
+    if adata.isbacked or not (
+        adata.X is None or isinstance(adata.X, np.ndarray) or sparse.issparse(adata.X)
+    ):
+        return adata.to_memory()
+    return adata
 
 
 def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -> None:
@@ -72,7 +104,7 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
     Parameters
     ----------
     adata
-        In memory or backed; a backed one keeps its own file.
+        In memory or on disk; one on disk keeps its own file.
     path
         Where to write; the suffix chooses the format.
     overwrite
@@ -94,7 +126,10 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
     check_suffix(path)
     with replacing(path, overwrite=overwrite) as temporary:
         if path.suffix == ".zarr":
-            write_zarr(temporary, adata)
+            with warnings.catch_warnings():
+                # Which of zarr's formats is the default is no concern of users'.
+                warnings.filterwarnings("ignore", message="Writing zarr v2")
+                write_zarr(temporary, adata)
             return
         with _Draft(temporary) as draft:
             try:

@@ -13,11 +13,13 @@ from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.tissue.expression import check_linear, log_normalize
+from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from napari_gest.tissue.roi import Roi
 
 # Rows read from disk at a time.
 _BLOCK = 65_536
@@ -143,13 +145,14 @@ class Section:
         layer: str | None = None,
         um_per_unit: float = 1.0,
         allow_logged: bool = False,
+        unseen: str | Roi | None = None,
     ) -> Section:
         """Take one section out of an AnnData and check it.
 
         Parameters
         ----------
         adata
-            Cells x genes, in memory or backed. Never modified.
+            Cells x genes, in memory or on disk. Never modified.
         name
             Value of ``obs[section_key]`` to take; may be omitted where there is only one section.
         spatial_key
@@ -162,12 +165,17 @@ class Section:
             Micrometres in one unit of the stored coordinates.
         allow_logged
             Accept values that look logged; ``expm1`` is applied to them.
+        unseen
+            The cells that will be generated: a column of ``obs`` as ``mask_from_obs`` reads it, or
+            a region. What they hold then decides nothing, neither whether values look logged nor
+            whether any is missing or negative; those with such values are taken as empty.
 
         Raises
         ------
         InputError
             For missing keys, an unknown or ambiguous section, duplicated names, coordinates or
-            expression that are missing, infinite or negative, and logged expression.
+            expression that are missing, infinite or negative, logged expression, and a column
+            that is no mask.
         """
         name, rows = _section_rows(adata, name, section_key)
         if not 0 < um_per_unit < np.inf:
@@ -191,13 +199,18 @@ class Section:
         values = adata.X if layer is None else adata.layers[layer]
         if values is None:
             raise InputError("The file has no expression matrix X.", "Name a layer to use.")
+        hidden = None if unseen is None else _hidden(adata, unseen, rows, coords)
         stored = _take(values, rows)
         expression = check_linear(
             stored,
             name,
             allow_logged=allow_logged,
             marked_logged=layer is None and "log1p" in adata.uns,  # scanpy's mark
+            unseen=hidden,
         )
+        logged = expression is not stored
+        if hidden is not None:
+            expression = without_damage(expression, hidden)
         return cls(
             name,
             coords,
@@ -209,7 +222,7 @@ class Section:
             section_key,
             layer,
             um_per_unit,
-            expression is not stored,
+            logged,
         )
 
 
@@ -246,6 +259,17 @@ def _section_rows(
     codes, labels = pd.factorize(adata.obs[section_key])
     wanted = [i for i, label in enumerate(labels) if str(label) == name]
     return name, np.flatnonzero(np.isin(codes, wanted)).astype(np.int64)
+
+
+def _hidden(
+    adata: AnnData, unseen: str | Roi, rows: NDArray[np.int64], coords_um: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return (n_obs,) bool: the cells of an obs column or in a region."""
+    if isinstance(unseen, str):
+        from napari_gest.tissue.roi import mask_from_obs
+
+        return mask_from_obs(adata, unseen, rows)
+    return unseen.contains(coords_um)
 
 
 def _take(values: Any, rows: NDArray[np.int64]) -> sparse.csr_matrix:

@@ -164,8 +164,9 @@ class LabelsPanel(Panel):
 
         def work() -> Generator[Progress, None, Path]:
             yield Progress(f"Saving {folder.name}", 0, 1)
-            model.name = folder.name
-            return model.save(folder)
+            from napari_gest.tasks.annotate import renamed
+
+            return renamed(model, folder.name).save(folder)
 
         def done(saved: Path) -> None:
             info = self.context.shelf.add(Path(saved))

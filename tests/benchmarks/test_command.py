@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 
 
-@pytest.mark.parametrize("command", ["generation", "speed", "imports"])
+@pytest.mark.parametrize("command", typer.main.get_command(app).commands)
 def test_every_benchmark_takes_json_and_quick(command):
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert shown.exit_code == 0

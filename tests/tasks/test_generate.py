@@ -10,12 +10,14 @@ import torch
 import torch.nn.functional as F
 from anndata import AnnData
 from scipy import sparse
+from shapely import Point
 
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import WINDOW_TARGETS, GenerateRequest, generate
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import reach
 
@@ -51,6 +53,37 @@ def test_unseen_cells_have_no_influence(
         honest = generate(section, tiny_model, unseen, mode=mode)
         other = generate(scrambled, tiny_model, unseen, mode=mode)
         assert np.array_equal(honest.expression, other.expression)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("logged", [False, True], ids=["counts", "logged"])
+@pytest.mark.parametrize("mode", ["weighted", "sample"])
+def test_damaged_cells_have_no_influence(
+    tissue: AnnData, tiny_model: GeST, mode: str, logged: bool
+) -> None:
+    rows = np.flatnonzero(tissue.obs["section"] == "section_1")
+    coords = tissue.obsm["spatial"][rows]
+    region = Roi(Point(*coords.mean(0)).buffer(120))
+    values = tissue.X.toarray()
+    if logged:
+        values = np.log1p(values)
+    found = []
+    for damage in (None, 50.0, np.nan, -3.0, 0.0):
+        here = values.copy()
+        if damage is not None:
+            here[rows[region.contains(coords)], :20] = damage
+        tissue.X = sparse.csr_matrix(here)
+        section = Section.from_anndata(tissue, "section_1", allow_logged=logged, unseen=region)
+        assert section.logged == logged
+        assert np.isfinite(section.expression.data).all()
+        assert (section.expression.data >= 0).all()
+        unseen = region.contains(section.coords_um)
+        result = generate(section, tiny_model, unseen, mode=mode)
+        result.agreement(section)
+        found.append((result.expression, result.sd, result.entropy, result.meta_cell))
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            assert np.array_equal(one, two)
 
 
 def test_the_place_of_the_section_does_not_matter(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from anndata import AnnData
+from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import generate
+from napari_gest.tissue import io
+from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
 
 pytestmark = pytest.mark.usefixtures("short_field")
@@ -75,3 +79,43 @@ def test_agreement_of_the_truth_is_perfect(
     assert found.rmse > 0.01
     assert found.floor is not None
     assert found.floor.rmse == perfect.floor.rmse
+
+
+@pytest.mark.parametrize("name", ["in.h5ad", "in.zarr"])
+def test_tissue_on_disk_is_filled_in_a_copy(
+    tissue: AnnData,
+    tiny_model: GeST,
+    unseen: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    write_tissue(tissue, tmp_path / name)
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
+    opened = read_tissue(tmp_path / name)
+    made = []
+    for adata in (tissue, opened):
+        result = generate(Section.from_anndata(adata, "section_1"), tiny_model, unseen)
+        made.append(result.to_anndata(adata))
+        assert keys.GENERATED not in adata.obs
+        assert keys.EXPRESSION not in adata.layers
+    assert (made[0].X != made[1].X).nnz == 0
+    assert (made[0].layers[keys.EXPRESSION] != made[1].layers[keys.EXPRESSION]).nnz == 0
+    if opened.isbacked:
+        opened.file.close()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_agreement_is_with_cells_that_were_measured(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    result = generate(section, tiny_model, unseen)
+    dense = section.expression.toarray()
+    for value in (0, 4):
+        dense[unseen] = value
+        blank = replace(section, expression=sparse.csr_matrix(dense))
+        assert result.agreement(blank) is None
+    dense = section.expression.toarray()
+    dense[np.flatnonzero(unseen)[:5]] = 0
+    half = replace(section, expression=sparse.csr_matrix(dense))
+    assert result.agreement(half).n_cells == unseen.sum() - 5

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from scipy import sparse
 
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.tissue import io
-from napari_gest.tissue.io import check_output, read_tissue, replacing, write_tissue
+from napari_gest.tissue.io import check_output, in_memory, read_tissue, replacing, write_tissue
 
 
 def same(a: AnnData, b: AnnData) -> bool:
@@ -47,17 +48,59 @@ def test_overwriting_must_be_asked_for(tissue: AnnData, tmp_path: Path, name: st
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
+def on_disk(adata: AnnData) -> bool:
+    return not isinstance(adata.X, np.ndarray | sparse.csr_matrix | sparse.csc_matrix)
+
+
+@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_matrix, lambda x: x.toarray()])
+@pytest.mark.parametrize("name", ["in.h5ad", "in.zarr"])
 def test_a_large_file_stays_on_disk(
-    tissue: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tissue: AnnData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    convert: Callable[..., Any],
 ) -> None:
-    write_tissue(tissue, tmp_path / "in.h5ad")
+    tissue.raw = tissue
+    tissue.X = convert(tissue.X)
+    write_tissue(tissue, tmp_path / name)
     monkeypatch.setattr(io, "_BACKED_BYTES", 1)
-    backed = read_tissue(tmp_path / "in.h5ad")
-    assert backed.isbacked
-    write_tissue(backed, tmp_path / "out.h5ad")
-    assert Path(backed.filename) == tmp_path / "in.h5ad"
-    assert same(read_tissue(tmp_path / "out.h5ad"), tissue)
-    backed.file.close()
+    backed = read_tissue(tmp_path / name)
+    assert on_disk(backed)
+    for out in ("out.h5ad", "out.zarr"):
+        write_tissue(backed, tmp_path / out)
+        again = in_memory(read_tissue(tmp_path / out))
+        assert not on_disk(again)
+        assert same(again, tissue)
+        assert again.obs.equals(tissue.obs)
+        assert again.raw.shape == tissue.shape
+    assert same(in_memory(backed), tissue)
+    assert in_memory(tissue) is tissue
+    if name == "in.h5ad":
+        assert Path(backed.filename) == tmp_path / name
+        backed.file.close()
+
+
+@pytest.mark.parametrize("name", ["in.h5ad", "in.zarr"])
+@pytest.mark.parametrize("convert", [sparse.csr_matrix, np.asarray])
+def test_a_file_is_as_large_as_what_it_unpacks_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, convert: Callable[..., Any]
+) -> None:
+    values = convert(np.ones((500, 400), np.float32))  # 0.8 MB, all alike
+    adata = AnnData(values, obsm={"spatial": np.zeros((500, 2))})
+    write_tissue(adata, tmp_path / name)
+    files = [p for p in [tmp_path / name, *(tmp_path / name).rglob("*")] if p.is_file()]
+    assert sum(p.stat().st_size for p in files) < 200_000
+    for limit, stays in ((700_000, True), (2_000_000, False)):
+        monkeypatch.setattr(io, "_BACKED_BYTES", limit)
+        assert on_disk(read_tissue(tmp_path / name)) == stays
+
+
+@pytest.mark.parametrize("name", ["out.h5ad", "out.zarr"])
+@pytest.mark.filterwarnings("error::UserWarning", "error::FutureWarning")
+def test_writing_and_reading_warn_of_nothing(tissue: AnnData, tmp_path: Path, name: str) -> None:
+    write_tissue(tissue, tmp_path / name)
+    read_tissue(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["absent.h5ad", "absent.zarr", "cells.csv"])

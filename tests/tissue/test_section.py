@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from napari_gest.errors import InputError
+from napari_gest.tissue import io
 from napari_gest.tissue import section as section_module
+from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section, section_names
 
 
@@ -73,19 +75,22 @@ def test_numbers_name_sections(tissue: AnnData) -> None:
 
 @pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_matrix, lambda x: x.toarray()])
 @pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("name", ["in.h5ad", "in.zarr"])
 def test_backed_equals_in_memory(
     tissue: AnnData,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     convert: Callable[..., Any],
     interleaved: bool,
+    name: str,
 ) -> None:
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
     monkeypatch.setattr(section_module, "_BLOCK", 70)
     tissue.X = convert(tissue.X)
     if interleaved:
         tissue = tissue[np.random.default_rng(0).permutation(tissue.n_obs)].copy()
-    tissue.write_h5ad(tmp_path / "in.h5ad")
-    backed = anndata.read_h5ad(tmp_path / "in.h5ad", backed="r")
+    write_tissue(tissue, tmp_path / name)
+    backed = read_tissue(tmp_path / name)
     for name in section_names(tissue):
         here, there = (Section.from_anndata(a, name) for a in (tissue, backed))
         assert (here.expression != there.expression).nnz == 0
@@ -93,7 +98,8 @@ def test_backed_equals_in_memory(
         assert np.array_equal(here.rows, there.rows)
     del backed.obs["section"]
     assert Section.from_anndata(backed).n_obs == tissue.n_obs
-    backed.file.close()
+    if backed.isbacked:
+        backed.file.close()
 
 
 def test_a_view_is_read(tissue: AnnData) -> None:
@@ -192,6 +198,25 @@ def test_bad_tissue_is_refused(
     with pytest.raises(InputError, match=cause) as caught:
         Section.from_anndata(tissue, "section_1")
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize("spoil", [negative, missing])
+def test_damage_in_unseen_cells_is_allowed(
+    tissue: AnnData, spoil: Callable[[AnnData], None]
+) -> None:
+    before = Section.from_anndata(tissue, "section_1").expression
+    spoil(tissue)
+    first = np.arange(tissue.n_obs) == 0  # the cell that is spoilt
+    tissue.obs["hole"] = first
+    section = Section.from_anndata(tissue, "section_1", unseen="hole")
+    assert section.expression[0].nnz == 0
+    assert (section.expression[1:] != before[1:]).nnz == 0
+    assert not section.logged
+    tissue.obs["hole"] = ~first
+    with pytest.raises(InputError, match=r"negative|missing"):
+        Section.from_anndata(tissue, "section_1", unseen="hole")
+    with pytest.raises(InputError, match="no obs column 'gap'"):
+        Section.from_anndata(tissue, "section_1", unseen="gap")
 
 
 @pytest.mark.parametrize(

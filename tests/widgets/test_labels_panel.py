@@ -136,6 +136,8 @@ def test_a_saved_model_labels_without_training(panel, opened_home, qtbot, until,
     names = panel.labelled.annotated.names
     panel.save_model(tmp_path / "labelled-model")
     until(lambda: "labelled-model" in panel.context.shelf.models and not panel.context.jobs.busy)
+    saved = panel.context.shelf.load("labelled-model")
+    assert saved.card["start"] == panel.labelled.model.name != saved.name
     opened_home.model_panel.choose("labelled-model")
     assert panel.source.itemText(0) == "What the model has learned"
     panel._pick_source("What the model has learned")
