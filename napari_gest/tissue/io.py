@@ -18,6 +18,7 @@ from napari_gest.errors import CheckpointError, InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+TISSUE = (".h5ad", ".zarr")
 # Larger .h5ad files stay on disk: their X is read section by section.
 _BACKED_BYTES = 1_000_000_000
 
@@ -118,7 +119,7 @@ def check_input(path: Path) -> None:
 
 def check_suffix(path: Path) -> None:
     """Raise InputError unless ``path`` is named like a tissue file."""
-    if path.suffix not in (".h5ad", ".zarr"):
+    if path.suffix not in TISSUE:
         raise InputError(
             f"'{path.name}' is neither an .h5ad file nor a .zarr folder.",
             "Give an AnnData as .h5ad or .zarr.",
