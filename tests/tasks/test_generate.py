@@ -17,6 +17,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import WINDOW_TARGETS, GenerateRequest, generate
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import reach
 
@@ -177,6 +178,19 @@ def test_new_cells_are_added_never_written_over(
     again = result.to_anndata(out)
     assert again.obs_names.is_unique
     assert again.obs[keys.NEW_CELL].sum() == again.obs[keys.GENERATED].sum() == 24
+
+
+def test_new_cells_are_stored_as_the_tissue_was_read(tissue: AnnData, tiny_model: GeST) -> None:
+    tissue.obsm["pixels"] = tissue.obsm.pop("spatial") / 0.25
+    tissue.obs["slide"] = tissue.obs.pop("section")
+    section = Reading("pixels", "slide", um_per_unit=0.25).section(tissue, "section_1")
+    new = section.coords_um.mean(0) + np.array([[0.0, 0.0], [5.0, 9.0]])
+    nothing = np.zeros(section.n_obs, bool)
+    out = generate(section, tiny_model, nothing, new_coords_um=new).to_anndata(tissue)
+    assert np.allclose(out.obsm["pixels"][-2:], new / 0.25)
+    assert (out.obs["slide"].iloc[-2:] == "section_1").all()
+    again = Reading("pixels", "slide", um_per_unit=0.25).section(out, "section_1")
+    assert np.allclose(again.coords_um[-2:], new)
 
 
 def test_write_keeps_what_was_generated_before(
