@@ -24,5 +24,21 @@ class InputError(GestError, ValueError):
     """Data or settings that cannot be used as they are."""
 
 
+class ReadingError(InputError):
+    """A file that may open if it is read in another way.
+
+    Parameters
+    ----------
+    cause, remedy
+        As of every error.
+    option
+        The parameter of ``Section.from_anndata`` to change.
+    """
+
+    def __init__(self, cause: str, remedy: str, option: str) -> None:
+        super().__init__(cause, remedy)
+        self.option = option
+
+
 class CheckpointError(GestError, OSError):
     """A model folder or an output file that cannot be read or written."""

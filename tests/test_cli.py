@@ -20,6 +20,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue import io
 from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.roi import Roi
 
 COMMANDS = list(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
@@ -179,7 +180,12 @@ def test_view_and_demo_open_the_window(file: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "napari_gest.widgets.app", app)
     monkeypatch.setitem(sys.modules, "napari_gest.widgets.demo", demo)
     assert run("view", file, "--section", "section_1").exit_code == 0
-    assert called == [([file], {"section": "section_1", "model": None})]
+    assert called == [([file], {"section": "section_1", "model": None, "reading": Reading()})]
+    options = ("--spatial-key", "xy", "--section-key", "slice", "--layer", "counts")
+    assert run("view", file, *options, "--um-per-unit", 0.5, "--allow-logged").exit_code == 0
+    assert called[1][1]["reading"] == Reading("xy", "slice", "counts", 0.5, True)
+    assert "um_per_unit" in refused(run("view", file, "--um-per-unit", 0))
+    assert len(called) == 2
     assert run("demo", "--out", "shown").stdout == f"{Path('shown', 'after.png')}\n"
 
 

@@ -17,7 +17,6 @@ from napari_gest.cli.options import (
     OneSection,
     OutTissue,
     Overwrite,
-    Reading,
     SectionKey,
     Seed,
     SpatialKey,
@@ -25,6 +24,7 @@ from napari_gest.cli.options import (
     UmPerUnit,
 )
 from napari_gest.errors import InputError
+from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -16,13 +16,13 @@ from napari_gest.cli.options import (
     Model,
     OutTissue,
     Overwrite,
-    Reading,
     SectionKey,
     Seed,
     SpatialKey,
     Tissue,
     UmPerUnit,
 )
+from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -12,11 +11,8 @@ import typer
 from napari_gest.errors import InputError
 
 if TYPE_CHECKING:
-    from anndata import AnnData
     from pydantic import BaseModel
 
-    from napari_gest.tissue.roi import Roi
-    from napari_gest.tissue.section import Section
 
 Config = TypeVar("Config", bound="BaseModel")
 
@@ -49,22 +45,6 @@ OutModel = Annotated[Path, typer.Option(metavar="MODEL", help="Model folder to w
 Model = Annotated[
     str, typer.Option(metavar="MODEL", help="Name of a bundled model, or a model folder.")
 ]
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How sections are read from a file; see ``Section.from_anndata``."""
-
-    spatial_key: str
-    section_key: str
-    layer: str | None
-    um_per_unit: float
-    allow_logged: bool
-
-    def section(self, adata: AnnData, name: str | None, unseen: str | Roi | None = None) -> Section:
-        from napari_gest.tissue.section import Section
-
-        return Section.from_anndata(adata, name, **vars(self), unseen=unseen)
 
 
 def checked(config: Config, **settings: Any) -> Config:

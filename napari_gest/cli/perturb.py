@@ -15,13 +15,13 @@ from napari_gest.cli.options import (
     Layer,
     OneSection,
     Overwrite,
-    Reading,
     SectionKey,
     Seed,
     SpatialKey,
     Tissue,
     UmPerUnit,
 )
+from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from napari_gest.cli.app import app, examples
+from napari_gest.cli.options import AllowLogged, Layer, SectionKey, SpatialKey, UmPerUnit
+from napari_gest.tissue.reading import Reading
 
 
 @app.command(
@@ -36,6 +38,7 @@ def demo(
     epilog=examples(
         "view brain.h5ad",
         "view brain.h5ad --section A1 --model mouse-preoptic-merfish",
+        "view brain.h5ad --spatial-key pixels --um-per-unit 0.2125 --layer counts",
     )
 )
 def view(
@@ -48,12 +51,18 @@ def view(
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Model to choose in the dock.")
     ] = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    allow_logged: AllowLogged = False,
 ) -> None:
     """Open tissue in napari."""
     from napari_gest.tissue.io import check_input
 
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
     for path in paths:
         check_input(path)
     from napari_gest.widgets.app import launch
 
-    launch(paths, section=section, model=model)
+    launch(paths, section=section, model=model, reading=reading)

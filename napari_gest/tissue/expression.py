@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_gest.errors import InputError
+from napari_gest.errors import ReadingError
 
 # log1p of counts up to 10 million stays below this; linear data of a whole section does not.
 _LOG_CEILING = 16.2
@@ -33,34 +33,42 @@ def check_linear(
 
     Raises
     ------
-    InputError
+    ReadingError
         If values are missing, infinite, negative, all zero or, unless ``allow_logged``, logged.
     """
     judged = expression if unseen is None or unseen.all() else expression[~unseen]
     data = judged.data
     if not np.isfinite(data).all():
-        raise InputError(
+        raise ReadingError(
             f"Section '{name}' has missing or infinite expression values.",
-            "Replace them by measured values or remove those cells or genes.",
+            "Replace them by measured values, remove those cells or genes, or use another layer"
+            " (--layer on the command line, 'Expression' in the dock).",
+            "layer",
         )
     if data.size and data.min() < 0:
-        raise InputError(
+        raise ReadingError(
             f"Section '{name}' has negative expression (minimum {data.min():.3g}), so it was"
             " scaled or centred.",
-            "Use the layer that holds counts or normalised, non-negative values (--layer).",
+            "Use the layer that holds counts or normalised, non-negative values"
+            " (--layer on the command line, 'Expression' in the dock).",
+            "layer",
         )
     if not data.size or data.max() == 0:
-        raise InputError(
+        raise ReadingError(
             f"Section '{name}' has no expression above zero.",
-            "Check that X, or the layer chosen, holds the measured values.",
+            "Use X or the layer that holds the measured values"
+            " (--layer on the command line, 'Expression' in the dock).",
+            "layer",
         )
     if _looks_logged(judged, marked_logged):
         if not allow_logged:
-            raise InputError(
+            raise ReadingError(
                 f"Section '{name}' seems to hold logged expression"
                 f" (fractional values, maximum {data.max():.3g}).",
-                "Use the layer that holds counts (--layer), or accept it and let expm1 undo"
-                " the logarithm (--allow-logged).",
+                "Use the layer that holds counts (--layer on the command line, 'Expression' in the"
+                " dock), or accept it and let expm1 undo the logarithm (--allow-logged on the"
+                " command line, 'Values are logged' in the dock).",
+                "allow_logged",
             )
         expression = expression.copy()
         with np.errstate(over="ignore"):  # of unseen cells, which may hold anything

@@ -21,6 +21,7 @@ from napari_gest.errors import CheckpointError, InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+TISSUE = (".h5ad", ".zarr")
 # An X that would take more memory stays on disk and is read section by section.
 _BACKED_BYTES = 1_000_000_000
 
@@ -153,7 +154,7 @@ def check_input(path: Path) -> None:
 
 def check_suffix(path: Path) -> None:
     """Raise InputError unless ``path`` is named like a tissue file."""
-    if path.suffix not in (".h5ad", ".zarr"):
+    if path.suffix not in TISSUE:
         raise InputError(
             f"'{path.name}' is neither an .h5ad file nor a .zarr folder.",
             "Give an AnnData as .h5ad or .zarr.",

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_gest import keys
-from napari_gest.errors import InputError
+from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -69,6 +70,13 @@ class Section:
     def geometry(self) -> Geometry:
         """How the cells around each cell are arranged; measured once, a section does not change."""
         return Geometry(self.coords_um)
+
+    @property
+    def reading(self) -> Reading:
+        """How it was read; the same again gives the same section."""
+        return Reading(
+            self.spatial_key, self.section_key, self.layer, self.um_per_unit, self.logged
+        )
 
     def subset(self, keep: NDArray[np.bool_]) -> Section:
         """Return the section with only the cells where ``keep`` (n_obs,) is true."""
@@ -175,11 +183,10 @@ class Section:
         InputError
             For missing keys, an unknown or ambiguous section, duplicated names, coordinates or
             expression that are missing, infinite or negative, logged expression, and a column
-            that is no mask.
+            that is no mask. It is a ReadingError where another of these parameters may do.
         """
+        Reading(um_per_unit=um_per_unit)  # checks it
         name, rows = _section_rows(adata, name, section_key)
-        if not 0 < um_per_unit < np.inf:
-            raise InputError(f"um_per_unit is {um_per_unit}.", "Give a positive length in um.")
         coords = _coordinates(adata, rows, spatial_key) * um_per_unit
         genes = pd.Index(adata.var_names.astype(str))
         obs_names = pd.Index(adata.obs_names.astype(str))[rows]
@@ -192,13 +199,19 @@ class Section:
                     "_names_make_unique() before opening.",
                 )
         if layer is not None and layer not in adata.layers:
-            raise InputError(
+            raise ReadingError(
                 f"There is no layer '{layer}'; layers here: {list(adata.layers) or 'none'}.",
-                "Give the name of a layer with linear expression, or none to use X.",
+                "Name a layer with linear expression, or use X"
+                " (--layer on the command line, 'Expression' in the dock).",
+                "layer",
             )
         values = adata.X if layer is None else adata.layers[layer]
         if values is None:
-            raise InputError("The file has no expression matrix X.", "Name a layer to use.")
+            raise ReadingError(
+                "The file has no expression matrix X.",
+                "Name a layer to use (--layer on the command line, 'Expression' in the dock).",
+                "layer",
+            )
         hidden = None if unseen is None else _hidden(adata, unseen, rows, coords)
         stored = _take(values, rows)
         expression = check_linear(
@@ -238,9 +251,11 @@ def _section_rows(
 ) -> tuple[str, NDArray[np.int64]]:
     names = section_names(adata, section_key)
     if not adata.n_obs or not adata.n_vars or not names:
-        raise InputError(
+        raise ReadingError(
             f"The file has {adata.n_obs} cells, {adata.n_vars} genes, {len(names)} sections.",
-            "Open a file with cells, genes and, in the column that names sections, names.",
+            "Open a file with cells and genes, or name another obs column of sections"
+            " (--section-key on the command line, 'Section column' in the dock).",
+            "section_key",
         )
     if name is None:
         if len(names) != 1:
@@ -250,9 +265,11 @@ def _section_rows(
             )
         name = names[0]
     elif name not in names:
-        raise InputError(
+        raise ReadingError(
             f"There is no section '{name}'; sections here: {', '.join(names)}.",
-            "Name one of them, or give the obs column that names sections (--section-key).",
+            "Name one of them, or the obs column that names sections"
+            " (--section-key on the command line, 'Section column' in the dock).",
+            "section_key",
         )
     if section_key not in adata.obs:
         return name, np.arange(adata.n_obs, dtype=np.int64)
@@ -292,28 +309,38 @@ def _float32(values: Any) -> sparse.csr_matrix:
     try:
         return sparse.csr_matrix(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            "The expression is not numeric.", "Name a layer that holds numbers (--layer)."
+        raise ReadingError(
+            "The expression is not numeric.",
+            "Name a layer that holds numbers"
+            " (--layer on the command line, 'Expression' in the dock).",
+            "layer",
         ) from error
 
 
 def _coordinates(adata: AnnData, rows: NDArray[np.int64], spatial_key: str) -> NDArray[np.float64]:
     if spatial_key not in adata.obsm:
-        raise InputError(
+        raise ReadingError(
             f"There are no coordinates obsm['{spatial_key}'];"
             f" obsm here: {list(adata.obsm) or 'none'}.",
-            "Name the key that holds them (--spatial-key).",
+            "Name the key that holds them"
+            " (--spatial-key on the command line, 'Coordinates' in the dock).",
+            "spatial_key",
         )
     try:
         stored = np.asarray(adata.obsm[spatial_key], dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"obsm['{spatial_key}'] is not numeric.", "Name the key of the coordinates."
+        raise ReadingError(
+            f"obsm['{spatial_key}'] is not numeric.",
+            "Name the key of the coordinates"
+            " (--spatial-key on the command line, 'Coordinates' in the dock).",
+            "spatial_key",
         ) from error
     if stored.ndim != 2 or stored.shape[1] < 2:
-        raise InputError(
-            f"obsm['{spatial_key}'] has shape {stored.shape}.",
-            "Coordinates need two columns, x and y.",
+        raise ReadingError(
+            f"obsm['{spatial_key}'] has shape {stored.shape}; coordinates need columns x and y.",
+            "Name the key that holds them"
+            " (--spatial-key on the command line, 'Coordinates' in the dock).",
+            "spatial_key",
         )
     coords = stored[rows, :2]
     bad = ~np.isfinite(coords).all(axis=1)

@@ -16,6 +16,7 @@ from napari_gest.session import Snapshot
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
+from napari_gest.viewer.script import read_call, section_call
 from napari_gest.viewer.shelf import ModelInfo
 
 if TYPE_CHECKING:
@@ -167,7 +168,6 @@ class Experiment:
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
-        path = "tissue.h5ad" if self.path is None else str(self.path)
         readout, input = READOUTS[self.readout]
         options = {
             "strength": self.strength,
@@ -179,8 +179,8 @@ class Experiment:
         defaults = {"strength": 1.0, "remove": False, "input": "continuous", "seed": 0}
         given = [f"{k}={v!r}" for k, v in options.items() if defaults.get(k) != v]
         lines = [
-            f"adata = read_tissue({path!r})",
-            f"section = Section.from_anndata(adata, {self.snapshot.section.name!r})",
+            f"adata = {read_call(self.path)}",
+            f"section = {section_call(self.snapshot.section)}",
             f"model = GeST.load({self.model.load_name!r})",
             f"region = from_geojson({shapely.to_geojson(self.roi.geometry)!r})",
             "roi = Roi(region).contains(section.coords_um)",

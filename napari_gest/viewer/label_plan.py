@@ -13,6 +13,7 @@ from napari_gest.errors import InputError
 from napari_gest.session import Opened
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi
+from napari_gest.viewer.script import read_call, section_call
 from napari_gest.viewer.shelf import ModelInfo
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ class LabelPlan:
         if self.source is not None:
             names.add("train_head")
             lines += [
-                f"labelled = read_tissue({_path(self.source)!r})",
-                f"source = Section.from_anndata(labelled, {self.source.section.name!r})",
+                f"labelled = {read_call(self.source.path)}",
+                f"source = {section_call(self.source.section, 'labelled')}",
             ]
             if self.column is not None:
                 names.add("labels_from_obs")
@@ -129,8 +130,8 @@ class LabelPlan:
             key = f", label_key={self.column!r}" if self.column is not None else ""
             lines.append(f"model = train_head(model, [source], [labels]{key})")
         lines += [
-            f"adata = read_tissue({_path(self.target)!r})",
-            f"section = Section.from_anndata(adata, {self.target.section.name!r})",
+            f"adata = {read_call(self.target.path)}",
+            f"section = {section_call(self.target.section)}",
             "result = annotate(section, model)",
             "result.write(adata)",
             'write_tissue(adata, "labelled.h5ad")',
@@ -171,7 +172,3 @@ def region_labels(
     for region in regions:
         labels[region.roi.contains(coords_um)] = region.name
     return labels
-
-
-def _path(opened: Opened) -> str:
-    return "tissue.h5ad" if opened.path is None else str(opened.path)

@@ -15,6 +15,7 @@ from napari_gest.errors import InputError
 from napari_gest.session import Opened, Session
 from napari_gest.tasks.progress import Progress
 from napari_gest.viewer.preview import Preview, named
+from napari_gest.viewer.script import read_call, section_call
 from napari_gest.viewer.shelf import ModelInfo
 
 if TYPE_CHECKING:
@@ -100,10 +101,10 @@ class NichePlan:
         files = {id(o.adata): o for o in self.opened}
         names = {key: "adata" if len(files) == 1 else f"adata_{i + 1}"
                  for i, key in enumerate(files)}  # fmt: skip
-        lines = [f"{names[key]} = read_tissue({_path(o)!r})" for key, o in files.items()]
+        lines = [f"{names[key]} = {read_call(o.path)}" for key, o in files.items()]
         lines += ["sections = ["]
         for one in self.opened:
-            lines.append(f"    Section.from_anndata({names[id(one.adata)]}, {one.section.name!r}),")
+            lines.append(f"    {section_call(one.section, names[id(one.adata)])},")
         if by == "number":
             found = [
                 f"tree = niche_tree(embedded, n_leaves={self._leaves}, seed={self.seed})",
@@ -256,7 +257,3 @@ class Kept:
         for one in self.embedded:
             changed |= one.write(adata)
         return changed
-
-
-def _path(opened: Opened) -> str:
-    return "tissue.h5ad" if opened.path is None else str(opened.path)

@@ -15,6 +15,7 @@ from napari_gest.errors import InputError
 from napari_gest.session import Snapshot
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi
+from napari_gest.viewer.script import read_call, section_call
 from napari_gest.viewer.shelf import ModelInfo
 
 if TYPE_CHECKING:
@@ -127,11 +128,10 @@ class Plan:
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
-        path = "tissue.h5ad" if self.path is None else str(self.path)
         names = ["GeST", "Section", "generate", "read_tissue", "write_tissue"]
         lines = [
-            f"adata = read_tissue({path!r})",
-            f"section = Section.from_anndata(adata, {self.snapshot.section.name!r})",
+            f"adata = {read_call(self.path)}",
+            f"section = {section_call(self.snapshot.section)}",
         ]
         extra = ""
         if self.mask_key is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,6 +119,16 @@ class Scene:
         if opened:
             self._active = None  # so that the first of them is selected, even if it was before
             self.activate(opened[0].label)
+
+    def close_untouched(self, paths: Sequence[Path]) -> None:
+        """Close the sections of files, except those on which cells or effects were made."""
+        files = {path.resolve() for path in paths}
+        made_on = {made.snapshot.label for made, _ in (*self.trials(), *self.effects())}
+        cells = self.cells()
+        for label, opened in list(self.session.sections.items()):
+            ours = opened.path is not None and opened.path.resolve() in files
+            if ours and not opened.results and label not in made_on:
+                remove_layer(self.viewer, cells[label])
 
     def add_trial(self, trial: Trial) -> Points:
         """Show the cells of a run, still waiting, above their section."""

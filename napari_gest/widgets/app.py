@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_gest.errors import InputError
+from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
     import napari
@@ -52,6 +53,7 @@ def launch(
     paths: Sequence[str | Path] = (),
     section: str | None = None,
     model: str | Path | None = None,
+    reading: Reading | None = None,
 ) -> None:
     """Open tissue files in napari with the dock, and return when the window is closed.
 
@@ -63,10 +65,13 @@ def launch(
         The one section to open; where a file has several, the dock asks by default.
     model
         Name of a model on the list, or a model folder.
+    reading
+        How sections are read; step 1 shows it, and the user may change it there.
     """
     import napari
 
     _viewer, home = open_window()
+    home.open_panel.reading.choose(reading or Reading())
     if paths:
         home.open_panel.open(list(paths), section)
     if model is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_gest.viewer.look import Look
@@ -13,7 +14,7 @@ from napari_gest.widgets.context import Context
 from napari_gest.widgets.labels_panel import LabelsPanel
 from napari_gest.widgets.model_panel import ModelPanel
 from napari_gest.widgets.niches_panel import NichesPanel
-from napari_gest.widgets.open_panel import OpenPanel
+from napari_gest.widgets.open_panel import OpenPanel, dropped
 from napari_gest.widgets.perturb_panel import PerturbPanel
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.run_panel import RunPanel
@@ -85,6 +86,8 @@ class Home(QWidget):
         for signal, slot in self._links:
             signal.connect(slot)
         viewer.events.theme.connect(self._restyle)
+        self.open_panel.needed.connect(self._show_opening)
+        self.setAcceptDrops(True)
         self.refresh()
 
     def refresh(self, _changed: object = None) -> None:
@@ -109,6 +112,16 @@ class Home(QWidget):
             self.detach()
         return super().event(event)
 
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take tissue files, and leave other things to others."""
+        if dropped(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Open files in the background, as the button does."""
+        event.acceptProposedAction()
+        self.open_panel.open(dropped(event.mimeData()))
+
     def detach(self) -> None:
         """Stop the running job and listen to nothing any more."""
         if not self._links:
@@ -121,6 +134,11 @@ class Home(QWidget):
         self.context.painter.detach()
         self.context.scene.detach()
         self.context.viewer.events.theme.disconnect(self._restyle)
+
+    def _show_opening(self) -> None:
+        self._in_sight = self.steps[0]
+        self._in_sight.set_open(True)
+        self._settled.start()
 
     def _bring_into_sight(self) -> None:
         self._scroll.ensureWidgetVisible(self._in_sight, 0, 8)

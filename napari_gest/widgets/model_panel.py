@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSpinBox, QToolButton
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSpinBox
 
 from napari_gest.errors import CheckpointError
 from napari_gest.viewer.look import Space
 from napari_gest.viewer.shelf import ModelInfo
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.parts import Panel, button, fill, note, row
+from napari_gest.widgets.parts import Fold, Panel, button, fill, note, row
 from napari_gest.widgets.region_panel import RegionPanel
 from napari_gest.widgets.train_panel import TrainPanel
 
@@ -57,12 +57,9 @@ class ModelPanel(Panel):
         self.column.addWidget(self.fit)
         self.column.addLayout(row(self.modes, QLabel("Seed"), self.seed, stretch=0))
         self.train = TrainPanel(context, lambda: region.selection()[0], self.add_folder)
-        self.more = QToolButton(objectName="gestArrow", text="Train a model on this tissue")
-        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.more.clicked.connect(lambda: self._fold(self.train.isHidden()))
+        self.more = Fold("Train a model on this tissue", self.train)
         self.column.addWidget(self.more)
         self.column.addWidget(self.train)
-        self._fold(False)
         self.refresh()
 
     def choose(self, name: str) -> None:
@@ -123,10 +120,6 @@ class ModelPanel(Panel):
         elif share < _GOOD:
             text += " It works; a model of this panel would know more."
         return text
-
-    def _fold(self, open_: bool) -> None:
-        self.train.setVisible(open_)
-        self.more.setArrowType(Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow)
 
     def _pick_mode(self, index: int) -> None:
         self.context.choices.mode = self.modes.itemData(index)

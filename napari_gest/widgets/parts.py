@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -104,6 +105,22 @@ class SearchBox(QSearchableComboBox):
             with QSignalBlocker(self):
                 self.setCurrentIndex(index)
             self.picked.emit(self.itemText(index))
+
+
+class Fold(QToolButton):
+    """A title with an arrow that folds and unfolds a panel."""
+
+    def __init__(self, title: str, panel: QWidget) -> None:
+        super().__init__(objectName="gestArrow", text=title)
+        self._panel = panel
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.clicked.connect(lambda: self.set_open(self._panel.isHidden()))
+        self.set_open(False)
+
+    def set_open(self, open_: bool) -> None:
+        """Fold or unfold the panel."""
+        self._panel.setVisible(open_)
+        self.setArrowType(Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow)
 
 
 class Segments(QWidget):

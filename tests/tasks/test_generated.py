@@ -15,6 +15,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import generate
 from napari_gest.tissue import io
 from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section
 
 pytestmark = pytest.mark.usefixtures("short_field")
@@ -119,3 +120,16 @@ def test_agreement_is_with_cells_that_were_measured(
     dense[np.flatnonzero(unseen)[:5]] = 0
     half = replace(section, expression=sparse.csr_matrix(dense))
     assert result.agreement(half).n_cells == unseen.sum() - 5
+
+
+def test_new_cells_are_stored_as_the_tissue_was_read(tissue: AnnData, tiny_model: GeST) -> None:
+    tissue.obsm["pixels"] = tissue.obsm.pop("spatial") / 0.25
+    tissue.obs["slide"] = tissue.obs.pop("section")
+    section = Reading("pixels", "slide", um_per_unit=0.25).section(tissue, "section_1")
+    new = section.coords_um.mean(0) + np.array([[0.0, 0.0], [5.0, 9.0]])
+    nothing = np.zeros(section.n_obs, bool)
+    out = generate(section, tiny_model, nothing, new_coords_um=new).to_anndata(tissue)
+    assert np.allclose(out.obsm["pixels"][-2:], new / 0.25)
+    assert (out.obs["slide"].iloc[-2:] == "section_1").all()
+    again = Reading("pixels", "slide", um_per_unit=0.25).section(out, "section_1")
+    assert np.allclose(again.coords_um[-2:], new)

@@ -1,0 +1,45 @@
+"""How sections are read from a file: the choices that commands, dock and scripts share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from napari_gest.tissue.roi import Roi
+    from napari_gest.tissue.section import Section
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How sections are read from a file; see ``Section.from_anndata``.
+
+    Raises
+    ------
+    InputError
+        If ``um_per_unit`` is no positive length.
+    """
+
+    spatial_key: str = keys.SPATIAL
+    section_key: str = keys.SECTION
+    layer: str | None = None
+    um_per_unit: float = 1.0
+    allow_logged: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.um_per_unit < math.inf:
+            raise InputError(f"um_per_unit is {self.um_per_unit}.", "Give a positive length in um.")
+
+    def section(
+        self, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None
+    ) -> Section:
+        """Take one section out of an AnnData in this way."""
+        from napari_gest.tissue.section import Section
+
+        return Section.from_anndata(adata, name, **vars(self), unseen=unseen)

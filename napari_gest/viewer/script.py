@@ -1,0 +1,21 @@
+"""Lines that open tissue again as it is open now, for what *Copy as Python* gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_gest.tissue.reading import Reading
+from napari_gest.tissue.section import Section
+
+
+def read_call(path: Path | None) -> str:
+    """Return the call that reads the file of a section."""
+    return f"read_tissue({'tissue.h5ad' if path is None else str(path)!r})"
+
+
+def section_call(section: Section, adata: str = "adata") -> str:
+    """Return the call that takes a section out of the variable ``adata`` as it was taken."""
+    usual = vars(Reading())
+    given = {k: v for k, v in vars(section.reading).items() if v != usual[k]}
+    options = "".join(f", {key}={value!r}" for key, value in given.items())
+    return f"Section.from_anndata({adata}, {section.name!r}{options})"
