@@ -15,9 +15,12 @@ UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum, field
 
 # Written by niches and labels.
 NICHE_EMBEDDING = "X_gest_niche"  # obsm, (n_obs, D) float32: NaN where not embedded
+NICHE_EMBEDDED = "gest_niche_embedding"  # uns, dict: what made NICHE_EMBEDDING, of which sections
 NICHE = "gest_niche"  # obs, categorical: niche of a cell, missing where not clustered
 NICHE_COLORS = "gest_niche_colors"  # uns, one hex colour per category of NICHE
 NICHE_CONFIDENCE = "gest_niche_confidence"  # obs, float32: probability of that niche
+GENERATED_NICHE = "gest_generated_niche"  # obs, categorical: niche of a cell as it was generated
+GENERATED_NICHE_COLORS = "gest_generated_niche_colors"  # uns, as NICHE_COLORS
 LABEL = "gest_label"  # obs, categorical: predicted label
 LABEL_CONFIDENCE = "gest_label_confidence"  # obs, float32: probability of that label
 # Written by perturbation.

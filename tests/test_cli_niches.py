@@ -8,13 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from typer.testing import CliRunner, Result
 
 from napari_gest import cli, keys
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.cluster import cluster_niches
+from napari_gest.tasks.embed import EmbedRequest, embed_niches
 from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.section import Section
 
 
 def invoke(*arguments: object) -> Result:
@@ -82,6 +86,64 @@ def test_a_resolution_finds_its_own_number_of_niches(file: Path, model: Path) ->
         found.append(len(niches.cat.categories))
         assert f"{found[-1]} niches of" in told
     assert 1 <= found[0] < found[1]
+
+
+def test_another_number_of_niches_embeds_nothing(
+    file: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, again, direct = (file.parent / f"{name}.h5ad" for name in ("first", "again", "direct"))
+    common = ("--model", model, "--seed", 1, "--n-niches")
+    run("niches", file, *common, 3, "--out", first)
+    run("niches", file, *common, 4, "--out", direct)
+    embed, embedded = EmbedRequest.run, []
+    monkeypatch.setattr(EmbedRequest, "run", lambda own: embedded.append(own) or embed(own))
+    told = invoke("niches", first, *common, 4, "--out", again)
+    assert told.exit_code == 0
+    assert not embedded
+    assert "'section_1' was embedded before" in told.stderr
+    assert "'section_2' was embedded before" in told.stderr
+    assert "before" not in told.stdout
+    made, expected = read_tissue(again), read_tissue(direct)
+    assert made.obs[keys.NICHE].tolist() == expected.obs[keys.NICHE].tolist()
+    # Another read is another embedding.
+    other = file.parent / "other.h5ad"
+    run("niches", first, *common, 4, "--read", "expression", "--out", other)
+    assert len(embedded) == 2
+    assert read_tissue(other).uns[keys.NICHE_EMBEDDED]["settings"]["read"] == "expression"
+
+
+def test_niches_of_the_papers_hidden_states(file: Path, model: Path) -> None:
+    out = file.parent / "out.h5ad"
+    asked = ("--read", "hidden", "--method", "kmeans", "--n-niches", 3, "--section", "section_1")
+    run("niches", file, "--model", model, *asked, "--out", out)
+    made = read_tissue(out)
+    loaded = GeST.load(model)
+    assert made.obsm[keys.NICHE_EMBEDDING].shape[1] == loaded.config.d_model
+    embedded = embed_niches(Section.from_anndata(made, "section_1"), loaded, read="hidden")
+    niches = cluster_niches(embedded, 3, method="kmeans")
+    expected = np.array(niches.names)[niches.labels]
+    assert made.obs[keys.NICHE].iloc[niches.rows].tolist() == expected.tolist()
+    refused_ = ("--method", "kmeans", "--resolution", 1.0, "--out", file.parent / "o.h5ad")
+    assert invoke("niches", file, "--model", model, *refused_).exit_code == 2
+
+
+def test_a_table_of_niches_is_written_and_not_over_another(file: Path, model: Path) -> None:
+    out, table = file.parent / "out.h5ad", file.parent / "niches.csv"
+    common = ("niches", file, "--model", model, "--n-niches", 3, "--describe-by", "cell_type")
+    told = run(*common, "--repeats", 1, "--out", out, "--table", table)
+    made = pd.read_csv(table, index_col="niche")
+    assert made["cells"].sum() == read_tissue(out).n_obs
+    assert made["stability"].between(0, 1).all()
+    assert (made["area_mm2"] > 0).all()
+    shares = made.filter(like="share of ")
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert made["markers"].iloc[0] in told
+    assert "stability" not in run(*common, "--out", file.parent / "two.h5ad")
+    again = (*common, "--out", file.parent / "three.h5ad", "--table", table)
+    assert "niches.csv' exists" in refused(*again)
+    assert not (file.parent / "three.h5ad").exists()
+    run(*again, "--overwrite")
+    assert pd.read_csv(table)["stability"].isna().all()
 
 
 def test_niches_want_a_number_or_a_resolution(file: Path, model: Path) -> None:

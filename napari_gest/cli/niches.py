@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.console import run
+from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
     AllowLogged,
     Layer,
@@ -27,7 +28,7 @@ from napari_gest.tissue.reading import Reading
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from napari_gest.tasks.cluster import Method
+    from napari_gest.tasks.embed import Embedded, EmbedRequest
     from napari_gest.tissue.section import Section
 
 Sections = Annotated[
@@ -36,11 +37,28 @@ Sections = Annotated[
 ]
 
 
+class Read(StrEnum):
+    """What a niche is read from."""
+
+    content = "content"
+    expression = "expression"
+    hidden = "hidden"
+
+
+class Method(StrEnum):
+    """How a number of niches is found."""
+
+    mixture = "mixture"
+    kmeans = "kmeans"
+
+
 @app.command(
     epilog=examples(
         "niches brain.h5ad --model mouse-preoptic-merfish --n-niches 8 --out niches.h5ad",
         "niches brain.h5ad --section A1 --model my-model --resolution 0.5 --out niches.h5ad",
-        "niches brain.h5ad --model my-model --n-niches 8 --describe-by cell_type --out n.h5ad",
+        "niches brain.h5ad --model my-model --n-niches 8 --describe-by cell_type --out n.h5ad"
+        " --table n.csv",
+        "niches niches.h5ad --model mouse-preoptic-merfish --n-niches 12 --out other.h5ad",
     )
 )
 def niches(
@@ -54,11 +72,24 @@ def niches(
         float | None,
         typer.Option(min=0, help="Resolution of Leiden, instead of a number.", show_default=False),
     ] = None,
+    read: Annotated[
+        Read,
+        typer.Option(
+            help="What a niche is read from: what was measured in it (the default), what the model"
+            " expects at its cell, or the hidden state of the last output, which is the paper's."
+        ),
+    ] = Read.content,
+    method: Annotated[
+        Method, typer.Option(help="How a number of niches is found; --resolution is Leiden's.")
+    ] = Method.mixture,
     repeats: Annotated[
         int, typer.Option(min=0, help="Further seeds that tell how stable each niche is.")
     ] = 0,
     describe_by: Annotated[
-        str | None, typer.Option(metavar="OBS", help="Print the shares of this obs column.")
+        str | None, typer.Option(metavar="OBS", help="Tell the shares of this obs column.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(metavar="NICHES.csv", help="Table of niches to write.")
     ] = None,
     seed: Seed = 0,
     section: Sections = None,
@@ -72,10 +103,19 @@ def niches(
     """Cluster the niches of cells; sections are clustered together and share their niches.
 
     OUT holds all cells of SECTION with obs gest_niche and gest_niche_confidence, obsm X_gest_niche
-    and uns gest_niche_colors. X is never changed.
+    and uns gest_niche_colors. X is never changed. Where SECTION is such an OUT and model and
+    --read are the same, its embedding is clustered again and nothing is embedded.
+    NICHES.csv has one row a niche: cells, area, stability (with --repeats), marker genes and the
+    shares of --describe-by.
     """
     if (n_niches is None) == (resolution is None):
         raise typer.BadParameter("give either --n-niches or --resolution")
+    if resolution is not None and method is not Method.mixture:
+        raise typer.BadParameter("--method is for --n-niches")
+    if table is not None:
+        from napari_gest.tissue.io import check_output
+
+        check_output(table, overwrite=overwrite)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
     adata, sections = _open(path, out, overwrite, section, reading)
 
@@ -83,22 +123,22 @@ def niches(
     from napari_gest.tasks.annotate import labels_from_obs
     from napari_gest.tasks.cluster import ClusterRequest, check_asked
     from napari_gest.tasks.embed import EmbedRequest
-    from napari_gest.tissue.io import in_memory, write_tissue
+    from napari_gest.tissue.io import in_memory, replacing, write_tissue
 
-    method: Method = "mixture" if resolution is None else "leiden"
-    check_asked(sum(s.n_obs for s in sections), method, n_niches, resolution)
+    way = method.value if resolution is None else "leiden"
+    check_asked(sum(s.n_obs for s in sections), way, n_niches, resolution)
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
-    requests = [EmbedRequest(s, loaded) for s in sections]
+    requests = [EmbedRequest(s, loaded, read=read.value) for s in sections]
     for request in requests:
         request.check()
-    embedded = [run(request.run()) for request in requests]
+    embedded = [_embedded(request, adata) for request in requests]
     clustered = run(
         ClusterRequest(
             embedded,
             n_niches,
-            method=method,
+            method=method.value if resolution is None else "leiden",
             resolution=resolution,
             seed=seed,
             repeats=repeats,
@@ -110,11 +150,25 @@ def niches(
     clustered.write(written)
     write_tissue(written, out, overwrite=overwrite)
     print(f"{clustered.n_niches} niches of {len(clustered.labels)} cells: {out}")
-    print(clustered.summary().round(3).to_string())
+    report = clustered.report()
+    print(report.dropna(axis="columns").round(3).to_string())
     if describe_by is not None:
-        values = adata.obs[describe_by].iloc[clustered.rows]
+        shares = clustered.composition(adata.obs[describe_by].iloc[clustered.rows])
         print(f"\nshares of {describe_by}")
-        print(clustered.composition(values).round(3).T.to_string())
+        print(shares.round(3).T.to_string())
+        report = report.join(shares.add_prefix("share of "))
+    if table is not None:
+        with replacing(table, overwrite=overwrite) as temporary:
+            report.to_csv(temporary)
+        print(f"table of niches: {table}")
+
+
+def _embedded(request: EmbedRequest, adata: AnnData) -> Embedded:
+    stored = request.stored(adata)
+    if stored is None:
+        return run(request.run())
+    say(f"Section '{request.section.name}' was embedded before: nothing is embedded again.")
+    return stored
 
 
 @app.command(

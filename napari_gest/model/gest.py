@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,19 @@ class GeST:
     @property
     def n_parameters(self) -> int:
         return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def digest(self) -> str:
+        """Hash of what the model computes with: shape, panel, vocabulary and weights."""
+        hashed = blake2b(self.config.model_dump_json().encode(), digest_size=16)
+        for known in fields(self.tokenizer):
+            value = getattr(self.tokenizer, known.name)
+            array = isinstance(value, np.ndarray)
+            hashed.update(np.ascontiguousarray(value).data if array else str(value).encode())
+        for name, weight in sorted(self.network.state_dict().items()):
+            hashed.update(name.encode())
+            hashed.update(np.ascontiguousarray(weight.numpy(force=True)).data)
+        return hashed.hexdigest()
 
     def positions(self, coords_um: NDArray[np.float64], centre_um: NDArray[np.float64]) -> Tensor:
         """Return (..., 2) float32 positions relative to a centre, in half windows."""

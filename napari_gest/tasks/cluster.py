@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -76,32 +76,41 @@ class ClusterRequest:
     def run(self) -> Generator[Progress, None, Clustered]:
         """Cluster; yields between its stages, returns the result."""
         self.check()
-        clock = Clock("Clustering niches", _STEPS * (1 + self.repeats))
+        clock = Clock("Clustering niches", _STEPS)
         yield clock.tick(0)
-        features = niche_features(self.embedded)
-        near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
-        labels, probability = ordered((yield from self._fit(features, near, 0, clock)))
-        agreement, overlap = [], []
-        for i in range(self.repeats):
-            other = (yield from self._fit(features, near, 1 + i, clock)).argmax(1)
-            agreement.append(float(adjusted_mutual_info_score(labels, other)))
-            overlap.append(_best_overlap(labels, other, probability.shape[1]))
+        labels, probability = ordered((yield from self._fit(*self._read(), 0, clock)))
         settings = {
             "method": self.method,
             "n_niches": int(probability.shape[1]),
             "resolution": self.resolution,
             "smoothing": self.smoothing,
             "seed": self.seed,
-            "repeats": self.repeats,
-            "stability": float(np.mean(agreement)) if agreement else None,
+            "repeats": 0,
+            "stability": None,
+            "embedding": dict(self.embedded[0].settings),
         }
-        return Clustered.of(
-            [e.section for e in self.embedded],
-            labels,
-            probability,
-            np.mean(overlap, axis=0) if overlap else None,
-            settings | {"embedding": dict(self.embedded[0].settings)},
-        )
+        sections = [e.section for e in self.embedded]
+        found = Clustered.of(sections, labels, probability, None, settings)
+        return (yield from self.repeat(found)) if self.repeats else found
+
+    def repeat(self, found: Clustered) -> Generator[Progress, None, Clustered]:
+        """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
+        clock = Clock("Repeating with other seeds", _STEPS * self.repeats)
+        yield clock.tick(0)
+        features, near = self._read()
+        agreement, overlap = [], []
+        for i in range(1, self.repeats + 1):
+            other = (yield from self._fit(features, near, i, clock)).argmax(1)
+            agreement.append(float(adjusted_mutual_info_score(found.labels, other)))
+            overlap.append(_best_overlap(found.labels, other, found.n_niches))
+        told = {"repeats": self.repeats, "stability": float(np.mean(agreement))}
+        stability = np.mean(overlap, axis=0)
+        return replace(found, stability=stability, settings=found.settings | told)
+
+    def _read(self) -> tuple[NDArray[np.float32], list[Neighbours]]:
+        """Return the features of all cells (n, p), and the neighbours in each section."""
+        near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
+        return niche_features(self.embedded), near
 
     def _fit(
         self,
@@ -110,8 +119,8 @@ class ClusterRequest:
         repeat: int,
         clock: Clock,
     ) -> Generator[Progress, None, NDArray[np.float32]]:
-        """Return (n, K) probabilities; ``repeat`` counts the clusterings before this one."""
-        seed, k, done = self.seed + repeat, int(self.n_niches or 2), repeat * _STEPS
+        """Return (n, K) probabilities with the seed that comes ``repeat`` after the first."""
+        seed, k, done = self.seed + repeat, int(self.n_niches or 2), max(repeat - 1, 0) * _STEPS
         if self.method == "mixture":
             fit = fit_field_mixture(
                 features, neighbours, k, smoothing=self.smoothing, starts=_STARTS, seed=seed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -96,18 +97,46 @@ class EmbedRequest:
         self.check()
         covariance = None
         if self.read == "content":
-            embedding, niche_cells, covariance = yield from _content(self)
+            embedding, covariance = yield from _content(self)
         else:
-            embedding, niche_cells = yield from _decoded(self)
+            embedding = yield from _decoded(self)
+        return Embedded(self.section, self.section.rows, embedding, self.settings, covariance)
+
+    def stored(self, adata: AnnData) -> Embedded | None:
+        """Return what ``run`` would, where it was written to ``adata`` before; else None.
+
+        Model, settings, cells and embedding must all be as they were then.
+        """
+        about, whole = adata.uns.get(keys.NICHE_EMBEDDED), adata.obsm.get(keys.NICHE_EMBEDDING)
+        if about is None or whole is None or dict(about["settings"]) != self.settings:
+            return None
+        section = self.section
+        embedding = np.asarray(whole, np.float32)[section.rows]
+        known = dict(zip(map(str, about["sections"]), range(len(about["sections"])), strict=True))
+        place = known.get(section.name)
+        if place is None or about["digests"][place] != _digest(section, embedding):
+            return None
+        covariance = about["covariance"][place] if self.read == "content" else None
+        return Embedded(section, section.rows, embedding, self.settings, covariance)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes the embedding, apart from the section; see ``Embedded``."""
         settings = {
             "model": self.model.name,
+            "model_digest": self.model.digest,
             "version": napari_gest.__version__,
             "read": self.read,
-            "niche_cells": niche_cells,
+            "niche_cells": self._niche_cells,
         }
-        if self.read != "content":
-            settings["form"] = self._form
-        return Embedded(self.section, self.section.rows, embedding, settings, covariance)
+        return settings if self.read == "content" else settings | {"form": self._form}
+
+    @property
+    def _niche_cells(self) -> int:
+        window = self.model.config.window_cells
+        usual = window if self._form == "shared" else min(EXACT_CELLS, window)
+        usual = CONTENT_CELLS if self.read == "content" else usual
+        return min(self.niche_cells or usual, self.section.n_obs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +152,8 @@ class Embedded:
     embedding
         (n, D) float32.
     settings
-        What made them: model, version, read, niche_cells and, where it matters, form.
+        What made them: model, model_digest, version, read, niche_cells and, where it matters,
+        form.
     covariance
         Of ``"content"``, else None: (2, D, D) the covariance of single cells, in the components
         of the embedding, with the mean of the cells around each, and with themselves.
@@ -140,7 +170,10 @@ class Embedded:
         return self.section.name
 
     def write(self, adata: AnnData) -> frozenset[str]:
-        """Write ``obsm["X_gest_niche"]``; cells of other sections keep what they had.
+        """Write ``obsm["X_gest_niche"]`` and, in ``uns``, what made it.
+
+        Cells of other sections keep what they had, unless that is known to be of another model or
+        of other settings.
 
         Returns
         -------
@@ -149,11 +182,25 @@ class Embedded:
         shape = (adata.n_obs, self.embedding.shape[1])
         whole = np.full(shape, np.nan, np.float32)
         old = adata.obsm.get(keys.NICHE_EMBEDDING)
-        if old is not None and old.shape == shape:
+        about = adata.uns.get(keys.NICHE_EMBEDDED)
+        others: list[int] = []
+        if about is not None and dict(about["settings"]) == self.settings:
+            names = map(str, about["sections"])
+            others = [i for i, name in enumerate(names) if name != self.section_name]
+        if old is not None and old.shape == shape and (others or about is None):
             whole[:] = old
         whole[self.rows] = self.embedding
         adata.obsm[keys.NICHE_EMBEDDING] = whole
-        return frozenset({keys.NICHE_EMBEDDING})
+        made = {
+            "sections": np.array([self.section_name]),
+            "digests": np.array([_digest(self.section, self.embedding)]),
+        }
+        if self.covariance is not None:
+            made["covariance"] = self.covariance[None]
+        if others:
+            made = {k: np.concatenate([about[k][others], v]) for k, v in made.items()}
+        adata.uns[keys.NICHE_EMBEDDED] = {"settings": dict(self.settings), **made}
+        return frozenset({keys.NICHE_EMBEDDING, keys.NICHE_EMBEDDED})
 
 
 def embed_niches(
@@ -177,13 +224,18 @@ def embed_niches(
     return finish(EmbedRequest(section, model, **settings).run(), on_progress)
 
 
+def _digest(section: Section, embedding: NDArray[np.float32]) -> str:
+    hashed = blake2b(section.digest.encode(), digest_size=16)
+    hashed.update(np.ascontiguousarray(embedding).data)
+    return hashed.hexdigest()
+
+
 def _content(
     request: EmbedRequest,
-) -> Generator[Progress, None, tuple[NDArray[np.float32], int, NDArray[np.float64]]]:
-    """Return (n, p) mean principal components over each niche, N, and `Embedded.covariance`."""
+) -> Generator[Progress, None, tuple[NDArray[np.float32], NDArray[np.float64]]]:
+    """Return (n, p) mean principal components over each niche, and `Embedded.covariance`."""
     section, model = request.section, request.model
     expression, measured = section.align(model.genes)
-    n_cells = min(request.niche_cells or CONTENT_CELLS, section.n_obs)
     own = np.empty((section.n_obs, len(model.tokenizer.components)), np.float32)
     clock = Clock("Embedding niches", 2 * section.n_obs)
     for start in range(0, section.n_obs, _CHUNK):
@@ -191,9 +243,8 @@ def _content(
         values = log_normalize(expression[part], model.target_sum)
         own[part] = model.tokenizer.project(values, measured)
         yield clock.tick(min(start + _CHUNK, section.n_obs))
-    means = niche_means(own, section.coords_um, n_cells)
-    embedding, covariance = yield from relay(means, lambda n: clock.tick(section.n_obs + n))
-    return embedding, n_cells, covariance
+    means = niche_means(own, section.coords_um, request._niche_cells)
+    return (yield from relay(means, lambda n: clock.tick(section.n_obs + n)))
 
 
 def niche_means(
@@ -254,15 +305,12 @@ def _weighted_means(
 
 
 @torch.inference_mode()
-def _decoded(
-    request: EmbedRequest,
-) -> Generator[Progress, None, tuple[NDArray[np.float32], int]]:
-    """Return (n, D) hidden states or expectations, and N."""
+def _decoded(request: EmbedRequest) -> Generator[Progress, None, NDArray[np.float32]]:
+    """Return (n, D) hidden states or expectations."""
     section, model = request.section, request.model
     n, network = section.n_obs, model.network
     exact = request._form == "exact"
-    usual = min(EXACT_CELLS, model.config.window_cells) if exact else model.config.window_cells
-    n_content = min(request.niche_cells or usual, n)
+    n_content = request._niche_cells
     groups = compact_groups(section.coords_um, 1 if exact else SHARED_TARGETS)
     expected = request.read == "expression"
     token, beyond = yield from _tokens(section, model, expected)
@@ -302,7 +350,7 @@ def _decoded(
             embedding[group] = rows[: len(group)]
             done += len(group)
         yield clock.tick(done)
-    return embedding, n_content
+    return embedding
 
 
 class _Content:

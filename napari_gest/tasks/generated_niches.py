@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 from sklearn.neighbors import NearestNeighbors
 
+from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.embed import Embedded, EmbedRequest
@@ -20,8 +23,12 @@ from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import window_side
 
+if TYPE_CHECKING:
+    from anndata import AnnData
+
 _ALIKE = 15  # measured cells that tell the niche of a generated one
 _ALIKE_SETTINGS = ("read", "form", "niche_cells")
+_SAME_PLACE_UM = 0.01
 _MARGIN = 2.0  # window sides of tissue around the generated cells
 
 
@@ -91,12 +98,85 @@ class GeneratedNiches:
     generated: Generated
     alike: NDArray[np.int64]
 
-    def labels(self, clustered: Clustered) -> NDArray[np.int64]:
-        """Return (m,) niche of each generated cell, however the measured ones were clustered."""
+    def probability(self, clustered: Clustered) -> NDArray[np.float32]:
+        """Return (m, K) probability of each niche, the mean of the measured cells most alike."""
         mean = np.zeros((len(self.alike), clustered.n_niches), np.float32)
         for column in self.alike.T:
             mean += clustered.probability[column]
-        return mean.argmax(1)
+        return mean / max(self.alike.shape[1], 1)
+
+    def labels(self, clustered: Clustered) -> NDArray[np.int64]:
+        """Return (m,) niche of each generated cell, however the measured ones were clustered."""
+        return self.probability(clustered).argmax(1)
+
+    def write(self, adata: AnnData, clustered: Clustered) -> frozenset[str]:
+        """Write the niches of generated cells beside those of measured ones.
+
+        ``obs["gest_generated_niche"]`` is the niche of a cell as it was generated. A cell that
+        was measured too keeps the niche it was measured in; a new one, which has no other, gets
+        it in ``obs["gest_niche"]`` and ``obs["gest_niche_confidence"]`` as well.
+
+        Parameters
+        ----------
+        adata
+            Holds the niches already (``clustered.write``). New cells without a row in it, as
+            ``Generated.to_anndata`` adds, are left out.
+        clustered
+            Niches of all the cells that were embedded, in the same order.
+
+        Returns
+        -------
+        The names of the keys that changed.
+
+        Raises
+        ------
+        InputError
+            If ``adata`` does not hold these niches.
+        """
+        names = list(clustered.names)
+        measured = adata.obs.get(keys.NICHE)
+        if measured is None or list(measured.cat.categories) != names:
+            raise InputError(
+                "The tissue does not hold the niches of the measured cells.",
+                "Write those first: niches.write(adata).",
+            )
+        rows, share = self.rows_in(adata), self.probability(clustered)
+        old = adata.obs.get(keys.GENERATED_NICHE)
+        code = np.full(adata.n_obs, -1)
+        if old is not None and list(old.cat.categories) == names:
+            code = old.cat.codes.to_numpy(np.int64, copy=True)
+        there, label = rows >= 0, share.argmax(1)
+        code[rows[there]] = label[there]
+        adata.obs[keys.GENERATED_NICHE] = pd.Categorical.from_codes(code, pd.Index(names))
+        adata.uns[keys.GENERATED_NICHE_COLORS] = list(clustered.colors)
+        changed = {keys.GENERATED_NICHE, keys.GENERATED_NICHE_COLORS}
+        new = there & (self.generated.rows < 0)
+        if new.any():
+            code = measured.cat.codes.to_numpy(np.int64, copy=True)
+            code[rows[new]] = label[new]
+            adata.obs[keys.NICHE] = pd.Categorical.from_codes(code, pd.Index(names))
+            confidence = adata.obs[keys.NICHE_CONFIDENCE].to_numpy(np.float32, copy=True)
+            confidence[rows[new]] = share.max(1)[new]
+            adata.obs[keys.NICHE_CONFIDENCE] = confidence
+            changed |= {keys.NICHE, keys.NICHE_CONFIDENCE}
+        return frozenset(changed)
+
+    def rows_in(self, adata: AnnData) -> NDArray[np.int64]:
+        """Return (m,) the row of each cell, -1 where it has none; new ones are known by place."""
+        made, section = self.generated, self.generated.section
+        rows, new = made.rows.copy(), np.flatnonzero(made.rows < 0)
+        if not len(new) or keys.NEW_CELL not in adata.obs:
+            return rows
+        own = adata.obs[keys.NEW_CELL].to_numpy(bool)
+        if section.section_key in adata.obs:
+            own = own & (adata.obs[section.section_key].astype(str) == section.name).to_numpy()
+        there = np.flatnonzero(own)
+        if len(there):
+            place = np.asarray(adata.obsm[section.spatial_key])[there, :2] * section.um_per_unit
+            far, near = cKDTree(place).query(made.coords_um[new])
+            same = far < _SAME_PLACE_UM
+            rows[new[same]] = there[near[same]]
+        return rows
 
 
 def generated_niches(

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from cmap import Color, Colormap
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.tissue.area import cell_areas_um2
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -134,6 +134,19 @@ class Clustered:
             stability=None,
         )
 
+    def colored_like(self, other: Clustered) -> Clustered:
+        """Return the niches in the colours of those of ``other`` that have most cells in common.
+
+        ``other`` is another clustering of the same cells; each of its colours is taken once.
+        """
+        common = np.zeros((self.n_niches, other.n_niches))
+        np.add.at(common, (self.labels, other.labels), 1)
+        free = list(palette(self.n_niches + other.n_niches))
+        taken = dict(zip(*linear_sum_assignment(-common), strict=True))
+        own = {i: other.colors[j] for i, j in taken.items()}
+        free = [color for color in free if color not in own.values()]
+        return replace(self, colors=tuple(own.get(i) or free.pop(0) for i in range(self.n_niches)))
+
     def write(self, adata: AnnData) -> frozenset[str]:
         """Write niches, their colours and probabilities; cells of other sections have none.
 
@@ -159,7 +172,7 @@ class Clustered:
         """Return one row per niche: cells, share, area_um2, confidence, stability, sections."""
         k = self.n_niches
         cells = np.bincount(self.labels, minlength=k)
-        area = np.concatenate([cell_areas_um2(s.coords_um) for s in self.sections])
+        area = np.concatenate([s.areas_um2 for s in self.sections])
         of_section = np.repeat(np.arange(len(self.sections)), [s.n_obs for s in self.sections])
         present = np.zeros((k, len(self.sections)), bool)
         present[self.labels, of_section] = True
@@ -174,6 +187,26 @@ class Clustered:
             },
             index=pd.Index(self.names, name="niche"),
         )
+
+    def report(self, values: pd.Series | None = None, n_genes: int = 5) -> pd.DataFrame:
+        """Return one row per niche with all that is known of it, to be saved as a table.
+
+        Parameters
+        ----------
+        values
+            (n,) such as cell types, whose shares become columns named ``share of <value>``.
+        n_genes
+            Marker genes in the column ``markers``, best first; it is empty where sections differ
+            in their genes.
+        """
+        table = self.summary()
+        table.insert(2, "area_mm2", table.pop("area_um2") / 1e6)
+        table["markers"] = ""
+        if len({s.genes for s in self.sections}) == 1:
+            table["markers"] = self.markers(n_genes).groupby("niche")["gene"].agg(", ".join)
+        if values is None:
+            return table
+        return table.join(self.composition(values).add_prefix("share of "))
 
     def composition(self, values: pd.Series) -> pd.DataFrame:
         """Return (K niches, categories) shares of ``values`` (n,), such as cell types.

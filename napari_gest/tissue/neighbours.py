@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.spatial import cKDTree
-
-_CHUNK = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +40,8 @@ class Neighbours:
     def mean(self, values: NDArray[np.float32], *, own: bool = False) -> NDArray[np.float32]:
         """Return (n, D) means of ``values`` (n, D) of the neighbours, and the cell if ``own``."""
         index = self.index if own else self.index[:, 1:]
-        out = np.empty((len(index), values.shape[1]), np.float32)
-        for start in range(0, len(index), _CHUNK):
-            part = index[start : start + _CHUNK]
-            total = values[part[:, 0]].astype(np.float32, copy=True)
-            for column in part.T[1:]:
-                total += values[column]
-            out[start : start + _CHUNK] = total / part.shape[1]
-        return out
+        n, k = index.shape
+        ones, ends = np.ones(index.size, np.float32), np.arange(0, index.size + 1, k)
+        # Sums nearest first, as one matrix: a gather for each neighbour takes ten times as long.
+        total = sparse.csr_matrix((ones, index.ravel(), ends), shape=(n, n)) @ values
+        return np.asarray(total / np.float32(k), np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.errors import InputError, ReadingError
+from napari_gest.tissue.area import cell_areas_um2
 from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.reading import Reading
@@ -77,6 +79,20 @@ class Section:
         return Reading(
             self.spatial_key, self.section_key, self.layer, self.um_per_unit, self.logged
         )
+
+    @cached_property
+    def areas_um2(self) -> NDArray[np.float64]:
+        """(n_obs,) um2 of tissue that each cell stands for; takes seconds for 100,000 cells."""
+        return cell_areas_um2(self.coords_um)
+
+    @property
+    def digest(self) -> str:
+        """Hash of genes, positions and expression: the same cells read in the same way have it."""
+        hashed, e = blake2b("\n".join(self.genes).encode(), digest_size=16), self.expression
+        places = (a.astype(np.int64) for a in (e.indices, e.indptr))
+        for array in (self.coords_um, e.data, *places):
+            hashed.update(np.ascontiguousarray(array).data)
+        return hashed.hexdigest()
 
     def subset(self, keep: NDArray[np.bool_]) -> Section:
         """Return the section with only the cells where ``keep`` (n_obs,) is true."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.session import Opened, Session
 from napari_gest.tasks.progress import Progress
@@ -65,7 +66,7 @@ class NichePlan:
             raise InputError(f"There are {n} cells.", "Open tissue with more cells.")
 
     def work(self, load: Callable[[str], GeST]) -> Generator[Progress, None, Found]:
-        """Load the model, embed, and build the tree of niches; for a worker thread."""
+        """Load the model, embed what was not, and build the tree of niches; for a worker thread."""
         yield Progress("Loading the model", 0, 1)
         from napari_gest.tasks.embed import EmbedRequest
         from napari_gest.tasks.generated_niches import GeneratedNicheRequest
@@ -76,10 +77,12 @@ class NichePlan:
         model = load(self.model.name)
         embedded = []
         for one in self.opened:
+            request = EmbedRequest(one.section, model)
             before = (self.embedded or {}).get((one.section, self.model.path))
-            if before is None:
-                before = yield from EmbedRequest(one.section, model).run()
-            embedded.append(before)
+            before = before or request.stored(one.adata)
+            embedded.append(before or (yield from request.run()))
+            yield Progress("Measuring areas", 0, 1)
+            _ = one.section.areas_um2  # kept by the section
         n = sum(len(e.rows) for e in embedded)
         leaves = min(MOST_NICHES, n // 2)
         tree = yield from NicheTreeRequest(embedded, n_leaves=leaves, seed=self.seed).run()
@@ -94,7 +97,7 @@ class NichePlan:
         Parameters
         ----------
         by, value
-            ``"number"`` of niches the tree is cut into, or ``"resolution"`` they were found at.
+            ``"number"`` of niches, or ``"resolution"`` they were found at.
         edits
             Calls on the niches that follow, such as ``merged(['niche 1', 'niche 2'])``.
         """
@@ -105,19 +108,12 @@ class NichePlan:
         lines += ["sections = ["]
         for one in self.opened:
             lines.append(f"    {section_call(one.section, names[id(one.adata)])},")
-        if by == "number":
-            found = [
-                f"tree = niche_tree(embedded, n_leaves={self._leaves}, seed={self.seed})",
-                f"niches = tree.cut({value})",
-            ]
-        else:
-            settings = f"method='leiden', resolution={value}, seed={self.seed}"
-            found = [f"niches = cluster_niches(embedded, {settings})"]
+        asked = f"n_niches={value}" if by == "number" else f"method='leiden', resolution={value}"
         lines += [
             "]",
             f"model = GeST.load({self.model.load_name!r})",
             "embedded = [embed_niches(section, model) for section in sections]",
-            *found,
+            f"niches = cluster_niches(embedded, {asked}, seed={self.seed})",
             *(f"niches = niches.{edit}" for edit in edits),
         ]
         if len(files) == 1:
@@ -126,39 +122,39 @@ class NichePlan:
             for number, (key, one) in enumerate(files.items(), 1):
                 lines.append(f"niches.part({one.section.name!r}).write({names[key]})")
                 lines.append(f'write_tissue({names[key]}, "niches_{number}.h5ad")')
-        names = ["GeST", "Section", "embed_niches", "read_tissue", "write_tissue"]
-        names.append("niche_tree" if by == "number" else "cluster_niches")
-        head = ", ".join(sorted(names))
-        return "\n".join([f"from napari_gest import {head}", "", *lines]) + "\n"
-
-    @property
-    def _leaves(self) -> int:
-        return min(MOST_NICHES, sum(o.section.n_obs for o in self.opened) // 2)
+        names = ("GeST", "Section", "cluster_niches", "embed_niches", "read_tissue", "write_tissue")
+        return "\n".join([f"from napari_gest import {', '.join(names)}", "", *lines]) + "\n"
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a search returns: embeddings, and the tree that gives any number of niches."""
+    """What a search returns: embeddings, and the tree that previews any number of niches."""
 
     plan: NichePlan
     embedded: tuple[Embedded, ...]
     tree: NicheTree
     generated: tuple[GeneratedNiches, ...]
 
-    def at_resolution(self, resolution: float) -> ClusterRequest:
-        """Return a clustering of the same embeddings by Leiden, to be run by a worker."""
+    def request(self, by: str, value: float) -> ClusterRequest:
+        """Return a clustering of the same embeddings, to be run by a worker.
+
+        Parameters
+        ----------
+        by, value
+            ``"number"`` of niches, or ``"resolution"`` of Leiden.
+        """
         from napari_gest.tasks.cluster import ClusterRequest
 
-        return ClusterRequest(
-            self.embedded, method="leiden", resolution=resolution, seed=self.plan.seed
-        )
+        if by == "number":
+            return ClusterRequest(self.embedded, int(value), seed=self.plan.seed)
+        return ClusterRequest(self.embedded, method="leiden", resolution=value, seed=self.plan.seed)
 
     def is_open(self, session: Session) -> bool:
         """Tell whether every section is still open."""
         return all(session.sections.get(o.label) is o for o in self.plan.opened)
 
     def preview(self, niches: Clustered) -> Preview:
-        """Return what to paint for a cut of the tree."""
+        """Return what to paint."""
         parts = {
             o.label: named(labels, niches.names, niches.colors)
             for o, labels in zip(self.plan.opened, self._labels(niches), strict=True)
@@ -201,17 +197,44 @@ class Found:
         ]
         return pd.concat(parts, ignore_index=True)
 
+    def compare(
+        self, generated: Sequence[Generated], load: Callable[[str], GeST]
+    ) -> Generator[Progress, None, Found]:
+        """Return the same with further generated cells; for a worker thread."""
+        yield Progress("Loading the model", 0, 1)
+        from napari_gest.tasks.generated_niches import GeneratedNicheRequest
+
+        model, compared = load(self.plan.model.name), list(self.generated)
+        for one in generated:
+            compared.append((yield from GeneratedNicheRequest(one, model, self.embedded).run()))
+        return replace(self, generated=tuple(compared))
+
+    def not_compared(self) -> list[Generated]:
+        """Return generated cells that were kept but not compared."""
+        from napari_gest.tasks.generated import Generated
+
+        known = {id(one.generated) for one in self.generated}
+        results = [result for o in self.plan.opened for result in o.results]
+        return [r for r in results if isinstance(r, Generated) and id(r) not in known]
+
+    def generated_kept(self) -> frozenset[GeneratedNiches]:
+        """Return the generated cells compared that were kept themselves."""
+        results = {id(result) for o in self.plan.opened for result in o.results}
+        return frozenset(one for one in self.generated if id(one.generated) in results)
+
     def kept(self, niches: Clustered) -> list[tuple[list[Opened], Kept]]:
         """Return what to keep, one result for each AnnData and the sections it holds."""
+        generated = self.generated_kept()
         groups: dict[int, list[int]] = {}
         for index, one in enumerate(self.plan.opened):
             groups.setdefault(id(one.adata), []).append(index)
         out = []
         for group in groups.values():
-            own = [self.embedded[i] for i in group]
-            out.append(
-                ([self.plan.opened[i] for i in group], Kept(tuple(own), self._take(niches, group)))
-            )
+            opened = [self.plan.opened[i] for i in group]
+            sections = {id(o.section) for o in opened}
+            made = tuple(one for one in generated if id(one.generated.section) in sections)
+            own = tuple(self.embedded[i] for i in group)
+            out.append((opened, Kept(own, self._take(niches, group), made, niches)))
         return out
 
     def outlines(self, niches: Clustered, index: int) -> list[shapely.MultiPolygon]:
@@ -241,19 +264,51 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """Embeddings and niches of the sections of one AnnData."""
+    """Embeddings and niches of the sections of one AnnData, and of kept generated cells in them.
+
+    Attributes
+    ----------
+    embedded, niches
+        Of these sections.
+    generated
+        Generated cells that were kept themselves.
+    together
+        Niches of all sections that were clustered.
+    """
 
     embedded: tuple[Embedded, ...]
     niches: Clustered
+    generated: tuple[GeneratedNiches, ...]
+    together: Clustered
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """(n,) row of each cell in the AnnData."""
-        return self.niches.rows
+        """(n,) row of each cell in the AnnData, -1 for a new one."""
+        return np.concatenate([self.niches.rows, *(g.generated.rows for g in self.generated)])
 
     def write(self, adata: AnnData) -> frozenset[str]:
         """Write obsm, obs and uns; return the names of the keys that changed."""
-        changed = self.niches.write(adata)
+        changed = set(self.niches.write(adata))
         for one in self.embedded:
             changed |= one.write(adata)
-        return changed
+        if keys.GENERATED_NICHE in adata.obs:  # of other niches
+            del adata.obs[keys.GENERATED_NICHE]
+            changed.add(keys.GENERATED_NICHE)
+        for made in self.generated:
+            changed |= made.write(adata, self.together)
+        return frozenset(changed)
+
+    def to_anndata(self, adata: AnnData) -> AnnData:
+        """Return the copy that has rows for new cells, with their niches written into it.
+
+        It stays as it is where other niches were kept since.
+        """
+        held = adata.obs[keys.NICHE]
+        names, rows = self.niches.names, self.niches.rows
+        same = tuple(held.cat.categories) == names and np.array_equal(
+            held.cat.codes.to_numpy()[rows], self.niches.labels
+        )
+        for made in self.generated if same else ():
+            if (made.rows_in(adata) >= 0)[made.generated.rows < 0].any():
+                made.write(adata, self.together)
+        return adata

@@ -128,6 +128,7 @@ class Home(QWidget):
             return
         self.context.jobs.cancel()
         self.perturb_panel.rest()
+        self.niches_panel.rest()
         for signal, slot in self._links:
             signal.disconnect(slot, missing_ok=True)
         self._links = []
@@ -188,6 +189,7 @@ class Home(QWidget):
         self._working = working
 
     def _on_chosen(self) -> None:
+        self.niches_panel.keep_generated()
         self.model_panel.refresh()
         self.run_panel.refresh()
         self.perturb_panel.refresh()

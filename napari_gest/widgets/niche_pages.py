@@ -46,10 +46,8 @@ class CompositionPage(Panel):
     def show_niches(self, found: Found, niches: Clustered) -> None:
         """Show these niches."""
         self._shown = found, niches
-        opened = found.plan.opened[0]
-        offered = [c for c in columns(opened) if _is_short(opened, c) and c != keys.NICHE]
-        if self._column not in offered:
-            self._column = likely_column(offered) or (offered[0] if offered else None)
+        opened, offered = found.plan.opened[0], _offered(found)
+        self._column = self.likely(found)
         fill(self.box, offered, self._column)
         self.bars.setVisible(bool(offered))
         if self._column is None:
@@ -69,6 +67,13 @@ class CompositionPage(Panel):
                 for name, c in zip(table.columns, rgba, strict=True)
             )
         )
+
+    def likely(self, found: Found) -> str | None:
+        """Return the column that was chosen, or else the one that likely would be, if any."""
+        offered = _offered(found)
+        if self._column in offered:
+            return self._column
+        return likely_column(offered) or (offered[0] if offered else None)
 
     def _pick(self, column: str) -> None:
         self._column = column
@@ -165,6 +170,12 @@ def _combo(name: str) -> QComboBox:
     box.setAccessibleName(name)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return box
+
+
+def _offered(found: Found) -> list[str]:
+    opened = found.plan.opened[0]
+    own = (keys.NICHE, keys.GENERATED_NICHE)
+    return [c for c in columns(opened) if _is_short(opened, c) and c not in own]
 
 
 def _is_short(opened: Opened, column: str) -> bool:

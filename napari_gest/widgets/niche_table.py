@@ -12,10 +12,15 @@ from napari_gest.widgets.legend import Swatches
 
 _ROW = 21
 _ROWS_SHOWN = 10
+_TIPS = {
+    "Generated": "Generated cells in the niche",
+    "mm²": "Tissue nearest to its cells",
+    "Stability": "How much of it is found again with other seeds (Jaccard index; 1 is all)",
+}
 
 
 class NicheTable(Swatches):
-    """Colour, name and count of each niche; a name can be edited, and ticked off to hide it."""
+    """Colour, name and size of each niche; a name can be edited, and ticked off to hide it."""
 
     renamed = Signal(str, str)
 
@@ -49,7 +54,9 @@ class NicheTable(Swatches):
         self,
         niches: Categories,
         hidden: frozenset[str],
+        area_mm2: NDArray[np.float64],
         generated: NDArray[np.int64] | None = None,
+        stability: NDArray[np.float64] | None = None,
     ) -> None:
         """List the niches.
 
@@ -59,29 +66,41 @@ class NicheTable(Swatches):
             Of the measured cells.
         hidden
             Names that are ticked off.
+        area_mm2
+            (K,) area of each.
         generated
-            Generated cells in each, or None where there are none.
+            (K,) generated cells in each, or None where there are none.
+        stability
+            (K,) of each, or None while unknown.
         """
         chosen = self.selected
         present = [i for i, count in enumerate(niches.counts) if count]
-        self.setColumnCount(2 if generated is None else 3)
-        self.setHorizontalHeaderLabels(["Niche", "Measured", "Generated"][: self.columnCount()])
-        self.horizontalHeader().setVisible(generated is not None)
+        further: dict[str, list[str]] = {}
+        if generated is not None:
+            further["Generated"] = [f"{count:,}" for count in generated[present]]
+        further["mm²"] = [f"{area:.2f}" for area in area_mm2[present]]
+        known = stability is not None
+        further["Stability"] = [f"{stability[i]:.2f}" if known else "–" for i in present]
+        self.setColumnCount(2 + len(further))
+        cells = "Cells" if generated is None else "Measured"
+        self.setHorizontalHeaderLabels(["Niche", cells, *further])
+        self.horizontalHeader().setVisible(True)
         self.set_categories(niches, hidden)
         self._names = [niches.names[i] for i in present]
         with QSignalBlocker(self):
             for row in range(self.rowCount()):
                 self.item(row, 1).setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-                if generated is not None:
-                    self.setItem(row, 2, _number(generated[present[row]]))
+                for column, texts in enumerate(further.values(), 2):
+                    self.setItem(row, column, _number(texts[row]))
+            for column, name in enumerate(further, 2):
+                self.horizontalHeaderItem(column).setToolTip(_TIPS[name])
             for column in range(1, self.columnCount()):
                 self.horizontalHeader().setSectionResizeMode(
                     column, QHeaderView.ResizeMode.ResizeToContents
                 )
             self.select(chosen)
         shown = min(self.rowCount(), _ROWS_SHOWN)
-        header = self.horizontalHeader().sizeHint().height() if generated is not None else 0
-        self.setFixedHeight(shown * _ROW + 4 + header)
+        self.setFixedHeight(shown * _ROW + 4 + self.horizontalHeader().sizeHint().height())
 
     def _ticked(self) -> None:
         for row, old in enumerate(self._names):
@@ -92,8 +111,8 @@ class NicheTable(Swatches):
         super()._ticked()
 
 
-def _number(count: int) -> QTableWidgetItem:
-    item = QTableWidgetItem(f"{count:,}")
+def _number(text: str) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
     return item

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer
 from qtpy.QtGui import QColor, QGuiApplication
-from qtpy.QtWidgets import QCheckBox, QColorDialog, QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QColorDialog,
+    QDoubleSpinBox,
+    QFileDialog,
+    QMenu,
+    QPushButton,
+    QWidget,
+)
 from superqt import QLabeledSlider
 
 from napari_gest import keys
 from napari_gest.errors import GestError, InputError
 from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.io import replacing
 from napari_gest.viewer.niche_plan import Found, NichePlan
 from napari_gest.viewer.preview import Preview, named
 from napari_gest.widgets.context import Context
+from napari_gest.widgets.final_niches import FinalNiches
 from napari_gest.widgets.job_bar import JobBar
 from napari_gest.widgets.model_panel import problem
 from napari_gest.widgets.niche_pages import CompositionPage, MarkerPage
 from napari_gest.widgets.niche_table import NicheTable
 from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
+from napari_gest.widgets.saving import save_opened
 
 if TYPE_CHECKING:
+    from napari_gest.tasks.generated_niches import GeneratedNiches
     from napari_gest.tasks.niches import Clustered
 
 _HELP = (
@@ -33,6 +49,7 @@ _HELP = (
 _BY = {"number": "By number", "resolution": "By resolution"}
 _PAGES = {"legend": "Legend", "composition": "Composition", "markers": "Marker genes"}
 _FIRST = 8  # niches
+_PREVIEW = "This is a preview; the niches themselves are being found."
 _SLIDER_WAIT_MS = 30
 _PAGE_WAIT_MS = 150
 
@@ -46,16 +63,23 @@ class Cut:
 
 
 class NichesPanel(Panel):
-    """Finds niches in the background; everything after that is immediate."""
+    """Finds niches in the background.
+
+    The slider shows a cut of a tree at once. Once it rests, the niches of that number themselves,
+    those of ``cluster_niches`` and of the command line, are found and take the place of the cut.
+    """
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
         self.found: Found | None = None
         self.kept: Clustered | None = None
+        self._generated_kept: frozenset[GeneratedNiches] = frozenset()
+        self._tried: WeakSet[Any] = WeakSet()  # generated cells compared after they were kept
         self._embedded: dict[Any, Any] = {}
         # By what they were asked for: ("number", n) or ("resolution", r).
         self._cuts: dict[tuple[str, float], list[Cut]] = {}
+        self._stability: dict[tuple[str, float], NDArray[np.float64]] = {}
         self._preview: Preview | None = None
 
         self.help = note(_HELP)
@@ -67,6 +91,9 @@ class NichesPanel(Panel):
         self.number = QLabeledSlider(Qt.Orientation.Horizontal)
         self.number.setAccessibleName("Number of niches")
         self.number.valueChanged.connect(lambda _: self._slider_wait.start())
+        self.final = FinalNiches(context)
+        self.final.found.connect(self._on_final)
+        self.final.stable.connect(self._on_stable)
         self.by = Segments(_BY)
         self.by.picked.connect(self._choose_by)
         self.resolution = QDoubleSpinBox()
@@ -93,6 +120,14 @@ class NichesPanel(Panel):
         self.keep_button = button("Keep", self.keep, primary=True)
         self.boundary_button = button("Boundaries", self.draw_boundaries)
         self.copy_button = button("Copy as Python", self.copy, "Code that gives the same niches")
+        self.files = QMenu(self)
+        self.files.addAction("Table of niches (.csv)…", self._choose_table)
+        self.tissue_action = self.files.addAction(
+            "Tissue with niches (.h5ad)…", self._choose_tissue
+        )
+        self.files.setToolTipsVisible(True)
+        self.save_button = QPushButton("Save")
+        self.save_button.setMenu(self.files)
         self._slider_wait = QTimer(self, singleShot=True, interval=_SLIDER_WAIT_MS)
         self._slider_wait.timeout.connect(lambda: self.cut(self.number.value()))
         self._page_wait = QTimer(self, singleShot=True, interval=_PAGE_WAIT_MS)
@@ -107,6 +142,17 @@ class NichesPanel(Panel):
         return None if self.found is None else self._cuts[self._asked][-1].niches
 
     @property
+    def is_preview(self) -> bool:
+        """Whether what is shown is a cut of the tree, in place of which niches are being found."""
+        return self.niches is not None and self.niches.settings["method"] == "tree"
+
+    @property
+    def stability(self) -> NDArray[np.float64] | None:
+        """(K,) stability of the niches shown, if it is known; merged niches have none."""
+        known = self._stability.get(self._asked)
+        return known if known is not None and len(known) == self.niches.n_niches else None
+
+    @property
     def running(self) -> bool:
         """Whether a job of this panel is at work."""
         return self.job.running
@@ -116,8 +162,8 @@ class NichesPanel(Panel):
         """What was found, in a few words."""
         if self.niches is None:
             return ""
-        n = f"{self.niches.n_niches} niches"
-        return f"{n} · {'kept' if self.kept is self.niches else 'undecided'}"
+        state = "kept" if self.kept is self.niches else "undecided"
+        return f"{self.niches.n_niches} niches · {'preview' if self.is_preview else state}"
 
     def start(self) -> None:
         """Embed what has not been embedded, and find niches."""
@@ -137,13 +183,16 @@ class NichesPanel(Panel):
         self.job.start(lambda: plan.work(self.context.shelf.load), self._on_found)
 
     def cut(self, n_niches: int) -> None:
-        """Show this many niches. What was renamed, merged or recoloured there is still so."""
+        """Show this many niches. What was renamed, merged or recoloured there is still so.
+
+        Where they were not found yet, a cut of the tree is shown until they are.
+        """
         if self.found is None:
             return
-        self._asked = ("number", n_niches)
-        if self._asked not in self._cuts:
-            self._cuts[self._asked] = [Cut(self.found.tree.cut(n_niches))]
-        self.paint()
+        asked = ("number", n_niches)
+        if asked not in self._cuts:
+            self._cuts[asked] = [Cut(self.found.tree.cut(n_niches))]
+        self._ask(asked)
 
     def cluster(self, resolution: float) -> None:
         """Find niches at a resolution (Leiden), in the background; nothing is embedded again."""
@@ -152,10 +201,9 @@ class NichesPanel(Panel):
             return
         asked = ("resolution", resolution)
         if asked in self._cuts:
-            self._asked = asked
-            self.paint()
+            self._ask(asked)
             return
-        request = found.at_resolution(resolution)
+        request = found.request(*asked)
         try:
             request.check()
         except GestError as error:
@@ -163,10 +211,9 @@ class NichesPanel(Panel):
             return
 
         def show(niches: Clustered) -> None:
-            self._asked, self._cuts[asked] = asked, [Cut(niches)]
+            self._cuts[asked] = [Cut(niches)]
             self.job.say(f"{niches.n_niches} niches at resolution {resolution:g}.")
-            self.paint()
-            self.refresh()
+            self._ask(asked)
 
         self.job.start(request.run, show)
 
@@ -175,6 +222,14 @@ class NichesPanel(Panel):
         if self.niches is not None:
             self._preview = self.found.preview(self.niches)
             self.context.painter.show(preview=self._preview, hidden=frozenset(), value_limits=None)
+            self._fill_table()
+            self._page_wait.start()
+
+    def _show_changed(self) -> None:
+        """Bring legend and pages up to date, and the canvas if niches are what it shows."""
+        if self.context.painter.look.preview is self._preview:
+            self.paint()
+        else:
             self._fill_table()
             self._page_wait.start()
 
@@ -209,21 +264,71 @@ class NichesPanel(Panel):
 
     def keep(self) -> None:
         """Write niches, their colours and embeddings into the open tissue (never into X)."""
-        session, niches = self.context.session, self.niches
-        if niches is None:
+        if self.niches is None or self.is_preview:
             return
-        replaced = False
-        for opened, kept in self.found.kept(niches):
-            old = opened[0].adata.obs.get(keys.NICHE)
-            replaced |= old is not None and bool(old.notna().to_numpy().sum() > len(kept.rows))
-            self.kept = niches  # before the session tells everyone
-            first, *others = (session.snapshot(o.label) for o in opened)
-            session.commit(first, kept, *others)
+        self.kept = self.niches
+        replaced = self._commit()
         text = f"Kept in obs['{keys.NICHE}']."
         if replaced:
             text += " Niches kept earlier for other sections of the file were replaced."
         self.job.say(text)
         self.context.chosen.emit()
+
+    def keep_generated(self) -> None:
+        """See to the niches of generated cells that were kept after niches were found or kept."""
+        found = self.found
+        if found is None or self.context.jobs.busy:
+            return
+        missing = [g for g in found.not_compared() if g not in self._tried]
+        if missing:
+            self._tried.update(missing)  # once, even if it fails
+            self.job.start(lambda: found.compare(missing, self.context.shelf.load), self._compared)
+        elif self.kept is not None and found.generated_kept() != self._generated_kept:
+            self._commit()
+
+    def _compared(self, found: Found) -> None:
+        self.found = found
+        self.job.say("The generated cells that were kept have niches now.")
+        if self.kept is not None:
+            self._commit()
+        self._show_changed()
+
+    def _commit(self) -> bool:
+        """Write what is kept; return whether niches of other sections gave way to it."""
+        session, replaced = self.context.session, False
+        self._generated_kept = self.found.generated_kept()
+        # A run that could be kept still can: niches change nothing that it started from.
+        trials = [trial for trial, _ in self.context.scene.trials()]
+        current = [trial for trial in trials if session.is_current(trial.snapshot)]
+        for opened, kept in self.found.kept(self.kept):
+            old = opened[0].adata.obs.get(keys.NICHE)
+            n_cells = sum(o.section.n_obs for o in opened)
+            replaced |= old is not None and bool(old.notna().to_numpy().sum() > n_cells)
+            first, *others = (session.snapshot(o.label) for o in opened)
+            session.commit(first, kept, *others)
+        for trial in current:
+            trial.snapshot = session.snapshot(trial.snapshot.label)
+        return replaced
+
+    def save_table(self, path: Path, overwrite: bool = False) -> None:
+        """Write a row for each niche (see ``Clustered.report``) as csv, in the background."""
+        column = self.composition.likely(self.found)
+        values = None if column is None else self.found.values(column)
+        niches = replace(self.niches, stability=self.stability)
+
+        def work() -> Generator[Progress, None, Path]:
+            yield Progress(f"Saving {path.name}", 0, 1)
+            report = niches.report(values)
+            with replacing(path, overwrite=overwrite) as temporary:
+                report.to_csv(temporary)
+            return path
+
+        self.job.start(work, lambda done: self.job.say(f"Saved {done.name}."))
+
+    def save_tissue(self, path: Path, overwrite: bool = False) -> None:
+        """Write the section's file with all that was kept, in the background."""
+        opened = self.context.scene.active
+        save_opened(self.context, self, opened, path, overwrite, self.job.say)
 
     def draw_boundaries(self) -> None:
         """Draw lines around the niches, in a Shapes layer."""
@@ -292,9 +397,15 @@ class NichesPanel(Panel):
         self.show_button.setVisible(not shown)
         kept = "These niches are kept already." if self.kept is self.niches else None
         busy = "Wait until the present job has ended." if self.context.jobs.busy else None
-        allow(self.keep_button, busy or kept, f"Write obs['{keys.NICHE}'] and its colours")
+        not_yet = busy or (_PREVIEW if self.is_preview else None)
+        allow(self.keep_button, not_yet or kept, f"Write obs['{keys.NICHE}'] and its colours")
         allow(self.cluster_button, busy, "Find as many niches as the resolution gives")
-        allow(self.boundary_button, busy, "Draw a line around each niche, on a Shapes layer")
+        allow(self.boundary_button, not_yet, "Draw a line around each niche, on a Shapes layer")
+        allow(self.save_button, not_yet, "Write a table or tissue")
+        active = self.context.scene.active
+        nothing = active is None or not active.results
+        self.tissue_action.setEnabled(not nothing)
+        self.tissue_action.setToolTip("Press Keep first." if nothing else "All that was kept")
         if shown:
             self._show_hidden()
         self._allow_edits()
@@ -315,10 +426,43 @@ class NichesPanel(Panel):
         self.by.set_current("number")
         self._show_by("number")
         self.cut(self.number.value())
+
+    def rest(self) -> None:
+        """Stop what nobody waits for."""
+        self.final.rest()
+
+    def _ask(self, asked: tuple[str, float]) -> None:
+        """Show the niches asked for, or their preview, and have found what is not known of them."""
+        self._asked = asked
+        self.paint()
+        self._want()
         self.refresh()
+
+    def _want(self) -> None:
+        niches = None if self.is_preview else self._cuts[self._asked][0].niches
+        request = self.found.request(*self._asked)
+        self.final.want(request, niches, self._asked in self._stability)
+
+    def _on_final(self, niches: Clustered) -> None:
+        """Put niches in the place of their preview, in its colours as far as they are alike."""
+        colored = niches.colored_like(self.niches)
+        pairs = zip(niches.names, niches.colors, colored.colors, strict=True)
+        changed = {name: new for name, old, new in pairs if new != old}
+        self._cuts[self._asked] = [Cut(colored, (f"recolored({changed!r})",) if changed else ())]
+        self._show_changed()
+        self._want()
+        self.context.chosen.emit()
+
+    def _on_stable(self, niches: Clustered) -> None:
+        self._stability[self._asked] = niches.stability
+        self._fill_table()
 
     def _edit(self, change: Callable[[Clustered], Clustered], call: str) -> None:
         cuts = self._cuts[self._asked]
+        if self.is_preview:
+            self._fill_table()
+            self.job.say(_PREVIEW)
+            return
         try:
             changed = change(cuts[-1].niches)
         except InputError as error:
@@ -329,7 +473,9 @@ class NichesPanel(Panel):
         self.paint()
 
     def _forget(self) -> None:
-        self.found, self.kept, self._preview, self._cuts = None, None, None, {}
+        self.final.rest()
+        self.found, self.kept, self._preview = None, None, None
+        self._cuts, self._stability, self._generated_kept = {}, {}, frozenset()
 
     def _sections(self) -> tuple:
         sections = self.context.session.sections
@@ -338,16 +484,21 @@ class NichesPanel(Panel):
         return (self.context.scene.active,)
 
     def _generated(self) -> list:
-        """Return the finished results of runs on the sections to embed."""
+        """Return the results of runs on the sections to embed: those shown, and those kept."""
+        from napari_gest.tasks.generated import Generated
+
         own = {o.section for o in self._sections()}
         results = [trial.result for trial, _ in self.context.scene.trials()]
-        return [r for r in results if r is not None and r.section in own]
+        results += [r for o in self._sections() for r in o.results if isinstance(r, Generated)]
+        return [r for r in dict.fromkeys(results) if r is not None and r.section in own]
 
     def _fill_table(self) -> None:
         niches = self.niches
         count = self.found.generated_counts(niches) if self.found.generated else None
         whole = named(niches.labels, niches.names, niches.colors)
-        self.table.show_niches(whole, self.context.painter.look.hidden, count)
+        area_mm2 = niches.summary()["area_um2"].to_numpy() / 1e6
+        hidden = self.context.painter.look.hidden
+        self.table.show_niches(whole, hidden, area_mm2, count, self.stability)
         same, total = self.found.same_niche(niches)
         self.generated.setVisible(total > 0)
         if total:
@@ -370,12 +521,11 @@ class NichesPanel(Panel):
             return
         n = len(self.table.selected)
         none = None if n else "Select a niche in the legend."
-        allow(
-            self.merge_button,
-            None if n > 1 else "Select two niches or more.",
-            "Make them one niche",
-        )
-        allow(self.recolor_button, None if n == 1 else "Select one niche.", "Choose another colour")
+        preview = _PREVIEW if self.is_preview else None
+        several = None if n > 1 else "Select two niches or more."
+        allow(self.merge_button, preview or several, "Make them one niche")
+        one = None if n == 1 else "Select one niche."
+        allow(self.recolor_button, preview or one, "Choose another colour")
         allow(self.solo_button, none, "Show only the selected niches, or all again")
         edited = len(self._cuts[self._asked]) > 1
         allow(self.undo_button, None if edited else "Nothing was changed.", "Take back a change")
@@ -386,6 +536,21 @@ class NichesPanel(Panel):
         dialog = QColorDialog(QColor(color), self)
         dialog.colorSelected.connect(lambda chosen: self.recolor(name, chosen.name()))
         dialog.open()
+
+    def _choose_table(self) -> None:
+        self._choose("Save table", "_niches.csv", "Table (*.csv)", self.save_table)
+
+    def _choose_tissue(self) -> None:
+        self._choose("Save tissue", "_niches.h5ad", "AnnData (*.h5ad *.zarr)", self.save_tissue)
+
+    def _choose(self, title: str, ending: str, kinds: str, save: Callable[..., None]) -> None:
+        opened = self.context.scene.active
+        folder = opened.path.parent if opened.path is not None else Path.home()
+        start = str(folder / f"{opened.label}{ending}")
+        path, _ = QFileDialog.getSaveFileName(self, title, start, kinds)
+        if path:
+            # The dialog has asked before it lets an existing file be chosen.
+            save(Path(path), overwrite=True)
 
     def _choose_by(self, by: str) -> None:
         self._show_by(by)
@@ -432,10 +597,12 @@ class NichesPanel(Panel):
         self.result.column.addLayout(
             row(self.number, self.resolution, self.cluster_button, stretch=0)
         )
+        self.result.column.addWidget(self.final)
         self.result.column.addWidget(self.pages)
         for widget in (*self._page_widgets.values(), self.generated, self.show_button):
             self.result.column.addWidget(widget)
-        self.result.column.addLayout(row(self.keep_button, self.boundary_button, self.copy_button))
+        self.result.column.addLayout(row(self.keep_button, self.save_button))
+        self.result.column.addLayout(row(self.boundary_button, self.copy_button))
         self.composition.hide()
         self.markers.hide()
         self.column.addWidget(self.result)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks import embed
 from napari_gest.tasks.embed import SHARED_TARGETS, EmbedRequest, embed_niches
-from napari_gest.tasks.progress import Progress
+from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
 
 READS = ["content", "hidden", "expression"]
@@ -164,12 +167,72 @@ def test_written_beside_what_other_sections_have(tissue: AnnData, tiny_model: Ge
         for name in ("section_1", "section_2")
     ]
     for part in parts:
-        assert part.write(tissue) == {keys.NICHE_EMBEDDING}
+        assert part.write(tissue) == {keys.NICHE_EMBEDDING, keys.NICHE_EMBEDDED}
     stored = tissue.obsm[keys.NICHE_EMBEDDING]
     assert stored.dtype == np.float32
     for part in parts:
         assert np.array_equal(stored[part.rows], part.embedding)
     assert (before != tissue.X).nnz == 0
+
+
+@pytest.mark.parametrize("read", READS)
+def test_what_was_written_is_found_again(
+    tissue: AnnData, tiny_model: GeST, read: str, tmp_path: Path
+) -> None:
+    """In a file, and whichever section was written last."""
+    requests = [
+        EmbedRequest(Section.from_anndata(tissue, name), tiny_model, read=read)
+        for name in ("section_1", "section_2")
+    ]
+    assert requests[0].stored(tissue) is None
+    made = [finish(request.run()) for request in requests]
+    for one in (*made, made[0]):
+        one.write(tissue)
+    write_tissue(tissue, tmp_path / "out.h5ad")
+    again = read_tissue(tmp_path / "out.h5ad")
+    for before, name in zip(made, ("section_1", "section_2"), strict=True):
+        stored = EmbedRequest(Section.from_anndata(again, name), tiny_model, read=read).stored(
+            again
+        )
+        assert stored is not None
+        assert np.array_equal(stored.embedding, before.embedding)
+        assert stored.settings == before.settings
+        if read == "content":
+            assert np.array_equal(stored.covariance, before.covariance)
+        else:
+            assert stored.covariance is None
+
+
+def test_what_was_written_is_not_taken_for_anything_else(
+    tissue: AnnData, tiny_model: GeST, untrained: Callable[..., GeST]
+) -> None:
+    section = Section.from_anndata(tissue, "section_1")
+    embed_niches(section, tiny_model).write(tissue)
+    size = {"n_meta_cells": 16, "n_pcs": 8, "level_sizes": (4, 3, 2)}
+    namesake = untrained([Section.from_anndata(tissue, "section_2")], 250.0, "tiny", 32, **size)
+    assert namesake.name == tiny_model.name
+    moved = replace(section, coords_um=section.coords_um + 1.0)
+    for request in (
+        EmbedRequest(section, namesake),
+        EmbedRequest(section, tiny_model, read="expression"),
+        EmbedRequest(section, tiny_model, niche_cells=12),
+        EmbedRequest(moved, tiny_model),
+        EmbedRequest(replace(section, expression=section.expression * 2), tiny_model),
+        EmbedRequest(Section.from_anndata(tissue, "section_2"), tiny_model),
+    ):
+        assert request.stored(tissue) is None
+    assert EmbedRequest(section, tiny_model).stored(tissue) is not None
+    tissue.obsm[keys.NICHE_EMBEDDING][section.rows[0], 0] += 1
+    assert EmbedRequest(section, tiny_model).stored(tissue) is None
+
+
+def test_embeddings_of_two_models_are_not_mixed(tissue: AnnData, tiny_model: GeST) -> None:
+    first, second = (Section.from_anndata(tissue, name) for name in ("section_1", "section_2"))
+    embed_niches(first, tiny_model).write(tissue)
+    embed_niches(second, tiny_model, niche_cells=12).write(tissue)
+    assert np.isnan(tissue.obsm[keys.NICHE_EMBEDDING][first.rows]).all()
+    assert EmbedRequest(first, tiny_model).stored(tissue) is None
+    assert EmbedRequest(second, tiny_model, niche_cells=12).stored(tissue) is not None
 
 
 def test_progress_reaches_its_end(section: Section, tiny_model: GeST) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.tasks.embed import embed_niches
 from napari_gest.tasks.generated import Generated
 from napari_gest.tasks.generated_niches import as_section, generated_niches
 from napari_gest.tasks.niche_tree import niche_tree
+from napari_gest.tissue.io import read_tissue, write_tissue
 
 
 @pytest.fixture
@@ -60,6 +64,64 @@ def test_cells_like_the_measured_ones_are_in_their_niches(copied, section, tiny_
     assert same.mean() > 0.85
     merged = niches.merged(niches.names)
     assert (found.labels(merged) == 0).all()
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_niches_of_generated_cells_are_written_beside_those_of_measured_ones(
+    copied, section, tissue, tiny_model, tmp_path, from_file
+):
+    embedded = embed_niches(section, tiny_model)
+    niches = niche_tree(embedded, n_leaves=6).cut(3).recolored({"niche 1": "#123456"})
+    found = generated_niches(copied, tiny_model, embedded)
+    with pytest.raises(InputError, match="does not hold the niches"):
+        found.write(tissue, niches)
+    niches.write(tissue)
+    before = tissue.obs[keys.NICHE].copy()
+    whole = copied.to_anndata(tissue)
+    if from_file:
+        write_tissue(whole, tmp_path / "whole.h5ad")
+        whole = read_tissue(tmp_path / "whole.h5ad")
+    new = np.flatnonzero(whole.obs[keys.NEW_CELL])
+    assert whole.obs[keys.NICHE].iloc[new].isna().all()
+    changed = found.write(whole, niches)
+    assert {keys.GENERATED_NICHE, keys.NICHE} <= changed
+    assert whole.uns[keys.GENERATED_NICHE_COLORS] == list(niches.colors)
+    own = whole.obs[keys.GENERATED_NICHE]
+    names = np.array(niches.names)[found.labels(niches)]
+    made = np.concatenate([copied.rows[:40], new])
+    assert own.iloc[made].tolist() == names.tolist()
+    assert own.notna().sum() == len(made)
+    # Measured cells keep the niche they were measured in; new ones have no other.
+    held = whole.obs[keys.NICHE]
+    assert held.iloc[: tissue.n_obs].tolist() == before.tolist()
+    assert held.iloc[new].tolist() == names[40:].tolist()
+    assert whole.obs[keys.NICHE_CONFIDENCE].iloc[new].between(0, 1).all()
+    # Without rows for the new cells there is nothing to write of them.
+    found.write(tissue, niches)
+    assert tissue.obs[keys.NICHE].tolist() == before.tolist()
+    assert tissue.obs[keys.GENERATED_NICHE].notna().sum() == 40
+
+
+def test_another_run_is_written_beside_the_first_and_other_niches_over_it(
+    copied, section, tissue, tiny_model
+):
+    embedded = embed_niches(section, tiny_model)
+    tree = niche_tree(embedded, n_leaves=6)
+    first = generated_niches(copied, tiny_model, embedded)
+    far = np.setdiff1d(np.arange(section.n_obs), copied.index)[:40]
+    second = replace(
+        first, generated=replace(copied, index=far, rows=np.append(section.rows[far], [-1, -1]))
+    )
+    three, two = tree.cut(3), tree.cut(2)
+    three.write(tissue)
+    first.write(tissue, three)
+    second.write(tissue, three)
+    assert tissue.obs[keys.GENERATED_NICHE].notna().sum() == 80
+    two.write(tissue)
+    first.write(tissue, two)
+    own = tissue.obs[keys.GENERATED_NICHE]
+    assert own.notna().sum() == 40
+    assert list(own.cat.categories) == list(two.names)
 
 
 def test_cells_embedded_by_another_model_are_refused(copied, section, tiny_model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +70,40 @@ def test_summary_counts_cells_and_area(clustered: Clustered) -> None:
     assert 400 < per_cell < 800
 
 
+def test_a_report_holds_all_that_is_known(clustered: Clustered, tissue: AnnData) -> None:
+    values = tissue.obs["cell_type"].iloc[clustered.rows]
+    report = clustered.report(values, n_genes=2)
+    assert list(report.index) == list(clustered.names)
+    summary, shares = clustered.summary(), clustered.composition(values)
+    np.testing.assert_allclose(report["area_mm2"], summary["area_um2"] / 1e6)
+    for name in shares:
+        np.testing.assert_allclose(report[f"share of {name}"], shares[name])
+    markers = clustered.markers(2)
+    own = markers["gene"][markers["niche"] == "niche 2"]
+    assert report.loc["niche 2", "markers"] == ", ".join(own)
+    assert report["stability"].isna().all()
+    other = replace(
+        clustered.sections[1], genes=tuple("x" + g for g in clustered.sections[1].genes)
+    )
+    several = replace(clustered, sections=(clustered.sections[0], other))
+    assert (several.report()["markers"] == "").all()
+
+
+def test_colours_follow_the_cells_they_were_on(clustered: Clustered) -> None:
+    place = np.array([2, 0, 1])
+    turned = replace(
+        clustered,
+        labels=place[clustered.labels],
+        colors=("#000001", "#000002", "#000003"),
+    )
+    like = clustered.colored_like(turned)
+    assert like.colors == ("#000003", "#000001", "#000002")
+    assert like.labels is clustered.labels
+    fewer = turned.merged(["niche 1", "niche 3"])
+    assert len(set(clustered.colored_like(fewer).colors)) == 3
+    assert fewer.colored_like(clustered).colors[0] == clustered.colors[0]
+
+
 def test_composition_counts_cells_with_a_value(clustered: Clustered, tissue: AnnData) -> None:
     values = tissue.obs["cell_type"].iloc[clustered.rows].astype(object).to_numpy(copy=True)
     values[::7] = None
@@ -85,8 +121,6 @@ def test_markers_find_the_gene_that_was_raised(clustered: Clustered) -> None:
     dense = section.expression.toarray()
     gene = int(np.argsort(dense.mean(0))[len(section.genes) // 2])
     dense[part.labels == 2, gene] += 5 * dense.mean()
-    from dataclasses import replace
-
     from scipy import sparse
 
     raised = replace(part, sections=(replace(section, expression=sparse.csr_matrix(dense)),))

@@ -8,6 +8,7 @@ import pytest
 
 from napari_gest import keys
 from napari_gest.session import Session, open_sections
+from napari_gest.tasks.embed import EmbedRequest
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.viewer.niche_plan import NichePlan
@@ -64,8 +65,20 @@ def test_nothing_is_embedded_twice(plan, tiny_model):
     np.testing.assert_array_equal(other.tree.cut(5).labels, found.tree.cut(5).labels)
 
 
+def test_what_was_kept_in_the_file_is_not_embedded_again(plan, tiny_model, tmp_path, monkeypatch):
+    found = finish(plan.work(lambda name: tiny_model))
+    ((_, kept),) = found.kept(found.tree.cut(3))
+    kept.write(plan.opened[0].adata)
+    path = tmp_path / "kept.h5ad"
+    write_tissue(plan.opened[0].adata, path)
+    monkeypatch.setattr(EmbedRequest, "run", lambda own: pytest.fail("it was embedded"))
+    reopened = NichePlan(tuple(open_sections(read_tissue(path), path)), plan.model)
+    again = finish(reopened.work(lambda name: tiny_model))
+    np.testing.assert_array_equal(again.tree.cut(5).labels, found.tree.cut(5).labels)
+
+
 def test_the_script_gives_the_same_niches(plan, tiny_model, tmp_path, monkeypatch):
-    niches = finish(plan.work(lambda name: tiny_model)).tree.cut(4)
+    niches = finish(finish(plan.work(lambda name: tiny_model)).request("number", 4).run())
     edits = ("merged(['niche 1', 'niche 3'])", "renamed({'niche 2': 'rim'})")
     monkeypatch.chdir(tmp_path)
     exec(compile(plan.script("number", 4, edits), "copied", "exec"), {})
