@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from napari_gest.viewer.look import Look
 from napari_gest.widgets.color_panel import ColorPanel
@@ -88,6 +88,8 @@ class Home(QWidget):
         viewer.events.theme.connect(self._restyle)
         self.open_panel.needed.connect(self._show_opening)
         self.setAcceptDrops(True)
+        for field in self.findChildren(QLineEdit):  # which would take a file for its name
+            field.setAcceptDrops(False)
         self.refresh()
 
     def refresh(self, _changed: object = None) -> None:

@@ -108,7 +108,6 @@ def _box(name: str, tip: str) -> QComboBox:
     made.setEditable(True)
     made.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    made.lineEdit().setAcceptDrops(False)  # a file dropped here is to be opened
     made.setAccessibleName(name)
     made.setToolTip(tip)
     return made

@@ -62,6 +62,7 @@ def mime(*paths) -> QMimeData:
     """Return what a file manager drags."""
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    data.setText("\n".join(map(str, paths)))
     return data
 
 
