@@ -92,6 +92,25 @@ def _lasso(window: Window, n_unseen: int) -> np.ndarray:
     return (centre + radius * np.column_stack([np.cos(angle), np.sin(angle)]))[:, ::-1]
 
 
+def _slide(window: Window, repeats: int) -> list[float]:
+    """Return milliseconds until other numbers of niches are drawn, once the tissue is embedded."""
+    panel, painter = window.home.niches_panel, window.context.painter
+    panel.start()
+    window.until(lambda: panel.niches is not None and not window.context.jobs.busy)
+    window.settle()
+    took = []
+    for more in range(1, repeats + 1):
+        painted: list[float] = []
+        painter.changed.connect(lambda: painted.append(time.perf_counter()))  # noqa: B023
+        started = time.perf_counter()
+        panel.number.setValue(panel.number.value() + more)
+        window.until(lambda: bool(painted))  # noqa: B023
+        window.settle()
+        took.append((time.perf_counter() - started) * 1e3)
+        panel.rest()
+    return took
+
+
 def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figure]:
     """Return what a user waits for with so many cells open, and in a run over some of them."""
     model = GeST.load(model_name)
@@ -149,6 +168,9 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         start = window.pulse.blocks_ms(pressed, first)
         during = window.pulse.blocks_ms(first, done)
         end = window.pulse.blocks_ms(done, time.perf_counter())
+        panel.result.discard()
+        window.settle()
+        sliding = _slide(window, repeats)
 
     def figure(what: str, ms: float, bar: float | None) -> Figure:
         met = None if bar is None else ms <= bar
@@ -171,4 +193,5 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         figure("result shown: longest block", float(end[0]), 100),
         figure("Cancel pressed: button and text say so", acknowledged, 200),
         figure("  the work has stopped, what it made is shown", stopped, None),
+        figure("slider of niches moved: another number drawn", float(np.median(sliding)), 300),
     ]

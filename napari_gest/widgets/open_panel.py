@@ -179,6 +179,7 @@ class OpenPanel(Panel):
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
                 opened += open_sections(adata, path, [name], **vars(asked.reading))
+                opened[-1].section.geometry  # noqa: B018 - so that the first run need not measure it
             return opened
 
         if wanted:
