@@ -26,6 +26,10 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write every number to
 Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
 SectionKey = Annotated[str, typer.Option(help="obs column that names sections.")]
 SpatialKey = Annotated[str, typer.Option(help="obsm key of coordinates.")]
+Rows = Annotated[
+    list[Path] | None,
+    typer.Option(help="Run nothing: tabulate an earlier --json; repeatable."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="A minute or two, on simulated tissue.")]
 
 
@@ -58,6 +62,7 @@ def generation(
     train_settings: Annotated[str, typer.Option(help="TrainConfig fields, JSON.")] = "{}",
     generate_settings: Annotated[str, typer.Option(help="generate() fields, JSON.")] = "{}",
     buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is dropped.")] = 0.0,
+    rows: Rows = None,
     markdown: Markdown = None,
     json_file: Json = None,
     quick: Quick = False,
@@ -71,9 +76,12 @@ def generation(
     python -m benchmarks generation --test other_animal.h5ad --model mouse-preoptic-merfish
 
     python -m benchmarks generation --test mine.h5ad --section s3 --markdown table.md
+
+    python -m benchmarks generation --rows a.json --rows b.json --markdown table.md
     """
     from benchmarks.datasets import SPLITS, Source, Split, leave_one_out
-    from benchmarks.report import readme_table, tables
+    from benchmarks.group import read_groups
+    from benchmarks.report import HEAD, readme_table, tables
     from benchmarks.run import RADII_QUICK, Options, quick_split, run_split
 
     options = Options(
@@ -88,7 +96,9 @@ def generation(
     )
     errors = Console(stderr=True)
     try:
-        if quick:
+        if rows:
+            splits = []
+        elif quick:
             splits = [quick_split()]
             options = options.quick(RADII_QUICK)
         elif test is not None:
@@ -109,7 +119,7 @@ def generation(
     except GestError as error:
         errors.print(str(error), style="red")
         raise typer.Exit(1) from error
-    groups = []
+    groups = [group for path in rows or () for group in read_groups(path)]
     for one in splits:
         if one.missing:
             errors.print(
@@ -123,11 +133,11 @@ def generation(
         except GestError as error:
             errors.print(f"{one.name}: {error}", style="red")
             raise typer.Exit(1) from error
-    if not groups:
-        return
-    _show_tables(list(tables(groups)), markdown, readme_table(groups))
-    if json_file:
-        json_file.write_text(json.dumps([asdict(g) for g in groups], indent=1, default=float))
+        if json_file:  # after every split, so that an interrupted run is not lost
+            text = json.dumps([asdict(g) for g in groups], indent=1, default=float)
+            json_file.write_text(text + "\n", encoding="utf-8")
+    if groups:
+        _show_tables(list(tables(groups)), markdown, HEAD, readme_table(groups))
 
 
 Dataset = Annotated[
@@ -138,10 +148,6 @@ LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
 Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; repeat for more.")]
 Rivals = Annotated[Path, typer.Option(help="JSON of rivals' rows to put beside.")]
 KEPT_RIVALS = Path(__file__).with_name("rivals") / "results.json"
-Rows = Annotated[
-    list[Path] | None,
-    typer.Option(help="Run nothing: tabulate an earlier --json; repeatable."),
-]
 
 
 @app.command()
@@ -476,7 +482,9 @@ def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> Non
     for table in made:
         table.show(console)
     if markdown:
-        markdown.write_text("\n".join(table.markdown() for table in [*first, *made]))
+        markdown.parent.mkdir(parents=True, exist_ok=True)
+        parts = [part if isinstance(part, str) else part.markdown() for part in [*first, *made]]
+        markdown.write_text("\n".join(parts), encoding="utf-8")
 
 
 def _console() -> Console:

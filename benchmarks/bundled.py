@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +12,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.datasets import Source
-from benchmarks.generation import Row
-from benchmarks.report import Group, Table, readme_table
+from benchmarks.group import Group, read_groups
+from benchmarks.report import Table, readme_table
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import fit_response
@@ -106,12 +105,6 @@ def add_scores(bundle: Bundle, groups: list[Group]) -> None:
     _write(model)
 
 
-def read_groups(path: Path) -> list[Group]:
-    """Return what ``python -m benchmarks generation --json`` wrote."""
-    found = json.loads(path.read_text())
-    return [Group(**one | {"rows": [Row(**row) for row in one["rows"]]}) for one in found]
-
-
 def _write(model: GeST) -> None:
     half = replace(model, network=copy.deepcopy(model.network).half())  # a wheel should be small
     path = half.save(WEIGHTS / model.name, overwrite=True)
@@ -157,8 +150,8 @@ def _held_out(rows: list[dict[str, str]]) -> list[str]:
         return []
     table = Table("Scores", list(rows[0]), [list(row.values()) for row in rows], [])
     return [
-        "Models trained in the same way without a section, scored on it beside the best of eight"
-        " floors, means over holes:",
+        "Models trained in the same way without a section, scored on it beside the best floor,"
+        " means over holes:",
         "",
         *table.markdown().splitlines()[2:],
         "",

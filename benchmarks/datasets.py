@@ -81,11 +81,14 @@ class Split:
         Sources of training sections; empty to train on the test section outside its holes.
     test
         Source of the held-out sections.
+    dataset
+        The data set that it is a split of, where there are several; by default its name.
     """
 
     name: str
     train: tuple[Source, ...]
     test: Source
+    dataset: str = ""
 
     @property
     def missing(self) -> list[str]:
@@ -101,11 +104,13 @@ SPLITS = {
             "mpoa+0.26",
             (Source(_MPOA, ("A1_-0.29", "A1_-0.09", "A1_+0.21")),),
             Source(_MPOA, ("A1_+0.26",)),
+            "MERFISH mPOA",
         ),
         Split(
             "mpoa-0.09",
             (Source(_MPOA, ("A1_-0.29", "A1_+0.21", "A1_+0.26")),),
             Source(_MPOA, ("A1_-0.09",)),
+            "MERFISH mPOA",
         ),
         Split("xenium", (Source(_REP1),), Source(_SEC_B)),
         Split("molcart", (Source(_MOLCART, ("A1", "A2")),), Source(_MOLCART, ("B1",))),
@@ -146,6 +151,7 @@ def leave_one_out(source: Source, only: Sequence[str] = ()) -> list[Split]:
             if len(names) > 1
             else (),
             replace(source, sections=(held_out,)),
+            stem,
         )
         for held_out in (only or names)
     ]

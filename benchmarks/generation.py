@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from benchmarks.calibration import calibration, expected_calibration_error
 from benchmarks.datasets import Loaded
 from benchmarks.floors import Floor, predict_case, simple_floors, validation_score
-from benchmarks.holes import Case
+from benchmarks.graph_floor import GraphImputer
+from benchmarks.holes import Case, case_seed
 from benchmarks.learned_floors import learned_floors
 from benchmarks.metrics import accuracy, by_depth
 from benchmarks.realism import composition_error, realism
+from benchmarks.split_half import halves, holds_counts
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import GenerateRequest
 from napari_gest.tasks.progress import finish
@@ -27,6 +29,8 @@ ONE_STEP = "GeST weighted, one step"
 NO_FIELD = "GeST weighted, no field"
 PROFILES = "GeST weighted, profiles alone"
 CEILING = "true token (ceiling)"
+SPLIT_HALF = "split-half noise (ceiling)"
+RING_UM = 50.0  # of cells around a hole that the buffered score drops as well
 
 
 @dataclass
@@ -89,7 +93,7 @@ def tune_floors(
     validation: Sequence[Case], seed: int, on_step: Callable[[str], None] = lambda _: None
 ) -> TunedFloors:
     """Tune every floor on the validation cases and score it there."""
-    floors, scores = [*simple_floors(), *learned_floors(seed)], {}
+    floors, scores = [*simple_floors(), *learned_floors(seed), GraphImputer(seed)], {}
     for floor in floors:
         on_step(f"tuning {floor.name}")
         scores[floor.name] = validation_score(floor.fit(validation), validation)
@@ -134,16 +138,7 @@ def score_section(
             full: bool = False,
             case: Case = case,
         ) -> Row:
-            scored = Row(
-                split,
-                section.name,
-                loaded.seed,
-                case.hole.radius_um,
-                method,
-                kind,
-                accuracy(case.truth, mean, case.svg),
-                by_depth(case.truth, mean, case.depth_um, case.svg),
-            )
+            scored = _scored(split, loaded, case, method, kind, mean)
             if full:
                 scored.realism = realism(case.truth, mean, case.hole_coords, loaded.seed)
                 scored.realism["composition_error"] = _composition(model, loaded, case.truth, mean)
@@ -175,6 +170,54 @@ def score_section(
             made = fill(model, section, case, loaded, mode="weighted", **generate_settings | plain)
             yield row(name, "gest", made.mean)
         yield row(CEILING, "ceiling", _own_token(model, loaded, case.truth), full=True)
+        if holds_counts(section):
+            hidden = section.subset(case.hole.mask)
+            one, other = halves(hidden, loaded.target_sum, case_seed(section.name, loaded.seed))
+            yield _scored(split, loaded, case, SPLIT_HALF, "ceiling", one, other)
+
+
+def score_ring(
+    split: str,
+    section: Section,
+    loaded: Loaded,
+    tuned: TunedFloors,
+    model: GeST,
+    on_step: Callable[[str], None] = lambda _: None,
+    **generate_settings: Any,
+) -> Iterator[Row]:
+    """Yield GeST (weighted) and the best floor on the same holes, a ring around them unknown too.
+
+    Parameters are those of `score_section`; nothing is trained or tuned again.
+    """
+    for case in replace(loaded, buffer_um=RING_UM).test_cases(section):
+        on_step(f"{section.name} {case.hole.radius_um:.0f} um, ring: GeST weighted")
+        made = fill(model, section, case, loaded, mode="weighted", **generate_settings)
+        yield _scored(split, loaded, case, OURS, "gest", made.mean)
+        on_step(f"{section.name} {case.hole.radius_um:.0f} um, ring: {tuned.best}")
+        best = next(floor for floor in tuned.floors if floor.name == tuned.best)
+        yield _scored(split, loaded, case, tuned.best, "floor", predict_case(best, case))
+
+
+def _scored(
+    split: str,
+    loaded: Loaded,
+    case: Case,
+    method: str,
+    kind: str,
+    mean: NDArray,
+    truth: NDArray | None = None,
+) -> Row:
+    truth = case.truth if truth is None else truth
+    return Row(
+        split,
+        case.section,
+        loaded.seed,
+        case.hole.radius_um,
+        method,
+        kind,
+        accuracy(truth, mean, case.svg),
+        by_depth(truth, mean, case.depth_um, case.svg),
+    )
 
 
 @dataclass(frozen=True, eq=False)

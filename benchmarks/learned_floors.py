@@ -13,7 +13,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor, nn
 
 from benchmarks.floors import Coords, Floor, Values, _weighted, choose, spacing, validation_score
-from benchmarks.holes import Case, draw_holes
+from benchmarks.holes import Case, Hole, draw_holes
 from benchmarks.metrics import accuracy
 
 _NOISE_RATIOS = np.logspace(-1, 3, 13)  # noise variance over signal variance
@@ -165,19 +165,12 @@ class NeighborMLP(Floor):
         self.seed = seed
 
     def fit(self, validation: Sequence[Case]) -> NeighborMLP:
-        sections: dict[str, list[Case]] = {}
-        for case in validation:
-            sections.setdefault(case.section, []).append(case)
-        seen = {  # the training cells: outside every validation hole of their section
-            name: np.logical_and.reduce([c.hole.known for c in own])
-            for name, own in sections.items()
-        }
-        known = np.concatenate([own[0].values[seen[n]] for n, own in sections.items()])
+        cells = training_cells(validation)
+        known = np.concatenate([values for _, values in cells.values()])
         self.scaler = _Scaler(known)
-        scaled = self.scaler(known).numpy()
-        self.axes = np.linalg.eigh(np.cov(scaled.T))[1][:, ::-1][:, : self.n_pcs]
-        self.axes = self.axes.astype(np.float32)
-        self.unit = float(np.median([spacing(own[0].known_coords) for own in sections.values()]))
+        self.axes = components(self.scaler(known).numpy(), self.n_pcs)
+        own = {case.section: case for case in reversed(validation)}  # the first of each section
+        self.unit = float(np.median([spacing(case.known_coords) for case in own.values()]))
         self.net = _network(
             len(self.ks) * (self.axes.shape[1] + 1) + self.axes.shape[1], known.shape[1], self.seed
         )
@@ -186,7 +179,8 @@ class NeighborMLP(Floor):
         stop_on = _spread(validation, 8)
         for round_ in range(self.rounds):
             examples = [
-                self._examples(own[0], seen[name], round_) for name, own in sections.items()
+                self._example(*each)
+                for each in practice_holes(validation, cells, [self.seed, round_])
             ]
             x, y = (np.concatenate(part) for part in zip(*examples, strict=True))
             _epoch(self.net, torch.from_numpy(x), torch.from_numpy(y))
@@ -198,18 +192,11 @@ class NeighborMLP(Floor):
         self.setting = f"{at} epochs"
         return self
 
-    def _examples(self, case: Case, seen: NDArray[np.bool_], round_: int) -> tuple[Values, Values]:
-        """Return features and residuals of the cells in fresh holes of one training section."""
-        coords, values = case.coords_um[seen], case.values[seen]
-        radii = (case.hole.radius_um,) * 2 + (100.0, 150.0, 200.0, 300.0)
-        holes = draw_holes(coords, radii, [self.seed, round_, len(coords)])
-        parts = []
-        for hole in holes:
-            truth = self.scaler(values[hole.mask]).numpy()
-            x, base = self._features(coords[hole.known], values[hole.known], coords[hole.mask])
-            parts.append((x, truth - base))
-        x, y = zip(*parts, strict=True)
-        return np.concatenate(x), np.concatenate(y)
+    def _example(self, coords: Coords, values: Values, hole: Hole) -> tuple[Values, Values]:
+        """Return features and residuals of the cells in one hole of a training section."""
+        truth = self.scaler(values[hole.mask]).numpy()
+        x, base = self._features(coords[hole.known], values[hole.known], coords[hole.mask])
+        return x, truth - base
 
     def _features(self, known: Coords, values: Values, at: Coords) -> tuple[Values, Values]:
         """Return (m, F) features and the (m, G) scaled mean they correct."""
@@ -229,6 +216,34 @@ class NeighborMLP(Floor):
     def predict(self, known_coords: Coords, known_values: Values, hole_coords: Coords) -> Values:
         x, base = self._features(known_coords, known_values, hole_coords)
         return self.scaler.undo(_apply(self.net, x) + torch.from_numpy(base))
+
+
+def training_cells(validation: Sequence[Case]) -> dict[str, tuple[Coords, Values]]:
+    """Return, by section, positions and values of the cells outside every validation hole."""
+    sections: dict[str, list[Case]] = {}
+    for case in validation:
+        sections.setdefault(case.section, []).append(case)
+    cells = {}
+    for name, own in sections.items():
+        seen = np.logical_and.reduce([case.hole.known for case in own])
+        cells[name] = own[0].coords_um[seen], own[0].values[seen]
+    return cells
+
+
+def practice_holes(
+    validation: Sequence[Case], cells: dict[str, tuple[Coords, Values]], seed: Sequence[int]
+) -> Iterator[tuple[Coords, Values, Hole]]:
+    """Yield fresh holes in the training cells, with positions and values of their section."""
+    smallest = {case.section: case.hole.radius_um for case in reversed(validation)}
+    for name, (coords, values) in cells.items():
+        radii = (smallest[name],) * 2 + (100.0, 150.0, 200.0, 300.0)
+        for hole in draw_holes(coords, radii, [*seed, len(coords)]):
+            yield coords, values, hole
+
+
+def components(scaled: Values, n_pcs: int) -> Values:
+    """Return (G, p) leading principal axes of (n, G) scaled values."""
+    return np.linalg.eigh(np.cov(scaled.T))[1][:, ::-1][:, :n_pcs].astype(np.float32)
 
 
 class _Scaler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +12,9 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from benchmarks.datasets import Loaded, Source, Split, leave_one_out, load
-from benchmarks.generation import Row, TunedFloors, score_section, tune_floors
+from benchmarks.generation import Row, TunedFloors, score_ring, score_section, tune_floors
+from benchmarks.group import Group
 from benchmarks.holes import RADII_UM
-from benchmarks.report import Group
 from benchmarks.training import RUNS, trained
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress
@@ -78,6 +79,9 @@ def quick_split() -> Split:
 def run_split(split: Split, options: Options, console: Console) -> list[Group]:
     """Return one `Group` per held-out section, all seeds in it."""
     rows: dict[str, list[Row]] = {}
+    buffered: dict[str, list[Row]] = {}
+    # A model trained on the test section itself, outside its holes, has seen the ring.
+    ring = not options.buffer_um and bool(split.train or options.model)
     tuned: TunedFloors | None = None
     note = ""
     with Bar(
@@ -105,14 +109,26 @@ def run_split(split: Split, options: Options, console: Console) -> list[Group]:
             if tuned is None or not split.train:
                 tuned = tune_floors(loaded.validation_cases(), options.training_seed, step)
             for section in loaded.test:
+                scored = split.name, section, loaded, tuned, model, step
                 rows.setdefault(section.name, []).extend(
-                    score_section(
-                        split.name, section, loaded, tuned, model, step, **options.generate_settings
-                    )
+                    score_section(*scored, **options.generate_settings)
+                )
+                buffered.setdefault(section.name, []).extend(
+                    score_ring(*scored, **options.generate_settings) if ring else ()
                 )
     assert tuned is not None
     return [
-        Group(found, tuned.best, tuned.settings, tuned.validation, note) for found in rows.values()
+        Group(
+            found,
+            tuned.best,
+            tuned.settings,
+            tuned.validation,
+            note,
+            split.dataset,
+            Path(options.start).name if options.start and not options.model else "",
+            buffered[name],
+        )
+        for name, found in rows.items()
     ]
 
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
+from benchmarks.generation import CEILING, OURS, Row
+from benchmarks.group import Group, read_groups
+from benchmarks.report import ACCURACY
 
 
 @pytest.mark.parametrize("command", typer.main.get_command(app).commands)
@@ -30,6 +34,29 @@ def test_an_unknown_split_is_named(tmp_path):
     result = CliRunner().invoke(app, ["generation", "--split", "nothing"])
     assert result.exit_code != 0
     assert "nothing" in result.output
+
+
+def test_earlier_runs_of_generation_are_tabulated_together(tmp_path):
+    names = [key for key, _, _ in ACCURACY] + ["n_cells", "n_genes", "n_genes_svg", "n_constant"]
+    paths = []
+    for split, ours in (("mpoa+0.26", 0.9), ("mpoa-0.09", 0.8)):
+        scores = [dict.fromkeys(names, value) for value in (1.0, ours, 0.5)]
+        rows = [
+            Row(split, "s", 0, 100.0, method, "", values, {"0-50": values})
+            for method, values in zip(("kNN mean", OURS, CEILING), scores, strict=True)
+        ]
+        made = Group(rows, "kNN mean", {}, {"kNN mean": 1.0}, "a note", "MERFISH mPOA")
+        paths.append(tmp_path / f"{split}.json")
+        paths[-1].write_text(json.dumps([asdict(made)]))
+    assert read_groups(paths[-1]) == [made]
+    page = tmp_path / "results" / "generation.md"
+    asked = [word for path in paths for word in ("--rows", str(path))]
+    result = CliRunner().invoke(app, ["generation", *asked, "--markdown", str(page)])
+    assert result.exit_code == 0, result.output
+    text = page.read_text()
+    assert text.startswith("# Generation")
+    assert "MERFISH mPOA, together" in text
+    assert text.count("a note") == 2
 
 
 def test_imports_prints_its_bar_and_writes_json(tmp_path):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import datasets
-from benchmarks.datasets import Loaded, Source, Split, leave_one_out, load
+from benchmarks.datasets import SPLITS, Loaded, Source, Split, leave_one_out, load
 from napari_gest.errors import InputError
 
 
@@ -86,3 +86,9 @@ def test_real_splits_hold_their_test_section_out(name):
     for source in split.train:
         if source.path == split.test.path:
             assert not set(source.names()) & set(split.test.names())
+
+
+def test_splits_of_one_animal_are_one_data_set():
+    named = {name: split.dataset or name for name, split in SPLITS.items()}
+    assert named["mpoa+0.26"] == named["mpoa-0.09"]
+    assert len(set(named.values())) == 3

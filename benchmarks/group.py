@@ -1,0 +1,132 @@
+"""What all methods made of one held-out section, and where GeST is ahead of the best floor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.generation import OURS, Row
+
+# The bar names no gene set for its Spearman; every count of it is made with both.
+SPEARMAN = ("spearman_gene_svg", "spearman_gene")
+
+
+@dataclass
+class Group:
+    """The rows of one held-out section, and the floor that validation chose for it.
+
+    Attributes
+    ----------
+    rows
+        Every method on every hole.
+    best
+        Name of the floor with the lowest score on validation holes.
+    floor_settings, validation
+        What tuning chose and the score on validation holes, by floor.
+    note
+        Where the model comes from.
+    dataset
+        The data set that the section is of; by default the split is one.
+    start
+        The model that was fine-tuned; empty where training was from scratch.
+    buffered
+        GeST and the best floor on the same holes with a ring around them unknown as well.
+    """
+
+    rows: list[Row]
+    best: str
+    floor_settings: dict[str, str]
+    validation: dict[str, float]
+    note: str
+    dataset: str = ""
+    start: str = ""
+    buffered: list[Row] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Split, section and how the model was trained."""
+        return f"{self.rows[0].split}: {self.rows[0].section}{self._trained}"
+
+    @property
+    def pool(self) -> str:
+        """Data set and how the model was trained: sections of one name are counted together."""
+        return f"{self.dataset or self.rows[0].split}{self._trained}"
+
+    @property
+    def _trained(self) -> str:
+        return f", fine-tuned from {self.start}" if self.start else ""
+
+    @property
+    def methods(self) -> list[str]:
+        """Methods in the order they ran."""
+        return list(dict.fromkeys(r.method for r in self.rows))
+
+    @property
+    def n_holes(self) -> int:
+        return len(self.values(OURS, "rmse"))
+
+    @property
+    def ringed(self) -> Group:
+        """The same with the ring unknown."""
+        return replace(self, rows=self.buffered, buffered=[])
+
+    def values(self, method: str, key: str) -> NDArray[np.float64]:
+        """Return (holes,) scores of a method."""
+        return np.array([r.scores[key] for r in self.rows if r.method == method])
+
+    def won(self, *keys: str) -> int:
+        """Return in how many holes GeST (weighted) beats the best floor in all of ``keys``.
+
+        A tie is not won.
+        """
+        ahead = np.ones(self.n_holes, bool)
+        for key in keys:
+            ours, floor = self.values(OURS, key), self.values(self.best, key)
+            ahead &= ours < floor if key.startswith("rmse") else ours > floor
+        return int(ahead.sum())
+
+    @property
+    def worst_ratio(self) -> float:
+        """Mean error of GeST over that of the best floor, the larger of SVG rmse_z and rmse."""
+        return max(
+            float(np.nanmean(self.values(OURS, key)) / np.nanmean(self.values(self.best, key)))
+            for key in ("rmse_z_svg", "rmse")
+        )
+
+
+def bar_met(groups: Sequence[Group], spearman: str) -> bool:
+    """Return whether GeST wins four fifths of the holes and loses no section by over 2 %.
+
+    Parameters
+    ----------
+    groups
+        A section, or all sections of a data set, whose holes are counted together.
+    spearman
+        Which Spearman a hole has to be won in, beside SVG ``rmse_z``: one of `SPEARMAN`.
+    """
+    won = sum(g.won("rmse_z_svg", spearman) for g in groups)
+    near = all(g.worst_ratio <= 1.02 for g in groups)
+    return won >= 0.8 * sum(g.n_holes for g in groups) and near
+
+
+def pools(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Return the sections of each data set, fine-tuned models apart."""
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(group.pool, []).append(group)
+    return found
+
+
+def read_groups(path: Path) -> list[Group]:
+    """Return what ``python -m benchmarks generation --json`` wrote."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    lists = ("rows", "buffered")
+    return [
+        Group(**one | {key: [Row(**row) for row in one.get(key, [])] for key in lists})
+        for one in found
+    ]
