@@ -7,7 +7,11 @@ _QUIET = "rgba(128, 140, 155, 0.16)"
 def style_sheet(light: bool = False) -> str:
     """Return the style sheet for a dark or a light theme."""
     quiet = "#565E6A" if light else "#A0A8B2"
-    return f"{_STYLE}\nQLabel#gestSummary, QLabel#gestHelp {{ color: {quiet}; }}\n"
+    check = f"theme_{'light' if light else 'dark'}:/check.svg"  # an icon of napari's
+    return (
+        f"{_STYLE}\nQLabel#gestSummary, QLabel#gestHelp {{ color: {quiet}; }}\n"
+        f'QTableWidget::indicator:checked {{ image: url("{check}"); }}\n'
+    )
 
 
 _STYLE = f"""
@@ -30,6 +34,8 @@ QPushButton#gestSegment:checked {{ background: {_ACCENT}; color: white; }}
 QPushButton::menu-indicator {{ subcontrol-position: right center; right: 6px; }}
 QTableWidget#gestSwatches {{ background: transparent; border: none; }}
 QTableWidget#gestSwatches::item {{ padding: 0px 2px; border: none; }}
+QTableWidget::indicator {{ width: 12px; height: 12px; border-radius: 2px; background: {_QUIET}; }}
+QTableWidget::indicator {{ border: 1px solid rgba(128, 140, 155, 0.5); }}
 QProgressBar {{ border: none; border-radius: 3px; background: rgba(128, 140, 155, 0.3); }}
 QProgressBar::chunk {{ background: {_ACCENT}; border-radius: 3px; }}
 """
