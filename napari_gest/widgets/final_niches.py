@@ -33,6 +33,7 @@ class FinalNiches(Panel):
         self.context = context
         self.latest = Latest()
         self.state = note()
+        self.state.setToolTip("Of 'napari-gest niches' on the command line, with seed 0")
         self.column.addWidget(self.state)
         self._wanted: tuple[ClusterRequest, Clustered | None] | None = None
         self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
@@ -68,8 +69,8 @@ class FinalNiches(Panel):
         )
 
     def _on_tick(self, tick: Tick) -> None:
-        request, niches = self._wanted
-        state = "Preview; finding the niches" if niches is None else f"{_final(request)} Stability"
+        _, niches = self._wanted
+        state = "Preview; finding the niches" if niches is None else "Final; telling how stable"
         self._say(progress_text(replace(tick.progress, stage=state, done=0)))
 
     def _on_done(self, result: Clustered) -> None:
@@ -88,5 +89,6 @@ class FinalNiches(Panel):
 
 
 def _final(request: ClusterRequest) -> str:
-    asked = f"--resolution {request.resolution:g}" if request.method == "leiden" else None
-    return f"Final: as 'napari-gest niches {asked or f'--n-niches {request.n_niches}'}' finds them."
+    if request.method == "leiden":
+        return f"Final: the same as --resolution {request.resolution:g}."
+    return f"Final: the same as --n-niches {request.n_niches}."

@@ -98,8 +98,6 @@ class MarkerPage(Panel):
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        heading = self.table.horizontalHeader().sizeHint().height()
-        self.table.setFixedHeight(heading + _MARKERS_SHOWN * _ROW + 2)
         self.table.cellDoubleClicked.connect(self._color)
         self.note = note()
         self._wanted: tuple[Found, Clustered] | None = None
@@ -148,6 +146,8 @@ class MarkerPage(Panel):
         chosen = self.box.currentText()
         fill(self.box, list(niches.names), chosen if chosen in niches.names else niches.names[0])
         own = self._markers[self._markers["niche"] == self.box.currentText()]
+        heading = self.table.horizontalHeader().sizeHint().height()  # in the dock's style by now
+        self.table.setFixedHeight(heading + _MARKERS_SHOWN * _ROW + 4)
         with QSignalBlocker(self.table):
             self.table.setRowCount(len(own))
             for index, (_, gene, change, t) in enumerate(own.itertuples(index=False)):

@@ -13,9 +13,10 @@ from napari_gest.widgets.legend import Swatches
 _ROW = 21
 _ROWS_SHOWN = 10
 _TIPS = {
-    "Generated": "Generated cells in the niche",
+    "Cells": "Measured cells",
+    "Gen.": "Generated cells",
     "mm²": "Tissue nearest to its cells",
-    "Stability": "How much of it is found again with other seeds (Jaccard index; 1 is all)",
+    "Stable": "Stability: how much of it is found again with other seeds (Jaccard index; 1 is all)",
 }
 
 
@@ -77,13 +78,12 @@ class NicheTable(Swatches):
         present = [i for i, count in enumerate(niches.counts) if count]
         further: dict[str, list[str]] = {}
         if generated is not None:
-            further["Generated"] = [f"{count:,}" for count in generated[present]]
+            further["Gen."] = [f"{count:,}" for count in generated[present]]
         further["mm²"] = [f"{area:.2f}" for area in area_mm2[present]]
         known = stability is not None
-        further["Stability"] = [f"{stability[i]:.2f}" if known else "–" for i in present]
+        further["Stable"] = [f"{stability[i]:.2f}" if known else "–" for i in present]
         self.setColumnCount(2 + len(further))
-        cells = "Cells" if generated is None else "Measured"
-        self.setHorizontalHeaderLabels(["Niche", cells, *further])
+        self.setHorizontalHeaderLabels(["Niche", "Cells", *further])
         self.horizontalHeader().setVisible(True)
         self.set_categories(niches, hidden)
         self._names = [niches.names[i] for i in present]
@@ -92,7 +92,7 @@ class NicheTable(Swatches):
                 self.item(row, 1).setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
                 for column, texts in enumerate(further.values(), 2):
                     self.setItem(row, column, _number(texts[row]))
-            for column, name in enumerate(further, 2):
+            for column, name in enumerate(("Cells", *further), 1):
                 self.horizontalHeaderItem(column).setToolTip(_TIPS[name])
             for column in range(1, self.columnCount()):
                 self.horizontalHeader().setSectionResizeMode(

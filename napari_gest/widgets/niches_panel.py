@@ -434,6 +434,8 @@ class NichesPanel(Panel):
     def _ask(self, asked: tuple[str, float]) -> None:
         """Show the niches asked for, or their preview, and have found what is not known of them."""
         self._asked = asked
+        if self.kept is not None and self.niches is not self.kept:
+            self.job.say("")  # that those were kept
         self.paint()
         self._want()
         self.refresh()

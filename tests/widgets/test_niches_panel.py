@@ -175,7 +175,7 @@ def test_niches_come_without_taking_the_canvas_from_a_gene(preview, until):
 
 def test_area_and_stability_are_in_the_legend(found, until):
     heads = [found.table.horizontalHeaderItem(i).text() for i in range(4)]
-    assert heads == ["Niche", "Cells", "mm²", "Stability"]
+    assert heads == ["Niche", "Cells", "mm²", "Stable"]
     until(lambda: found.stability is not None)
     area = found.niches.summary()["area_um2"] / 1e6
     assert found.table.item(1, 2).text() == f"{area.iloc[1]:.2f}"
