@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
@@ -98,7 +100,7 @@ def test_validation_predicts_every_hidden_cell_once_from_known_ones(
     # Other values in the hole change what is to be said, and nothing of what is seen.
     other = section.expression.toarray()
     other[hidden] = other[hidden][::-1]
-    swapped = Section(**{**vars(section), "expression": type(section.expression)(other)})
+    swapped = replace(section, expression=type(section.expression)(other))
     for one, two in zip(
         batches, validation_batches(swapped, hidden, tiny_model, score), strict=True
     ):
