@@ -241,16 +241,18 @@ def test_an_empty_file_is_refused() -> None:
         Section.from_anndata(AnnData(np.empty((0, 3), dtype=np.float32)))
 
 
+# A set of rows, not 600 truth values: on a busy machine hypothesis gives up drawing those.
 @settings(max_examples=30)
-@given(st.lists(st.booleans(), min_size=600, max_size=600))
-def test_subset_keeps_rows_together(keep: list[bool]) -> None:
+@given(st.sets(st.integers(0, 599)))
+def test_subset_keeps_rows_together(kept: set[int]) -> None:
+    keep = np.isin(np.arange(600), list(kept))
     coords = np.arange(1200.0).reshape(600, 2)
     names = np.array([f"c{i}" for i in range(600)])
     whole = Section(
         "s", coords, sparse.csr_matrix(np.arange(600.0)[:, None]), ("a",), names, np.arange(600)
     )
-    part = whole.subset(np.array(keep))
-    assert part.n_obs == sum(keep)
+    part = whole.subset(keep)
+    assert part.n_obs == len(kept)
     assert np.array_equal(part.coords_um, coords[part.rows])
     assert np.array_equal(part.expression.toarray()[:, 0], part.rows)
     assert np.array_equal(part.obs_names, names[part.rows])
