@@ -28,6 +28,7 @@ from napari_gest.tissue.reading import Reading
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.tasks.cluster import Method as Way
     from napari_gest.tasks.embed import Embedded, EmbedRequest
     from napari_gest.tissue.section import Section
 
@@ -125,7 +126,7 @@ def niches(
     from napari_gest.tasks.embed import EmbedRequest
     from napari_gest.tissue.io import in_memory, replacing, write_tissue
 
-    way = method.value if resolution is None else "leiden"
+    way: Way = method.value if resolution is None else "leiden"
     check_asked(sum(s.n_obs for s in sections), way, n_niches, resolution)
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
@@ -138,7 +139,7 @@ def niches(
         ClusterRequest(
             embedded,
             n_niches,
-            method=method.value if resolution is None else "leiden",
+            method=way,
             resolution=resolution,
             seed=seed,
             repeats=repeats,

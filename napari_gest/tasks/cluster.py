@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -78,7 +79,7 @@ class ClusterRequest:
         self.check()
         clock = Clock("Clustering niches", _STEPS)
         yield clock.tick(0)
-        labels, probability = ordered((yield from self._fit(*self._read(), 0, clock)))
+        labels, probability = ordered((yield from self._fit(*self._read, 0, clock)))
         settings = {
             "method": self.method,
             "n_niches": int(probability.shape[1]),
@@ -97,7 +98,7 @@ class ClusterRequest:
         """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
         clock = Clock("Repeating with other seeds", _STEPS * self.repeats)
         yield clock.tick(0)
-        features, near = self._read()
+        features, near = self._read
         agreement, overlap = [], []
         for i in range(1, self.repeats + 1):
             other = (yield from self._fit(features, near, i, clock)).argmax(1)
@@ -107,6 +108,7 @@ class ClusterRequest:
         stability = np.mean(overlap, axis=0)
         return replace(found, stability=stability, settings=found.settings | told)
 
+    @cached_property
     def _read(self) -> tuple[NDArray[np.float32], list[Neighbours]]:
         """Return the features of all cells (n, p), and the neighbours in each section."""
         near = [Neighbours.of(e.section.coords_um) for e in self.embedded]

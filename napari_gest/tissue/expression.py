@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_gest.errors import ReadingError
+from napari_gest.tissue.reading import where
 
 # log1p of counts up to 10 million stays below this; linear data of a whole section does not.
 _LOG_CEILING = 16.2
@@ -42,7 +43,7 @@ def check_linear(
         raise ReadingError(
             f"Section '{name}' has missing or infinite expression values.",
             "Replace them by measured values, remove those cells or genes, or use another layer"
-            " (--layer on the command line, 'Expression' in the dock).",
+            f" ({where('layer')}).",
             "layer",
         )
     if data.size and data.min() < 0:
@@ -50,14 +51,13 @@ def check_linear(
             f"Section '{name}' has negative expression (minimum {data.min():.3g}), so it was"
             " scaled or centred.",
             "Use the layer that holds counts or normalised, non-negative values"
-            " (--layer on the command line, 'Expression' in the dock).",
+            f" ({where('layer')}).",
             "layer",
         )
     if not data.size or data.max() == 0:
         raise ReadingError(
             f"Section '{name}' has no expression above zero.",
-            "Use X or the layer that holds the measured values"
-            " (--layer on the command line, 'Expression' in the dock).",
+            f"Use X or the layer that holds the measured values ({where('layer')}).",
             "layer",
         )
     if _looks_logged(judged, marked_logged):
@@ -65,9 +65,8 @@ def check_linear(
             raise ReadingError(
                 f"Section '{name}' seems to hold logged expression"
                 f" (fractional values, maximum {data.max():.3g}).",
-                "Use the layer that holds counts (--layer on the command line, 'Expression' in the"
-                " dock), or accept it and let expm1 undo the logarithm (--allow-logged on the"
-                " command line, 'Values are logged' in the dock).",
+                f"Use the layer that holds counts ({where('layer')}), or accept it and let expm1"
+                f" undo the logarithm ({where('allow_logged')}).",
                 "allow_logged",
             )
         expression = expression.copy()

@@ -15,6 +15,21 @@ if TYPE_CHECKING:
     from napari_gest.tissue.roi import Roi
     from napari_gest.tissue.section import Section
 
+# What the dock calls the parameters of a reading.
+FIELDS = {
+    "spatial_key": "Coordinates",
+    "section_key": "Section column",
+    "layer": "Expression",
+    "um_per_unit": "µm per unit",
+    "allow_logged": "Values are logged",
+}
+
+
+def where(option: str) -> str:
+    """Tell users where a parameter of a reading is set."""
+    flag = option.replace("_", "-")
+    return f"--{flag} on the command line, '{FIELDS[option]}' in the dock"
+
 
 @dataclass(frozen=True)
 class Reading:

@@ -17,7 +17,7 @@ from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.area import cell_areas_um2
 from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
-from napari_gest.tissue.reading import Reading
+from napari_gest.tissue.reading import Reading, where
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -217,15 +217,14 @@ class Section:
         if layer is not None and layer not in adata.layers:
             raise ReadingError(
                 f"There is no layer '{layer}'; layers here: {list(adata.layers) or 'none'}.",
-                "Name a layer with linear expression, or use X"
-                " (--layer on the command line, 'Expression' in the dock).",
+                f"Name a layer with linear expression, or use X ({where('layer')}).",
                 "layer",
             )
         values = adata.X if layer is None else adata.layers[layer]
         if values is None:
             raise ReadingError(
                 "The file has no expression matrix X.",
-                "Name a layer to use (--layer on the command line, 'Expression' in the dock).",
+                f"Name a layer to use ({where('layer')}).",
                 "layer",
             )
         hidden = None if unseen is None else _hidden(adata, unseen, rows, coords)
@@ -270,7 +269,7 @@ def _section_rows(
         raise ReadingError(
             f"The file has {adata.n_obs} cells, {adata.n_vars} genes, {len(names)} sections.",
             "Open a file with cells and genes, or name another obs column of sections"
-            " (--section-key on the command line, 'Section column' in the dock).",
+            f" ({where('section_key')}).",
             "section_key",
         )
     if name is None:
@@ -283,8 +282,7 @@ def _section_rows(
     elif name not in names:
         raise ReadingError(
             f"There is no section '{name}'; sections here: {', '.join(names)}.",
-            "Name one of them, or the obs column that names sections"
-            " (--section-key on the command line, 'Section column' in the dock).",
+            f"Name one of them, or the obs column that names sections ({where('section_key')}).",
             "section_key",
         )
     if section_key not in adata.obs:
@@ -327,8 +325,7 @@ def _float32(values: Any) -> sparse.csr_matrix:
     except (TypeError, ValueError) as error:
         raise ReadingError(
             "The expression is not numeric.",
-            "Name a layer that holds numbers"
-            " (--layer on the command line, 'Expression' in the dock).",
+            f"Name a layer that holds numbers ({where('layer')}).",
             "layer",
         ) from error
 
@@ -338,8 +335,7 @@ def _coordinates(adata: AnnData, rows: NDArray[np.int64], spatial_key: str) -> N
         raise ReadingError(
             f"There are no coordinates obsm['{spatial_key}'];"
             f" obsm here: {list(adata.obsm) or 'none'}.",
-            "Name the key that holds them"
-            " (--spatial-key on the command line, 'Coordinates' in the dock).",
+            f"Name the key that holds them ({where('spatial_key')}).",
             "spatial_key",
         )
     try:
@@ -347,15 +343,13 @@ def _coordinates(adata: AnnData, rows: NDArray[np.int64], spatial_key: str) -> N
     except (TypeError, ValueError) as error:
         raise ReadingError(
             f"obsm['{spatial_key}'] is not numeric.",
-            "Name the key of the coordinates"
-            " (--spatial-key on the command line, 'Coordinates' in the dock).",
+            f"Name the key of the coordinates ({where('spatial_key')}).",
             "spatial_key",
         ) from error
     if stored.ndim != 2 or stored.shape[1] < 2:
         raise ReadingError(
             f"obsm['{spatial_key}'] has shape {stored.shape}; coordinates need columns x and y.",
-            "Name the key that holds them"
-            " (--spatial-key on the command line, 'Coordinates' in the dock).",
+            f"Name the key that holds them ({where('spatial_key')}).",
             "spatial_key",
         )
     coords = stored[rows, :2]

@@ -24,7 +24,7 @@ from napari_gest.errors import InputError, ReadingError
 from napari_gest.session import Opened, open_sections
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import TISSUE, read_tissue
-from napari_gest.tissue.reading import Reading
+from napari_gest.tissue.reading import Reading, where
 from napari_gest.tissue.section import section_names
 from napari_gest.viewer.hooks import SAMPLE_SECTION
 from napari_gest.viewer.worker import Job, Tick, Work
@@ -161,7 +161,7 @@ class OpenPanel(Panel):
                     ReadingError(
                         f"There is no section '{asked.section}'; sections here: {inside}.",
                         "Name one of them, or the obs column that names sections"
-                        " (--section-key on the command line, 'Section column' in the dock).",
+                        f" ({where('section_key')}).",
                         "section_key",
                     )
                 )
@@ -301,8 +301,7 @@ def _names(adata: AnnData, reading: Reading) -> list[str]:
     if key not in (keys.SECTION, *adata.obs):
         raise ReadingError(
             f"There is no obs column '{key}'; columns here: {', '.join(adata.obs) or 'none'}.",
-            "Name the one that names sections"
-            " (--section-key on the command line, 'Section column' in the dock).",
+            f"Name the one that names sections ({where('section_key')}).",
             "section_key",
         )
     return section_names(adata, key) or [reading.section(adata).name]  # which says what is wrong

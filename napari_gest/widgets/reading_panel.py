@@ -9,7 +9,7 @@ from pandas.api.types import is_float_dtype
 from qtpy.QtCore import QLocale, QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout
 
-from napari_gest.tissue.reading import Reading
+from napari_gest.tissue.reading import FIELDS, Reading
 from napari_gest.widgets.parts import Panel
 
 _X = "X"  # how the field spells that no layer is used
@@ -22,16 +22,16 @@ class ReadingPanel(Panel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.spatial = _box("Coordinates", "Key of obsm: x and y are its first two columns")
-        self.section = _box("Section column", "Column of obs that names sections")
-        self.layer = _box("Expression", "X, or a layer, with counts or normalised values")
+        self.spatial = _box(FIELDS["spatial_key"], "Key of obsm: x and y are its first two columns")
+        self.section = _box(FIELDS["section_key"], "Column of obs that names sections")
+        self.layer = _box(FIELDS["layer"], "X, or a layer, with counts or normalised values")
         self.um = _Length()
-        self.um.setAccessibleName("µm per unit")
+        self.um.setAccessibleName(FIELDS["um_per_unit"])
         self.um.setToolTip(
             "Micrometres in one unit of the coordinates: the size of a pixel, or 1000 for mm"
         )
         self.um.valueChanged.connect(lambda _: self.changed.emit())
-        self.logged = QCheckBox("Values are logged")
+        self.logged = QCheckBox(FIELDS["allow_logged"])
         self.logged.setToolTip(
             "The logarithm is undone with expm1; values that do not look logged stay as they are"
         )
@@ -41,10 +41,10 @@ class ReadingPanel(Panel):
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.setSpacing(5)
-        form.addRow("Coordinates", self.spatial)
-        form.addRow("Section column", self.section)
-        form.addRow("Expression", self.layer)
-        form.addRow("µm per unit", self.um)
+        form.addRow(FIELDS["spatial_key"], self.spatial)
+        form.addRow(FIELDS["section_key"], self.section)
+        form.addRow(FIELDS["layer"], self.layer)
+        form.addRow(FIELDS["um_per_unit"], self.um)
         form.addRow("", self.logged)
         self.column.addLayout(form)
         self.choose(Reading())
