@@ -138,11 +138,15 @@ def card_text(model: GeST) -> str:
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {e['step']} | {e['train_loss']:.3f} | {e['nll']:.4f} | {e['error']:.4f}"
+        f"| {e['step']} | {_loss(e)} | {e['nll']:.4f} | {e['error']:.4f}"
         f" | {e['rmse_z']:.4f} | {e['seconds']:.0f} |"
         for e in curve
     ]
     return "\n".join(lines) + "\n"
+
+
+def _loss(entry: dict[str, float]) -> str:
+    return f"{entry['train_loss']:.3f}" if "train_loss" in entry else ""
 
 
 def _held_out(rows: list[dict[str, str]]) -> list[str]:

@@ -97,7 +97,8 @@ class Fitted:
     model
         The model at its best validation.
     curve
-        One entry per validation: ``step``, ``train_loss``, ``nll`` (nats per cell),
+        One entry per validation: ``step``, ``train_loss`` (not before training),
+        ``nll`` (nats per cell),
         ``error`` (squared error of the weighted read-out over genes scaled to unit variance),
         ``rmse_z`` (the paper's metric over all validation cells, by which the best is chosen)
         and ``seconds`` since the start.

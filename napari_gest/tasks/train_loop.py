@@ -196,17 +196,16 @@ class TrainLoop:
             error += weight * self.error(logits, residual, batch.values).item()
             made.append(logits.softmax(-1) @ self.scaled + residual)
             truth.append(batch.values)
-        recent = self.losses[-self.config.validate_every :]
-        self.curve.append(
-            {
-                "step": step,
-                "train_loss": float(np.mean(recent)) if recent else math.nan,
-                "nll": nll,
-                "error": error,
-                "rmse_z": _rmse_z(torch.cat(made), torch.cat(truth)),
-                "seconds": round(seconds, 1),
-            }
-        )
+        entry = {
+            "step": step,
+            "nll": nll,
+            "error": error,
+            "rmse_z": _rmse_z(torch.cat(made), torch.cat(truth)),
+            "seconds": round(seconds, 1),
+        }
+        if recent := self.losses[-self.config.validate_every :]:
+            entry["train_loss"] = float(np.mean(recent))
+        self.curve.append(entry)
         if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
             self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
 

@@ -37,3 +37,4 @@ def test_bundled_models_say_all_their_settings(name: str) -> None:
     """Or a changed default would change them."""
     about = json.loads((bundled_models()[name] / "config.json").read_text())
     assert set(about["config"]) == set(ModelConfig.model_fields)
+    json.dumps(about, allow_nan=False)  # strict readers refuse NaN

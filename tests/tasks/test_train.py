@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -40,6 +41,7 @@ def test_training_lowers_the_loss_on_held_out_holes() -> None:
     assert last["nll"] < first["nll"] - 0.01
     assert [entry["step"] for entry in fitted.curve] == [0, 30, 60, 90, 120]
     assert fitted.model.card["curve"] == fitted.curve
+    json.dumps(fitted.model.card, allow_nan=False)  # JSON knows no NaN
 
 
 def test_tissue_too_small_for_the_vocabulary_gets_a_smaller_one(sections: list[Section]) -> None:

@@ -7,8 +7,9 @@ import gc
 import anndata as ad
 import numpy as np
 import pytest
+from mouse import drag, press
 from napari.layers import Layer
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_gest import keys
@@ -17,28 +18,6 @@ from napari_gest.model import field
 from napari_gest.widgets.context import show_error
 
 pytestmark = pytest.mark.gui
-
-
-def press(qtbot, button) -> None:
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-
-
-def drag_on_canvas(qtbot, viewer, start, end) -> None:
-    """Drag the mouse between two places, as shares of the canvas."""
-    canvas = viewer.window._qt_viewer.canvas.native
-    points = [
-        QPoint(int(canvas.width() * (a + (b - a) * t)), int(canvas.height() * (c + (d - c) * t)))
-        for t in (0, 0.3, 0.7, 1)
-        for (a, c), (b, d) in [(start, end)]
-    ]
-    left = Qt.MouseButton.LeftButton
-    qtbot.mouseMove(canvas, points[0])
-    qtbot.mousePress(canvas, left, pos=points[0])
-    for point in points[1:]:
-        qtbot.mouseMove(canvas, point)
-        qtbot.wait(20)
-    qtbot.mouseRelease(canvas, left, pos=points[-1])
 
 
 def draw_region(home, share: float = 0.2) -> None:
@@ -86,7 +65,7 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
 
     # Draw a rectangle with the mouse.
     press(qtbot, home.region_panel.tools.option("add_rectangle"))
-    drag_on_canvas(qtbot, viewer, (0.42, 0.42), (0.6, 0.6))
+    drag(qtbot, viewer, (0.42, 0.42), (0.6, 0.6))
     unseen, _ = home.region_panel.selection()
     assert 0 < unseen.sum() < len(unseen)
     until(lambda: home.region_panel.count.text().startswith(f"{unseen.sum():,} cell"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from mouse import press
 from qtpy.QtWidgets import QApplication
 
 from napari_gest import keys
@@ -14,11 +14,6 @@ from napari_gest.viewer.colors import Categories, Scale
 from napari_gest.viewer.shapes import NAMED
 
 pytestmark = pytest.mark.gui
-
-
-def press(qtbot, button) -> None:
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from qtpy.QtCore import Qt
+from mouse import press
 from qtpy.QtWidgets import QApplication
 
 from napari_gest import keys
@@ -18,11 +18,6 @@ from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.viewer.shapes import BOUNDARIES, role_of
 
 pytestmark = pytest.mark.gui
-
-
-def press(qtbot, button) -> None:
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from mouse import LEFT, drag, press
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtWidgets import QApplication
 
@@ -14,25 +15,6 @@ from napari_gest.tasks.scenario import read_scenarios
 from napari_gest.tissue.edits import Edit
 
 pytestmark = pytest.mark.gui
-LEFT = Qt.MouseButton.LeftButton
-
-
-def press(qtbot, button) -> None:
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, LEFT)
-
-
-def drag(qtbot, viewer, start, end) -> None:
-    """Drag the mouse between two places, as shares of the canvas."""
-    canvas = viewer.window._qt_viewer.canvas.native
-    shares = np.linspace(start, end, 5)
-    points = [QPoint(int(canvas.width() * x), int(canvas.height() * y)) for x, y in shares]
-    qtbot.mouseMove(canvas, points[0])
-    qtbot.mousePress(canvas, LEFT, pos=points[0])
-    for point in points[1:]:
-        qtbot.mouseMove(canvas, point)
-        qtbot.wait(20)
-    qtbot.mouseRelease(canvas, LEFT, pos=points[-1])
 
 
 def outline(home, share: float = 0.3) -> None:
@@ -94,9 +76,9 @@ def test_the_whole_flow(opened_home, viewer, qtbot, until, errors, few_draws, tm
     assert "Draw the region" in panel.run.toolTip()
     press(qtbot, panel.region.tools.option("add_rectangle"))
     drag(qtbot, viewer, (0.42, 0.42), (0.58, 0.58))
-    until(lambda: "inside" in panel.region.count.text())
     inside = panel.region.cells()
     assert 0 < inside.sum() < len(inside)
+    until(lambda: panel.region.count.text().startswith(f"{inside.sum():,} cell"))
     assert len(context.scene.marked().data) == inside.sum()
     assert home.region_panel.selection()[0].sum() == 0  # it is not a region to generate
 
