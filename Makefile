@@ -6,12 +6,6 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-# Without a screen, GUI tests run on a virtual one.
-SCREEN := $(if $(DISPLAY)$(WAYLAND_DISPLAY),,xvfb-run -a -s "-screen 0 1600x1200x24")
-ifeq ($(shell uname -s),Darwin)
-SCREEN :=
-endif
-
 # Torch's threads wait for each other when other work holds the processors.
 export OMP_NUM_THREADS ?= 1
 
@@ -30,7 +24,7 @@ demo: setup
 	$(VENV)/bin/napari-gest demo
 
 test: setup
-	$(SCREEN) $(PY) -m pytest -q --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(PY) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: setup
 	$(PY) -m ruff check .
