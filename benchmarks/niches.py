@@ -27,7 +27,7 @@ from benchmarks.training import RUNS
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import CONTENT_CELLS, Embedded, Read, embed_niches, niche_means
+from napari_gest.tasks.embed import NICHE_CELLS, Embedded, Read, embed_niches, niche_means
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import TrainConfig, fine_tune, fit
 from napari_gest.tissue.neighbours import Neighbours
@@ -248,7 +248,7 @@ def _without_model() -> _Run:
 
 def _own_means(section: Section) -> Embedded:
     components = _features(section, 0, 50)
-    means, covariance = finish(niche_means(components, section.coords_um, CONTENT_CELLS))
+    means, covariance = finish(niche_means(components, section.coords_um, NICHE_CELLS))
     return Embedded(section, section.rows, means, {}, covariance)
 
 

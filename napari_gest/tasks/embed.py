@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 Form = Literal["shared", "exact"]
 Read = Literal["content", "hidden", "expression"]
 
-# Cells of a niche whose content is averaged, the cell itself among them. The mean is weighted by
-# a Gaussian of the distance, as wide as it is to the sixth part of them.
-CONTENT_CELLS, _WIDTH = 37, 6
-EXACT_CELLS = 64
+# Cells N of a niche, the cell itself among them. Where their content is averaged, the mean is
+# weighted by a Gaussian of the distance, as wide as it is to the sixth part of them.
+NICHE_CELLS, _WIDTH = 37, 6
 # Niches that share one encoded window in the form "shared".
 SHARED_TARGETS = 32
 # Content cells encoded between two yields.
@@ -63,8 +62,8 @@ class EmbedRequest:
         window also tells where in the window a cell is, and shared for ``"expression"``, which
         does not.
     niche_cells
-        Cells N of a niche, the cell itself among them, or of a shared window. By default 37 for
-        ``"content"``, 64 for exact niches, and the model's window for shared ones.
+        Cells N of a niche, the cell itself among them, or of a shared window. By default 37, and
+        the model's window for shared ones.
     """
 
     section: Section
@@ -133,9 +132,9 @@ class EmbedRequest:
 
     @property
     def _niche_cells(self) -> int:
-        window = self.model.config.window_cells
-        usual = window if self._form == "shared" else min(EXACT_CELLS, window)
-        usual = CONTENT_CELLS if self.read == "content" else usual
+        usual, window = NICHE_CELLS, self.model.config.window_cells
+        if self.read != "content":
+            usual = window if self._form == "shared" else min(NICHE_CELLS, window)
         return min(self.niche_cells or usual, self.section.n_obs)
 
 
