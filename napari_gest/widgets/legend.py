@@ -146,7 +146,8 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
         return [low]
     step = 10.0 ** np.floor(np.log10(span / (wanted - 1)))
     step *= next(k for k in (1, 2, 5, 10) if span / (k * step) <= wanted - 1)
-    inner = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+    # Zero added, or the zero between two limits is written "-0".
+    inner = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step + 0.0
     inner = [float(v) for v in inner if low + 0.22 * span < v < high - 0.22 * span]
     return [low, *inner, high]
 

@@ -153,3 +153,4 @@ def test_ticks_are_few_round_and_inside(low, high):
     assert 2 <= len(made) <= 7
     assert made == sorted(made)
     assert ticks(3, 3) == [3]
+    assert [f"{tick:.3g}" for tick in ticks(-0.0407, 0.0407)] == ["-0.0407", "0", "0.0407"]
