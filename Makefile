@@ -24,7 +24,7 @@ demo: setup
 	$(VENV)/bin/napari-gest demo
 
 test: setup
-	$(PY) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(PY) -m pytest -q -n 2 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: setup
 	$(PY) -m ruff check .

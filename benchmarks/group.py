@@ -72,8 +72,15 @@ class Group:
 
     @property
     def ringed(self) -> Group:
-        """The same with the ring unknown."""
-        return replace(self, rows=self.buffered, buffered=[])
+        """The same with the ring unknown.
+
+        A floor is tuned with each seed, and where seeds chose others, each hole has its seed's.
+        """
+        best = list(dict.fromkeys(r.method for r in self.buffered if r.kind == "floor"))
+        rows = [
+            replace(r, method=", ".join(best)) if r.kind == "floor" else r for r in self.buffered
+        ]
+        return replace(self, rows=rows, best=", ".join(best), buffered=[])
 
     def values(self, method: str, key: str) -> NDArray[np.float64]:
         """Return (holes,) scores of a method."""

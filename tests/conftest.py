@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests with a window a process of their own (``--dist loadgroup``).
+
+    Benchmarks train with torch's optimisers, which load its compiler. Where that is Triton, its
+    LLVM and the one that draws OpenGL in software end the process that loads both.
+    """
+    for item in items:
+        group = "window" if item.get_closest_marker("gui") else "rest"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the real data sets (``GEST_DATA``, or ``../shared/data`` beside the checkout)."""

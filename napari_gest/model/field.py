@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from napari_gest.model.optimizer import AdamW
+
 # A network for each: the length of its waves in distances between neighbouring cells, and the
 # share of geometry's spread that enters beside them. Long waves follow broad outlines, shorter
 # ones the anatomy. Geometry tells much in some tissues; in others it lets a network tell single
@@ -25,7 +27,7 @@ N_STEPS = 300
 FEWEST = 64  # cells a field can be fitted to
 _N_WAVES, _WIDTH, _BATCH = 64, 128, 256
 _N_PCS = 128  # so that the cost does not grow with the panel
-_RATE, _DECAY, _BETAS = 6e-3, 1e-2, (0.9, 0.999)
+_RATE, _DECAY = 6e-3, 1e-2
 _EMA = 0.99  # of the weights, per step: a running mean predicts better than any one step
 
 
@@ -71,13 +73,13 @@ class SectionField:
 
     def fit(self) -> Iterator[float]:
         """Fit the networks; yields the share that is done, every few steps."""
-        optimizer = _AdamW(list(self.networks.parameters()))
+        optimizer = AdamW(self.networks.parameters(), _DECAY)
         for step in range(1, N_STEPS + 1):
             part = torch.randint(len(self.targets), (_BATCH,), generator=self.random)
             with torch.enable_grad():  # a generator resumes under its caller's grad mode
                 error = self.networks(self.inputs[:, part]) - self.targets[part]
                 error.square().mean((1, 2)).sum().backward()
-                optimizer.step()
+                optimizer.step(_RATE)
             self.average.update_parameters(self.networks)
             if step % 5 == 0:
                 yield step / N_STEPS
@@ -99,34 +101,6 @@ class SectionField:
             phase = place @ waves
             parts.append(np.concatenate([np.sin(phase), np.cos(phase), share * geometry], 1))
         return torch.from_numpy(np.stack(parts).astype(np.float32))
-
-
-class _AdamW:
-    """Adam with decoupled weight decay.
-
-    Making any optimiser of torch's imports its compiler first: 2.7 s that every first run in a
-    process would wait for.
-    """
-
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self.parameters = parameters
-        self.mean = [torch.zeros_like(p) for p in parameters]
-        self.square = [torch.zeros_like(p) for p in parameters]
-        self.n_steps = 0
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Follow the gradients, and clear them."""
-        self.n_steps += 1
-        to_mean, to_square = (1 - beta**self.n_steps for beta in _BETAS)
-        for p, mean, square in zip(self.parameters, self.mean, self.square, strict=True):
-            assert p.grad is not None
-            mean.lerp_(p.grad, 1 - _BETAS[0])
-            square.mul_(_BETAS[1]).addcmul_(p.grad, p.grad, value=1 - _BETAS[1])
-            p.mul_(1 - _RATE * _DECAY)
-            spread = square.sqrt().div_(math.sqrt(to_square)).add_(1e-8)
-            p.addcdiv_(mean, spread, value=-_RATE / to_mean)
-            p.grad = None
 
 
 class _Networks(nn.Module):

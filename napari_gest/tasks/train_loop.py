@@ -25,6 +25,7 @@ from napari_gest.model.checkpoint import atomic_folder
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
+from napari_gest.model.optimizer import AdamW
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.train import FitRequest
@@ -76,15 +77,12 @@ class TrainLoop:
         self.share = sizes / sizes.sum()
         self.levels = torch.from_numpy(tokenizer.levels).to(self.device)
         self.scaled = torch.from_numpy(self.score.scale(tokenizer.c_expr)).to(self.device)
-        decayed = [p for p in self.network.parameters() if p.ndim == 2]
-        others = [p for p in self.network.parameters() if p.ndim != 2]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": self.config.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=self.config.learning_rate,
+        parameters = list(self.network.parameters())
+        self.optimizer = AdamW(
+            parameters,
+            self.config.weight_decay,
             betas=(0.9, 0.98),
+            decays=[p.ndim == 2 for p in parameters],
         )
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
@@ -130,17 +128,14 @@ class TrainLoop:
 
     def step(self, step: int) -> float:
         """Take one optimiser step; all its randomness comes from the seed and the step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * self.warmth(step)
         batch = self.batch(np.random.default_rng([self.request.seed, step])).to(self.device)
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.request.seed * 1_000_003 + step)
             loss = self.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        self.optimizer.step()
+        self.optimizer.step(self.config.learning_rate * self.warmth(step))
         # Early on the average follows closely, or the first, random weights would linger.
         decay = min(self.config.ema_decay, (step + 1) / (step + 10))
         with torch.no_grad():
@@ -229,8 +224,7 @@ class TrainLoop:
         tensors = {f"now.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
-        for i, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{k}": v for k, v in state.items()}
+        tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
         about = {
             "step": step,
             "curve": self.curve,
@@ -268,12 +262,13 @@ class TrainLoop:
         self.network.load_state_dict(part("now."))
         self.average.load_state_dict(part("average."))
         self.best = part("best.")
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in part("optimizer.").items():
-            i, name = key.split(".")
-            state.setdefault(int(i), {})[name] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        try:
+            self.optimizer.load(part("optimizer."), int(about["step"]))
+        except KeyError as error:
+            raise CheckpointError(
+                f"The training state in {folder} was written by another version.",
+                "Remove the folder to train from the start.",
+            ) from error
         self.curve, self.spent = about["curve"], about["spent"]
         self.losses = about["losses"]
         return int(about["step"])

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from napari_gest.model import field
 from napari_gest.model.field import SectionField
@@ -76,22 +74,6 @@ def test_more_genes_than_components(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.shape == (100, 400)
     assert np.isfinite(found).all()
     assert np.abs(found[:, 0]).max() < 0.1
-
-
-def test_its_optimiser_is_adamw() -> None:
-    start = torch.linspace(-1, 1, 12).reshape(3, 4)
-    mine, theirs = (nn.Parameter(start.clone()) for _ in range(2))
-    ours = field._AdamW([mine])
-    settings = {"lr": field._RATE, "weight_decay": field._DECAY, "betas": field._BETAS}
-    torchs = torch.optim.AdamW([theirs], **settings)
-    for step in range(20):
-        for p in (mine, theirs):
-            (p.square() * (1 + step % 3)).sum().backward()
-        ours.step()
-        torchs.step()
-        torchs.zero_grad()
-    assert not torch.allclose(mine, start, atol=1e-2)
-    torch.testing.assert_close(mine, theirs)
 
 
 def test_fitting_imports_no_compiler() -> None:

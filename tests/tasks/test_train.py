@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -42,6 +44,26 @@ def test_training_lowers_the_loss_on_held_out_holes() -> None:
     assert [entry["step"] for entry in fitted.curve] == [0, 30, 60, 90, 120]
     assert fitted.model.card["curve"] == fitted.curve
     json.dumps(fitted.model.card, allow_nan=False)  # JSON knows no NaN
+
+
+def test_training_imports_no_compiler() -> None:
+    """Its LLVM ends a process that draws OpenGL in software: the window, on many machines."""
+    code = """
+import sys
+from napari_gest.model.config import ModelConfig
+from napari_gest.tasks.respond import fit_response
+from napari_gest.tasks.train import TrainConfig, fine_tune, fit
+from napari_gest.tissue.section import Section
+from napari_gest.tissue.simulate import simulate
+sections = [Section.from_anndata(simulate(300, 30, 1, 0))]
+size = dict(n_layers=1, n_heads=2, d_model=16, n_meta_cells=24, n_pcs=8, level_sizes=(6, 4, 2))
+short = TrainConfig(n_steps=2, batch_windows=1, validate_every=1)
+model = fit(sections, ModelConfig(window_cells=48, **size), short)
+fit_response(fine_tune(model, sections, short), sections)
+assert "torch._dynamo" not in sys.modules
+assert "triton" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_tissue_too_small_for_the_vocabulary_gets_a_smaller_one(sections: list[Section]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 from training import MODEL, SHORT, same
 
 from napari_gest.errors import CheckpointError, InputError
@@ -46,6 +47,16 @@ def test_a_damaged_state_is_named(sections: list[Section], tmp_path: Path) -> No
     finish(request.run())
     (tmp_path / "state" / "state.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="damaged"):
+        finish(request.run())
+
+
+def test_a_state_of_another_version_is_named(sections: list[Section], tmp_path: Path) -> None:
+    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
+    finish(request.run())
+    path = tmp_path / "state" / "state.safetensors"
+    kept = {k: v for k, v in load_file(path).items() if not k.startswith("optimizer.mean")}
+    save_file(kept, path)
+    with pytest.raises(CheckpointError, match="another version"):
         finish(request.run())
 
 
