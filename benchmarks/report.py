@@ -202,7 +202,7 @@ def bar_table(groups: Sequence[Group]) -> Table:
     # Fine-tuning is another answer to the same data set, not another data set.
     scratch = {name: own for name, own in found.items() if not own[0].start}
     notes += [
-        f"Data sets on which the bar is met, trained from scratch, Spearman over {genes}:"
+        f"Data sets on which the bar is met (fine-tuned models apart), Spearman over {genes}:"
         f" {sum(bar_met(own, key) for own in scratch.values())} of {len(scratch)}."
         for key, genes in zip(SPEARMAN, ("SVGs", "all genes"), strict=True)
         if scratch
