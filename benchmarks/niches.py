@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +148,16 @@ def model_for(
 ) -> tuple[GeST, float]:
     """Return a model fitted, without labels, to a set or some of its sections; and seconds.
 
-    From ``start``, where it is given, the model is fine-tuned. It is kept under ``runs/niches``
-    and not fitted again.
+    From ``start``, where it is given, the model is fine-tuned. It is kept under ``runs/niches``,
+    by what is in the sections, and not fitted again.
     """
     which = list(range(len(labelled.sections))) if sections is None else list(sections)
     suffix = "" if sections is None else "-" + "".join(map(str, which))
     suffix += "" if start is None else "-fine-tuned"
-    path = RUNS / "niches" / f"{labelled.name}{suffix}-{seed}"
+    parts = [labelled.sections[i] for i in which]
+    key = blake2b("".join(part.digest for part in parts).encode(), digest_size=4).hexdigest()
+    path = RUNS / "niches" / f"{labelled.name}{suffix}-{seed}-{key}"
     if not Path(path).is_dir():
-        parts = [labelled.sections[i] for i in which]
         if start is None:
             model = fit(parts, config or ModelConfig(), training, seed=seed)
         else:

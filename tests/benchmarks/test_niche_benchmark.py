@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_each_seed_is_a_fit_of_its_own_and_a_bundled_model_is_fine_tuned(
         (only[1], 0),
     }
     assert all(np.isfinite(r.ami) for r in rows)
-    folders = {p.name: GeST.load(p) for p in (tmp_path / "niches").iterdir()}
+    folders = {p.name.rpartition("-")[0]: GeST.load(p) for p in (tmp_path / "niches").iterdir()}
     assert set(folders) == {"small-0", "small-1", "small-fine-tuned-0"}
     assert folders["small-1"].card["seed"] == 1
     assert folders["small-fine-tuned-0"].card["start"] == niches.START
@@ -91,6 +92,11 @@ def test_each_seed_is_a_fit_of_its_own_and_a_bundled_model_is_fine_tuned(
         folders["small-0"].tokenizer.c_expr, folders["small-1"].tokenizer.c_expr
     )
     assert "fit s" in made[1].headings
+    # Another file of the same name gets a model of its own.
+    half = [s.subset(s.coords_um[:, 0] > s.coords_um[:, 0].mean()) for s in labelled.sections]
+    other = replace(labelled, sections=half)
+    niches.model_for(other, 0, training=short)
+    assert len(list((tmp_path / "niches").glob("small-0-*"))) == 2
 
 
 def test_annotation_scores_and_splits(labelled: Labelled, tiny_model: GeST) -> None:
