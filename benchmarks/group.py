@@ -76,11 +76,10 @@ class Group:
 
         A floor is tuned with each seed, and where seeds chose others, each hole has its seed's.
         """
-        best = list(dict.fromkeys(r.method for r in self.buffered if r.kind == "floor"))
-        rows = [
-            replace(r, method=", ".join(best)) if r.kind == "floor" else r for r in self.buffered
-        ]
-        return replace(self, rows=rows, best=", ".join(best), buffered=[])
+        floors = [r.method for r in self.buffered if r.kind == "floor"]
+        best = ", ".join(dict.fromkeys(floors))
+        rows = [replace(r, method=best) if r.kind == "floor" else r for r in self.buffered]
+        return replace(self, rows=rows, best=best, buffered=[])
 
     def values(self, method: str, key: str) -> NDArray[np.float64]:
         """Return (holes,) scores of a method."""

@@ -37,7 +37,9 @@ def figures(
     for n in sizes:
         on_step(f"simulating {n:,} cells")
         section = tissue(model, n)
-        for read, form in ((read, form) for read, form, most in READS if n <= most):
+        for read, form, most in READS:
+            if n > most:
+                continue
             what = read if form is None else f"{read}, {form}"
             on_step(f"embedding {n:,} cells: {what}")
             with Cost() as cost:
