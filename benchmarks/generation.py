@@ -250,7 +250,7 @@ def fill(model: GeST, section: Section, case: Case, loaded: Loaded, **settings: 
     return Filled(
         generated.expression[order][:, columns],
         generated.sd[order][:, columns],
-        run.mixture.numpy()[order],
+        run.mixture.numpy()[run.by_row][order],
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from napari_gest.model.axes import approximate_axes, principal_axes
 from napari_gest.model.optimizer import AdamW
 
 # A network for each: the length of its waves in distances between neighbouring cells, and the
@@ -27,6 +28,7 @@ N_STEPS = 300
 FEWEST = 64  # cells a field can be fitted to
 _N_WAVES, _WIDTH, _BATCH = 64, 128, 256
 _N_PCS = 128  # so that the cost does not grow with the panel
+_EXACT_GENES = 1000  # above, exact components take longer than approximate ones
 _RATE, _DECAY = 6e-3, 1e-2
 _EMA = 0.99  # of the weights, per step: a running mean predicts better than any one step
 
@@ -45,7 +47,7 @@ class SectionField:
     spacing_um
         Typical distance between neighbouring cells.
     seed
-        Of the waves, the weights and the batches.
+        Of the waves, the weights and the batches, which are drawn from the cells in their order.
     """
 
     def __init__(
@@ -60,13 +62,15 @@ class SectionField:
         self.origin, self.spacing = coords_um.mean(0), spacing_um
         self.mean, self.sd = values.mean(0), np.maximum(values.std(0), 1e-3)
         scaled = (values - self.mean) / self.sd
-        n_pcs = min(_N_PCS, *values.shape)
-        from sklearn.decomposition import PCA
-
-        self.pca = PCA(n_pcs, random_state=seed).fit(scaled)
+        n, n_genes = values.shape
+        n_pcs = min(_N_PCS, n - 1, n_genes)  # centred, n cells span n - 1 axes
+        if n_genes <= _EXACT_GENES:
+            self.centre, self.axes = principal_axes(scaled, n_pcs)
+        else:
+            self.centre, self.axes = approximate_axes(scaled, n_pcs, seed)
         self.waves = [rng.normal(size=(2, _N_WAVES)) / length for length, _ in NETWORKS]
         self.inputs = self._inputs(coords_um, geometry)
-        self.targets = torch.from_numpy(self.pca.transform(scaled).astype(np.float32))
+        self.targets = torch.from_numpy((scaled - self.centre) @ self.axes.T)
         self.random = torch.Generator().manual_seed(seed)
         self.networks = _Networks(self.inputs.shape[2], n_pcs, self.random)
         self.average = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(_EMA))
@@ -90,7 +94,7 @@ class SectionField:
     ) -> NDArray[np.float32]:
         """Return (m, G) model space at positions (m, 2) um with geometry (m, F)."""
         made = self.average(self._inputs(coords_um, geometry)).mean(0)
-        scaled = self.pca.inverse_transform(made.numpy())
+        scaled = made.numpy() @ self.axes + self.centre
         return (scaled * self.sd + self.mean).astype(np.float32)
 
     def _inputs(self, coords_um: NDArray[np.float64], geometry: NDArray[np.float32]) -> Tensor:

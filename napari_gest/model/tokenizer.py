@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse.linalg import eigsh
 
 from napari_gest.errors import InputError
+from napari_gest.model.axes import principal_axes
 
 _CHUNK = 8192  # rows taken at a time, so memory does not grow with the number of cells
 _EXACT_KMEANS = 60_000  # above this many cells, mini-batches
@@ -129,7 +129,7 @@ class MetaCellTokenizer:
                 f"{n} training cells are too few for a vocabulary.",
                 f"Train on {2 * _CELLS_PER_META_CELL} cells at least; thousands are sensible.",
             )
-        mean, components = _principal_axes(expression, min(n_pcs, n_genes, n - 1))
+        mean, components = principal_axes(expression, min(n_pcs, n_genes, n - 1))
         pcs = np.concatenate(
             [(expression[i : i + _CHUNK] - mean) @ components.T for i in range(0, n, _CHUNK)]
         )
@@ -168,30 +168,6 @@ class MetaCellTokenizer:
             (count / n).astype(np.float32),
             levels.astype(np.int64),
         )
-
-
-def _principal_axes(
-    expression: NDArray[np.float32], n_pcs: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean (G,) and the first axes (p, G), exact, in one streaming pass."""
-    n, n_genes = expression.shape
-    total = np.zeros(n_genes)
-    gram = np.zeros((n_genes, n_genes))
-    for start in range(0, n, _CHUNK):
-        part = expression[start : start + _CHUNK].astype(np.float64)
-        total += part.sum(0)
-        gram += part.T @ part
-    mean = total / n
-    gram -= n * np.outer(mean, mean)
-    if n_genes > 2000 and n_pcs < n_genes // 4:
-        start_vector = np.random.default_rng(0).standard_normal(n_genes)
-        axes = eigsh(gram, n_pcs, v0=start_vector)[1]
-    else:
-        axes = np.linalg.eigh(gram)[1]
-    axes = axes[:, ::-1][:, :n_pcs].T
-    # An axis and its opposite are the same; the sign is fixed so that every machine agrees.
-    sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])
-    return mean.astype(np.float32), (axes * sign[:, None]).astype(np.float32)
 
 
 def floored(spread: NDArray[np.floating]) -> NDArray[np.floating]:

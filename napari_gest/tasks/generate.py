@@ -54,7 +54,8 @@ class GenerateRequest:
     mode
         ``weighted``, ``pick`` or ``sample`` (Sec. 4.4).
     seed
-        Of the draws in mode ``sample``; the other modes have no randomness.
+        Of the draws in mode ``sample`` and of the section's field in mode ``weighted``. The same
+        seed gives the same cells whatever the order of rows and genes (decision 25).
     new_coords_um
         (m, 2) positions of cells to add, um, (x, y).
     temperature
@@ -173,14 +174,17 @@ class Generation:
     def __init__(self, request: GenerateRequest) -> None:
         section, model = request.section, request.model
         self.request, self.model = request, model
-        self.known = np.flatnonzero(~request.unseen)
-        self.index = np.flatnonzero(request.unseen)
+        # In the section's order, so that all that is drawn follows the cells and not the rows.
+        self.known, self.index = section.where(~request.unseen), section.where(request.unseen)
         self.coords = np.concatenate([section.coords_um[self.index], request._new])
         self.tree = cKDTree(section.coords_um[self.known])
         # Where the cells to generate stand among all positions, seen, unseen and new.
         everywhere = np.concatenate([section.coords_um, request._new])
         self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
         self.geometry = Geometry(everywhere) if len(request._new) else section.geometry
+        # The cells to generate by row, new ones last, and the place of each among those.
+        self.by_row = np.argsort(self.position_of)
+        self.place_by_row = np.argsort(self.by_row)
         self.depth = self.tree.query(self.coords)[0]
         self.expression, self.measured = section.align(model.genes)
         self.token = np.full(len(self.known), -1, np.int64)
@@ -235,6 +239,7 @@ class Generation:
         made = self.so_far()
         if field is None:
             return made
+        field = field[self.by_row]
         share = np.float32(self.request.field) * self.measured  # unmeasured genes have no field
         return replace(
             made,
@@ -244,7 +249,7 @@ class Generation:
 
     def so_far(self) -> Generated:
         """Return the cells painted by now, by the decoder alone; all there is of a run cut off."""
-        section, done = self.request.section, self.painted
+        section, done = self.request.section, self.by_row[self.painted[self.by_row]]
         rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
         settings = {
             "model": self.model.name,
@@ -257,7 +262,7 @@ class Generation:
         return Generated(
             section,
             rows[done],
-            self.index[done[: len(self.index)]],
+            self.index[done[done < len(self.index)]],
             self.coords[done],
             self.mean_of[done],
             self.sd_of[done],
@@ -286,7 +291,7 @@ class Generation:
                         self.residual[cells] = residual
                         made = np.maximum(made + residual, 0)
                     painted = Painted(
-                        cells,
+                        self.place_by_row[cells],
                         made,
                         out.sd.numpy(),
                         out.entropy.numpy(),

@@ -27,6 +27,8 @@ class Geometry:
     ----------
     coords_um
         (n, 2) positions of all cells of a section, seen and unseen, um.
+    order
+        (n,) order in which they are taken; by x, then y by default.
 
     Attributes
     ----------
@@ -34,10 +36,15 @@ class Geometry:
         Median distance from a cell to the nearest other one.
     """
 
-    def __init__(self, coords_um: NDArray[np.float64]) -> None:
-        self._tree = cKDTree(coords_um)
+    def __init__(
+        self, coords_um: NDArray[np.float64], order: NDArray[np.int64] | None = None
+    ) -> None:
+        # By x, then y: neither the sample nor which of equally near cells counts follows rows.
+        order = np.lexsort(coords_um.T[::-1]) if order is None else order
+        self._place = np.argsort(order)
+        self._tree = cKDTree(coords_um[order])
         cells = np.arange(0, len(coords_um), max(1, len(coords_um) // _SAMPLE))
-        nearest = float(np.median(self._tree.query(coords_um[cells], k=[2])[0]))
+        nearest = float(np.median(self._tree.query(self._tree.data[cells], k=[2])[0]))
         self.spacing_um = nearest if np.isfinite(nearest) and nearest > 0 else 1.0
         # Two cells in one place must not send a logarithm to minus infinity.
         self._least = 0.1 * self.spacing_um
@@ -53,6 +60,7 @@ class Geometry:
         Seven log distances to the 1st, 2nd, 4th .. 64th neighbour, then how far off the centre of
         the 4, 8, 16 and 32 nearest lies, as a share of their reach.
         """
+        cells = self._place[cells]
         with self._measuring:
             new = cells[np.isnan(self._known[cells, 0])]
             if len(new):
@@ -63,6 +71,7 @@ class Geometry:
         return np.clip((measured - self._mean) / self._sd, -4, 4)
 
     def _measure(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return (m, N_GEOMETRY) of the cells at these places (m,) of the tree."""
         coords = self._tree.data[cells]
         last = min(max(_RANKS), self._tree.n - 1)
         if not last:

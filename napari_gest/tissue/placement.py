@@ -57,6 +57,7 @@ def place_cells(
         distance between cells.
     """
     coords = np.asarray(coords_um, dtype=np.float64)[:, :2]
+    coords = coords[np.lexsort(coords.T[::-1])]  # so that the order of rows decides nothing
     spacing = _spacing(coords) if len(coords) > _MIN_RIM_CELLS else 1.0
     low, high = np.reshape(roi.geometry.bounds, (2, 2))
     low, high = low - _MARGIN * spacing, high + _MARGIN * spacing
