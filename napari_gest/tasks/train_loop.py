@@ -38,7 +38,7 @@ from napari_gest.tasks.train_windows import (
     tissue_of,
     validation_batches,
 )
-from napari_gest.tissue.section import Section
+from napari_gest.tissue.section import Section, name_order
 from napari_gest.tissue.window import window_side
 
 _STATE, _SETTINGS = "state.safetensors", "state.json"
@@ -50,6 +50,7 @@ class TrainLoop:
     """The moving parts of one training run."""
 
     def __init__(self, request: FitRequest) -> None:
+        request = _in_order(request)
         self.request, self.config = request, request.train_config
         hidden = _validation_holes(request)
         training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
@@ -303,6 +304,16 @@ def _rmse_z(made: Tensor, truth: Tensor) -> float:
     norm = (made.square().sum(0) * truth.square().sum(0)).sqrt()
     r = (made * truth).sum(0)[norm > 1e-9] / norm[norm > 1e-9]
     return (2 * (1 - r)).clamp_min(0).sqrt().mean().item()
+
+
+def _in_order(request: FitRequest) -> FitRequest:
+    """Return the request with sections by name and their cells by place, whatever the file."""
+    validation = request.validation
+    return replace(
+        request,
+        sections=[request.sections[i].ordered() for i in name_order(request.sections)],
+        validation=None if validation is None else validation.ordered(),
+    )
 
 
 def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
