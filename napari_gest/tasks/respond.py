@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
-from napari_gest.model.response import ResponseHead
+from napari_gest.model.response import IDENTITY, ResponseHead
 from napari_gest.model.tokenizer import floored
 from napari_gest.tasks.around import Around
 from napari_gest.tasks.counterfactual import Answer, Edited, Input, model_space
@@ -28,7 +28,6 @@ _GROUP = 64  # cells that share one context
 _WIDTH = 1.5  # of the Gaussian of neighbours, in mean distances between neighbouring cells
 _AXES = 20  # principal components of GeST's predictions that are regressed out
 _RIDGE = 10.0
-_IDENTITY = 2  # which of the three label levels of the vocabulary is a cell's identity
 _TAIL = 3.0  # widths beyond which a neighbour counts for nothing
 
 
@@ -167,7 +166,7 @@ def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, 
         own,
         explained,
         identity,
-        int(model.tokenizer.levels[:, _IDENTITY].max()) + 1,
+        int(model.tokenizer.levels[:, IDENTITY].max()) + 1,
         sparse.block_diag(near, format="csr"),
         spread,
         measured,
@@ -240,7 +239,7 @@ class Responded:
     @cached_property
     def identity(self) -> NDArray[np.int64]:
         """(n,) coarse label of each surrounding cell."""
-        return self.model.tokenizer.levels[self.token, _IDENTITY]
+        return self.model.tokenizer.levels[self.token, IDENTITY]
 
     def _respond(
         self, edited: Edited
@@ -284,7 +283,7 @@ class _Cells(NamedTuple):
 def _read(section: Section, model: GeST, cells: NDArray[np.int64] | None = None) -> _Cells:
     values, measured = model_space(section, model, cells)
     token = model.tokenizer.tokens(values.copy(), measured).astype(np.int64)
-    return _Cells(values, measured, token, model.tokenizer.levels[token, _IDENTITY])
+    return _Cells(values, measured, token, model.tokenizer.levels[token, IDENTITY])
 
 
 @torch.inference_mode()
