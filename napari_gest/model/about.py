@@ -79,7 +79,7 @@ class About(BaseModel):
     format: int = Field(ge=1)
     name: ModelName
     config: ModelConfig
-    target_sum: float = Field(gt=0, lt=1e12)
+    target_sum: float = Field(gt=0, lt=1e30)
     genes: Annotated[Names, Field(min_length=1)]
     card: dict[str, Any]
     head: AboutHead | None = None

@@ -16,6 +16,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.errors import InputError
 from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.random_field import around, fit_field_mixture
@@ -79,7 +80,9 @@ class ClusterRequest:
         self.check()
         clock = Clock("Clustering niches", _STEPS)
         yield clock.tick(0)
-        labels, probability = ordered((yield from self._fit(*self._read, 0, clock)))
+        found = yield from self._fit(*self._read, 0, clock)
+        require_finite("The niches", probability=found)
+        labels, probability = ordered(found)
         settings = {
             "method": self.method,
             "n_niches": int(probability.shape[1]),
@@ -91,8 +94,8 @@ class ClusterRequest:
             "embedding": dict(self.embedded[0].settings),
         }
         sections = [e.section for e in self.embedded]
-        found = Clustered.of(sections, labels, probability, None, settings)
-        return (yield from self.repeat(found)) if self.repeats else found
+        niches = Clustered.of(sections, labels, probability, None, settings)
+        return (yield from self.repeat(niches)) if self.repeats else niches
 
     def repeat(self, found: Clustered) -> Generator[Progress, None, Clustered]:
         """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
@@ -101,7 +104,9 @@ class ClusterRequest:
         features, near = self._read
         agreement, overlap = [], []
         for i in range(1, self.repeats + 1):
-            other = (yield from self._fit(features, near, i, clock)).argmax(1)
+            repeated = yield from self._fit(features, near, i, clock)
+            require_finite("The repeated niches", probability=repeated)
+            other = repeated.argmax(1)
             agreement.append(float(adjusted_mutual_info_score(found.labels, other)))
             overlap.append(_best_overlap(found.labels, other, found.n_niches))
         told = {"repeats": self.repeats, "stability": float(np.mean(agreement))}
@@ -203,6 +208,12 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     say in it. Of embeddings by the decoder, the principal components.
     """
     together = np.concatenate([e.embedding for e in embedded])
+    require_finite("The niche embedding", embedding=together)
+    if not np.ptp(together, axis=0).any():
+        raise InputError(
+            f"All {len(together):,} cells have the same niche embedding.",
+            "Choose another model, or tissue whose cells differ in the model's genes.",
+        )
     known = [(len(e.rows), e.covariance) for e in embedded if e.covariance is not None]
     if not known:
         p = min(_N_PCS, together.shape[1], len(together) - 1)
@@ -214,7 +225,9 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     # Along an axis single cells vary by 1. The mixture does not ask how wide axes are; the k-means
     # it starts from do, and with all alike they lead it astray.
     axes = (axes * np.sqrt(np.maximum(share, 0)))[:, ::-1][:, :kept]
-    return np.asarray((together - together.mean(0)) @ axes, np.float32)
+    features = np.asarray((together - together.mean(0)) @ axes, np.float32)
+    require_finite("The niche embedding", components=features)
+    return features
 
 
 def smooth(

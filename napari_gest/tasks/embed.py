@@ -16,6 +16,7 @@ import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.pool import Pool
@@ -99,6 +100,7 @@ class EmbedRequest:
             embedding, covariance = yield from _content(self)
         else:
             embedding = yield from _decoded(self)
+        require_finite("The niche embedding", embedding=embedding, covariance=covariance)
         return Embedded(self.section, self.section.rows, embedding, self.settings, covariance)
 
     def stored(self, adata: AnnData) -> Embedded | None:

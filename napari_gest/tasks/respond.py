@@ -19,6 +19,7 @@ from napari_gest.model.response import IDENTITY, ResponseHead
 from napari_gest.model.tokenizer import floored
 from napari_gest.tasks.around import Around
 from napari_gest.tasks.counterfactual import Answer, Edited, Input, model_space
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups
@@ -132,6 +133,7 @@ class Residuals:
                 gram[c], cross[c], square[c] = x.T @ x, x.T @ y, np.square(y).sum(0)
             else:
                 freedom[c] = 0
+        require_finite("The response", gram=gram, cross=cross, square=square, spread=self.spread)
         width = np.array([self.width_um], np.float32)
         return ResponseHead(gram, cross, square, freedom, self.spread, width)
 
@@ -143,6 +145,7 @@ def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, 
     for section, cells in zip(sections, read, strict=True):
         predicted = np.empty_like(cells.values)
         for group, values in _predictions(section, model):
+            require_finite("The predictions", expression=values)
             predicted[group] = values
             done += len(group)
             yield clock.tick(done)
