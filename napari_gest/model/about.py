@@ -128,6 +128,8 @@ def read_about(folder: Path) -> About:
                 "Update napari-gest to read it.",
             )
         return checked_json(TypeAdapter(About), text, CONFIG)
+    except CheckpointError:
+        raise
     except (Damaged, OSError) as error:
         raise damaged_model(folder, error) from error
 

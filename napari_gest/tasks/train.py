@@ -159,7 +159,7 @@ class FitRequest:
                 )
         if not all(genes):
             raise InputError(
-                f"{genes.count('')} genes of section '{self.sections[0].name}' have no name.",
+                f"There are genes without a name in section '{self.sections[0].name}'.",
                 "Name every gene: the model knows them by their names.",
             )
         if not any(section.expression.nnz for section in self.sections):

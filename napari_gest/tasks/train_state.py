@@ -111,6 +111,8 @@ class TrainState:
                     f"{STATE_TENSORS} is not the one that {STATE_SETTINGS} was written with; it was"
                     " cut off or comes from another state"
                 )
+        except CheckpointError:
+            raise
         except (Damaged, OSError) as error:
             _refuse(folder, error)
         return cls(folder, about)
