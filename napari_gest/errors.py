@@ -42,3 +42,7 @@ class ReadingError(InputError):
 
 class CheckpointError(GestError, OSError):
     """A model folder or an output file that cannot be read or written."""
+
+
+class ResultError(GestError, ArithmeticError):
+    """A result that is not made of finite numbers; nothing of it is written."""

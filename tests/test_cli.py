@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -282,6 +283,22 @@ def test_models_are_listed() -> None:
         assert name in result.stdout
         assert json.loads(run("models", name).stdout)["name"] == name
     assert "no model 'absent'" in refused(run("models", "absent"))
+
+
+def test_a_damaged_bundled_model_does_not_hide_the_others(
+    tiny_model: GeST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_gest.model import gest
+
+    for name in ("first", "second"):
+        replace(tiny_model, name=name).save(tmp_path / name)
+    (tmp_path / "first" / "weights.safetensors").write_bytes(b"noise")
+    monkeypatch.setattr(gest, "_WEIGHTS", tmp_path)
+    result = run("models")
+    assert result.exit_code == 0
+    assert "second" in result.stdout
+    assert "first cannot be used" in result.stderr
+    assert "weights.safetensors" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["info", "models"])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.console import print_fields
+from napari_gest.cli.console import print_fields, say
 from napari_gest.cli.options import SectionKey, SpatialKey
+from napari_gest.errors import GestError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -37,7 +38,10 @@ def models(
     if not bundled_models():
         print("No models are bundled; train one with 'napari-gest fit'.")
     for bundled in bundled_models():
-        print_fields(bundled, card(GeST.load(bundled)))
+        try:
+            print_fields(bundled, card(GeST.load(bundled)))
+        except GestError as error:  # the others can be used all the same
+            say(f"{bundled} cannot be used. {error}")
 
 
 def card(model: Any) -> dict[str, Any]:

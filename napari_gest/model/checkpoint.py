@@ -1,4 +1,4 @@
-"""A model on disk: a folder with a JSON file and two safetensors files."""
+"""Writing a model: a folder with a JSON file and two safetensors files."""
 
 from __future__ import annotations
 
@@ -8,47 +8,22 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save as pack_arrays
-from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save as pack_tensors
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.about import CONFIG, FORMAT, HEAD, VOCABULARY, WEIGHTS
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.head import ARRAYS as HEAD_ARRAYS
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
-from napari_gest.model.tokenizer import MetaCellTokenizer
-
-CONFIG = "config.json"
-VOCABULARY = "vocabulary.safetensors"
-WEIGHTS = "weights.safetensors"
-HEAD = "head.safetensors"
-_LAYER = ("weight", "bias", "means", "covariance")
-FORMAT = 1
-
-_ARRAYS = tuple(f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum"))
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What a model folder holds; the head only where one was trained."""
-
-    config: ModelConfig
-    tokenizer: MetaCellTokenizer
-    weights: dict[str, Tensor]
-    name: str
-    card: dict[str, Any]
-    head: LabelHead | None = None
-    response: ResponseHead | None = None
+from napari_gest.model.tokenizer import ARRAYS, MetaCellTokenizer
 
 
 @contextlib.contextmanager
@@ -120,76 +95,13 @@ def write(
         about["head"] = {"classes": list(head.classes), "settings": head.settings}
     with atomic_folder(path, overwrite=overwrite) as folder:
         (folder / CONFIG).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        arrays = {key: np.ascontiguousarray(getattr(tokenizer, key)) for key in _ARRAYS}
+        arrays = {key: np.ascontiguousarray(getattr(tokenizer, key)) for key in ARRAYS}
         (folder / VOCABULARY).write_bytes(pack_arrays(arrays))
         tensors = {k: v.contiguous() for k, v in weights.items()}
         (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
         if head is not None:
-            arrays = {k: np.ascontiguousarray(getattr(head, k), np.float32) for k in _LAYER}
+            arrays = {k: np.ascontiguousarray(getattr(head, k), np.float32) for k in HEAD_ARRAYS}
             (folder / HEAD).write_bytes(pack_arrays(arrays))
         if response is not None:
             response.write(folder)
     return path
-
-
-def read(path: Path) -> Stored:
-    """Read a model folder and check it.
-
-    Raises
-    ------
-    CheckpointError
-        If the folder holds no model, or a file is missing, damaged, or written by a newer version.
-    """
-    try:
-        if not any((path / name).exists() for name in (CONFIG, VOCABULARY, WEIGHTS)):
-            raise CheckpointError(
-                f"There is no model in '{path}': it has no {CONFIG}, {VOCABULARY} or {WEIGHTS}.",
-                "Give a folder that has them, as 'napari-gest fit' writes it; a folder of tissue"
-                " ends in .zarr.",
-            )
-        about = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        if about["format"] > FORMAT:
-            raise CheckpointError(
-                f"{path} was written by a newer version.", "Update napari-gest to read it."
-            )
-        config = ModelConfig.model_validate(about["config"])
-        arrays = load_arrays(path / VOCABULARY)
-        tokenizer = MetaCellTokenizer(
-            tuple(about["genes"]),
-            float(about["target_sum"]),
-            **{
-                key: _widen(arrays[key], np.int64 if key == "levels" else np.float32)
-                for key in _ARRAYS
-            },
-        )
-        if tokenizer.c_expr.shape != (len(tokenizer.frequency), len(tokenizer.genes)):
-            raise ValueError("the vocabulary's arrays do not fit together")
-        response = ResponseHead.read(path)
-        weights = {k: v.to(torch.float32) for k, v in load_tensors(path / WEIGHTS).items()}
-        head = _head(path, about["head"]) if "head" in about else None
-    except CheckpointError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError, ValidationError) as error:
-        raise CheckpointError(
-            f"The model in {path} is damaged or incomplete ({type(error).__name__}: {error}).",
-            "Copy the folder again, or train the model again.",
-        ) from error
-    return Stored(config, tokenizer, weights, about["name"], about["card"], head, response)
-
-
-def _head(path: Path, about: dict[str, Any]) -> LabelHead:
-    layer = load_arrays(path / HEAD)
-    if set(layer) != set(_LAYER):
-        raise CheckpointError(
-            f"The label layer in {path} was made by another version of napari-gest.",
-            "Train it again: train_head, or 'napari-gest fine-tune --label-key'.",
-        )
-    head = LabelHead(tuple(about["classes"]), **layer, settings=about["settings"])
-    if not len(head.classes) == len(head.weight) == len(head.bias):
-        raise ValueError("the head's arrays do not fit its classes")
-    return head
-
-
-def _widen(array: np.ndarray, dtype: Any) -> np.ndarray:
-    """Bundled models store half precision to save space; computation is in full precision."""
-    return array.astype(dtype)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+_LevelSize = Annotated[int, Field(ge=1, le=2**15 - 1)]
 
 
 class ModelConfig(BaseModel):
@@ -39,19 +41,19 @@ class ModelConfig(BaseModel):
         Dropout rate in training.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    n_layers: int = Field(3, ge=1)
+    n_layers: int = Field(3, ge=1, le=1000)
     n_heads: int = Field(4, ge=1)
-    d_model: int = Field(64, ge=4)
-    n_meta_cells: int = Field(512, ge=2)
-    n_pcs: int = Field(50, ge=1)
-    level_sizes: tuple[int, int, int] = (15, 10, 5)
-    window_cells: int = Field(256, ge=8)
+    d_model: int = Field(64, ge=4, le=2**16)
+    n_meta_cells: int = Field(512, ge=2, le=2**15 - 1)  # a token is an int16
+    n_pcs: int = Field(50, ge=1, le=2**16)
+    level_sizes: tuple[_LevelSize, _LevelSize, _LevelSize] = (15, 10, 5)
+    window_cells: int = Field(256, ge=8, le=2**20)
     window_um: float = Field(0.0, ge=0)
     profiles: Literal["standard", "paper"] = "standard"
     distance_bias: bool = True
-    n_geometry: int = Field(11, ge=0)
+    n_geometry: int = Field(11, ge=0, le=1000)
     local_prior: bool = True
     dropout: float = Field(0.15, ge=0, lt=1)
 

@@ -66,6 +66,8 @@ class Decoder(nn.Module):
         (K, G) float32, the vocabulary's expression as the decoder sees it.
     log_prior
         (K,) float32, log frequency of each meta cell in training.
+    draw
+        Draw weights to start training from; without, they are to be loaded.
     """
 
     profiles: Tensor
@@ -73,7 +75,9 @@ class Decoder(nn.Module):
     frequency: Tensor
     blocks: Sequence[Block]  # in fact a ModuleList, which does not say what it holds
 
-    def __init__(self, config: ModelConfig, profiles: Tensor, log_prior: Tensor) -> None:
+    def __init__(
+        self, config: ModelConfig, profiles: Tensor, log_prior: Tensor, *, draw: bool = True
+    ) -> None:
         super().__init__()
         n_genes, d = profiles.shape[1], config.d_model
         self.register_buffer("profiles", profiles, persistent=False)
@@ -92,7 +96,8 @@ class Decoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         wavelengths = torch.logspace(math.log10(_LONGEST), math.log10(_SHORTEST), d // 4)
         self.register_buffer("frequency", 2 * math.pi / wavelengths, persistent=False)
-        self._draw_weights()
+        if draw:
+            self._draw_weights()
 
     def _draw_weights(self) -> None:
         for name, weight in self.named_parameters():
@@ -279,6 +284,33 @@ class Decoder(nn.Module):
         )
         hidden = self.ask(context, query_xy, geometry=query_geometry, causal=causal)
         return self.predict(hidden, context, query_xy, causal=causal)
+
+
+def weight_shapes(config: ModelConfig, n_genes: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every weight of a decoder, by name, without building one.
+
+    torch could tell it from a network on its meta device, but loads its compiler for that.
+    """
+    d = config.d_model
+    linear = {"embed": (d, n_genes), "head.0": (d, d), "to_genes": (n_genes, d)}
+    if config.local_prior:
+        linear["local_prior.weigh"] = (2 * (LocalPrior.N_KERNELS + 1), d)
+    if config.n_geometry:
+        linear |= {"arrangement.0": (d, config.n_geometry), "arrangement.2": (d, d)}
+    norms = ["norm"]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i in range(config.n_layers):
+        block = f"blocks.{i}"
+        linear |= {f"{block}.qkv": (3 * d, d), f"{block}.out": (d, d)}
+        linear |= {f"{block}.mlp.0": (4 * d, d), f"{block}.mlp.2": (d, 4 * d)}
+        norms += [f"{block}.norm_attention", f"{block}.norm_mlp"]
+        if config.distance_bias:
+            shapes[f"{block}.log_width"] = (config.n_heads,)
+    for name, shape in linear.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name in norms:
+        shapes |= {f"{name}.weight": (d,), f"{name}.bias": (d,)}
+    return shapes
 
 
 class LocalPrior(nn.Module):

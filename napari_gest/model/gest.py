@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError
-from napari_gest.model import checkpoint
+from napari_gest.model import checkpoint, loading
+from napari_gest.model.about import CONFIG, shortened
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.head import LabelHead
@@ -60,9 +61,7 @@ class GeST:
         """Return an untrained model whose weights are drawn from ``seed``."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = Decoder(
-                config, decoder_profiles(config, tokenizer), _log_prior(tokenizer)
-            ).eval()
+            network = _decoder(config, tokenizer).eval()
         return cls(config, tokenizer, network, name)
 
     @property
@@ -135,29 +134,40 @@ class GeST:
             If there is no such model, or its files are damaged.
         """
         path = bundled_models().get(str(name_or_path), Path(name_or_path))
-        if not path.is_dir():
+        try:
+            there = path.is_dir()
+        except OSError:  # such as a name that no file can have
+            there = False
+        if not there:
             raise CheckpointError(
-                f"There is no model '{name_or_path}'.",
+                f"There is no model '{shortened(str(name_or_path))}'.",
                 f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",
             )
-        stored = checkpoint.read(path)
-        model = cls.create(stored.config, stored.tokenizer, seed=0, name=stored.name)
-        model.card, model.head, model.response = stored.card, stored.head, stored.response
-        try:
-            model.network.load_state_dict(stored.weights)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"The weights in {path} do not fit its configuration.",
-                "The folder is damaged; copy or train the model again.",
-            ) from error
-        return model
+        stored = loading.read(path)
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
+            network = _decoder(stored.config, stored.tokenizer, draw=False)
+        network.load_state_dict(stored.weights)
+        return cls(
+            stored.config,
+            stored.tokenizer,
+            network.eval(),
+            stored.name,
+            stored.card,
+            stored.head,
+            stored.response,
+        )
 
 
 def bundled_models() -> dict[str, Path]:
     """Return the folders of the models that ship with the package, by name."""
     if not _WEIGHTS.is_dir():
         return {}
-    return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / checkpoint.CONFIG).is_file()}
+    return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / CONFIG).is_file()}
+
+
+def _decoder(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool = True) -> Decoder:
+    profiles, log_prior = decoder_profiles(config, tokenizer), _log_prior(tokenizer)
+    return Decoder(config, profiles, log_prior, draw=draw)
 
 
 def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tensor:

@@ -15,6 +15,7 @@ _FOUND = 0.4  # share of the covariance that is the new section's
 _LAYER = 0.3  # share of the log-probability that is the linear layer's
 _TEMPER = 0.3  # of the mixture's: means over the same cells are no independent witnesses
 _CHUNK = 8192
+ARRAYS = ("weight", "bias", "means", "covariance")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
-from napari_gest.errors import CheckpointError
+from napari_gest.model.about import RESPONSE, Damaged, damaged_model
+from napari_gest.model.tensors import TensorFile
 
-RESPONSE = "response.safetensors"
+IDENTITY = 2  # which of the three label levels of the vocabulary is a cell's identity
+REMOVE_RESPONSE = f"Remove {RESPONSE}: a response is then fitted on the section at hand."
 _TINY = 1e-9
+_LOWEST = {"square": 0.0, "freedom": 0.0, "spread": 1e-30, "width_um": 1e-30}
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,13 +98,15 @@ class ResponseHead:
         CheckpointError
             If the file is damaged.
         """
-        if not (folder / RESPONSE).exists():
-            return None
         try:
-            arrays = load_file(folder / RESPONSE)
-            return cls(**{f.name: arrays[f.name].astype(np.float32) for f in fields(cls)})
-        except (OSError, KeyError, SafetensorError) as error:
-            raise CheckpointError(
-                f"The response head in {folder} is damaged ({error}).",
-                f"Remove {RESPONSE}: a response is then fitted on the section at hand.",
-            ) from error
+            if not (folder / RESPONSE).exists():
+                return None
+            with TensorFile(folder / RESPONSE) as file:
+                names = [f.name for f in fields(cls)]
+                file.require_names(names)
+                c, g = (*file.shapes["square"], 0, 0)[:2]
+                shapes = ((c, g, g), (c, g, g), (c, g), (c,), (g,), (1,))
+                file.require(dict(zip(names, shapes, strict=True)))
+                return cls(**{n: file.floats(n, _LOWEST.get(n)).numpy() for n in names})
+        except (Damaged, OSError) as error:
+            raise damaged_model(folder, error, REMOVE_RESPONSE) from error

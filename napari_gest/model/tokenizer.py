@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,6 +161,9 @@ class MetaCellTokenizer:
             (count / n).astype(np.float32),
             levels.astype(np.int64),
         )
+
+
+ARRAYS = tuple(f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum"))
 
 
 def floored(spread: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 import napari_gest
 from napari_gest import keys
-from napari_gest.errors import InputError
+from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.gest import GeST
-from napari_gest.model.head import LabelHead
+from napari_gest.model.head import ARRAYS, LabelHead
 from napari_gest.tasks.cluster import smooth
 from napari_gest.tasks.embed import EmbedRequest, Form, Read
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section, name_order
@@ -53,12 +54,12 @@ class HeadConfig(BaseModel):
         How strongly a cell's label leans on those of the cells around it; 0: not at all.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     reads: tuple[Read, ...] = Field(("content",), min_length=1)
     form: Form | None = None
     niche_cells: int | None = None
-    pools: tuple[int, ...] = Field((1, 7, 19), min_length=1)
+    pools: tuple[PositiveInt, ...] = Field((1, 7, 19), min_length=1)
     penalty: float = Field(0.01, gt=0)
     adapt: bool = True
     smoothing: float = Field(2.0, ge=0)
@@ -125,6 +126,7 @@ class HeadRequest:
             "sections": [{"name": t.section.name, "cells": int(t.known.sum())} for t in tissues],
         }
         head = _fit(tissues, self.config, settings)
+        require_finite("The label layer", **{name: getattr(head, name) for name in ARRAYS})
         yield Progress("Training the label layer", 1, 1)
         return replace(self.model, head=head)
 
@@ -220,12 +222,42 @@ def renamed(model: GeST, name: str) -> GeST:
     assert model.head is not None
     card = {
         "version": napari_gest.__version__,
-        "sections": model.head.settings["sections"],
+        "sections": model.head.settings.get("sections"),
         "parameters": model.n_parameters,
-        "label_key": model.head.settings["label_key"],
+        "label_key": model.head.settings.get("label_key"),
         "start": model.name,
     }
     return replace(model, name=name, card=card)
+
+
+def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
+    """Return how the labels of a model's head are read off.
+
+    Raises
+    ------
+    CheckpointError
+        If the head's settings are damaged, or its arrays are not of the features they name.
+    """
+    remedy = "Train the label layer again: train_head, or 'napari-gest fine-tune --label-key'."
+    try:
+        config = HeadConfig.model_validate(head.settings.get("config"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, ("head", "settings", "config", *first["loc"])))
+        raise CheckpointError(
+            f"The label layer of model '{model.name}' is damaged: '{field}': {first['msg']}.",
+            remedy,
+        ) from error
+    n_pcs = model.tokenizer.components.shape[0]
+    widths = [model.config.d_model if read == "hidden" else n_pcs for read in config.reads]
+    wanted, found = sum(widths) * len(config.pools), head.weight.shape[1]
+    if wanted != found:
+        raise CheckpointError(
+            f"The label layer of model '{model.name}' is damaged: it is of {found:,} features, and"
+            f" its settings name {wanted:,}.",
+            remedy,
+        )
+    return config
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,6 +274,7 @@ class AnnotateRequest:
                 f"Model '{self.model.name}' was not trained on labels.",
                 "Train a label layer first: train_head, or 'napari-gest fine-tune --label-key'.",
             )
+        stored_config(self.model.head, self.model)
         self.section.align(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Annotated]:
@@ -249,11 +282,12 @@ class AnnotateRequest:
         self.check()
         head = self.model.head
         assert head is not None
-        config = HeadConfig.model_validate(head.settings["config"])
+        config = stored_config(head, self.model)
         section = self.section.ordered()
         reads = yield from _read(section, self.model, config)
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
+        require_finite("The labels", probability=probability)
         settings = {"model": self.model.name, "version": napari_gest.__version__} | head.settings
         return Annotated(
             self.section,

@@ -16,6 +16,7 @@ from napari_gest.errors import InputError
 from napari_gest.model.axes import principal_axes, signed
 from napari_gest.model.kmeans import kmeans
 from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.random_field import around, fit_field_mixture
@@ -81,6 +82,7 @@ class ClusterRequest:
         clock = Clock("Clustering niches", _STEPS)
         yield clock.tick(0)
         found = self._together.by_row((yield from self._fit(0, clock)))
+        require_finite("The niches", probability=found)
         labels, probability = ordered(found)
         settings = {
             "method": self.method,
@@ -93,8 +95,8 @@ class ClusterRequest:
             "embedding": dict(self.embedded[0].settings),
         }
         sections = [e.section for e in self.embedded]
-        found = Clustered.of(sections, labels, probability, None, settings)
-        return (yield from self.repeat(found)) if self.repeats else found
+        niches = Clustered.of(sections, labels, probability, None, settings)
+        return (yield from self.repeat(niches)) if self.repeats else niches
 
     def repeat(self, found: Clustered) -> Generator[Progress, None, Clustered]:
         """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
@@ -102,7 +104,9 @@ class ClusterRequest:
         yield clock.tick(0)
         agreement, overlap = [], []
         for i in range(1, self.repeats + 1):
-            other = self._together.by_row((yield from self._fit(i, clock))).argmax(1)
+            repeated = self._together.by_row((yield from self._fit(i, clock)))
+            require_finite("The repeated niches", probability=repeated)
+            other = repeated.argmax(1)
             agreement.append(float(adjusted_mutual_info_score(found.labels, other)))
             overlap.append(_best_overlap(found.labels, other, found.n_niches))
         told = {"repeats": self.repeats, "stability": float(np.mean(agreement))}
@@ -231,6 +235,12 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     say in it. Of embeddings by the decoder, the principal components.
     """
     together = np.concatenate([e.embedding for e in embedded])
+    require_finite("The niche embedding", embedding=together)
+    if not np.ptp(together, axis=0).any():
+        raise InputError(
+            f"All {len(together):,} cells have the same niche embedding.",
+            "Choose another model, or tissue whose cells differ in the model's genes.",
+        )
     known = [(len(e.rows), e.covariance) for e in embedded if e.covariance is not None]
     if not known:
         p = min(_N_PCS, together.shape[1], len(together) - 1)
@@ -244,7 +254,9 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     # it starts from do, and with all alike they lead it astray.
     axes = signed(axes.T).T * np.sqrt(np.maximum(share, 0))
     axes = axes[:, ::-1][:, :kept]
-    return np.asarray((together - together.mean(0)) @ axes, np.float32)
+    features = np.asarray((together - together.mean(0)) @ axes, np.float32)
+    require_finite("The niche embedding", components=features)
+    return features
 
 
 def smooth(

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.perturb import Perturbed
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 
@@ -54,6 +55,7 @@ class DoseRequest:
         for done, strength in enumerate(self.strengths, 1):
             effect = (yield from self._answer(strength, clock, done - 1)) - perturbed.control
             mean = effect[:, measured].mean(0, dtype=np.float64)
+            require_finite(f"The effect at strength {strength:g}", effect=mean)
             tables.append(pd.DataFrame({"gene": genes, "strength": strength, "effect": mean}))
             yield clock.tick(done)
         return pd.concat(tables, ignore_index=True)

@@ -16,6 +16,7 @@ import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.pool import Pool
@@ -100,6 +101,7 @@ class EmbedRequest:
             embedding, covariance = yield from _content(ordered)
         else:
             embedding = yield from _decoded(ordered)
+        require_finite("The niche embedding", embedding=embedding, covariance=covariance)
         embedding = embedding[section.rank]
         return Embedded(section, section.rows, embedding, self.settings, covariance)
 

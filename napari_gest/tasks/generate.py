@@ -20,6 +20,7 @@ from napari_gest.model.decoder import Context
 from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.gest import GeST
 from napari_gest.model.sampling import MODES, Mode, draw, read_out
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.generated import Agreement, Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
@@ -239,6 +240,7 @@ class Generation:
         made = self.so_far()
         if field is None:
             return made
+        require_finite("The section's field", expression=field)
         field = field[self.by_row]
         share = np.float32(self.request.field) * self.measured  # unmeasured genes have no field
         return replace(
@@ -284,6 +286,8 @@ class Generation:
             for window in joining:
                 for cells in self.frontiers(window):
                     probability, residual = self.predict()
+                    # Before anything is drawn by them, and before a caller paints a cell.
+                    require_finite("The generated cells", probability=probability)
                     chosen = draw(probability, self.request.mode, self.random, self.request.top_k)
                     out = read_out(probability, chosen, self.request.mode, self.mean, self.variance)
                     made = out.expression.numpy()
@@ -297,6 +301,7 @@ class Generation:
                         out.entropy.numpy(),
                         out.meta_cell.numpy().astype(np.int32),
                     )
+                    require_finite("The generated cells", expression=made, sd=painted.sd)
                     self.mean_of[cells], self.sd_of[cells] = painted.expression, painted.sd
                     self.entropy[cells], self.meta_cell[cells] = painted.entropy, painted.meta_cell
                     self.painted[cells] = True

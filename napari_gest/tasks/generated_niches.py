@@ -52,11 +52,14 @@ class GeneratedNicheRequest:
 
     def check(self) -> None:
         """Raise InputError if the measured cells were embedded by another model."""
-        made_by = {e.settings["model"] for e in self.embedded}
-        if made_by != {self.model.name}:
+        # By what models compute with: another one may have the same name, and the same another.
+        if {e.settings.get("model_digest") for e in self.embedded} != {self.model.digest}:
+            made_by = ", ".join(sorted({str(e.settings["model"]) for e in self.embedded}))
+            if made_by == self.model.name:
+                made_by = f"another model of the name '{made_by}'"
             raise InputError(
-                f"The measured cells were embedded by {', '.join(sorted(made_by)) or 'no model'}.",
-                f"Embed them with '{self.model.name}', or choose their model.",
+                f"The measured cells were embedded by {made_by or 'no model'}.",
+                f"Embed them with '{self.model.name}' as it is now, or choose their model.",
             )
         self.generated.section.align(self.model.genes)
 

@@ -14,6 +14,7 @@ from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.around import Around
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
@@ -99,6 +100,9 @@ class InfluenceRequest:
             [query.expression(hidden[i : i + _AT_ONCE]) for i in range(0, len(hidden), _AT_ONCE)]
         )
         moved = query.size(whole - moved)
+        require_finite(
+            "The influence", expression=whole, change=change, influence=influence, removals=moved
+        )
         yield clock.tick(clock.total)
         coords = self.section.coords_um
         return Influence(

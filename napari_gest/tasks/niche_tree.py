@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_gest.errors import InputError
 from napari_gest.tasks.cluster import Together, check_together
 from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.random_field import fit_field_mixture
@@ -64,6 +65,7 @@ class NicheTreeRequest:
             seed=self.seed,
         )
         mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))
+        require_finite("The niches", probability=mixture.probability)
         labels, probability = ordered(mixture.probability)
         # In these axes the cells of a niche spread alike in every direction.
         axes = np.linalg.cholesky(mixture.precision)

@@ -19,6 +19,7 @@ from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.model.response import ResponseHead
 from napari_gest.tasks.counterfactual import Answers, Edited, Input, Regenerated, model_space
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.generate import WINDOW_TARGETS
 from napari_gest.tasks.generated import measured_layer, replace_rows
 from napari_gest.tasks.progress import Progress, finish
@@ -182,6 +183,9 @@ class PerturbRequest:
         control = yield from answers.expression(None, "Control")
         edited = self.edited()
         perturbed = yield from answers.expression(edited, "Perturbed")
+        require_finite(
+            "The effect", control=control, perturbed=perturbed, effect=perturbed - control
+        )
         return Perturbed(self, answers, edited, control, perturbed)
 
     def answers(self) -> Generator[Progress, None, Answers]:

@@ -15,10 +15,11 @@ from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
-from napari_gest.model.response import ResponseHead
+from napari_gest.model.response import IDENTITY, ResponseHead
 from napari_gest.model.tokenizer import floored
 from napari_gest.tasks.around import Around
 from napari_gest.tasks.counterfactual import Answer, Edited, Input, model_space
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.section import Section, name_order
 from napari_gest.tissue.window import compact_groups
@@ -28,7 +29,6 @@ _GROUP = 64  # cells that share one context
 _WIDTH = 1.5  # of the Gaussian of neighbours, in mean distances between neighbouring cells
 _AXES = 20  # principal components of GeST's predictions that are regressed out
 _RIDGE = 10.0
-_IDENTITY = 2  # which of the three label levels of the vocabulary is a cell's identity
 _TAIL = 3.0  # widths beyond which a neighbour counts for nothing
 
 
@@ -133,6 +133,7 @@ class Residuals:
                 gram[c], cross[c], square[c] = x.T @ x, x.T @ y, np.square(y).sum(0)
             else:
                 freedom[c] = 0
+        require_finite("The response", gram=gram, cross=cross, square=square, spread=self.spread)
         width = np.array([self.width_um], np.float32)
         return ResponseHead(gram, cross, square, freedom, self.spread, width)
 
@@ -145,6 +146,7 @@ def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, 
     for section, cells in zip(sections, read, strict=True):
         predicted = np.empty_like(cells.values)
         for group, values in _predictions(section, model):
+            require_finite("The predictions", expression=values)
             predicted[group] = values
             done += len(group)
             yield clock.tick(done)
@@ -168,7 +170,7 @@ def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, 
         own,
         explained,
         identity,
-        int(model.tokenizer.levels[:, _IDENTITY].max()) + 1,
+        int(model.tokenizer.levels[:, IDENTITY].max()) + 1,
         sparse.block_diag(near, format="csr"),
         spread,
         measured,
@@ -241,7 +243,7 @@ class Responded:
     @cached_property
     def identity(self) -> NDArray[np.int64]:
         """(n,) coarse label of each surrounding cell."""
-        return self.model.tokenizer.levels[self.token, _IDENTITY]
+        return self.model.tokenizer.levels[self.token, IDENTITY]
 
     def _respond(
         self, edited: Edited
@@ -285,7 +287,7 @@ class _Cells(NamedTuple):
 def _read(section: Section, model: GeST, cells: NDArray[np.int64] | None = None) -> _Cells:
     values, measured = model_space(section, model, cells)
     token = model.tokenizer.tokens(values.copy(), measured).astype(np.int64)
-    return _Cells(values, measured, token, model.tokenizer.levels[token, _IDENTITY])
+    return _Cells(values, measured, token, model.tokenizer.levels[token, IDENTITY])
 
 
 @torch.inference_mode()

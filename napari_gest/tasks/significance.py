@@ -15,6 +15,7 @@ from scipy.stats import false_discovery_control
 from napari_gest.errors import InputError
 from napari_gest.tasks.counterfactual import Edited, model_space
 from napari_gest.tasks.exchange import exchange
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.perturb import Perturbed
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.respond import Residuals, Responded, ResponseRequest
@@ -126,6 +127,7 @@ class SignificanceRequest:
         bands = list(perturbed.bands().values())
         doses = [response.doses(perturbed.edited, inside) for inside in bands]
         found, drawn = yield from exchange(tissue, direction, doses, self.n_permutations, rng)
+        require_finite("The test", statistic=found, permuted=drawn)
         tested = tissue.measured & ~self._edited_genes
         p = np.full(found.shape, np.nan)
         for b, inside in enumerate(bands):
@@ -153,6 +155,7 @@ class SignificanceRequest:
         answer = yield from relay(steps, lambda _: clock.tick(done))
         yield clock.tick(done + 1)
         effect: NDArray[np.float32] = answer - self.perturbed.control
+        require_finite("The test", effect=effect)
         return effect
 
     @cached_property

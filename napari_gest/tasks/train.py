@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_gest.errors import InputError
+from napari_gest.model.about import ModelName, shortened
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
@@ -49,7 +50,7 @@ class TrainConfig(BaseModel):
         Steps between validations, and validations without a gain after which training ends.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     n_steps: int = Field(400, ge=1)
     batch_windows: int = Field(8, ge=1)
@@ -157,6 +158,23 @@ class FitRequest:
                     "A vocabulary belongs to one panel: train on sections measured with the same"
                     " genes, in the same order.",
                 )
+        if not all(genes):
+            raise InputError(
+                f"There are genes without a name in section '{self.sections[0].name}'.",
+                "Name every gene: the model knows them by their names.",
+            )
+        if not any(section.expression.nnz for section in self.sections):
+            raise InputError(
+                "No cell of the sections to train on has any expression.",
+                "Give sections in which something was measured.",
+            )
+        try:
+            TypeAdapter(ModelName).validate_python(self.name)
+        except ValidationError as error:
+            raise InputError(
+                f"A model cannot be named '{shortened(self.name)}'.",
+                "Give a name of 1 to 255 characters on one line.",
+            ) from error
         if self.model_config.n_geometry not in (0, N_GEOMETRY):
             raise InputError(
                 f"n_geometry is {self.model_config.n_geometry}.",

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,27 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import napari_gest
-from napari_gest.errors import CheckpointError, InputError
+from napari_gest.errors import ResultError
 from napari_gest.model.checkpoint import atomic_folder
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.train import FitRequest
+from napari_gest.tasks.train_state import (
+    FORMAT,
+    STATE_SETTINGS,
+    STATE_TENSORS,
+    TrainState,
+    digest_of,
+)
 from napari_gest.tasks.train_windows import (
     Batch,
     Score,
@@ -41,7 +49,6 @@ from napari_gest.tasks.train_windows import (
 from napari_gest.tissue.section import Section, name_order
 from napari_gest.tissue.window import window_side
 
-_STATE, _SETTINGS = "state.safetensors", "state.json"
 _WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
 
@@ -52,6 +59,8 @@ class TrainLoop:
     def __init__(self, request: FitRequest) -> None:
         request = _in_order(request)
         self.request, self.config = request, request.train_config
+        folder = request.checkpoint_dir
+        self.found = TrainState.find(None if folder is None else Path(folder))
         hidden = _validation_holes(request)
         training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
         self.model = _model(request, training)
@@ -103,6 +112,8 @@ class TrainLoop:
                 break
             self.losses.append(self.step(step))
             done = step + 1
+            if not math.isfinite(self.losses[-1]):
+                raise self._diverged(f"in step {done}")
             tick = clock.tick(done - first)
             if done % self.config.validate_every == 0 or done == self.config.n_steps:
                 self.spent = time.monotonic() - started
@@ -111,6 +122,7 @@ class TrainLoop:
                 yield replace(tick, payload=self.curve[-1])
             else:
                 yield tick
+        require_finite("The trained model", **self.best)
         self.average.load_state_dict(self.best)
         card = {
             "version": napari_gest.__version__,
@@ -201,23 +213,52 @@ class TrainLoop:
         }
         if recent := self.losses[-self.config.validate_every :]:
             entry["train_loss"] = float(np.mean(recent))
+        self._require_finite(entry)
         self.curve.append(entry)
         if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
             self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+
+    def _require_finite(self, entry: dict[str, float]) -> None:
+        """Raise ResultError where there is nothing to choose the best weights by."""
+        if all(math.isfinite(entry[name]) for name in ("nll", "error", "rmse_z")):
+            return
+        if math.isfinite(entry["nll"]) and math.isfinite(entry["error"]):
+            raise ResultError(
+                "The validation cells cannot be scored: no gene varies among them and among their"
+                " predictions.",
+                "Set more cells aside (validation_share), or give a section to validate on.",
+            )
+        raise self._diverged(f"at the validation after {entry['step']} steps")
+
+    def _diverged(self, when: str) -> ResultError:
+        kept = ""
+        if self.curve and self.request.checkpoint_dir is not None:
+            kept = f" The state of step {self.curve[-1]['step']} is kept."
+        return ResultError(
+            f"Training stopped: {when} the loss is not a finite number.",
+            f"Train with a smaller learning_rate than {self.config.learning_rate:g}, and look for"
+            f" extreme values in the tissue.{kept}",
+        )
 
     def exhausted(self) -> bool:
         scores = [entry["rmse_z"] for entry in self.curve]
         return len(scores) - 1 - int(np.argmin(scores)) >= self.config.patience
 
+    @cached_property
     def settings(self) -> dict[str, Any]:
-        """Return what must be the same for a run to go on from a checkpoint."""
-        return {
+        """What must be the same for a run to go on from a checkpoint, as JSON has it."""
+        request = self.request
+        told = {
             "model": self.model.config.model_dump(mode="json"),
             "training": self.config.model_dump(mode="json"),
-            "seed": self.request.seed,
-            "cells": [s.n_obs for s in self.request.sections],
+            "seed": request.seed,
+            "sections": [s.digest for s in request.sections],
+            "validation": request.validation.digest if request.validation else None,
+            "start": request.start.digest if request.start else None,
             "genes": list(self.model.genes),
         }
+        settings: dict[str, Any] = json.loads(json.dumps(told))
+        return settings
 
     def save(self, step: int) -> None:
         if self.request.checkpoint_dir is None:
@@ -226,36 +267,31 @@ class TrainLoop:
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        packed = save({k: v.contiguous() for k, v in tensors.items()})
         about = {
+            "format": FORMAT,
+            "tensors": digest_of(packed),
             "step": step,
             "curve": self.curve,
             "spent": self.spent,
             "losses": self.losses[-self.config.validate_every :],
-            "settings": self.settings(),
+            "settings": self.settings,
         }
         with atomic_folder(Path(self.request.checkpoint_dir), overwrite=True) as folder:
-            (folder / _STATE).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
-            (folder / _SETTINGS).write_text(json.dumps(about), encoding="utf-8")
+            (folder / STATE_TENSORS).write_bytes(packed)
+            (folder / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
 
     def resume(self) -> int:
         """Go on from a checkpoint if there is one; return the step to take next."""
-        folder = self.request.checkpoint_dir
-        if folder is None or not (Path(folder) / _SETTINGS).exists():
+        if self.found is None:
             return 0
-        folder = Path(folder)
-        try:
-            about = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-            tensors = load_file(folder / _STATE)
-        except (OSError, ValueError, SafetensorError) as error:
-            raise CheckpointError(
-                f"The training state in {folder} is damaged ({error}).",
-                "Remove the folder to train from the start.",
-            ) from error
-        if about["settings"] != json.loads(json.dumps(self.settings())):
-            raise InputError(
-                f"The training state in {folder} belongs to a run with other data or settings.",
-                "Give those again, or another folder.",
-            )
+        about = self.found.about
+        self.found.check(self.settings, self.config.n_steps)
+        weights = {k: tuple(v.shape) for k, v in self.network.state_dict().items()}
+        means = {k: tuple(v.shape) for k, v in self.optimizer.state().items()}
+        groups = {"now.": weights, "average.": weights, "best.": weights, "optimizer.": means}
+        shapes = {prefix + k: v for prefix, part in groups.items() for k, v in part.items()}
+        tensors = self.found.tensors(shapes)
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -263,16 +299,10 @@ class TrainLoop:
         self.network.load_state_dict(part("now."))
         self.average.load_state_dict(part("average."))
         self.best = part("best.")
-        try:
-            self.optimizer.load(part("optimizer."), int(about["step"]))
-        except KeyError as error:
-            raise CheckpointError(
-                f"The training state in {folder} was written by another version.",
-                "Remove the folder to train from the start.",
-            ) from error
-        self.curve, self.spent = about["curve"], about["spent"]
-        self.losses = about["losses"]
-        return int(about["step"])
+        self.optimizer.load(part("optimizer."), about.step)
+        self.curve, self.spent, self.losses = list(about.curve), about.spent, list(about.losses)
+        self.found = None
+        return about.step
 
 
 def fast_bfloat16(device: torch.device) -> bool:

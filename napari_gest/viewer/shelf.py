@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 import napari_gest
 from napari_gest.errors import CheckpointError
+from napari_gest.model.about import CONFIG, VOCABULARY, WEIGHTS, read_about
 
 if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
 
-_CONFIG = "config.json"
 BUNDLED = Path(napari_gest.__file__).parent / "model" / "weights"
 TRAINED_HERE = Path(platformdirs.user_data_dir("napari-gest", appauthor=False)) / "models"
 
@@ -68,34 +67,42 @@ class ModelInfo:
         Raises
         ------
         CheckpointError
-            If the folder holds no model.
+            If the folder holds no model, or its config.json is damaged.
         """
-        try:
-            about: dict[str, Any] = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-            name = folder.name if folder.parent == BUNDLED else str(about["name"])
-            labels = tuple(about.get("head", {}).get("classes", ()))
-            return cls(name, folder, tuple(about["genes"]), float(about["target_sum"]), labels)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"There is no GeST model in '{folder}'.",
-                "Choose a folder with config.json and two safetensors files, made by"
-                " 'napari-gest fit' or by 'Fit a model' here.",
-            ) from error
+        about = read_about(folder)
+        name = folder.name if folder.parent == BUNDLED else about.name
+        labels = about.head.classes if about.head else ()
+        return cls(name, folder, about.genes, about.target_sum, labels)
 
 
 class Shelf:
-    """Bundled models, models trained on this computer, and folders added by the user."""
+    """Bundled models, models trained on this computer, and folders added by the user.
+
+    Attributes
+    ----------
+    models
+        What each says about itself, by its name.
+    broken
+        Why a folder that was found cannot be used, by the name of the folder.
+    """
 
     def __init__(self) -> None:
         self.models: dict[str, ModelInfo] = {}
+        self.broken: dict[str, str] = {}
         self._loaded: dict[Path, GeST] = {}
         self._warmed: set[Path] = set()
         self._loading = Lock()
-        for folder in (*_folders(BUNDLED), *_folders(TRAINED_HERE)):
+        for parent in (BUNDLED, TRAINED_HERE):
             try:
-                self.add(folder)
-            except CheckpointError:
-                continue  # a damaged folder must not keep the others from being used
+                folders = _folders(parent)
+            except OSError as error:
+                self.broken[parent.name] = f"{parent} cannot be read ({error})."
+                continue
+            for folder in folders:
+                try:
+                    self.add(folder)
+                except CheckpointError as error:  # the others can be used all the same
+                    self.broken[folder.name] = str(error)
 
     def add(self, folder: Path) -> ModelInfo:
         """Add a model folder and return what it says; the same folder again is read again."""
@@ -104,6 +111,7 @@ class Shelf:
         if same is not None and same.path != folder:
             info = replace(info, name=f"{info.name} ({folder.parent.name})")
         self.models[info.name] = info
+        self.broken.pop(folder.name, None)
         self._loaded.pop(folder, None)
         self._warmed.discard(folder)
         return info
@@ -142,4 +150,12 @@ class Shelf:
 def _folders(parent: Path) -> list[Path]:
     if not parent.is_dir():
         return []
-    return [p for p in sorted(parent.iterdir()) if (p / _CONFIG).is_file()]
+    # Folders being written begin with a dot.
+    return [p for p in sorted(parent.iterdir()) if p.name[0] != "." and p.is_dir() and _is_model(p)]
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        return any((folder / name).exists() for name in (CONFIG, VOCABULARY, WEIGHTS))
+    except OSError:  # it may well be one; why it cannot be read is told when it is added
+        return True

@@ -85,7 +85,7 @@ class ModelPanel(Panel):
         if choices.model not in context.shelf.models:
             genes = () if opened is None else opened.section.genes
             choices.model = context.shelf.best_for(genes)
-        fill(self.models, list(context.shelf.models), choices.model)
+        fill(self.models, list(context.shelf.models), choices.model, context.shelf.broken)
         self.modes.setCurrentIndex(self.modes.findData(choices.mode))
         self.modes.setToolTip(_MODES[choices.mode][1])
         self.seed.setValue(choices.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
@@ -77,12 +77,24 @@ def reveal(*widgets: QWidget) -> None:
             above.ensureWidgetVisible(widget, 0, 0)
 
 
-def fill(box: QComboBox, items: Sequence[str], current: str | None) -> None:
-    """Replace the items of a combo box without telling anyone, and select ``current``."""
+def fill(
+    box: QComboBox,
+    items: Sequence[str],
+    current: str | None,
+    unusable: Mapping[str, str] | None = None,
+) -> None:
+    """Replace the items of a combo box without telling anyone, and select ``current``.
+
+    The names of ``unusable`` are listed after the others, greyed; the reason is their tooltip.
+    """
+    unusable = unusable or {}
     with QSignalBlocker(box):
-        if [box.itemText(i) for i in range(box.count())] != list(items):
+        if [box.itemText(i) for i in range(box.count())] != [*items, *unusable]:
             box.clear()
-            box.addItems(list(items))
+            box.addItems([*items, *unusable])
+            for place, reason in enumerate(unusable.values(), len(items)):
+                box.setItemData(place, reason, Qt.ItemDataRole.ToolTipRole)
+                box.model().item(place).setEnabled(False)
         box.setCurrentIndex(items.index(current) if current in items else -1)
 
 

@@ -57,8 +57,10 @@ def test_a_newer_format_is_named(tiny_model: GeST, tmp_path: Path) -> None:
     file = tiny_model.save(tmp_path / "model") / checkpoint.CONFIG
     about = json.loads(file.read_text())
     file.write_text(json.dumps(about | {"format": 99}))
-    with pytest.raises(CheckpointError, match="newer"):
+    with pytest.raises(CheckpointError, match="newer") as caught:
         GeST.load(tmp_path / "model")
+    assert "damaged" not in caught.value.cause
+    assert "Update" in caught.value.remedy
 
 
 def test_a_checkpoint_without_a_head_loads(tiny_model: GeST, tmp_path: Path) -> None:

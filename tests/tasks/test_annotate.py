@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from anndata import AnnData
 
 from napari_gest import keys
-from napari_gest.errors import InputError
+from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks import annotate as annotate_file
 from napari_gest.tasks.annotate import (
@@ -18,6 +19,7 @@ from napari_gest.tasks.annotate import (
     HeadConfig,
     annotate,
     labels_from_obs,
+    renamed,
     train_head,
 )
 from napari_gest.tasks.train import TrainConfig, fine_tune
@@ -194,6 +196,33 @@ def test_the_head_lives_in_the_checkpoint(
     assert again.head.settings["label_key"] == "region"
     one, two = (annotate(sections[1], m) for m in (model, again))
     assert np.array_equal(one.probability, two.probability)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({}, "head.settings.config"),
+        ({"config": []}, "head.settings.config"),
+        ({"config": {"reads": ["no"]}}, "head.settings.config.reads.0"),
+        ({"config": {"pools": [0]}}, "head.settings.config.pools.0"),
+        ({"config": {"smoothing": float("nan")}}, "head.settings.config.smoothing"),
+        ({"config": {"pools": [1, 7]}}, "of 24 features, and its settings name 16"),
+    ],
+)
+def test_damaged_settings_of_a_head_are_named_before_work(
+    sections: list[Section],
+    labels: list[np.ndarray],
+    tiny_model: GeST,
+    settings: dict[str, object],
+    named: str,
+) -> None:
+    model = train_head(tiny_model, sections[:1], labels[:1])
+    assert model.head is not None
+    head = replace(model.head, settings=settings)
+    with pytest.raises(CheckpointError, match=named) as caught:
+        AnnotateRequest(sections[0], replace(model, head=head)).check()
+    assert "--label-key" in caught.value.remedy
+    renamed(replace(model, head=head), "other")
 
 
 def test_training_on_drops_the_head(

@@ -9,6 +9,7 @@ import pytest
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.model.gest import GeST
 from napari_gest.tasks.embed import embed_niches
 from napari_gest.tasks.generated import Generated
 from napari_gest.tasks.generated_niches import as_section, generated_niches
@@ -126,6 +127,17 @@ def test_another_run_is_written_beside_the_first_and_other_niches_over_it(
 
 def test_cells_embedded_by_another_model_are_refused(copied, section, tiny_model):
     embedded = embed_niches(section, tiny_model)
-    embedded.settings["model"] = "other"
-    with pytest.raises(InputError, match="other"):
-        generated_niches(copied, tiny_model, embedded)
+    other = GeST.create(tiny_model.config, tiny_model.tokenizer, seed=9, name="other")
+    with pytest.raises(InputError, match="embedded by tiny"):
+        generated_niches(copied, other, embedded)
+
+
+def test_models_are_told_apart_by_what_they_compute_with(copied, section, tiny_model):
+    embedded = embed_niches(section, tiny_model)
+    other = GeST.create(tiny_model.config, tiny_model.tokenizer, seed=9, name=tiny_model.name)
+    with pytest.raises(InputError, match="another model of the name 'tiny'"):
+        generated_niches(copied, other, embedded)
+    same = replace(tiny_model, name="renamed")
+    assert generated_niches(copied, same, embedded).alike.shape == (42, 15)
+    with pytest.raises(InputError, match="no model"):
+        generated_niches(copied, same, [])

@@ -144,6 +144,16 @@ def test_bad_requests_are_refused_before_work(tissue: AnnData, sections: list[Se
     mixed = [sections[0], Section.from_anndata(other, "section_2")]
     with pytest.raises(InputError, match="different panels"):
         FitRequest(mixed, MODEL, SHORT, 0).check()
+    nameless = replace(sections[0], genes=("", *sections[0].genes[1:]))
+    with pytest.raises(InputError, match="without a name"):
+        FitRequest([nameless], MODEL, SHORT, 0).check()
+    empty = replace(sections[0], expression=sections[0].expression * 0)
+    empty.expression.eliminate_zeros()
+    with pytest.raises(InputError, match="has any expression"):
+        FitRequest([empty], MODEL, SHORT, 0).check()
+    for name in ("", "x" * 256, "two\nlines"):
+        with pytest.raises(InputError, match="cannot be named"):
+            FitRequest(sections, MODEL, SHORT, 0, name=name).check()
     few = sections[0].subset(np.arange(sections[0].n_obs) < 20)
     with pytest.raises(InputError, match="20 cells"):
         FitRequest([few], MODEL, SHORT, 0).check()

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+import torch
 from training import MODEL, SHORT, same
 
-from napari_gest.errors import CheckpointError, InputError
+from napari_gest.errors import ResultError
+from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import (
     FitRequest,
     fit,
 )
+from napari_gest.tasks.train_loop import TrainLoop
 from napari_gest.tissue.section import Section
 
 
@@ -35,31 +37,6 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     assert [e["step"] for e in resumed.curve] == [e["step"] for e in whole.card["curve"]]
 
 
-def test_a_state_of_other_settings_is_refused(sections: list[Section], tmp_path: Path) -> None:
-    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
-    finish(request.run())
-    with pytest.raises(InputError, match="other data or settings"):
-        finish(replace(request, seed=1).run())
-
-
-def test_a_damaged_state_is_named(sections: list[Section], tmp_path: Path) -> None:
-    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
-    finish(request.run())
-    (tmp_path / "state" / "state.safetensors").write_bytes(b"no")
-    with pytest.raises(CheckpointError, match="damaged"):
-        finish(request.run())
-
-
-def test_a_state_of_another_version_is_named(sections: list[Section], tmp_path: Path) -> None:
-    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
-    finish(request.run())
-    path = tmp_path / "state" / "state.safetensors"
-    kept = {k: v for k, v in load_file(path).items() if not k.startswith("optimizer.mean")}
-    save_file(kept, path)
-    with pytest.raises(CheckpointError, match="another version"):
-        finish(request.run())
-
-
 def test_training_can_be_left_at_any_step(sections: list[Section]) -> None:
     work = FitRequest(sections, MODEL, SHORT, 0).run()
     ticks = [next(work) for _ in range(4)]
@@ -74,3 +51,46 @@ def test_the_state_is_json_and_safetensors(sections: list[Section], tmp_path: Pa
         "state.safetensors",
     ]
     assert json.loads((tmp_path / "state" / "state.json").read_text())["step"] == 12
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    sections: list[Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TrainLoop.step
+
+    def diverging(self: TrainLoop, number: int) -> float:
+        return float("nan") if number == 8 else step(self, number)
+
+    monkeypatch.setattr(TrainLoop, "step", diverging)
+    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
+    with pytest.raises(ResultError, match="in step 9") as caught:
+        finish(request.run())
+    assert "smaller learning_rate than 0.001" in caught.value.remedy
+    assert "step 6 is kept" in caught.value.remedy
+    monkeypatch.setattr(TrainLoop, "step", step)
+    assert finish(request.run()).curve[-1]["step"] == 12
+
+
+def test_a_network_that_predicts_no_numbers_is_not_trained_on(
+    sections: list[Section], tiny_model: GeST
+) -> None:
+    start = replace(
+        tiny_model, network=GeST.create(tiny_model.config, tiny_model.tokenizer, seed=0).network
+    )
+    with torch.no_grad():
+        start.network.to_genes.bias.fill_(float("nan"))
+    with pytest.raises(ResultError, match="validation after 0 steps") as caught:
+        fit(sections, MODEL, SHORT, start=start)
+    assert "learning_rate" in caught.value.remedy
+
+
+def test_validation_cells_that_do_not_vary_are_named(
+    sections: list[Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no validation is the best, and there are no weights to return."""
+    from napari_gest.tasks import train_loop
+
+    monkeypatch.setattr(train_loop, "_rmse_z", lambda *_: float("nan"))
+    with pytest.raises(ResultError, match="no gene varies") as caught:
+        fit(sections, MODEL, SHORT)
+    assert "validation_share" in caught.value.remedy

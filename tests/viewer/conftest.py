@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import shapely
 
+from napari_gest.model.config import ModelConfig
 from napari_gest.session import Opened, Snapshot, open_sections
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
@@ -51,8 +52,11 @@ def write_model() -> Callable[[Path, str, list[str]], Path]:
 
     def write(folder: Path, name: str, genes: list[str]) -> Path:
         folder.mkdir(parents=True)
-        about = {"name": name, "genes": genes, "target_sum": 250.0}
-        (folder / "config.json").write_text(json.dumps(about))
+        config = ModelConfig(window_um=400.0).model_dump()
+        about = {"name": name, "genes": genes, "target_sum": 250.0, "config": config}
+        (folder / "config.json").write_text(json.dumps(about | {"format": 1, "card": {}}))
+        for file in ("vocabulary", "weights"):
+            (folder / f"{file}.safetensors").touch()
         return folder
 
     return write

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,11 +26,56 @@ def test_models_are_found_by_where_they_lie(empty, tmp_path, write_model):
     write_model(tmp_path / "trained" / "own", "my liver", ["A", "C"])
     (tmp_path / "trained" / "broken").mkdir()
     (tmp_path / "trained" / "broken" / "config.json").write_text("{")
-    found = Shelf().models
-    assert list(found) == ["mouse", "my liver"]
+    (tmp_path / "trained" / ".being-written").mkdir()
+    (tmp_path / "trained" / ".being-written" / "config.json").write_text("{")
+    (tmp_path / "trained" / "notes").mkdir()
+    found = Shelf()
+    assert list(found.models) == ["mouse", "my liver"]
+    assert "vocabulary.safetensors is missing" in found.broken["broken"]
+    found = found.models
     assert found["mouse"].load_name == "mouse"
     assert found["my liver"].load_name == str(tmp_path / "trained" / "own")
     assert found["mouse"].target_sum == 250
+
+
+def test_a_folder_that_cannot_be_read_does_not_hide_the_others(
+    empty, tmp_path, write_model, monkeypatch
+):
+    write_model(tmp_path / "bundled" / "mouse", "mouse", ["A"])
+    locked = write_model(tmp_path / "trained" / "locked", "locked", ["A"])
+    exists, is_file = Path.exists, Path.is_file
+
+    def denied(real):
+        def ask(path):
+            if locked in path.parents:
+                raise PermissionError(13, "Permission denied")
+            return real(path)
+
+        return ask
+
+    monkeypatch.setattr(Path, "exists", denied(exists))
+    monkeypatch.setattr(Path, "is_file", denied(is_file))
+    found = Shelf()
+    assert list(found.models) == ["mouse"]
+    assert "Permission denied" in found.broken["locked"]
+
+    def unlisted(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", unlisted)
+    found = Shelf()
+    assert found.models == {}
+    assert set(found.broken) == {"bundled", "trained"}
+
+
+def test_a_mended_folder_is_no_longer_broken(empty, tmp_path, write_model):
+    folder = write_model(tmp_path / "trained" / "own", "own", ["A"])
+    (folder / "weights.safetensors").unlink()
+    found = Shelf()
+    assert list(found.broken) == ["own"]
+    (folder / "weights.safetensors").touch()
+    found.add(folder)
+    assert found.broken == {}
 
 
 def test_share_of_the_panel_and_best_model(empty, tmp_path, write_model):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -105,16 +109,12 @@ def test_a_section_asked_for_is_opened_without_asking(home, tissue, errors, unti
 def test_the_model_that_fits_is_chosen_and_the_others_say_why_not(
     opened_home, tmp_path, model_folder
 ):
-    import json
-
     panel = opened_home.model_panel
     assert opened_home.context.choices.model == "tiny"
     assert "30 of the model's 30 genes" in panel.fit.text()
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "config.json").write_text(
-        json.dumps({"name": "other", "genes": ["X", "Y"], "target_sum": 10})
-    )
+    other = shutil.copytree(model_folder, tmp_path / "other")
+    about = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(about | {"name": "other", "genes": ["X", "Y"]}))
     panel.add_folder(other)
     assert opened_home.context.choices.model == "other"
     assert "'tiny' fits" in panel.fit.text()
@@ -125,7 +125,36 @@ def test_the_model_that_fits_is_chosen_and_the_others_say_why_not(
 
 def test_a_folder_without_a_model_is_reported(opened_home, errors, tmp_path):
     opened_home.model_panel.add_folder(tmp_path)
-    assert "no GeST model" in str(errors.pop())
+    assert "no model in" in str(errors.pop())
+
+
+def test_a_broken_model_is_listed_greyed_with_the_reason(
+    viewer, model_folder, errors, monkeypatch, tmp_path, qtbot
+):
+    """And does not keep the dock from opening."""
+    from napari_gest.viewer import shelf
+    from napari_gest.widgets.home import Home
+
+    trained = tmp_path / "trained"
+    shutil.copytree(model_folder, trained / "good")
+    for name, text in (("deep", '{"card":' + "[" * 100_000), ("list", "[]"), ("empty", "")):
+        broken = Path(shutil.copytree(model_folder, trained / name))
+        (broken / "config.json").write_text(text)
+    monkeypatch.setattr(shelf, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(shelf, "TRAINED_HERE", trained)
+    home = Home(viewer)
+    qtbot.addWidget(home)
+    box = home.model_panel.models
+    assert [box.itemText(i) for i in range(box.count())] == ["tiny", "deep", "empty", "list"]
+    for place in (1, 2, 3):
+        assert not box.model().item(place).isEnabled()
+        assert "config.json" in box.itemData(place, Qt.ItemDataRole.ToolTipRole)
+    assert box.model().item(0).isEnabled()
+    shutil.copy(model_folder / "config.json", trained / "list" / "config.json")
+    home.model_panel.add_folder(trained / "list")  # mended, and so no longer greyed
+    assert "list" not in home.context.shelf.broken
+    assert errors == []
+    home.detach()
 
 
 def test_clear_removes_what_was_drawn(opened_home, until):
