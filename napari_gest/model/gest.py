@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError
+from napari_gest.files import check_name, restore
 from napari_gest.model import checkpoint
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
@@ -109,7 +110,8 @@ class GeST:
         Raises
         ------
         InputError
-            If the folder exists and ``overwrite`` is false.
+            If the folder exists and ``overwrite`` is false, is no model folder, or holds other
+            files too.
         CheckpointError
             If it cannot be written.
         """
@@ -131,10 +133,14 @@ class GeST:
 
         Raises
         ------
+        InputError
+            If no folder can have such a name.
         CheckpointError
             If there is no such model, or its files are damaged.
         """
         path = bundled_models().get(str(name_or_path), Path(name_or_path))
+        check_name(path)
+        restore(path)
         if not path.is_dir():
             raise CheckpointError(
                 f"There is no model '{name_or_path}'.",

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 
 import napari_gest
 from napari_gest.errors import CheckpointError, InputError
-from napari_gest.model.checkpoint import atomic_folder
+from napari_gest.files import replacing, restore
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.progress import Clock, Progress
-from napari_gest.tasks.train import FitRequest
+from napari_gest.tasks.train import STATE, STATE_SETTINGS, STATE_TENSORS, FitRequest
 from napari_gest.tasks.train_windows import (
     Batch,
     Score,
@@ -41,7 +41,6 @@ from napari_gest.tasks.train_windows import (
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import window_side
 
-_STATE, _SETTINGS = "state.safetensors", "state.json"
 _WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
 
@@ -232,19 +231,25 @@ class TrainLoop:
             "losses": self.losses[-self.config.validate_every :],
             "settings": self.settings(),
         }
-        with atomic_folder(Path(self.request.checkpoint_dir), overwrite=True) as folder:
-            (folder / _STATE).write_bytes(save({k: v.contiguous() for k, v in tensors.items()}))
-            (folder / _SETTINGS).write_text(json.dumps(about), encoding="utf-8")
+        # Whatever but a state of ours came to be there meanwhile is refused, not replaced.
+        place = self.request.checkpoint_dir
+        with replacing(place, STATE, overwrite=True, parents=True) as folder:
+            packed = save({k: v.contiguous() for k, v in tensors.items()})
+            (folder / STATE_TENSORS).write_bytes(packed)
+            (folder / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
 
     def resume(self) -> int:
         """Go on from a checkpoint if there is one; return the step to take next."""
         folder = self.request.checkpoint_dir
-        if folder is None or not (Path(folder) / _SETTINGS).exists():
+        if folder is None:
+            return 0
+        restore(folder)
+        if not (Path(folder) / STATE_SETTINGS).exists():
             return 0
         folder = Path(folder)
         try:
-            about = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
-            tensors = load_file(folder / _STATE)
+            about = json.loads((folder / STATE_SETTINGS).read_text(encoding="utf-8"))
+            tensors = load_file(folder / STATE_TENSORS)
         except (OSError, ValueError, SafetensorError) as error:
             raise CheckpointError(
                 f"The training state in {folder} is damaged ({error}).",
