@@ -11,6 +11,7 @@ from napari_gest.files.kinds import (
     GEOJSON,
     JSON,
     PNG,
+    SAFETENSORS,
     TEXT,
     FileKind,
     FolderKind,
@@ -26,12 +27,20 @@ from napari_gest.files.outputs import (
 )
 from napari_gest.files.signals import Terminated, as_usual, held, terminating
 from napari_gest.files.tables import unescaped, write_table
-from napari_gest.files.writing import make_folder, recorded, remove_folder, replacing, write_text
+from napari_gest.files.writing import (
+    make_folder,
+    recorded,
+    remove_folder,
+    replacing,
+    write_bytes,
+    write_text,
+)
 
 __all__ = [
     "GEOJSON",
     "JSON",
     "PNG",
+    "SAFETENSORS",
     "TEXT",
     "Draft",
     "FileKind",
@@ -53,6 +62,7 @@ __all__ = [
     "table_kind",
     "terminating",
     "unescaped",
+    "write_bytes",
     "write_table",
     "write_text",
 ]

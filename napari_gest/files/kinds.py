@@ -143,4 +143,5 @@ def _geojson(head: bytes) -> bool:
 TEXT = FileKind("a text file", lambda head: _text(head) is not None)
 JSON = FileKind("a JSON file", _json)
 GEOJSON = FileKind("a GeoJSON file", _geojson)
+SAFETENSORS = FileKind("a safetensors file", lambda head: head[8:9] == b"{")
 PNG = FileKind("a PNG picture", lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"))

@@ -56,8 +56,8 @@ def is_temporary(name: str) -> bool:
 
 
 def within_temporary(path: Path) -> bool:
-    """Tell whether a path lies inside a temporary folder."""
-    return any(is_temporary(parent.name) for parent in path.parents)
+    """Tell whether a path is a temporary one or lies in a temporary folder."""
+    return any(is_temporary(part) for part in path.parts)
 
 
 def sweep(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,8 +58,13 @@ def write_table(
     from napari_gest.files.writing import replacing
 
     safe = _escaped_table(table, index)
+    # Python's csv quotes a line feed, but not a carriage return, which ends a row as well.
+    cells = safe.select_dtypes(exclude="number")
+    parts = [safe.columns, *([safe.index] if index else []), *cells.T.to_numpy()]
+    broken = any("\r" in str(cell) for cells in parts for cell in cells)
+    quoting = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
     with replacing(path, kind, overwrite=overwrite) as temporary:
-        safe.to_csv(temporary, index=index, encoding="utf-8")
+        safe.to_csv(temporary, index=index, encoding="utf-8", quoting=quoting)
 
 
 def _escaped_table(table: pd.DataFrame, index: bool) -> pd.DataFrame:

@@ -88,6 +88,14 @@ def write_text(
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(
+    path: str | Path, content: bytes, kind: FileKind, *, overwrite: bool = False
+) -> None:
+    """Write bytes, whole or not at all; see ``replacing``."""
+    with replacing(path, kind, overwrite=overwrite) as temporary:
+        temporary.write_bytes(content)
+
+
 def make_folder(path: str | Path) -> None:
     """Make a folder, and those above it, where they are not there yet.
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from napari_gest.errors import CheckpointError
+from napari_gest.files import SAFETENSORS, write_bytes
 
 RESPONSE = "response.safetensors"
 _TINY = 1e-9
@@ -82,10 +83,10 @@ class ResponseHead:
         share = np.where(usable, signal / np.maximum(signal + noise, _TINY), 0.0)
         return share * slope, share * np.sqrt(noise)
 
-    def write(self, folder: Path) -> None:
-        """Write the head beside a model's other files."""
+    def write(self, folder: Path, *, overwrite: bool = False) -> None:
+        """Write the head beside a model's other files, whole or not at all."""
         arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}
-        (folder / RESPONSE).write_bytes(save(arrays))
+        write_bytes(folder / RESPONSE, save(arrays), SAFETENSORS, overwrite=overwrite)
 
     @classmethod
     def read(cls, folder: Path) -> ResponseHead | None:
