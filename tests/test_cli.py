@@ -169,7 +169,9 @@ def test_info_of_a_region(tmp_path: Path) -> None:
     assert "314 um2" in run("info", tmp_path / "r.geojson").stdout
 
 
-@pytest.mark.parametrize("name", ["absent.h5ad", "absent.geojson", "file.csv"])
+@pytest.mark.parametrize(
+    "name", ["absent.h5ad", "absent.geojson", "file.csv", "a" * 300, "a" * 300 + ".h5ad"]
+)
 def test_info_of_nothing(tmp_path: Path, name: str) -> None:
     refused(run("info", tmp_path / name))
 

@@ -123,6 +123,7 @@ def test_a_scenario_brings_inputs_of_its_own(place: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
+@pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize(
     ("number", "word", "code"),
     [

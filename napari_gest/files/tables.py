@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def write_table(
     cells = safe.select_dtypes(exclude="number")
     parts = [safe.columns, *([safe.index] if index else []), *cells.T.to_numpy()]
     broken = any("\r" in str(cell) for cells in parts for cell in cells)
-    quoting = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
     with replacing(path, kind, overwrite=overwrite) as temporary:
         safe.to_csv(temporary, index=index, encoding="utf-8", quoting=quoting)
 

@@ -15,6 +15,7 @@ import platformdirs
 
 import napari_gest
 from napari_gest.errors import CheckpointError
+from napari_gest.files import restore_in
 
 if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
@@ -142,4 +143,5 @@ class Shelf:
 def _folders(parent: Path) -> list[Path]:
     if not parent.is_dir():
         return []
+    restore_in(parent)
     return [p for p in sorted(parent.iterdir()) if (p / _CONFIG).is_file()]

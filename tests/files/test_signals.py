@@ -21,7 +21,10 @@ from napari_gest.files import (
 )
 from napari_gest.files.writing import swap
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals"),
+    pytest.mark.usefixtures("signals"),
+]
 
 
 def test_ctrl_c_waits(tmp_path: Path) -> None:

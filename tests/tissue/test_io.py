@@ -17,7 +17,8 @@ from anndata import AnnData
 from scipy import sparse
 
 from napari_gest.errors import CheckpointError, InputError
-from napari_gest.files import Draft
+from napari_gest.files import Draft, leftovers
+from napari_gest.files.leftovers import beside
 from napari_gest.tissue import io
 from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
 
@@ -270,6 +271,17 @@ def test_tissue_on_disk_does_not_replace_its_own_file(
         backed.file.close()
 
 
+def test_a_folder_set_aside_by_a_killed_process_is_read(
+    tissue: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tissue(tissue, tmp_path / "in.zarr")
+    (tmp_path / "in.zarr").rename(beside(tmp_path / "in.zarr", "old"))
+    with pytest.raises(InputError, match="no file"):  # we are at work
+        read_tissue(tmp_path / "in.zarr")
+    monkeypatch.setattr(leftovers, "_alive", lambda pid, birth: False)
+    assert same(read_tissue(tmp_path / "in.zarr"), tissue)
+
+
 _INTERRUPTED = """
 import os, signal, sys, threading, time
 import numpy as np
@@ -277,6 +289,7 @@ from pathlib import Path
 from anndata import AnnData
 from napari_gest.tissue.io import read_tissue, write_tissue
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 path, wait = Path(sys.argv[1]), float(sys.argv[2])
 adata = AnnData(np.random.default_rng(0).random((4000, 300), np.float32))
 write_tissue(adata[:5].copy(), path)
