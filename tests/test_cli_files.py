@@ -97,7 +97,7 @@ _TUNE = "fine-tune in.h5ad --model model --steps 1"
         (f"{_PERTURB} --table roi.geojson --overwrite", "the same as --roi"),
         (f"{_PERTURB} --save-scenario photos --overwrite", "is not a scenario folder"),
         (f"{_PERTURB} --save-scenario model --overwrite", "the same as --model"),
-        (f"{_PERTURB} --save-scenario new --table new", "the same as --save-scenario"),
+        (f"{_PERTURB} --save-scenario new --table new", "the same as --table"),
         ("simulate photos.h5ad --overwrite", "is a folder"),
         ("simulate photos.zarr --overwrite", "is not a .zarr folder"),
         ("simulate model/new.h5ad --panel model", "lies in --panel"),

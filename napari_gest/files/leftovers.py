@@ -73,9 +73,8 @@ def sweep(folder: Path) -> None:
 
 def restore(path: str | Path) -> None:
     """Give a folder its name back if a process was killed while it replaced it."""
-    path = Path(path)
+    path = Path(os.path.realpath(path))
     if not os.path.lexists(path):
-        path = Path(os.path.realpath(path))
         for one in _owned(path.parent):
             if one.use == "old" and one.label == _label(path.name):
                 _restore(one, path)

@@ -86,9 +86,10 @@ def test_a_folder_set_aside_by_a_killed_process_is_restored(
     fill(aside, "old")
     restore(tmp_path / "other")
     assert aside.exists()
-    restore(tmp_path / name)
+    (tmp_path / "link").symlink_to(name)
+    restore(tmp_path / "link")
     assert (tmp_path / name / "more.txt").read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_all_of_a_folder_are_restored_and_spent_ones_removed(
