@@ -19,6 +19,8 @@ from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has other links and signals")
+
 
 @pytest.fixture
 def place(
@@ -122,7 +124,6 @@ def test_a_scenario_brings_inputs_of_its_own(place: Path) -> None:
     assert everything(place) == before
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize(
     ("number", "word", "code"),

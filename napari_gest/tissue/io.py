@@ -137,8 +137,7 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
 
     path = Path(path)
     kind = kind_of(path)
-    if (source := _source(adata)) is not None:
-        check_outputs([Output("path", path, kind, overwrite)], [("the open tissue", source)])
+    check_outputs([Output("path", path, kind, overwrite)], [("the open tissue", source_of(adata))])
     # Neither HDF5 nor zarr's threads may be broken off.
     with replacing(path, kind, overwrite=overwrite) as temporary, held():
         if path.suffix == ".zarr":
@@ -166,7 +165,7 @@ def kind_of(path: Path) -> FileKind | FolderKind:
     return H5AD if path.suffix == ".h5ad" else ZARR
 
 
-def _source(adata: AnnData) -> Path | None:
+def source_of(adata: AnnData) -> Path | None:
     """Return the file or folder that tissue on disk is read from, None of tissue in memory."""
     if adata.isbacked:
         return Path(adata.filename)

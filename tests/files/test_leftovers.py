@@ -13,6 +13,8 @@ from folders import fill
 from napari_gest.files import FileKind, FolderKind, leftovers, replacing, restore, write_text
 from napari_gest.files.leftovers import beside, is_temporary, restore_in, sweep
 
+links = pytest.mark.skipif(os.name == "nt", reason="Windows makes links only with special rights")
+
 _DIES = """
 import os, sys
 from pathlib import Path
@@ -77,6 +79,7 @@ def test_what_another_computer_writes_stays(
     assert theirs.exists()
 
 
+@links
 @pytest.mark.parametrize("name", ["x", "x" * 200])
 def test_a_folder_set_aside_by_a_killed_process_is_restored(
     tmp_path: Path, thing: FolderKind, name: str
@@ -127,6 +130,7 @@ def test_one_that_is_at_work_is_left_alone(tmp_path: Path, thing: FolderKind) ->
     assert aside.exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not say when a name changed")
 def test_one_set_aside_for_long_is_restored_whoever_did_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,8 @@ from folders import THING, fill
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import TEXT, Output, check_name, check_output, check_outputs
 
+links = pytest.mark.skipif(os.name == "nt", reason="Windows makes links only with special rights")
+
 
 def out(path: Path, option: str = "--out", folder: bool = True) -> Output:
     return Output(option, path, THING if folder else TEXT, overwrite=True)
@@ -34,6 +36,7 @@ def test_what_can_be_written_is_left_as_it_is(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["empty", "empty.txt", "x"]
 
 
+@links
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
@@ -69,6 +72,7 @@ def test_a_folder_that_is_not_there_or_may_not_be_written(
         check_output(tmp_path / "new", TEXT)
 
 
+@links
 def test_what_is_of_another_kind_stays(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "cat.jpg").touch()
@@ -98,6 +102,7 @@ def test_files_that_would_be_lost_are_named(tmp_path: Path) -> None:
         check_output(tmp_path / "x", THING, overwrite=True)
 
 
+@links
 def test_outputs_that_meet_are_refused(tmp_path: Path) -> None:
     own(tmp_path / "x")
     (tmp_path / "link").symlink_to("x")
@@ -120,6 +125,7 @@ def test_outputs_that_meet_are_refused(tmp_path: Path) -> None:
     check_outputs([out(tmp_path / "new"), out(tmp_path / "new2", "--table", False)])
 
 
+@links
 def test_outputs_that_meet_inputs_are_refused(tmp_path: Path) -> None:
     own(tmp_path / "x")
     (tmp_path / "link").symlink_to("x")

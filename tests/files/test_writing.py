@@ -23,6 +23,8 @@ from napari_gest.files import (
 )
 from napari_gest.files.leftovers import beside
 
+links = pytest.mark.skipif(os.name == "nt", reason="Windows makes links only with special rights")
+
 
 def write(path: Path, kind: FolderKind, content: str = "new", **options: bool) -> None:
     with replacing(path, kind, **options) as folder:
@@ -101,6 +103,45 @@ def test_an_error_after_the_new_one_stands_is_no_failure(
     assert (tmp_path / "x" / "more.txt").read_text() == "new"
 
 
+@pytest.mark.parametrize("n_files", [2, 50])
+def test_all_is_on_the_disk_before_it_takes_its_name(
+    tmp_path: Path,
+    thing: FolderKind,
+    either_way: str,
+    monkeypatch: pytest.MonkeyPatch,
+    n_files: int,
+) -> None:
+    events: list[str] = []
+    flush, take = swap._flush, swap.take_name
+
+    def flushed(path: Path) -> None:
+        events.append("the folder" if path == tmp_path else path.name)
+        flush(path)
+
+    def taken(temporary: Path, target: Path, *, overwrite: bool) -> None:
+        events.append("its name")
+        take(temporary, target, overwrite=overwrite)
+
+    monkeypatch.setattr(swap, "_flush", flushed)
+    monkeypatch.setattr(swap, "_flush_system", lambda path: events.append("all") or True)
+    monkeypatch.setattr(swap, "take_name", taken)
+    for overwrite in (False, True):
+        events.clear()
+        with replacing(tmp_path / "x", thing, overwrite=overwrite) as folder:
+            fill(folder, "new")
+            inside = folder / ".DS_Store"
+            inside.mkdir()
+            for i in range(n_files - 2):
+                (inside / str(i)).touch()
+        before = events[: events.index("its name")]
+        if n_files == 2:
+            assert sorted(before[:-1]) == [".DS_Store", "more.txt", "thing.json"]
+            assert before[-1] == folder.name
+        else:
+            assert before == ["all"]
+        assert events[-2:] == ["its name", "the folder"]
+
+
 def test_what_appears_during_the_work_is_not_replaced(
     tmp_path: Path, thing: FolderKind, text: FileKind
 ) -> None:
@@ -146,6 +187,7 @@ def test_modes_are_kept_and_new_ones_follow_the_umask(
         os.umask(before)
 
 
+@links
 def test_a_link_stays_a_link(tmp_path: Path, thing: FolderKind, text: FileKind) -> None:
     (tmp_path / "far").mkdir()
     write_text(tmp_path / "far" / "a.txt", "old", text)
@@ -163,6 +205,7 @@ def test_a_link_stays_a_link(tmp_path: Path, thing: FolderKind, text: FileKind) 
     assert len(list((tmp_path / "far").iterdir())) == 3
 
 
+@links
 def test_other_names_of_a_file_keep_the_old_content(tmp_path: Path, text: FileKind) -> None:
     write_text(tmp_path / "a.txt", "old", text)
     os.link(tmp_path / "a.txt", tmp_path / "b.txt")
@@ -183,6 +226,7 @@ def test_outputs_are_recorded_without_their_parts(
     assert list(outputs) == list(outer) == [tmp_path / "a.txt", tmp_path / "x"]
 
 
+@links
 def test_only_a_folder_of_ours_is_removed(tmp_path: Path, thing: FolderKind) -> None:
     write(tmp_path / "own", thing)
     write(tmp_path / "with-more", thing)
