@@ -14,6 +14,7 @@ from rich.table import Table
 
 from benchmarks.timing import Figure
 from napari_gest.errors import GestError
+from napari_gest.files import JSON, TEXT, FileKind, check_output, write_text
 
 app = typer.Typer(
     help="Benchmarks of napari-gest: what generated cells are worth, and what they cost.",
@@ -22,8 +23,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[Path | None, typer.Option("--json", help="Write every number to FILE.")]
-Markdown = Annotated[Path | None, typer.Option(help="Write the tables to FILE.")]
+
+def _output(kind: FileKind) -> Callable[[Path | None], Path | None]:
+    """Return what refuses a file that could not be written at the end."""
+
+    def check(path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                check_output(path, kind, overwrite=True, parents=True)
+            except GestError as error:
+                raise typer.BadParameter(str(error)) from error
+        return path
+
+    return check
+
+
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", help="Write every number to FILE.", callback=_output(JSON)),
+]
+Markdown = Annotated[
+    Path | None, typer.Option(help="Write the tables to FILE.", callback=_output(TEXT))
+]
 SectionKey = Annotated[str, typer.Option(help="obs column that names sections.")]
 SpatialKey = Annotated[str, typer.Option(help="obsm key of coordinates.")]
 Rows = Annotated[
@@ -135,7 +156,7 @@ def generation(
             raise typer.Exit(1) from error
         if json_file:  # after every split, so that an interrupted run is not lost
             text = json.dumps([asdict(g) for g in groups], indent=1, default=float)
-            json_file.write_text(text + "\n", encoding="utf-8")
+            write_text(json_file, text + "\n", JSON, overwrite=True, parents=True)
     if groups:
         _show_tables(list(tables(groups)), markdown, HEAD, readme_table(groups))
 
@@ -418,7 +439,13 @@ def rivals(
     )
     _show_tables(tables(rows), markdown, sources())
     if json_file:
-        json_file.write_text(json.dumps([asdict(r) for r in rows], indent=1))
+        write_text(
+            json_file,
+            json.dumps([asdict(r) for r in rows], indent=1),
+            JSON,
+            overwrite=True,
+            parents=True,
+        )
 
 
 @app.command()
@@ -473,7 +500,50 @@ def perturbation(
             "calls": [asdict(c) for c in calls],
             "real": [asdict(t) for t in made[3:]],
         }
-        json_file.write_text(json.dumps(record, indent=1, default=float))
+        write_text(
+            json_file,
+            json.dumps(record, indent=1, default=float),
+            JSON,
+            overwrite=True,
+            parents=True,
+        )
+
+
+@app.command()
+def kill(
+    rounds: Annotated[int, typer.Option(min=1, help="Processes to kill.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the moments.")] = 0,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Processes killed at random moments of writing: what stood before still stands.
+
+    Examples
+    --------
+    python -m benchmarks kill --rounds 100 --seed 1
+    """
+    from benchmarks.kill import run
+
+    errors = Console(stderr=True)
+    counts = run(
+        min(rounds, 10) if quick else rounds, seed, lambda what: errors.print(what, style="dim")
+    )
+    table = Table(title="Killed while writing", title_justify="left")
+    headings = ("what", "killed", "old stood", "new stood", "swept", "restored", "damaged")
+    for heading in headings:
+        table.add_column(heading)
+    for c in counts:
+        numbers = (c.rounds, c.old, c.new, c.swept, c.restored, len(c.damage))
+        table.add_row(c.name, *map(str, numbers))
+    _console().print(table)
+    if json_file:
+        text = json.dumps([asdict(c) for c in counts], indent=1)
+        write_text(json_file, text, JSON, overwrite=True, parents=True)
+    for c in counts:
+        for what in c.damage:
+            errors.print(f"{c.name}: {what}", style="red")
+    if any(c.damage for c in counts):
+        raise typer.Exit(1)
 
 
 def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
@@ -482,9 +552,8 @@ def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> Non
     for table in made:
         table.show(console)
     if markdown:
-        markdown.parent.mkdir(parents=True, exist_ok=True)
         parts = [part if isinstance(part, str) else part.markdown() for part in [*first, *made]]
-        markdown.write_text("\n".join(parts), encoding="utf-8")
+        write_text(markdown, "\n".join(parts), TEXT, overwrite=True, parents=True)
 
 
 def _console() -> Console:
@@ -501,9 +570,8 @@ def _show(title: str, figures: list[Figure], json_file: Path | None) -> None:
         table.add_row(f.what, f.value, f.bar, {True: "met", False: "missed", None: ""}[f.met])
     _console().print(table)
     if json_file:
-        json_file.write_text(
-            json.dumps([asdict(f) for f in figures], indent=1, default=lambda v: v.item())
-        )
+        text = json.dumps([asdict(f) for f in figures], indent=1, default=lambda v: v.item())
+        write_text(json_file, text, JSON, overwrite=True, parents=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from rich.console import Console
 from benchmarks.datasets import Source
 from benchmarks.group import Group, read_groups
 from benchmarks.report import Table, readme_table
+from napari_gest.files import FolderKind, replacing
+from napari_gest.model.checkpoint import MODEL
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import fit_response
@@ -22,6 +24,11 @@ from napari_gest.tasks.train import FitRequest, configs_for
 WEIGHTS = Path(__file__).parents[1] / "napari_gest" / "model" / "weights"
 RUNS = Path("runs") / "bundled"
 SEED = 0
+README = "README.md"
+# A model folder with its card as text beside it.
+BUNDLED_MODEL = FolderKind(
+    MODEL.name, MODEL.is_one, lambda folder: [n for n in MODEL.foreign(folder) if n != README]
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def refit(bundle: Bundle, console: Console) -> None:
     sections = [section for source in bundle.sources for section in source.read()]
     model = fit_response(GeST.load(bundle.name), sections)
     assert model.response is not None
-    model.response.write(WEIGHTS / bundle.name)
+    model.response.write(WEIGHTS / bundle.name, overwrite=True)
     console.print(f"{WEIGHTS / bundle.name}: response")
 
 
@@ -107,8 +114,9 @@ def add_scores(bundle: Bundle, groups: list[Group]) -> None:
 
 def _write(model: GeST) -> None:
     half = replace(model, network=copy.deepcopy(model.network).half())  # a wheel should be small
-    path = half.save(WEIGHTS / model.name, overwrite=True)
-    (path / "README.md").write_text(card_text(model), encoding="utf-8")
+    with replacing(WEIGHTS / model.name, BUNDLED_MODEL, overwrite=True) as folder:
+        half.save(folder, overwrite=True)
+        (folder / README).write_text(card_text(model), encoding="utf-8")
 
 
 def card_text(model: GeST) -> str:

@@ -17,6 +17,7 @@ from benchmarks.labelled import REAL, Labelled, from_file, real, simulated_cells
 from benchmarks.niche_report import read_rows, tables
 from benchmarks.report import Table
 from benchmarks.scored import Method
+from napari_gest.files import JSON, write_text
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.train import TrainConfig
@@ -126,7 +127,7 @@ def _keep(rows: Sequence[Any], options: Options) -> None:
     """Write the rows so far as JSON."""
     if options.json_file is not None:
         text = json.dumps([asdict(r) for r in rows], indent=1, default=float)
-        options.json_file.write_text(text + "\n", encoding="utf-8")
+        write_text(options.json_file, text + "\n", JSON, overwrite=True, parents=True)
 
 
 def _sets(options: Options, console: Console) -> list[Labelled]:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from anndata import AnnData
@@ -150,6 +149,5 @@ def trained_on(
         on_progress=on_progress,
         name=f"planted {seed}",
     )
-    Path(folder).parent.mkdir(parents=True, exist_ok=True)
     model.save(folder)
     return model

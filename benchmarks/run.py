@@ -16,6 +16,7 @@ from benchmarks.generation import Row, TunedFloors, score_ring, score_section, t
 from benchmarks.group import Group
 from benchmarks.holes import RADII_UM
 from benchmarks.training import RUNS, trained
+from napari_gest.files import make_folder
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import write_tissue
@@ -70,7 +71,7 @@ class Options:
 def quick_split() -> Split:
     """Write a small simulated tissue under ``runs`` and hold its last section out."""
     path = RUNS / "quick" / "simulated.h5ad"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_tissue(simulate(2400, 40, 2, seed=0), path, overwrite=True)
     source = Source(str(path))
     return leave_one_out(source, source.names()[-1:])[0]

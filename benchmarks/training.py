@@ -13,6 +13,7 @@ from typing import Any
 
 import napari_gest
 from benchmarks.datasets import Loaded, Split
+from napari_gest.files import JSON, make_folder, write_text
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
@@ -93,7 +94,7 @@ def trained(
             GeST.load(folder / "model"),
             f"trained {kept['finished'][:10]} in {kept['minutes']:.1f} min, reused",
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     started = time.monotonic()
     request = FitRequest(
         sections=tuple(loaded.train),
@@ -107,11 +108,9 @@ def trained(
     fitted = finish(request.run(), on_progress)
     minutes = (time.monotonic() - started) / 60
     fitted.model.save(folder / "model", overwrite=True)
-    (folder / "curve.json").write_text(json.dumps(fitted.curve, indent=1, default=float))
+    curve = json.dumps(fitted.curve, indent=1, default=float)
+    write_text(folder / "curve.json", curve, JSON, overwrite=True)
     # Written last: only a finished run has it.
-    record.write_text(
-        json.dumps(
-            settings | {"minutes": minutes, "finished": datetime.now(UTC).isoformat()}, indent=1
-        )
-    )
+    about = settings | {"minutes": minutes, "finished": datetime.now(UTC).isoformat()}
+    write_text(record, json.dumps(about, indent=1), JSON)
     return Trained(fitted.model, f"trained now in {minutes:.1f} min")

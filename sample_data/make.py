@@ -18,6 +18,7 @@ import numpy as np
 
 import napari_gest
 from napari_gest import GeST, Roi, Section, simulate, write_tissue
+from napari_gest.files import JSON, write_text
 
 HERE = Path(__file__).parent
 PACKAGED = HERE.parent / "napari_gest" / "samples"
@@ -61,7 +62,8 @@ def make(name: str, folder: Path) -> None:
         "seed": SEED,
         "licence": "CC0-1.0",
     }
-    (folder / "provenance.json").write_text(json.dumps(provenance, indent=1) + "\n", "utf-8")
+    text = json.dumps(provenance, indent=1) + "\n"
+    write_text(folder / "provenance.json", text, JSON, overwrite=True)
 
 
 if __name__ == "__main__":

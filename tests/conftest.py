@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,18 @@ def tissue(_simulated: AnnData) -> AnnData:
 def section(_simulated: AnnData) -> Section:
     """The first of the two simulated sections."""
     return Section.from_anndata(_simulated, "section_1")
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """Signals act as in a program on a terminal; jobs in the background ignore some."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if hasattr(signal, "SIGHUP"):
+        usual[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -98,11 +98,17 @@ def test_simulate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("out", "cause"),
-    [("absent/out.h5ad", "no folder"), ("out.csv", "neither an .h5ad"), ("in.h5ad", "exists")],
+    [
+        ("absent/out.h5ad", "no folder"),
+        ("out.csv", "neither an .h5ad"),
+        ("other.h5ad", "exists"),
+        ("a" * 300 + ".h5ad", "too long"),
+    ],
 )
 @pytest.mark.parametrize("command", ["simulate", "generate"])
 def test_the_output_is_checked_first(file: Path, command: str, out: str, cause: str) -> None:
     target = file.parent / out
+    (file.parent / "other.h5ad").touch()
     if command == "simulate":
         result = run("simulate", target)
     else:
@@ -164,7 +170,9 @@ def test_info_of_a_region(tmp_path: Path) -> None:
     assert "314 um2" in run("info", tmp_path / "r.geojson").stdout
 
 
-@pytest.mark.parametrize("name", ["absent.h5ad", "absent.geojson", "file.csv"])
+@pytest.mark.parametrize(
+    "name", ["absent.h5ad", "absent.geojson", "file.csv", "a" * 300, "a" * 300 + ".h5ad"]
+)
 def test_info_of_nothing(tmp_path: Path, name: str) -> None:
     refused(run("info", tmp_path / name))
 

@@ -7,14 +7,20 @@ error kept for the table.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.rivals.registry import REQUIREMENTS, environments_dir
+from napari_gest.files import FolderKind, make_folder, remove_folder
 
 READY = ".ready"
+# Whatever is installed in an environment belongs to it.
+ENVIRONMENT = FolderKind(
+    "an environment",
+    lambda folder: any((folder / name).is_file() for name in ("pyvenv.cfg", READY)),
+    lambda folder: [],
+)
 
 
 def names() -> list[str]:
@@ -44,8 +50,10 @@ def build(name: str, python: str = sys.executable) -> bool:
     ready = folder / READY
     if ready.exists() and ready.read_text() == stamp:
         return True
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
+    if folder.exists() and not remove_folder(folder, ENVIRONMENT):
+        _log(name).write_text(f"error: {folder} is no environment of Python's, so it stays\n")
+        return False
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     pinned = ["--constraint", str(REQUIREMENTS / f"{name}.txt")]
     steps = [
@@ -59,7 +67,7 @@ def build(name: str, python: str = sys.executable) -> bool:
     with _log(name).open("w") as log:
         for step in steps:
             if subprocess.run(step, stdout=log, stderr=subprocess.STDOUT, check=False).returncode:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(folder, ENVIRONMENT)
                 return False
     ready.write_text(stamp)
     return True

@@ -25,6 +25,7 @@ from benchmarks.rivals.call import Outcome, call
 from benchmarks.rivals.cases import LABEL, Case
 from benchmarks.rivals.environments import build_error
 from benchmarks.rivals.registry import ANNOTATION, Rival
+from napari_gest.files import JSON, write_text
 
 NAN = float("nan")
 
@@ -148,7 +149,8 @@ def run_one(rival: Rival, case: Case, seed: int, options: Options) -> list[Row]:
         return [replace(empty, error="not run yet")]
     outcome = _call(rival, case, seed, options, kept.with_suffix(".npz"))
     rows = _rows(empty, case, outcome)
-    kept.write_text(json.dumps({"digest": digest, "rows": [asdict(r) for r in rows]}, indent=1))
+    text = json.dumps({"digest": digest, "rows": [asdict(r) for r in rows]}, indent=1)
+    write_text(kept, text, JSON, overwrite=True)
     return rows
 
 

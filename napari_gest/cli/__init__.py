@@ -22,5 +22,5 @@ from napari_gest.cli import describe  # noqa: F401
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a mistake in input, 2 in usage, 130 Ctrl-C."""
+    """Run the command line and exit: 0 done, 1 a mistake in input, 2 in usage, 128 + a signal."""
     app(args=arguments, prog_name="napari-gest")

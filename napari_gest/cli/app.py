@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,26 +13,43 @@ from typer.core import TyperGroup
 from napari_gest import __version__
 from napari_gest.cli.console import say
 from napari_gest.errors import GestError
+from napari_gest.files import Terminated, recorded, terminating
 
 
 class Commands(TyperGroup):
-    """Turns a user's mistake into two lines on stderr and exit code 1, Ctrl-C into 130."""
+    """Turns a user's mistake into two lines on stderr and exit code 1, Ctrl-C into 130.
+
+    SIGTERM and SIGHUP remove what is half written too, and give 128 and their number.
+    """
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except GestError as error:
-            say(f"Error: {error.cause}\nRemedy: {error.remedy}")
-            raise typer.Exit(1) from error
-        except MemoryError as error:
-            say(
-                "Error: There is not enough memory for this.\n"
-                "Remedy: Close other programs, or take one section (--section) of the file."
-            )
-            raise typer.Exit(1) from error
-        except KeyboardInterrupt as interrupt:
-            say("Interrupted; nothing was written.")
-            raise typer.Exit(130) from interrupt
+        with recorded() as outputs:
+            try:
+                with terminating():
+                    return super().invoke(ctx)
+            except GestError as error:
+                say(f"Error: {error.cause}\nRemedy: {error.remedy}")
+                _say_written(outputs)
+                raise typer.Exit(1) from error
+            except MemoryError as error:
+                say(
+                    "Error: There is not enough memory for this.\n"
+                    "Remedy: Close other programs, or take one section (--section) of the file."
+                )
+                _say_written(outputs)
+                raise typer.Exit(1) from error
+            except KeyboardInterrupt as interrupt:
+                number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
+                word = "Interrupted" if number == signal.SIGINT else "Terminated"
+                say(f"{word}." if outputs else f"{word}; nothing was written.")
+                _say_written(outputs)
+                raise typer.Exit(128 + number) from interrupt
+
+
+def _say_written(outputs: Iterable[Path]) -> None:
+    """Tell what was written before a command ended without the rest."""
+    for path in outputs:
+        say(f"Written before: {path}")
 
 
 app = typer.Typer(

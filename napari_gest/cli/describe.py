@@ -71,8 +71,10 @@ def info(
     section_key: SectionKey = "section",
 ) -> None:
     """Say what is in a tissue file, a region or a model folder."""
+    from napari_gest.files import check_name
     from napari_gest.tissue.io import read_tissue
 
+    check_name(path)
     if path.suffix in (".geojson", ".json"):
         from napari_gest.tissue.roi import Roi
 

@@ -22,6 +22,7 @@ from napari_gest.cli.options import (
     SpatialKey,
     Tissue,
     UmPerUnit,
+    model_folder,
 )
 from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
@@ -79,10 +80,13 @@ def generate(
         raise typer.BadParameter("give either --mask-key or --roi")
     if place_new and roi is None:
         raise typer.BadParameter("--place-cells needs --roi")
-    from napari_gest.tissue.io import check_output, check_suffix, read_tissue, write_tissue
+    from napari_gest.files import Output, check_outputs
+    from napari_gest.tissue.io import kind_of, read_tissue, write_tissue
 
-    check_suffix(out)
-    check_output(out, overwrite=overwrite)
+    check_outputs(
+        [Output("--out", out, kind_of(out), overwrite)],
+        [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)],
+    )
     adata = read_tissue(path)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
     region = None

@@ -22,6 +22,7 @@ from napari_gest.cli.options import (
     SpatialKey,
     Tissue,
     UmPerUnit,
+    model_folder,
 )
 from napari_gest.tissue.reading import Reading
 
@@ -113,18 +114,22 @@ def niches(
         raise typer.BadParameter("give either --n-niches or --resolution")
     if resolution is not None and method is not Method.mixture:
         raise typer.BadParameter("--method is for --n-niches")
-    if table is not None:
-        from napari_gest.tissue.io import check_output
+    from napari_gest.files import Output, check_outputs, write_table
+    from napari_gest.tasks.niches import REPORT
+    from napari_gest.tissue.io import kind_of
 
-        check_output(table, overwrite=overwrite)
+    outputs = [Output("--out", out, kind_of(out), overwrite)]
+    if table is not None:
+        outputs.append(Output("--table", table, REPORT, overwrite))
+    check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model))])
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
-    adata, sections = _open(path, out, overwrite, section, reading)
+    adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.annotate import labels_from_obs
     from napari_gest.tasks.cluster import ClusterRequest, check_asked
     from napari_gest.tasks.embed import EmbedRequest
-    from napari_gest.tissue.io import in_memory, replacing, write_tissue
+    from napari_gest.tissue.io import in_memory, write_tissue
 
     way: Way = method.value if resolution is None else "leiden"
     check_asked(sum(s.n_obs for s in sections), way, n_niches, resolution)
@@ -159,8 +164,7 @@ def niches(
         print(shares.round(3).T.to_string())
         report = report.join(shares.add_prefix("share of "))
     if table is not None:
-        with replacing(table, overwrite=overwrite) as temporary:
-            report.to_csv(temporary)
+        write_table(report, table, REPORT, index=True, overwrite=overwrite)
         print(f"table of niches: {table}")
 
 
@@ -200,8 +204,15 @@ def annotate(
     OUT holds all cells of SECTION with obs gest_label and gest_label_confidence. X is never
     changed.
     """
+    from napari_gest.files import Output, check_outputs
+    from napari_gest.tissue.io import kind_of
+
+    check_outputs(
+        [Output("--out", out, kind_of(out), overwrite)],
+        [("SECTION", path), ("--model", model_folder(model))],
+    )
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
-    adata, sections = _open(path, out, overwrite, section, reading)
+    adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.annotate import AnnotateRequest, labels_from_obs
@@ -235,13 +246,11 @@ def annotate(
 
 
 def _open(
-    path: Path, out: Path, overwrite: bool, wanted: Sequence[str] | None, reading: Reading
+    path: Path, wanted: Sequence[str] | None, reading: Reading
 ) -> tuple[AnnData, list[Section]]:
-    from napari_gest.tissue.io import check_output, check_suffix, read_tissue
+    from napari_gest.tissue.io import read_tissue
     from napari_gest.tissue.section import section_names
 
-    check_suffix(out)
-    check_output(out, overwrite=overwrite)
     adata = read_tissue(path)
     names = wanted or section_names(adata, reading.section_key)
     return adata, [reading.section(adata, name) for name in names]

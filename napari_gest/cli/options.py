@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+import napari_gest
 from napari_gest.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ OutModel = Annotated[Path, typer.Option(metavar="MODEL", help="Model folder to w
 Model = Annotated[
     str, typer.Option(metavar="MODEL", help="Name of a bundled model, or a model folder.")
 ]
+
+
+def model_folder(model: str | None) -> Path | None:
+    """Return the folder that a model's name or path stands for; importing no torch."""
+    if model is None:
+        return None
+    bundled = Path(napari_gest.__file__).parent / "model" / "weights" / model
+    return bundled if bundled.is_dir() else Path(model)
 
 
 def checked(config: Config, **settings: Any) -> Config:

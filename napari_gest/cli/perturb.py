@@ -20,6 +20,7 @@ from napari_gest.cli.options import (
     SpatialKey,
     Tissue,
     UmPerUnit,
+    model_folder,
 )
 from napari_gest.tissue.reading import Reading
 
@@ -132,29 +133,41 @@ def perturb(
         raise typer.BadParameter("--scenario brings its own --roi and --edits")
     if out is None and table is None and save_scenario is None:
         raise typer.BadParameter("give --out, --table or --save-scenario, or nothing is kept")
-    from napari_gest.tissue.io import (
-        check_output,
-        check_suffix,
-        in_memory,
-        read_tissue,
-        replacing,
-        write_tissue,
+    from napari_gest.files import Output, check_outputs, write_table
+    from napari_gest.tissue.io import in_memory, kind_of, read_tissue, write_tissue
+
+    outputs = [] if out is None else [Output("--out", out, kind_of(out), overwrite)]
+    from napari_gest.tasks.scenario import (
+        EFFECTS,
+        SCENARIO,
+        Scenario,
+        Settings,
+        read_scenarios,
     )
 
-    if out is not None:
-        check_suffix(out)
-    for place in (out, table, save_scenario):
-        if place is not None:
-            check_output(place, overwrite=overwrite)
+    if table is not None:
+        outputs.append(Output("--table", table, EFFECTS, overwrite))
+    if save_scenario is not None:
+        outputs.append(Output("--save-scenario", save_scenario, SCENARIO, overwrite))
+    inputs = [
+        ("SECTION", path),
+        ("--model", model_folder(model)),
+        ("--roi", roi),
+        ("--edits", edits),
+        ("--scenario", scenario),
+    ]
+    check_outputs(outputs, inputs)
     adata = read_tissue(path)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
 
     from napari_gest.model.gest import GeST
-    from napari_gest.tasks.scenario import Scenario, Settings, read_scenarios
     from napari_gest.tissue.roi import Roi
 
     if scenario is not None:
         every = read_scenarios(scenario)
+        if model is None:
+            models = [("the scenario's model", model_folder(s.settings.model)) for s in every]
+            check_outputs(outputs, models)
         if len(every) > 1 and (out is not None or save_scenario is not None):
             raise typer.BadParameter(
                 f"'{scenario}' holds {len(every)} scenarios: give --table, or the folder of one"
@@ -204,8 +217,7 @@ def perturb(
 
             named = [t.assign(scenario=name) for name, t in tables.items()]
             genes = pd.concat(named, ignore_index=True)
-        with replacing(table, overwrite=overwrite) as temporary:
-            genes.to_csv(temporary, index=False)
+        write_table(genes, table, EFFECTS, overwrite=overwrite)
         print(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
 
 

@@ -28,9 +28,12 @@ def demo(
     ] = None,
 ) -> None:
     """Open the sample in napari, draw a region, generate its cells and paint them."""
+    from napari_gest.files import as_usual
     from napari_gest.widgets.demo import run_demo
 
-    for path in run_demo(out_dir, show) or []:
+    with as_usual():  # a window's event loop runs no handler of Python's
+        paths = run_demo(out_dir, show)
+    for path in paths or []:
         print(path)
 
 
@@ -58,6 +61,7 @@ def view(
     allow_logged: AllowLogged = False,
 ) -> None:
     """Open tissue in napari."""
+    from napari_gest.files import as_usual
     from napari_gest.tissue.io import check_input
 
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
@@ -65,4 +69,5 @@ def view(
         check_input(path)
     from napari_gest.widgets.app import launch
 
-    launch(paths, section=section, model=model, reading=reading)
+    with as_usual():  # a window's event loop runs no handler of Python's
+        launch(paths, section=section, model=model, reading=reading)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.options import Overwrite, Seed
+from napari_gest.cli.options import Overwrite, Seed, model_folder
 
 
 @app.command(
@@ -44,11 +44,11 @@ def simulate(
     """
     if perturb and panel is not None:
         raise typer.BadParameter("--perturb makes its own genes; leave --panel out")
+    from napari_gest.files import Output, check_outputs
     from napari_gest.tissue import simulate as simulation
-    from napari_gest.tissue.io import check_output, check_suffix, write_tissue
+    from napari_gest.tissue.io import kind_of, write_tissue
 
-    check_suffix(out)
-    check_output(out, overwrite=overwrite)
+    check_outputs([Output("OUT", out, kind_of(out), overwrite)], [("--panel", model_folder(panel))])
     if perturb:
         from napari_gest.tissue.programme import simulate_programme
 

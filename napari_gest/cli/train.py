@@ -22,6 +22,7 @@ from napari_gest.cli.options import (
     SpatialKey,
     UmPerUnit,
     checked,
+    model_folder,
 )
 from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
@@ -86,9 +87,7 @@ def fit(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on your own tissue, whatever its genes."""
-    from napari_gest.tissue.io import check_output
-
-    check_output(out, overwrite=overwrite)
+    _check_outputs(out, resume, overwrite, paths)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
     training, validation = _training_sections(paths, section, validation_section, reading)
 
@@ -145,9 +144,7 @@ def fine_tune(
     """
     if steps == 0 and label_key is None:
         raise typer.BadParameter("--steps 0 trains nothing but labels: give --label-key")
-    from napari_gest.tissue.io import check_output
-
-    check_output(out, overwrite=overwrite)
+    _check_outputs(out, resume, overwrite, paths, model)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
     labels: Labels | None = None
     if label_key is not None:
@@ -162,6 +159,20 @@ def fine_tune(
     train_config = checked(train_config, n_steps=steps or None)
     request = (training, validation, model_config, train_config, seed, resume, start)
     _train(out, overwrite, *request, labels=labels, only_labels=steps == 0)
+
+
+def _check_outputs(
+    out: Path, resume: Path | None, overwrite: bool, paths: list[Path], model: str | None = None
+) -> None:
+    from napari_gest.files import Output, check_outputs
+    from napari_gest.model.checkpoint import MODEL
+    from napari_gest.tasks.train import STATE
+
+    outputs = [Output("--out", out, MODEL, overwrite)]
+    if resume is not None:
+        outputs.append(Output("--resume", resume, STATE, overwrite=True, parents=True))
+    inputs: list[tuple[str, Path | None]] = [("SECTION", path) for path in paths]
+    check_outputs(outputs, [*inputs, ("--model", model_folder(model))])
 
 
 @dataclass

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError
+from napari_gest.files import check_name, restore
 from napari_gest.model import checkpoint, loading
 from napari_gest.model.about import CONFIG, shortened
 from napari_gest.model.config import ModelConfig
@@ -108,7 +109,8 @@ class GeST:
         Raises
         ------
         InputError
-            If the folder exists and ``overwrite`` is false.
+            If the folder exists and ``overwrite`` is false, is no model folder, or holds other
+            files too.
         CheckpointError
             If it cannot be written.
         """
@@ -130,15 +132,15 @@ class GeST:
 
         Raises
         ------
+        InputError
+            If no folder can have such a name.
         CheckpointError
             If there is no such model, or its files are damaged.
         """
         path = bundled_models().get(str(name_or_path), Path(name_or_path))
-        try:
-            there = path.is_dir()
-        except OSError:  # such as a name that no file can have
-            there = False
-        if not there:
+        check_name(path)
+        restore(path)
+        if not path.is_dir():
             raise CheckpointError(
                 f"There is no model '{shortened(str(name_or_path))}'.",
                 f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from napari_gest.files import SAFETENSORS, write_bytes
 from napari_gest.model.about import RESPONSE, Damaged, damaged_model
 from napari_gest.model.tensors import TensorFile
 
@@ -84,10 +85,10 @@ class ResponseHead:
         share = np.where(usable, signal / np.maximum(signal + noise, _TINY), 0.0)
         return share * slope, share * np.sqrt(noise)
 
-    def write(self, folder: Path) -> None:
-        """Write the head beside a model's other files."""
+    def write(self, folder: Path, *, overwrite: bool = False) -> None:
+        """Write the head beside a model's other files, whole or not at all."""
         arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}
-        (folder / RESPONSE).write_bytes(save(arrays))
+        write_bytes(folder / RESPONSE, save(arrays), SAFETENSORS, overwrite=overwrite)
 
     @classmethod
     def read(cls, folder: Path) -> ResponseHead | None:

@@ -15,10 +15,13 @@ from scipy.optimize import linear_sum_assignment
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.files import table_kind
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+REPORT = table_kind("a table of niches", ("niche", "area_mm2"))
 
 _N_MARKERS = 10
 _CHUNK = 8192

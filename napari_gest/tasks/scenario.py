@@ -16,7 +16,17 @@ from pydantic import BaseModel, ConfigDict
 
 import napari_gest
 from napari_gest.errors import InputError
-from napari_gest.model.checkpoint import atomic_folder
+from napari_gest.files import (
+    FolderKind,
+    check_name,
+    described_folder,
+    replacing,
+    restore,
+    table_kind,
+    write_table,
+    write_text,
+)
+from napari_gest.files.kinds import JSON, ignored, read_json
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.counterfactual import Input
 from napari_gest.tasks.generate import WINDOW_TARGETS
@@ -29,8 +39,39 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 SETTINGS, EDITS, ROI, TABLE = "scenario.json", "edits.csv", "roi.geojson", "deg.csv"
-COMPARED = "compare.csv"
+COMPARED, CONTENTS = "compare.csv", "scenarios.json"
 _FORMAT = 1
+_NAME_LENGTH = 50  # characters, of up to four bytes each; systems allow 255 bytes
+
+SCENARIO = described_folder(
+    "a scenario folder", SETTINGS, keys=("format", "model", "section"), others=(EDITS, ROI, TABLE)
+)
+EFFECTS = table_kind("a table of effects", ("gene", "band"))
+
+
+def _is_set(folder: Path) -> bool:
+    # The first version wrote no contents, but compared the scenarios that had tables.
+    described = (folder / CONTENTS).is_file() or (folder / COMPARED).is_file()
+    return described and any(folder.glob(f"*/{SETTINGS}"))
+
+
+def _foreign_to_set(folder: Path) -> list[str]:
+    """Return what is in a folder of scenarios and was not written with them, by path in it."""
+    contents = read_json(folder / CONTENTS)
+    named = contents.get("scenarios") if isinstance(contents, dict) else None
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if ignored(entry) or (entry.name in (CONTENTS, COMPARED) and entry.is_file()):
+            continue
+        listed = not isinstance(named, list) or entry.name in named
+        if not (listed and entry.is_dir() and SCENARIO.is_one(entry)):
+            found.append(entry.name)
+        else:
+            found += [f"{entry.name}/{name}" for name in SCENARIO.foreign(entry)]
+    return found
+
+
+SCENARIOS = FolderKind("a folder of scenarios", _is_set, _foreign_to_set)
 
 
 class Labels(BaseModel):
@@ -170,18 +211,20 @@ class Scenario:
         Raises
         ------
         InputError
-            If the folder exists and ``overwrite`` is false.
+            If the folder exists and ``overwrite`` is false, is no scenario, or holds other files.
+        CheckpointError
+            If it cannot be written.
         """
         folder = Path(folder)
         about = {"format": _FORMAT, "version": napari_gest.__version__}
         about |= self.settings.model_dump(mode="json")
-        with atomic_folder(folder, overwrite=overwrite) as fresh:
-            (fresh / SETTINGS).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        with replacing(folder, SCENARIO, overwrite=overwrite, parents=True) as fresh:
+            write_text(fresh / SETTINGS, json.dumps(about, indent=1) + "\n", JSON)
             self.roi.write_geojson(fresh / ROI)
             if self.edits:
                 write_edits(self.edits, fresh / EDITS)
             if table is not None:
-                table.to_csv(fresh / TABLE, index=False)
+                write_table(table, fresh / TABLE, EFFECTS)
         return folder
 
     @classmethod
@@ -194,6 +237,8 @@ class Scenario:
             If a file is missing or cannot be understood.
         """
         folder = Path(folder)
+        check_name(folder)
+        restore(folder)
         try:
             about = dict(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
             if about.pop("format") > _FORMAT:
@@ -226,28 +271,38 @@ def write_scenarios(
 ) -> Path:
     """Write several scenarios and their tables into one folder, each in a folder of its name.
 
-    ``compare.csv`` beside them has one row a band and gene, and the effects side by side.
+    ``compare.csv`` beside them has one row a band and gene, and the effects side by side, and
+    ``scenarios.json`` the names of their folders.
 
     Raises
     ------
     InputError
-        If the folder exists and ``overwrite`` is false.
+        If the folder exists and ``overwrite`` is false, is no such folder, or holds other files.
+    CheckpointError
+        If it cannot be written.
     """
     folder = Path(folder)
     names: list[str] = []
     for scenario, _ in scenarios:
         stem = name = folder_name(scenario.settings.name)
-        if name in names:
-            name = f"{stem}_{len(names) + 1}"
+        number = len(names) + 1
+        while name.casefold() in {other.casefold() for other in names}:
+            name, number = f"{stem}_{number}", number + 1
         names.append(name)
-    with atomic_folder(folder, overwrite=overwrite) as fresh:
+    with replacing(folder, SCENARIOS, overwrite=overwrite, parents=True) as fresh:
         columns = {}
         for name, (scenario, table) in zip(names, scenarios, strict=True):
             scenario.write(fresh / name, table)
             if table is not None:
                 columns[scenario.settings.name] = table.set_index(["band", "gene"])["effect"]
         if columns:
-            pd.DataFrame(columns).to_csv(fresh / COMPARED)
+            compared = pd.DataFrame(columns)
+            write_table(compared, fresh / COMPARED, EFFECTS, index=True)
+        write_text(
+            fresh / CONTENTS,
+            json.dumps({"format": _FORMAT, "scenarios": names}, indent=1) + "\n",
+            JSON,
+        )
     return folder
 
 
@@ -260,6 +315,8 @@ def read_scenarios(folder: str | Path) -> list[Scenario]:
         If there is none, or one cannot be understood.
     """
     folder = Path(folder)
+    check_name(folder)
+    restore(folder)
     within = sorted(place.parent for place in folder.glob(f"*/{SETTINGS}"))
     if (folder / SETTINGS).exists() or not within:
         return [Scenario.read(folder)]
@@ -267,5 +324,5 @@ def read_scenarios(folder: str | Path) -> list[Scenario]:
 
 
 def folder_name(name: str) -> str:
-    """Return a scenario's name as a folder can be called."""
-    return re.sub(r"[^\w.+-]+", "_", name).strip("_.") or "scenario"
+    """Return a scenario's name as a folder can be called, cut where it is long."""
+    return re.sub(r"[^\w.+-]+", "_", name).strip("_.")[:_NAME_LENGTH] or "scenario"

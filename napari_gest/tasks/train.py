@@ -10,10 +10,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_gest.errors import InputError
+from napari_gest.files import check_output
 from napari_gest.model.about import ModelName, shortened
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.train_state import STATE
 from napari_gest.tissue.geometry import N_GEOMETRY
 from napari_gest.tissue.section import Section
 
@@ -65,6 +67,9 @@ class TrainConfig(BaseModel):
     validation_share: float = Field(0.05, gt=0, lt=0.5)
     validate_every: int = Field(50, ge=1)
     patience: int = Field(8, ge=1)
+
+
+# The state of a run, from which it goes on.
 
 
 # From so many cells on a larger decoder, trained for longer, predicts held-out sections better;
@@ -127,7 +132,8 @@ class FitRequest:
     validation
         Section to validate on; by default holes are set aside in the training sections.
     checkpoint_dir
-        Folder for the state of the run. A run with the same settings goes on from it.
+        Folder for the state of the run. A run with the same settings goes on from it. It must be
+        absent, empty, or hold a training state and nothing else.
     start
         Model to train on. If its panel differs, its transformer is kept and the vocabulary and
         the two gene-facing layers are made anew.
@@ -145,7 +151,10 @@ class FitRequest:
     name: str = "unnamed"
 
     def check(self) -> None:
-        """Raise InputError if the sections cannot be trained on together."""
+        """Raise InputError if the sections cannot be trained on together.
+
+        Also if ``checkpoint_dir`` is neither absent nor empty nor a training state alone.
+        """
         if not self.sections:
             raise InputError("There is no section to train on.", "Give one at least.")
         genes = self.sections[0].genes
@@ -180,6 +189,8 @@ class FitRequest:
                 f"n_geometry is {self.model_config.n_geometry}.",
                 f"It is {N_GEOMETRY}, or 0 to leave the arrangement of cells out.",
             )
+        if self.checkpoint_dir is not None:
+            check_output(self.checkpoint_dir, STATE, overwrite=True, parents=True)
         smallest = min(self.sections, key=lambda s: s.n_obs)
         if smallest.n_obs < 32:
             raise InputError(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import napari_gest
 from napari_gest.errors import ResultError
-from napari_gest.model.checkpoint import atomic_folder
+from napari_gest.files import replacing
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
@@ -32,6 +32,7 @@ from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.train import FitRequest
 from napari_gest.tasks.train_state import (
     FORMAT,
+    STATE,
     STATE_SETTINGS,
     STATE_TENSORS,
     TrainState,
@@ -277,7 +278,9 @@ class TrainLoop:
             "losses": self.losses[-self.config.validate_every :],
             "settings": self.settings,
         }
-        with atomic_folder(Path(self.request.checkpoint_dir), overwrite=True) as folder:
+        # Whatever but a state of ours came to be there meanwhile is refused, not replaced.
+        place = self.request.checkpoint_dir
+        with replacing(place, STATE, overwrite=True, parents=True) as folder:
             (folder / STATE_TENSORS).write_bytes(packed)
             (folder / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
 

@@ -20,10 +20,14 @@ from pydantic import (
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.files import described_folder, restore
 from napari_gest.model.about import Damaged, checked_json, read_json
 from napari_gest.model.tensors import TensorFile
 
 STATE_TENSORS, STATE_SETTINGS = "state.safetensors", "state.json"
+STATE = described_folder(
+    "a training state", STATE_SETTINGS, keys=("step", "settings"), others=(STATE_TENSORS,)
+)
 FORMAT = 2
 _REMEDY = "Remove the folder to train from the start."
 _SCORES = ("step", "nll", "error", "rmse_z", "seconds")
@@ -90,6 +94,7 @@ class TrainState:
         """
         if folder is None:
             return None
+        restore(folder)
         try:
             there = [(folder / name).is_file() for name in (STATE_SETTINGS, STATE_TENSORS)]
             if not any(there):

@@ -13,10 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.io import replacing
+from napari_gest.files import table_kind, unescaped, write_table
 
 Op = Literal["set", "multiply", "shift", "knockout"]
 OPS: tuple[Op, ...] = get_args(Op)
+
+EDITS = table_kind("a csv of edits", ("gene",))
 
 _TABLE = "Give a csv with the columns gene,op,value (op: " + ", ".join(OPS) + ") or gene,log2fc."
 
@@ -170,7 +172,7 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
             f" '{table['gene'].iloc[row]}'.",
             _TABLE,
         )
-    genes = table["gene"].astype(str).str.strip()
+    genes = table["gene"].astype(str).str.strip().map(unescaped)
     if folds:
         rows = zip(genes, values, strict=True)
         edits = tuple(Edit.fold(g, v) for g, v in rows if np.isfinite(v) and v != 0)
@@ -191,9 +193,8 @@ def write_edits(edits: Sequence[Edit], path: str | Path, *, overwrite: bool = Fa
         {
             "gene": [e.gene for e in edits],
             "op": [e.op for e in edits],
-            # The shortest text that reads back as the same number.
-            "value": ["" if e.value is None else repr(float(e.value)) for e in edits],
+            # Written as the shortest text that reads back as the same number.
+            "value": [np.nan if e.value is None else float(e.value) for e in edits],
         }
     )
-    with replacing(Path(path), overwrite=overwrite) as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(table, path, EDITS, overwrite=overwrite)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
+import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 from scipy import sparse
 
-from napari_gest.errors import CheckpointError, InputError
+from napari_gest.errors import InputError
+from napari_gest.files import (
+    Draft,
+    FileKind,
+    FolderKind,
+    Output,
+    check_name,
+    check_outputs,
+    held,
+    replacing,
+    restore,
+)
+from napari_gest.files.kinds import ignored, read_json
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,6 +30,11 @@ if TYPE_CHECKING:
 TISSUE = (".h5ad", ".zarr")
 # An X that would take more memory stays on disk and is read section by section.
 _BACKED_BYTES = 1_000_000_000
+
+_ELEMENTS = {"X", "obs", "var", "obsm", "varm", "obsp", "varp", "layers", "uns", "raw"}
+_ZARR_FILES = {".zgroup", ".zattrs", ".zarray", ".zmetadata", "zarr.json"}
+# A number for each axis, joined by dots or as folders; of zarr 3 below a folder "c".
+_CHUNK = re.compile(r"c|\d+(\.\d+)*")
 
 
 def read_tissue(path: str | Path) -> AnnData:
@@ -109,13 +120,14 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
     path
         Where to write; the suffix chooses the format.
     overwrite
-        Replace what is there.
+        Replace the tissue file that is there.
 
     Raises
     ------
     InputError
-        If the path exists and ``overwrite`` is false, its folder does not exist, or its suffix
-        is neither ``.h5ad`` nor ``.zarr``.
+        If its suffix is neither ``.h5ad`` nor ``.zarr``, or its folder does not exist; if the path
+        exists and ``overwrite`` is false, or is no tissue of that format, or holds other files
+        too; or if it is the file that ``adata`` is read from.
     CheckpointError
         If the disk is full or the folder cannot be written. Nothing is left behind, and a file
         that was there before is unchanged.
@@ -124,15 +136,17 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
     from anndata.io import write_elem, write_zarr
 
     path = Path(path)
-    check_suffix(path)
-    with replacing(path, overwrite=overwrite) as temporary:
+    kind = kind_of(path)
+    check_outputs([Output("path", path, kind, overwrite)], [("the open tissue", source_of(adata))])
+    # Neither HDF5 nor zarr's threads may be broken off.
+    with replacing(path, kind, overwrite=overwrite) as temporary, held():
         if path.suffix == ".zarr":
             with warnings.catch_warnings():
                 # Which of zarr's formats is the default is no concern of users'.
                 warnings.filterwarnings("ignore", message="Writing zarr v2")
                 write_zarr(temporary, adata)
             return
-        with _Draft(temporary) as draft:
+        with Draft(temporary) as draft:
             try:
                 with h5py.File(draft, "w") as file:
                     light = {"compression": "gzip", "compression_opts": 1}
@@ -145,9 +159,67 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
                 draft.check()
 
 
+def kind_of(path: Path) -> FileKind | FolderKind:
+    """Return what a tissue file of this name is; raise InputError if it is named otherwise."""
+    check_suffix(path)
+    return H5AD if path.suffix == ".h5ad" else ZARR
+
+
+def source_of(adata: AnnData) -> Path | None:
+    """Return the file or folder that tissue on disk is read from, None of tissue in memory."""
+    if adata.isbacked:
+        return Path(adata.filename)
+    store = getattr(getattr(adata.X, "group", adata.X), "store", None)
+    root = getattr(store, "root", None) or getattr(store, "path", None)
+    return None if root is None else Path(root)
+
+
+def _is_anndata_zarr(folder: Path) -> bool:
+    for name in ("zarr.json", ".zattrs"):
+        about = read_json(folder / name)
+        if isinstance(about, dict):
+            attributes = about.get("attributes", about)
+            return isinstance(attributes, dict) and attributes.get("encoding-type") == "anndata"
+    return False
+
+
+def _not_zarr(folder: Path, within: str = "") -> list[str]:
+    """Return what is in an AnnData folder and is neither AnnData's nor zarr's, by path in it."""
+    found = []
+    about = read_json(folder / "zarr.json")
+    array = (folder / ".zarray").is_file() or (about or {}).get("node_type") == "array"
+    for entry in sorted(folder.iterdir()):
+        if ignored(entry) or entry.name in _ZARR_FILES:
+            continue
+        if array:
+            found += [within + name for name in _not_chunks(entry)]
+        elif any((entry / file).is_file() for file in _ZARR_FILES) and (
+            within or entry.name in _ELEMENTS
+        ):
+            found += _not_zarr(entry, f"{within}{entry.name}/")
+        else:
+            found.append(within + entry.name)
+    return found
+
+
+def _not_chunks(entry: Path) -> list[str]:
+    if not _CHUNK.fullmatch(entry.name):
+        return [entry.name]
+    if not entry.is_dir():
+        return []
+    inside = [name for one in sorted(entry.iterdir()) for name in _not_chunks(one)]
+    return [f"{entry.name}/{name}" for name in inside]
+
+
+H5AD = FileKind("an .h5ad file", lambda head: head.startswith(b"\x89HDF\r\n\x1a\n"))
+ZARR = FolderKind("a .zarr folder with an AnnData", _is_anndata_zarr, _not_zarr)
+
+
 def check_input(path: Path) -> None:
     """Raise InputError unless there is something at ``path`` and it is named like tissue."""
     check_suffix(path)
+    check_name(path)
+    restore(path)
     if not path.exists():
         raise InputError(f"There is no file '{path}'.", "Check the path and its spelling.")
 
@@ -159,141 +231,6 @@ def check_suffix(path: Path) -> None:
             f"'{path.name}' is neither an .h5ad file nor a .zarr folder.",
             "Give an AnnData as .h5ad or .zarr.",
         )
-
-
-def check_output(path: str | Path, *, overwrite: bool = False) -> None:
-    """Raise unless ``path`` could be written now, so that long work is not lost at its end.
-
-    Raises
-    ------
-    InputError
-        If the path exists and ``overwrite`` is false, or its folder does not exist.
-    CheckpointError
-        If its folder cannot be written.
-    """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise InputError(
-            f"'{path}' exists already.",
-            "Choose another name, or allow overwriting (--overwrite on the command line).",
-        )
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise InputError(f"There is no folder '{folder}'.", "Create it, or choose another.")
-    # os.access says little on Windows and on network drives, so really create something.
-    probe = folder / f".{path.name}-{uuid4().hex[:8]}.tmp"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-@contextmanager
-def replacing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
-
-    The temporary file or folder is removed when the block fails. Errors of the disk become
-    CheckpointError; see ``write_tissue``.
-    """
-    check_output(path, overwrite=overwrite)
-    # In the same folder, since a rename is atomic only within one file system.
-    temporary = path.with_name(f".{path.stem}-{uuid4().hex[:8]}.tmp{path.suffix}")
-    try:
-        yield temporary
-        _move(temporary, path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    except RuntimeError as error:
-        # HDF5 reports a disk that fills up while a file is closed this way.
-        if os.strerror(errno.ENOSPC) not in str(error):
-            raise
-        raise _unwritable(path, OSError(errno.ENOSPC, str(error))) from error
-    finally:
-        _remove(temporary)
-
-
-class _Draft(FileIO):
-    """A file that HDF5 writes to and that keeps the disk's first error to itself.
-
-    HDF5 does not survive a full disk: what it cannot flush it tries again whenever an object is
-    freed, prints an error each time and can crash the interpreter. So it is told that all went
-    well, and ``check`` tells us.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w+")
-        self.error: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        size = memoryview(data).nbytes
-        done = 0
-        while self.error is None and done < size:
-            try:
-                done += super().write(memoryview(data)[done:]) or 0
-            except OSError as error:
-                self.error = error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
-
-    def flush(self) -> None:
-        # A raw file has nothing to flush.
-        return
-
-    def check(self) -> None:
-        """Raise the first error, if there was one."""
-        if self.error is not None:
-            raise self.error
-
-
-def _move(temporary: Path, path: Path) -> None:
-    if not (path.is_dir() or (temporary.is_dir() and path.exists())):
-        os.replace(temporary, path)
-        return
-    # No system replaces a folder in one step: set the old one aside until the new one stands.
-    aside = path.with_name(f".{path.stem}-{uuid4().hex[:8]}.old{path.suffix}")
-    os.replace(path, aside)
-    try:
-        os.replace(temporary, path)
-    except OSError:
-        os.replace(aside, path)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        # A handle that HDF5 still holds forbids removal on Windows; the first error matters more.
-        try:
-            path.unlink(missing_ok=True)
-        except OSError:
-            return
-
-
-def _unwritable(path: Path, error: OSError) -> CheckpointError:
-    folder = path.absolute().parent
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
-        return CheckpointError(
-            f"The disk of '{folder}' is full; '{path.name}' was not written.",
-            "Free some space or write to another disk.",
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return CheckpointError(
-            f"'{path}' may not be written.",
-            "Close it in other programs, or choose a folder you may write to.",
-        )
-    return CheckpointError(
-        f"'{path}' could not be written ({_first_line(error)}).",
-        "Check the disk, or write to another folder.",
-    )
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from shapely import MultiPolygon, Polygon
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.io import replacing
+from napari_gest.files import GEOJSON, write_text
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -113,8 +113,7 @@ class Roi:
                 }
             ],
         }
-        with replacing(Path(path), overwrite=overwrite) as temporary:
-            temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(document, indent=1) + "\n", GEOJSON, overwrite=overwrite)
 
     @property
     def area_um2(self) -> float:

@@ -14,6 +14,7 @@ import platformdirs
 
 import napari_gest
 from napari_gest.errors import CheckpointError
+from napari_gest.files import restore_in
 from napari_gest.model.about import CONFIG, VOCABULARY, WEIGHTS, read_about
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class Shelf:
 def _folders(parent: Path) -> list[Path]:
     if not parent.is_dir():
         return []
+    restore_in(parent)
     # Folders being written begin with a dot.
     return [p for p in sorted(parent.iterdir()) if p.name[0] != "." and p.is_dir() and _is_model(p)]
 

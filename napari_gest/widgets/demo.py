@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_gest.errors import InputError
+from napari_gest.files import PNG, Output, check_outputs, make_folder, replacing
+from napari_gest.tissue.io import H5AD
 from napari_gest.widgets.display import has_display, virtual_display
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def run_demo(out_dir: Path, show: bool | None = None) -> list[Path]:
         If no bundled model fits the sample, or there is neither a screen nor Xvfb.
     """
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(out_dir)
+    pictures = [Output("out", out_dir / name, PNG, overwrite=True) for name in PICTURES]
+    check_outputs([*pictures, Output("out", out_dir / RESULT, H5AD, overwrite=True)])
     if has_display():
         return _Demo(out_dir).finish(stay=show is not False)
     with virtual_display():
@@ -112,10 +115,8 @@ class _Demo:
             self._picture("during.png")
 
     def _picture(self, name: str) -> None:
-        path = self.out_dir / name
-        temporary = path.with_name(f".{path.stem}.tmp.png")
-        self.window.viewer.screenshot(str(temporary), canvas_only=False, flash=False)
-        os.replace(temporary, path)
+        with replacing(self.out_dir / name, PNG, overwrite=True) as temporary:
+            self.window.viewer.screenshot(str(temporary), canvas_only=False, flash=False)
 
     def _settle(self) -> None:
         end = time.monotonic() + _SETTLE_S

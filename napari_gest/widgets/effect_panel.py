@@ -10,7 +10,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog, QMenu, QPushButton, QTabWidget
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.io import replacing
+from napari_gest.files import write_table
 from napari_gest.viewer.effect import EFFECT_VIEWS, Effect
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.decay import Decay
@@ -116,8 +116,9 @@ class EffectPanel(Panel):
     def save_table(self, path: Path, overwrite: bool = False) -> None:
         """Write the whole table, every gene and band, as csv."""
         try:
-            with replacing(path, overwrite=overwrite) as temporary:
-                self.effect.table.to_csv(temporary, index=False)
+            from napari_gest.tasks.scenario import EFFECTS
+
+            write_table(self.effect.table, path, EFFECTS, overwrite=overwrite)
         except Exception as error:
             self.context.report(self, error)
             return

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
 
 from napari_gest import keys
 from napari_gest.errors import GestError, InputError
+from napari_gest.files import make_folder
 from napari_gest.session import Opened
 from napari_gest.tasks.progress import Progress
 from napari_gest.viewer import colors, shelf
@@ -299,7 +300,7 @@ class LabelsPanel(Panel):
         self.refresh()
 
     def _choose_folder(self) -> None:
-        shelf.TRAINED_HERE.mkdir(parents=True, exist_ok=True)
+        make_folder(shelf.TRAINED_HERE)
         start = str(shelf.TRAINED_HERE / f"{self.labelled.model.name}-labels")
         path, _ = QFileDialog.getSaveFileName(self, "Save the model as a folder", start)
         if not path:

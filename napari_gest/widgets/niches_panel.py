@@ -25,8 +25,8 @@ from superqt import QLabeledSlider
 
 from napari_gest import keys
 from napari_gest.errors import GestError, InputError
+from napari_gest.files import write_table
 from napari_gest.tasks.progress import Progress
-from napari_gest.tissue.io import replacing
 from napari_gest.viewer.niche_plan import Found, NichePlan
 from napari_gest.viewer.preview import Preview, named
 from napari_gest.widgets.context import Context
@@ -318,9 +318,10 @@ class NichesPanel(Panel):
 
         def work() -> Generator[Progress, None, Path]:
             yield Progress(f"Saving {path.name}", 0, 1)
+            from napari_gest.tasks.niches import REPORT
+
             report = niches.report(values)
-            with replacing(path, overwrite=overwrite) as temporary:
-                report.to_csv(temporary)
+            write_table(report, path, REPORT, index=True, overwrite=overwrite)
             return path
 
         self.job.start(work, lambda done: self.job.say(f"Saved {done.name}."))

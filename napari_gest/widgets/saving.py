@@ -7,9 +7,10 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QWidget
 
+from napari_gest.files import Output, check_outputs
 from napari_gest.session import Opened
 from napari_gest.tasks.progress import Progress
-from napari_gest.tissue.io import write_tissue
+from napari_gest.tissue.io import kind_of, source_of, write_tissue
 from napari_gest.viewer.worker import Job
 from napari_gest.widgets.context import Context
 
@@ -29,6 +30,9 @@ def save_opened(
 
     def work() -> Generator[Progress, None, Path]:
         yield Progress(f"Saving {path.name}", 0, 1)
+        # What is saved may be a copy in memory, while the open tissue is read from its file.
+        read = [("the open tissue", source_of(opened.adata))]
+        check_outputs([Output("path", path, kind_of(path), overwrite)], read)
         write_tissue(opened.export(), path, overwrite=overwrite)
         return path
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QComboBox, QLineEdit
 
 from napari_gest.errors import GestError, InputError
+from napari_gest.files import check_name, remove_folder
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.section import Section
 from napari_gest.viewer import shelf
@@ -81,7 +81,7 @@ class TrainPanel(Panel):
         def work() -> Generator[Progress, None, Path]:
             yield Progress("Preparing", 0, 1)
             from napari_gest.tasks.threads import share_processors
-            from napari_gest.tasks.train import FitRequest, configs_for
+            from napari_gest.tasks.train import STATE, FitRequest, configs_for
 
             share_processors()
 
@@ -102,7 +102,7 @@ class TrainPanel(Panel):
             )
             fitted: Fitted = yield from request.run()
             fitted.model.save(folder)
-            shutil.rmtree(unfinished, ignore_errors=True)
+            remove_folder(unfinished, STATE)
             return folder
 
         job = Job(
@@ -150,6 +150,7 @@ class TrainPanel(Panel):
                 "Type one, of letters, digits, spaces, dots and dashes.",
             )
         folder = shelf.TRAINED_HERE / name
+        check_name(folder)
         if folder.exists():
             raise InputError(f"There is a model '{name}' already.", "Type another name.")
         return folder

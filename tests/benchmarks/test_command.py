@@ -30,6 +30,16 @@ def test_absent_data_is_skipped_with_a_reason(tmp_path):
     assert "GEST_DATA" in result.output
 
 
+@pytest.mark.parametrize("option", ["--json", "--markdown"])
+def test_an_output_that_is_something_else_is_refused_first(tmp_path, option):
+    (tmp_path / "out").write_bytes(b"\0")
+    arguments = ["generation", "--quick", option, str(tmp_path / "out")]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert "does not replace it" in result.output
+    assert (tmp_path / "out").read_bytes() == b"\0"
+
+
 def test_an_unknown_split_is_named(tmp_path):
     result = CliRunner().invoke(app, ["generation", "--split", "nothing"])
     assert result.exit_code != 0

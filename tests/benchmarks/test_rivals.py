@@ -313,3 +313,14 @@ def test_a_build_that_fails_leaves_its_error_and_no_environment(tmp_path, monkey
     assert not environments.build("toy")
     assert environments.build_error("toy") == "ERROR: thing has no wheel"
     assert not (tmp_path / "rivals" / "toy").exists()
+
+
+def test_a_folder_that_is_no_environment_stays(tmp_path, monkeypatch):
+    (tmp_path / "toy.in").write_text("thing\n")
+    (tmp_path / "rivals" / "toy").mkdir(parents=True)
+    (tmp_path / "rivals" / "toy" / "cat.jpg").touch()
+    monkeypatch.setenv("GEST_RIVALS", str(tmp_path / "rivals"))
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
+    assert not environments.build("toy")
+    assert "is no environment" in environments.build_error("toy")
+    assert (tmp_path / "rivals" / "toy" / "cat.jpg").exists()

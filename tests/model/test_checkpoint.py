@@ -11,8 +11,10 @@ import pytest
 from safetensors.numpy import save as pack_arrays
 
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.files import leftovers
+from napari_gest.files.leftovers import beside
 from napari_gest.model import checkpoint
-from napari_gest.model.gest import GeST
+from napari_gest.model.gest import GeST, bundled_models
 from napari_gest.model.head import LabelHead
 
 
@@ -33,10 +35,54 @@ def test_a_full_disk_leaves_the_old_model(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "pack_tensors", full)
-    with pytest.raises(CheckpointError, match="No space"):
+    with pytest.raises(CheckpointError, match="is full"):
         tiny_model.save(tmp_path / "model", overwrite=True)
     GeST.load(tmp_path / "model")
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_only_a_model_folder_is_replaced(tiny_model: GeST, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    # What other programs call a model.
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text('{"architectures": ["Bert"]}')
+    (tmp_path / "tissue.h5ad").touch()
+    for name in ("photos", "bert", "tissue.h5ad"):
+        with pytest.raises(InputError, match="a model folder does not replace it"):
+            tiny_model.save(tmp_path / name, overwrite=True)
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+    assert (tmp_path / "bert" / "config.json").exists()
+
+
+def test_other_files_in_a_model_folder_are_not_lost(tiny_model: GeST, tmp_path: Path) -> None:
+    (tiny_model.save(tmp_path / "model") / "notes.md").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.md"):
+        tiny_model.save(tmp_path / "model", overwrite=True)
+    assert (tmp_path / "model" / "notes.md").read_text() == "mine"
+
+
+def test_bundled_models_are_recognised() -> None:
+    # They were written by the first version, with their card as text beside them.
+    for folder in bundled_models().values():
+        assert checkpoint.MODEL.is_one(folder)
+        assert checkpoint.MODEL.foreign(folder) == ["README.md"]
+
+
+def test_a_name_that_cannot_be_is_refused(tiny_model: GeST, tmp_path: Path) -> None:
+    for name in ("a" * 300, "a\0b"):
+        with pytest.raises(InputError, match="name of a file"):
+            tiny_model.save(tmp_path / name)
+        with pytest.raises(InputError, match="name of a file"):
+            GeST.load(tmp_path / name)
+
+
+def test_a_model_set_aside_by_a_killed_process_loads(
+    tiny_model: GeST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_model.save(tmp_path / "model").rename(beside(tmp_path / "model", "old"))
+    monkeypatch.setattr(leftovers, "_alive", lambda pid, birth: False)
+    assert GeST.load(tmp_path / "model").digest == tiny_model.digest
 
 
 @pytest.mark.parametrize("name", [checkpoint.CONFIG, checkpoint.VOCABULARY, checkpoint.WEIGHTS])

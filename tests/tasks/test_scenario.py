@@ -121,3 +121,53 @@ def test_damaged_folders(scenario: Scenario, tmp_path: Path, change) -> None:
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no scenario"):
         Scenario.read(tmp_path)
+
+
+def test_only_scenarios_are_replaced(scenario: Scenario, tmp_path: Path) -> None:
+    one = scenario.write(tmp_path / "one")
+    every = write_scenarios([(scenario, None), (scenario, None)], tmp_path / "all")
+    for folder, write in (
+        (every, lambda: scenario.write(every, overwrite=True)),
+        (one, lambda: write_scenarios([(scenario, None)], one, overwrite=True)),
+    ):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(InputError, match="does not replace it"):
+            write()
+        assert sorted(folder.rglob("*")) == before
+    scenario.renamed("new").write(one, overwrite=True)
+    write_scenarios([(scenario.renamed("new"), None)], every, overwrite=True)
+    assert Scenario.read(one).settings.name == "new"
+    assert [s.settings.name for s in read_scenarios(every)] == ["new"]
+
+
+@pytest.mark.parametrize("extra", ["notes.txt", "a_try/notes.txt", "mine/scenario.json"])
+def test_other_files_among_scenarios_are_not_lost(
+    scenario: Scenario, tmp_path: Path, extra: str
+) -> None:
+    folder = write_scenarios([(scenario, None)], tmp_path / "all")
+    (folder / "mine").mkdir()
+    (folder / extra).write_text((folder / "a_try" / "scenario.json").read_text())
+    if extra != "mine/scenario.json":
+        (folder / "mine").rmdir()
+    with pytest.raises(InputError, match=extra.removesuffix("/scenario.json")):
+        write_scenarios([(scenario, None)], folder, overwrite=True)
+    assert (folder / extra).exists()
+
+
+def test_a_folder_of_scenarios_of_the_first_version_is_replaced(
+    tissue: AnnData, section: Section, tiny_model: GeST, scenario: Scenario, tmp_path: Path
+) -> None:
+    table = finish(scenario.request(tissue, section, tiny_model).run()).effects()
+    folder = write_scenarios([(scenario, table)], tmp_path / "all")
+    (folder / "scenarios.json").unlink()  # it wrote none
+    write_scenarios([(scenario.renamed("new"), table)], folder, overwrite=True)
+    assert [s.settings.name for s in read_scenarios(folder)] == ["new"]
+
+
+def test_names_of_any_length_get_folders(scenario: Scenario, tmp_path: Path) -> None:
+    names = ["x" * 300, "x" * 300 + "y", "\N{HANGUL SYLLABLE GA}" * 200, "a_3", "a", "A"]
+    every = [(scenario.renamed(name), None) for name in names]
+    folder = write_scenarios(every, tmp_path / "all")
+    assert {s.settings.name for s in read_scenarios(folder)} == set(names)
+    with pytest.raises(InputError, match="too long"):
+        read_scenarios(tmp_path / ("x" * 300))

@@ -10,7 +10,7 @@ import pytest
 import torch
 from training import MODEL, SHORT, same
 
-from napari_gest.errors import ResultError
+from napari_gest.errors import InputError, ResultError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import (
@@ -35,6 +35,29 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     resumed = finish(request.run())
     assert same(whole, resumed.model)
     assert [e["step"] for e in resumed.curve] == [e["step"] for e in whole.card["curve"]]
+
+
+def test_only_a_state_is_taken_for_one(sections: list[Section], tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    (tmp_path / "tissue.h5ad").write_text("tissue")
+    for name in ("photos", "tissue.h5ad"):
+        with pytest.raises(InputError, match="a training state does not replace it"):
+            FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / name).check()
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "absent"):
+        FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / name).check()
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+    assert (tmp_path / "tissue.h5ad").read_text() == "tissue"
+
+
+def test_other_files_beside_a_state_are_not_lost(sections: list[Section], tmp_path: Path) -> None:
+    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
+    finish(request.run())
+    (tmp_path / "state" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        request.check()
+    assert (tmp_path / "state" / "notes.txt").read_text() == "mine"
 
 
 def test_training_can_be_left_at_any_step(sections: list[Section]) -> None:

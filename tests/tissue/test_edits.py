@@ -107,3 +107,22 @@ def test_tables_that_cannot_be_understood(tmp_path: Path, text: str, cause: str)
 def test_a_missing_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no file"):
         read_edits(tmp_path / "none.csv")
+
+
+def test_genes_that_look_like_formulas_come_back(tmp_path: Path) -> None:
+    genes = ["=HYPERLINK(1)", "+a", "-1", "@b", "'=c", "''@", "'d"]
+    edits = tuple(Edit(gene, "shift", -0.1) for gene in genes)
+    write_edits(edits, tmp_path / "edits.csv")
+    assert read_edits(tmp_path / "edits.csv") == edits
+    lines = (tmp_path / "edits.csv").read_text().splitlines()[1:]
+    assert all(line.startswith("'") for line in lines)
+    assert all(line.endswith(",shift,-0.1") for line in lines)  # a number stays one
+
+
+def test_only_a_csv_of_edits_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "diary.csv").write_text("day,what\n1,rain\n")
+    with pytest.raises(InputError, match="is not a csv of edits"):
+        write_edits([Edit("a", "knockout")], tmp_path / "diary.csv", overwrite=True)
+    write_edits([Edit("a", "knockout")], tmp_path / "edits.csv")
+    write_edits([Edit("b", "knockout")], tmp_path / "edits.csv", overwrite=True)
+    assert read_edits(tmp_path / "edits.csv") == (Edit("b", "knockout"),)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
@@ -15,8 +17,10 @@ from anndata import AnnData
 from scipy import sparse
 
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.files import Draft, leftovers
+from napari_gest.files.leftovers import beside
 from napari_gest.tissue import io
-from napari_gest.tissue.io import check_output, in_memory, read_tissue, replacing, write_tissue
+from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
 
 
 def same(a: AnnData, b: AnnData) -> bool:
@@ -153,7 +157,7 @@ def test_a_failed_write_leaves_all_as_it_was(
 ) -> None:
     target = tmp_path / "out.h5ad"
     if overwrite:
-        target.write_text("before")
+        write_tissue(tissue[:10].copy(), target)
 
     def fails(*args: object, **kwargs: object) -> None:
         raise error
@@ -162,7 +166,7 @@ def test_a_failed_write_leaves_all_as_it_was(
     with pytest.raises(CheckpointError, match=cause):
         write_tissue(tissue, target, overwrite=overwrite)
     assert [p.name for p in tmp_path.iterdir()] == (["out.h5ad"] if overwrite else [])
-    assert not overwrite or target.read_text() == "before"
+    assert not overwrite or read_tissue(target).n_obs == 10
 
 
 class SmallDisk(FileIO):
@@ -189,8 +193,8 @@ def test_hdf5_survives_a_disk_that_fills_up(
     capfd: pytest.CaptureFixture[str],
     room: int,
 ) -> None:
-    # Between _Draft and FileIO in the order of inheritance.
-    monkeypatch.setattr(io, "_Draft", type("Draft", (io._Draft, SmallDisk), {}))
+    # Between Draft and FileIO in the order of inheritance.
+    monkeypatch.setattr(io, "Draft", type("Draft", (Draft, SmallDisk), {}))
     monkeypatch.setattr(SmallDisk, "room", room)
     with pytest.raises(CheckpointError, match="is full"):
         write_tissue(tissue, tmp_path / "out.h5ad")
@@ -199,53 +203,114 @@ def test_hdf5_survives_a_disk_that_fills_up(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("error", [RuntimeError("bug"), KeyboardInterrupt()])
-def test_other_errors_pass_and_leave_nothing(tmp_path: Path, error: BaseException) -> None:
-    def half() -> None:
-        with replacing(tmp_path / "out.txt") as temporary:
-            temporary.write_text("half")
-            raise error
-
-    with pytest.raises(type(error)):
-        half()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_folder_that_cannot_be_moved_comes_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["out.h5ad", "out.zarr"])
+def test_only_tissue_of_the_same_format_is_replaced(
+    tissue: AnnData, tmp_path: Path, name: str
 ) -> None:
-    target = tmp_path / "out.zarr"
-    target.mkdir()
-    (target / "old").touch()
-    moved = os.replace
-
-    def fails_for_new(source: Path, to: Path) -> None:
-        if ".tmp" in Path(source).name:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        moved(source, to)
-
-    monkeypatch.setattr(os, "replace", fails_for_new)
-    with (
-        pytest.raises(CheckpointError, match="may not be written"),
-        replacing(target, overwrite=True) as temporary,
-    ):
-        temporary.mkdir()
-    assert [p.name for p in tmp_path.iterdir()] == ["out.zarr"]
-    assert (target / "old").exists()
+    other = "out.zarr" if name == "out.h5ad" else "out.h5ad"
+    write_tissue(tissue[:10].copy(), tmp_path / other)
+    (tmp_path / other).rename(tmp_path / name)
+    with pytest.raises(InputError, match="does not replace it"):
+        write_tissue(tissue, tmp_path / name, overwrite=True)
+    (tmp_path / name).rename(tmp_path / other)
+    assert read_tissue(tmp_path / other).n_obs == 10
 
 
-def test_an_output_is_checked_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_output(tmp_path / "new.h5ad")
-    with pytest.raises(InputError, match="no folder"):
-        check_output(tmp_path / "absent" / "new.h5ad")
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "notes.txt",
+        "obs/notes.txt",
+        "layers/counts/notes.txt",
+        "images/0",
+        "1",
+        "layers/counts/c.txt",
+    ],
+)
+@pytest.mark.parametrize("version", [2, 3])
+def test_other_files_in_a_zarr_folder_are_not_lost(
+    tissue: AnnData, tmp_path: Path, extra: str, version: int
+) -> None:
+    few = tissue[:10].copy()
+    few.layers["counts"] = few.X.toarray()
+    few.uns["empty"] = {"1": {}}
+    with anndata.settings.override(zarr_write_format=version):
+        write_tissue(few, tmp_path / "out.zarr")
+        write_tissue(few, tmp_path / "out.zarr", overwrite=True)
+        path = tmp_path / "out.zarr" / extra
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+        with pytest.raises(InputError, match=extra.split("/")[0]):
+            write_tissue(few, tmp_path / "out.zarr", overwrite=True)
+    assert path.read_text() == "mine"
 
-    def forbidden(self: Path, *args: object, **kwargs: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "touch", forbidden)
-    with pytest.raises(CheckpointError, match="may not be written"):
-        check_output(tmp_path / "new.h5ad")
-    assert not list(tmp_path.iterdir())
+def test_a_zarr_folder_of_something_else_stays(tissue: AnnData, tmp_path: Path) -> None:
+    import zarr
+
+    zarr.open_group(tmp_path / "image.zarr", mode="w").create_group("0")
+    with pytest.raises(InputError, match=r"is not a \.zarr folder with an AnnData"):
+        write_tissue(tissue, tmp_path / "image.zarr", overwrite=True)
+    assert (tmp_path / "image.zarr" / "0").is_dir()
+
+
+@pytest.mark.parametrize("name", ["in.h5ad", "in.zarr"])
+def test_tissue_on_disk_does_not_replace_its_own_file(
+    tissue: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_tissue(tissue, tmp_path / name)
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
+    backed = read_tissue(tmp_path / name)
+    link = tmp_path / f"link{Path(name).suffix}"
+    link.symlink_to(name)
+    for path in (tmp_path / name, link):
+        with pytest.raises(InputError, match="the open tissue"):
+            write_tissue(backed, path, overwrite=True)
+    assert same(in_memory(read_tissue(tmp_path / name)), tissue)
+    if name == "in.h5ad":
+        backed.file.close()
+
+
+def test_a_folder_set_aside_by_a_killed_process_is_read(
+    tissue: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tissue(tissue, tmp_path / "in.zarr")
+    (tmp_path / "in.zarr").rename(beside(tmp_path / "in.zarr", "old"))
+    with pytest.raises(InputError, match="no file"):  # we are at work
+        read_tissue(tmp_path / "in.zarr")
+    monkeypatch.setattr(leftovers, "_alive", lambda pid, birth: False)
+    assert same(read_tissue(tmp_path / "in.zarr"), tissue)
+
+
+_INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np
+from pathlib import Path
+from anndata import AnnData
+from napari_gest.tissue.io import read_tissue, write_tissue
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+path, wait = Path(sys.argv[1]), float(sys.argv[2])
+adata = AnnData(np.random.default_rng(0).random((4000, 300), np.float32))
+write_tissue(adata[:5].copy(), path)
+threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    while True:
+        write_tissue(adata, path, overwrite=True)
+except KeyboardInterrupt:
+    print(read_tissue(path).n_obs, [p.name for p in path.parent.iterdir()])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no signals")
+@pytest.mark.parametrize("name", ["out.h5ad", "out.zarr"])
+def test_ctrl_c_while_writing_damages_nothing(tmp_path: Path, name: str) -> None:
+    for wait in (0.05, 0.2):
+        command = [sys.executable, "-W", "ignore", "-c", _INTERRUPTED, tmp_path / name, str(wait)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout in (f"5 ['{name}']\n", f"4000 ['{name}']\n")
+        (tmp_path / name).rename(tmp_path.parent / f"{name}-{wait}")
 
 
 @pytest.mark.data

@@ -1,0 +1,68 @@
+"""Every file and folder that this project writes is written here, whole or not at all.
+
+``replacing`` yields a temporary path that takes the place of the output once it is complete and
+on the disk. What stood there before stands until then, and is replaced only if the user asked,
+and only by something of its own kind (``FileKind``, ``FolderKind``). Decision 22 lists what is
+promised.
+"""
+
+from napari_gest.files.draft import Draft
+from napari_gest.files.kinds import (
+    GEOJSON,
+    JSON,
+    PNG,
+    SAFETENSORS,
+    TEXT,
+    FileKind,
+    FolderKind,
+    described_folder,
+    table_kind,
+)
+from napari_gest.files.leftovers import restore, restore_in
+from napari_gest.files.outputs import (
+    Output,
+    check_name,
+    check_output,
+    check_outputs,
+)
+from napari_gest.files.signals import Terminated, as_usual, held, terminating
+from napari_gest.files.tables import unescaped, write_table
+from napari_gest.files.writing import (
+    make_folder,
+    recorded,
+    remove_folder,
+    replacing,
+    write_bytes,
+    write_text,
+)
+
+__all__ = [
+    "GEOJSON",
+    "JSON",
+    "PNG",
+    "SAFETENSORS",
+    "TEXT",
+    "Draft",
+    "FileKind",
+    "FolderKind",
+    "Output",
+    "Terminated",
+    "as_usual",
+    "check_name",
+    "check_output",
+    "check_outputs",
+    "described_folder",
+    "held",
+    "make_folder",
+    "recorded",
+    "remove_folder",
+    "replacing",
+    "restore",
+    "restore_in",
+    "table_kind",
+    "terminating",
+    "unescaped",
+    "write_bytes",
+    "write_table",
+    "write_text",
+]

@@ -1,0 +1,94 @@
+"""Tables as csv: no cell of text is taken for a formula, and our own readers undo that."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_gest.files.kinds import FileKind
+
+# Spreadsheets compute cells that begin so (OWASP, "CSV Injection"). Apostrophes before it are our
+# own, or the text's: one more or one less keeps every text apart from every other.
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
+                      "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}]")  # fmt: skip
+
+
+def escaped(cell: Any) -> Any:
+    """Return a cell that no spreadsheet computes: text that looks so gets an apostrophe."""
+    return "'" + cell if isinstance(cell, str) and _FORMULA.match(cell) else cell
+
+
+def unescaped(cell: str) -> str:
+    """Return the text that ``escaped`` was given."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def write_table(
+    table: pd.DataFrame,
+    path: str | Path,
+    kind: FileKind,
+    *,
+    index: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write a table as csv, whole or not at all.
+
+    Text that begins with ``= + - @``, a tab or a line break, in cells, headers and index, gets
+    an apostrophe before it; ``unescaped`` takes it away. Numbers are written as they are.
+
+    Parameters
+    ----------
+    table
+        Columns and index of any type.
+    path, kind, overwrite
+        As in ``replacing``.
+    index
+        Write the index as first columns.
+
+    Raises
+    ------
+    InputError, CheckpointError
+        As ``replacing``.
+    """
+    from napari_gest.files.writing import replacing
+
+    safe = _escaped_table(table, index)
+    # Python's csv quotes a line feed, but not a carriage return, which ends a row as well.
+    cells = safe.select_dtypes(exclude="number")
+    parts = [safe.columns, *([safe.index] if index else []), *cells.T.to_numpy()]
+    broken = any("\r" in str(cell) for cells in parts for cell in cells)
+    quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
+    with replacing(path, kind, overwrite=overwrite) as temporary:
+        safe.to_csv(temporary, index=index, encoding="utf-8", quoting=quoting)
+
+
+def _escaped_table(table: pd.DataFrame, index: bool) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = {}
+    for position in range(table.shape[1]):
+        column = table.iloc[:, position]
+        numeric = pd.api.types.is_numeric_dtype(column.dtype)
+        columns[position] = column if numeric else column.astype(object).map(escaped)
+    safe = pd.DataFrame(columns, index=table.index)
+    safe.columns = _escaped_index(table.columns)
+    if index:
+        safe.index = _escaped_index(table.index)
+    return safe
+
+
+def _escaped_index(index: pd.Index) -> pd.Index:
+    import pandas as pd
+
+    names = [escaped(name) for name in index.names]
+    if isinstance(index, pd.MultiIndex):
+        rows = [tuple(escaped(part) for part in row) for row in index]
+        return pd.MultiIndex.from_tuples(rows, names=names)
+    if pd.api.types.is_numeric_dtype(index.dtype):
+        return index.rename(names[0])
+    return pd.Index([escaped(part) for part in index], dtype=object, name=names[0])
