@@ -27,6 +27,7 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.model.training_cells import TrainingCells
 
 CONFIG = "config.json"
 VOCABULARY = "vocabulary.safetensors"
@@ -49,6 +50,7 @@ class Stored:
     card: dict[str, Any]
     head: LabelHead | None = None
     response: ResponseHead | None = None
+    training_cells: TrainingCells | None = None
 
 
 @contextlib.contextmanager
@@ -105,6 +107,7 @@ def write(
     card: dict[str, Any],
     head: LabelHead | None = None,
     response: ResponseHead | None = None,
+    training_cells: TrainingCells | None = None,
     overwrite: bool,
 ) -> Path:
     """Write a model folder atomically and return its path."""
@@ -129,6 +132,8 @@ def write(
             (folder / HEAD).write_bytes(pack_arrays(arrays))
         if response is not None:
             response.write(folder)
+        if training_cells is not None:
+            training_cells.write(folder)
     return path
 
 
@@ -165,6 +170,7 @@ def read(path: Path) -> Stored:
         if tokenizer.c_expr.shape != (len(tokenizer.frequency), len(tokenizer.genes)):
             raise ValueError("the vocabulary's arrays do not fit together")
         response = ResponseHead.read(path)
+        training_cells = TrainingCells.read(path)
         weights = {k: v.to(torch.float32) for k, v in load_tensors(path / WEIGHTS).items()}
         head = _head(path, about["head"]) if "head" in about else None
     except CheckpointError:
@@ -174,7 +180,9 @@ def read(path: Path) -> Stored:
             f"The model in {path} is damaged or incomplete ({type(error).__name__}: {error}).",
             "Copy the folder again, or train the model again.",
         ) from error
-    return Stored(config, tokenizer, weights, about["name"], about["card"], head, response)
+    return Stored(
+        config, tokenizer, weights, about["name"], about["card"], head, response, training_cells
+    )
 
 
 def _head(path: Path, about: dict[str, Any]) -> LabelHead:

@@ -19,6 +19,7 @@ from napari_gest.model.decoder import Decoder
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.model.training_cells import TrainingCells
 
 _WEIGHTS = Path(__file__).parent / "weights"
 
@@ -43,6 +44,8 @@ class GeST:
         Labels it can give, where they were trained.
     response
         How cells respond to their neighbours, where that was fitted with the model.
+    training_cells
+        Which cells it has seen; None where that was not kept.
     """
 
     config: ModelConfig
@@ -52,6 +55,7 @@ class GeST:
     card: dict[str, Any] = field(default_factory=dict)
     head: LabelHead | None = None
     response: ResponseHead | None = None
+    training_cells: TrainingCells | None = None
 
     @classmethod
     def create(
@@ -122,6 +126,7 @@ class GeST:
             card=self.card,
             head=self.head,
             response=self.response,
+            training_cells=self.training_cells,
             overwrite=overwrite,
         )
 
@@ -143,6 +148,7 @@ class GeST:
         stored = checkpoint.read(path)
         model = cls.create(stored.config, stored.tokenizer, seed=0, name=stored.name)
         model.card, model.head, model.response = stored.card, stored.head, stored.response
+        model.training_cells = stored.training_cells
         try:
             model.network.load_state_dict(stored.weights)
         except RuntimeError as error:
