@@ -23,7 +23,7 @@ from safetensors.torch import save as pack_tensors
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError, InputError
-from napari_gest.model.config import ModelConfig
+from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
@@ -51,6 +51,7 @@ class Stored:
     head: LabelHead | None = None
     response: ResponseHead | None = None
     training_cells: TrainingCells | None = None
+    emission: EmissionConfig = EmissionConfig()
 
 
 @contextlib.contextmanager
@@ -108,6 +109,7 @@ def write(
     head: LabelHead | None = None,
     response: ResponseHead | None = None,
     training_cells: TrainingCells | None = None,
+    emission: EmissionConfig = EmissionConfig(),
     overwrite: bool,
 ) -> Path:
     """Write a model folder atomically and return its path."""
@@ -118,6 +120,7 @@ def write(
         "target_sum": tokenizer.target_sum,
         "genes": list(tokenizer.genes),
         "card": card,
+        "emission": emission.model_dump(),
     }
     if head is not None:
         about["head"] = {"classes": list(head.classes), "settings": head.settings}
@@ -158,6 +161,7 @@ def read(path: Path) -> Stored:
                 f"{path} was written by a newer version.", "Update napari-gest to read it."
             )
         config = ModelConfig.model_validate(about["config"])
+        emission = EmissionConfig.model_validate(about.get("emission", {}))
         arrays = load_arrays(path / VOCABULARY)
         tokenizer = MetaCellTokenizer(
             tuple(about["genes"]),
@@ -181,7 +185,15 @@ def read(path: Path) -> Stored:
             "Copy the folder again, or train the model again.",
         ) from error
     return Stored(
-        config, tokenizer, weights, about["name"], about["card"], head, response, training_cells
+        config,
+        tokenizer,
+        weights,
+        about["name"],
+        about["card"],
+        head,
+        response,
+        training_cells,
+        emission,
     )
 
 

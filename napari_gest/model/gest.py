@@ -14,7 +14,7 @@ from torch import Tensor
 
 from napari_gest.errors import CheckpointError
 from napari_gest.model import checkpoint
-from napari_gest.model.config import ModelConfig
+from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
@@ -46,6 +46,8 @@ class GeST:
         How cells respond to their neighbours, where that was fitted with the model.
     training_cells
         Which cells it has seen; None where that was not kept.
+    emission
+        How mode ``sample`` draws cells.
     """
 
     config: ModelConfig
@@ -56,6 +58,7 @@ class GeST:
     head: LabelHead | None = None
     response: ResponseHead | None = None
     training_cells: TrainingCells | None = None
+    emission: EmissionConfig = EmissionConfig()
 
     @classmethod
     def create(
@@ -127,6 +130,7 @@ class GeST:
             head=self.head,
             response=self.response,
             training_cells=self.training_cells,
+            emission=self.emission,
             overwrite=overwrite,
         )
 
@@ -148,7 +152,7 @@ class GeST:
         stored = checkpoint.read(path)
         model = cls.create(stored.config, stored.tokenizer, seed=0, name=stored.name)
         model.card, model.head, model.response = stored.card, stored.head, stored.response
-        model.training_cells = stored.training_cells
+        model.training_cells, model.emission = stored.training_cells, stored.emission
         try:
             model.network.load_state_dict(stored.weights)
         except RuntimeError as error:

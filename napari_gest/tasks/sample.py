@@ -1,0 +1,125 @@
+"""Generation in mode ``sample``: whole cells, drawn from donors from the rim inward."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_gest.errors import InputError
+from napari_gest.tasks.emission import Donors, draw_once, normalized
+from napari_gest.tasks.generate import GenerateRequest, Generation
+from napari_gest.tasks.generated import Draw, Generated, Painted
+from napari_gest.tasks.progress import Progress
+
+# Donors are the known cells nearest to the region, this many at most: more cost time, and what
+# is far away resembles the region less.
+MOST_DONORS = 20_000
+
+
+class SampledGeneration(Generation):
+    """A run that draws cells. The field is fitted once, whatever the number of draws."""
+
+    def __init__(self, request: GenerateRequest) -> None:
+        super().__init__(request)
+        self.settings = request.emission or self.model.emission
+        self.temperature = request.temperature * self.settings.temperature
+        self.donors, self.donor_cell = self._donors()
+        self.donor = np.full(len(self.coords), -1, np.int64)
+        self.field: NDArray[np.float32] | None = None
+        self.number = 0
+        self.begin_draw()
+
+    def _donors(self) -> tuple[Donors, NDArray[np.int64]]:
+        """Return the donors, and the index of each in the section."""
+        filled = np.diff(self.expression.indptr)[self.known] > 0
+        if not filled.any():
+            raise InputError(
+                "No known cell has expression on the model's genes, so there is no donor.",
+                "Use mode 'weighted', or a section that was measured around the region.",
+            )
+        here = np.flatnonzero(filled)
+        if len(here) > max(MOST_DONORS, 2 * len(self.coords)):
+            depth = self.distance_to_region()[here]
+            most = max(MOST_DONORS, 2 * len(self.coords))
+            here = np.sort(here[np.argsort(depth, kind="stable")[:most]])
+        self.tokenize(here)
+        tokenizer = self.model.tokenizer
+        donors = Donors(
+            self.values(self.known[here]),
+            self.token[here],
+            self.tree.data[here],
+            self.geometry.spacing_um,
+            tokenizer.frequency,
+            self.measured,
+            self.settings,
+        )
+        return donors, self.known[here]
+
+    def begin_draw(self) -> None:
+        """Forget what was drawn, so that the region can be drawn again with other numbers."""
+        self.random = np.random.default_rng([self.request.seed, self.number])
+        self.free = np.ones(len(self.donors), bool)
+        self.generated[:] = False
+        self.number += 1
+
+    def steps(self) -> Generator[Progress, None, Generated]:
+        self.field = yield from self.fit_field()
+        yield from self.fill()
+        result = self.so_far()
+        further = []
+        for number in range(2, self.request.draws + 1):
+            self.begin_draw()
+            stage = f"Drawing the region again ({number} of {self.request.draws})"
+            for tick in self.fill():
+                yield replace(tick, stage=stage, payload=None)
+            again = self.so_far()
+            assert again.donor is not None
+            further.append(Draw(again.expression, again.meta_cell, again.donor))
+        return replace(result, further=tuple(further))
+
+    def so_far(self) -> Generated:
+        made, done = super().so_far(), self.by_row[self.painted[self.by_row]]
+        settings = made.settings | {
+            "field": 0.0 if self.field is None else self.request.field,
+            "emission": self.settings.model_dump(),
+            "draw": 1,
+            "draws": self.request.draws,
+            "repeated_donors": int(len(done) - len(np.unique(self.donor[done]))),
+        }
+        return replace(made, donor=self.donor_cell[self.donor[done]], settings=settings)
+
+    def paint(
+        self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
+    ) -> Painted:
+        """Return the cells of a frontier: a donor for each, which enters the content as it is."""
+        if self.request.top_k is not None and self.request.top_k < probability.shape[-1]:
+            least = probability.topk(self.request.top_k, -1).values[:, -1:]
+            probability = probability.masked_fill(probability < least, 0.0)
+        expected = (probability @ self.mean).numpy()
+        if residual is not None:
+            expected = np.maximum(expected + residual, 0)
+        if self.field is not None:
+            share = np.float32(self.request.field) * self.measured
+            expected = expected + share * (self.field[cells] - expected)
+        log_weights = self.donors.log_weights(probability.numpy(), expected, self.coords[cells])
+        drawn = draw_once(log_weights, self.free, self.random)
+        token = self.donors.token[drawn]
+        values = self.donors.values[drawn]
+        rest = values - self.model.tokenizer.c_expr[token]
+        rest[:, ~self.measured] = 0
+        self.residual[cells] = rest
+        self.donor[cells] = drawn
+        self.mixture[cells] = F.one_hot(torch.from_numpy(token), len(self.mean)).float()
+        return Painted(
+            self.place_by_row[cells],
+            values,
+            self.donors.spread_of(normalized(log_weights)),
+            torch.special.entr(probability).sum(-1).numpy(),
+            token.astype(np.int32),
+        )
