@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class Stored:
     head: LabelHead | None = None
     response: ResponseHead | None = None
     training_cells: TrainingCells | None = None
-    emission: EmissionConfig = EmissionConfig()
+    emission: EmissionConfig = field(default_factory=EmissionConfig)
 
 
 @contextlib.contextmanager
@@ -109,7 +109,7 @@ def write(
     head: LabelHead | None = None,
     response: ResponseHead | None = None,
     training_cells: TrainingCells | None = None,
-    emission: EmissionConfig = EmissionConfig(),
+    emission: EmissionConfig,
     overwrite: bool,
 ) -> Path:
     """Write a model folder atomically and return its path."""

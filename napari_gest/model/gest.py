@@ -58,7 +58,7 @@ class GeST:
     head: LabelHead | None = None
     response: ResponseHead | None = None
     training_cells: TrainingCells | None = None
-    emission: EmissionConfig = EmissionConfig()
+    emission: EmissionConfig = field(default_factory=EmissionConfig)
 
     @classmethod
     def create(
