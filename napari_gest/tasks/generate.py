@@ -20,6 +20,8 @@ from napari_gest.model.decoder import Context
 from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.gest import GeST
 from napari_gest.model.sampling import MODES, Mode, read_out
+from napari_gest.tasks.cell_types import CellTypes, NamedTypes, name_in_proportion
+from napari_gest.tasks.emission import Donors, normalized
 from napari_gest.tasks.generated import Agreement, Draw, Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
@@ -36,6 +38,7 @@ WINDOW_TARGETS = 192
 FIELD_SHARE = 0.7
 # The field learns from this many known cells at most, drawn within its reach of the cells to
 # generate; more cost time and change little.
+MOST_DONORS = 20_000
 _FIELD_CELLS, _FIELD_REACH = 8000, 60.0  # cells, distances between neighbouring cells
 
 
@@ -96,6 +99,7 @@ class GenerateRequest:
     field: float = FIELD_SHARE
     draws: int = 1
     emission: EmissionConfig | None = None
+    types: CellTypes | None = None
 
     def check(self) -> None:
         """Raise InputError if the run cannot be done as asked; costs next to nothing."""
@@ -138,6 +142,8 @@ class GenerateRequest:
                 f"draws is {self.draws} in mode '{self.mode}'.",
                 "It is 1 at least; more than one needs mode 'sample', the others draw nothing.",
             )
+        if self.types is not None:
+            self.types.check(n, self.unseen)
         self.section.align(self.model.genes)
 
     def begin(self) -> Generation:
@@ -181,6 +187,7 @@ def generate(
     field: float = FIELD_SHARE,
     draws: int = 1,
     emission: EmissionConfig | None = None,
+    types: CellTypes | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Generated:
     """Generate the unseen cells of a section.
@@ -195,6 +202,8 @@ def generate(
         What the expected expression holds beside the decoder's.
     draws, emission
         Of mode ``sample``.
+    types
+        Names of the section's cells, for the generated ones.
     on_progress
         Called after every frontier.
 
@@ -218,6 +227,7 @@ def generate(
         field=field,
         draws=draws,
         emission=emission,
+        types=types,
     )
     return finish(request.run(), on_progress)
 
@@ -254,6 +264,10 @@ class Generation:
         self.residual = np.zeros((n, len(model.genes)), np.float32)
         self.generated = np.zeros(n, bool)
         self.temperature = request.temperature
+        self.emission = request.emission or model.emission
+        self.type_share = None
+        if request.types is not None:
+            self.type_share = np.zeros((n, len(request.types.names)), np.float32)
         self.turns = torch.from_numpy(_symmetries()[: request.passes])
         self.mean = torch.from_numpy(model.tokenizer.c_expr)
         self.variance = torch.from_numpy(model.tokenizer.v_expr)
@@ -261,6 +275,62 @@ class Generation:
     @cached_property
     def table(self) -> Tensor:
         return self.model.network.table()
+
+    @cached_property
+    def donor_places(self) -> NDArray[np.int64]:
+        """(n,) index among the known cells of those that may give their expression.
+
+        They are the nearest to the region, ``MOST_DONORS`` at most: more cost time, and what is
+        far away resembles the region less.
+        """
+        filled = np.flatnonzero(np.diff(self.expression.indptr)[self.known] > 0)
+        if not len(filled):
+            raise InputError(
+                "No known cell has expression on the model's genes, so there is no donor.",
+                "Use a section that was measured around the region.",
+            )
+        most = max(MOST_DONORS, 2 * len(self.coords))
+        if len(filled) > most:
+            near = np.argsort(self.distance_to_region()[filled], kind="stable")[:most]
+            filled = np.sort(filled[near])
+        return filled
+
+    @property
+    def donor_cells(self) -> NDArray[np.int64]:
+        """(n,) index of the donors in the section."""
+        return self.known[self.donor_places]
+
+    @cached_property
+    def donors(self) -> Donors:
+        places = self.donor_places
+        self.tokenize(places)
+        return Donors(
+            self.values(self.known[places]),
+            self.token[places],
+            self.tree.data[places],
+            self.geometry.spacing_um,
+            self.model.tokenizer.frequency,
+            self.measured,
+            self.emission,
+        )
+
+    def type_probability(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return (q, C) the probability of each type name, given weights (q, n) of donors."""
+        assert self.request.types is not None
+        return self.request.types.probability(weights, self.donor_cells, self.known)
+
+    def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (n,) the name that each cell gets, an index into the C names."""
+        return name_in_proportion(probability, self.coords)
+
+    def named(self, made: Generated) -> Generated:
+        """Return a finished result with the types of its cells, where they were asked for."""
+        types, share = self.request.types, self.type_share
+        if types is None or share is None:
+            return made
+        code = self.type_codes(share)
+        order = self.by_row
+        return replace(made, types=NamedTypes(types.key, types.names, share[order], code[order]))
 
     def distance_to_region(self) -> NDArray[np.float64]:
         """Return (n_known,) um from each known cell to the nearest cell to generate."""
@@ -295,15 +365,29 @@ class Generation:
         yield from self.fill()
         field = yield from self.fit_field()
         made = self.so_far()
-        if field is None:
-            return made
-        field = field[self.by_row]
-        share = np.float32(self.request.field) * self.measured  # unmeasured genes have no field
-        return replace(
-            made,
-            expression=made.expression + share * (field - made.expression),
-            settings=made.settings | {"field": self.request.field},
-        )
+        if field is not None:
+            field = field[self.by_row]
+            share = np.float32(self.request.field) * self.measured  # others have no field
+            made = replace(
+                made,
+                expression=made.expression + share * (field - made.expression),
+                settings=made.settings | {"field": self.request.field},
+            )
+        if self.type_share is not None:
+            yield Progress("Naming cells", 0, 1)
+            self.read_types(made.expression[self.place_by_row])
+        return self.named(made)
+
+    def read_types(self, expected: NDArray[np.float32]) -> None:
+        """Note the type probabilities of all cells, given their expected expression (n, G)."""
+        assert self.type_share is not None
+        probability = self.mixture.numpy()
+        for start in range(0, len(expected), WINDOW_TARGETS):
+            part = slice(start, start + WINDOW_TARGETS)
+            weights = normalized(
+                self.donors.log_weights(probability[part], expected[part], self.coords[part])
+            )
+            self.type_share[part] = self.type_probability(weights)
 
     def so_far(self) -> Generated:
         """Return the cells painted by now, by the decoder alone; all there is of a run cut off."""

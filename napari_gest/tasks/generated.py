@@ -19,6 +19,8 @@ from napari_gest.tissue.section import Section
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.tasks.cell_types import NamedTypes
+
 _FLOOR_NEIGHBOURS = 60
 
 
@@ -125,6 +127,8 @@ class Generated:
         mode ``sample``.
     further
         Further draws, where more than one was asked for.
+    types
+        Types of the cells, where they were asked for.
     """
 
     section: Section
@@ -140,6 +144,7 @@ class Generated:
     settings: dict[str, Any]
     donor: NDArray[np.int64] | None = None
     further: tuple[Draw, ...] = ()
+    types: NamedTypes | None = None
 
     @property
     def section_name(self) -> str:
@@ -213,6 +218,8 @@ class Generated:
         changed = {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.UNS, *layers}
         if self.donor is not None:
             changed |= self._write_donors(adata, rows, self.donor[take])
+        if self.types is not None:
+            changed |= self.types.write(adata, rows, take)
         adata.uns[keys.UNS] = dict(self.settings)
         return frozenset(changed)
 

@@ -11,15 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_gest.errors import InputError
-from napari_gest.tasks.emission import Donors, draw_once, normalized
+from napari_gest.tasks.emission import draw_once, normalized
 from napari_gest.tasks.generate import GenerateRequest, Generation
 from napari_gest.tasks.generated import Draw, Generated, Painted
 from napari_gest.tasks.progress import Progress
-
-# Donors are the known cells nearest to the region, this many at most: more cost time, and what
-# is far away resembles the region less.
-MOST_DONORS = 20_000
 
 
 class SampledGeneration(Generation):
@@ -27,39 +22,11 @@ class SampledGeneration(Generation):
 
     def __init__(self, request: GenerateRequest) -> None:
         super().__init__(request)
-        self.settings = request.emission or self.model.emission
-        self.temperature = request.temperature * self.settings.temperature
-        self.donors, self.donor_cell = self._donors()
+        self.temperature = request.temperature * self.emission.temperature
         self.donor = np.full(len(self.coords), -1, np.int64)
         self.field: NDArray[np.float32] | None = None
         self.number = 0
         self.begin_draw()
-
-    def _donors(self) -> tuple[Donors, NDArray[np.int64]]:
-        """Return the donors, and the index of each in the section."""
-        filled = np.diff(self.expression.indptr)[self.known] > 0
-        if not filled.any():
-            raise InputError(
-                "No known cell has expression on the model's genes, so there is no donor.",
-                "Use mode 'weighted', or a section that was measured around the region.",
-            )
-        here = np.flatnonzero(filled)
-        if len(here) > max(MOST_DONORS, 2 * len(self.coords)):
-            depth = self.distance_to_region()[here]
-            most = max(MOST_DONORS, 2 * len(self.coords))
-            here = np.sort(here[np.argsort(depth, kind="stable")[:most]])
-        self.tokenize(here)
-        tokenizer = self.model.tokenizer
-        donors = Donors(
-            self.values(self.known[here]),
-            self.token[here],
-            self.tree.data[here],
-            self.geometry.spacing_um,
-            tokenizer.frequency,
-            self.measured,
-            self.settings,
-        )
-        return donors, self.known[here]
 
     def begin_draw(self) -> None:
         """Forget what was drawn, so that the region can be drawn again with other numbers."""
@@ -71,7 +38,7 @@ class SampledGeneration(Generation):
     def steps(self) -> Generator[Progress, None, Generated]:
         self.field = yield from self.fit_field()
         yield from self.fill()
-        result = self.so_far()
+        result = self.named(self.so_far())
         further = []
         for number in range(2, self.request.draws + 1):
             self.begin_draw()
@@ -87,12 +54,19 @@ class SampledGeneration(Generation):
         made, done = super().so_far(), self.by_row[self.painted[self.by_row]]
         settings = made.settings | {
             "field": 0.0 if self.field is None else self.request.field,
-            "emission": self.settings.model_dump(),
+            "emission": self.emission.model_dump(),
             "draw": 1,
             "draws": self.request.draws,
             "repeated_donors": int(len(done) - len(np.unique(self.donor[done]))),
         }
-        return replace(made, donor=self.donor_cell[self.donor[done]], settings=settings)
+        donor = self.donor_cells[self.donor[done]]
+        return replace(made, donor=donor, settings=settings)
+
+    def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (n,) the names of the donors; one without a name is called what is likeliest."""
+        assert self.request.types is not None
+        of_donor = self.request.types.one_hot[self.donor_cells[self.donor]]
+        return np.where(of_donor.any(1), of_donor.argmax(1), probability.argmax(1))
 
     def paint(
         self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
@@ -108,7 +82,10 @@ class SampledGeneration(Generation):
             share = np.float32(self.request.field) * self.measured
             expected = expected + share * (self.field[cells] - expected)
         log_weights = self.donors.log_weights(probability.numpy(), expected, self.coords[cells])
+        weights = normalized(log_weights)
         drawn = draw_once(log_weights, self.free, self.random)
+        if self.type_share is not None and self.number == 1:
+            self.type_share[cells] = self.type_probability(weights)
         token = self.donors.token[drawn]
         values = self.donors.values[drawn]
         rest = values - self.model.tokenizer.c_expr[token]
@@ -119,7 +96,7 @@ class SampledGeneration(Generation):
         return Painted(
             self.place_by_row[cells],
             values,
-            self.donors.spread_of(normalized(log_weights)),
+            self.donors.spread_of(weights),
             torch.special.entr(probability).sum(-1).numpy(),
             token.astype(np.int32),
         )
