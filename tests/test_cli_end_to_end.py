@@ -79,6 +79,44 @@ def test_a_mask_is_filled(file: Path, model: Path, tissue: AnnData, mode: str) -
     assert out.uns[keys.UNS]["seed"] == 3
 
 
+def test_draws_types_and_counts_are_written(file: Path, model: Path, tissue: AnnData) -> None:
+    tissue.obs["kind"] = np.where(np.arange(tissue.n_obs) % 3, "a", "b")
+    write_tissue(tissue, file, overwrite=True)
+    options = ["--mask-key", "hole", "--mode", "sample", "--draws", 3, "--type-key", "kind"]
+    out = generated(file, model, "out.h5ad", *options)
+    hole = tissue.obs["hole"].to_numpy()
+    assert out.obs["gest_kind"].notna().tolist() == hole.tolist()
+    assert out.obs["gest_kind_confidence"].dropna().between(0, 1).all()
+    assert out.obs[keys.DONOR].notna().tolist() == hole.tolist()
+    assert out.layers[keys.COUNTS].dtype.kind == "i"
+    draws = [
+        dense(out.layers[key])[hole] for key in (keys.EXPRESSION, "gest_draw_2", "gest_draw_3")
+    ]
+    assert not np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[1], draws[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--draws", "2"], "sample"),
+        (["--type-key", "niche"], "gest_niche"),
+        (["--type-key", "absent"], "no obs column"),
+    ],
+)
+def test_draws_and_types_that_cannot_be_are_refused_before_work(
+    file: Path, model: Path, tissue: AnnData, options: list[str], said: str
+) -> None:
+    tissue.obs["niche"] = "a"
+    write_tissue(tissue, file, overwrite=True)
+    common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
+    out = file.parent / "o.h5ad"
+    result = CliRunner().invoke(cli.app, [*map(str, common), "--out", str(out), *options])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert not out.exists()
+
+
 DAMAGE = {
     "counts": lambda shape: np.random.default_rng(0).poisson(50, shape),
     "large": lambda shape: np.full(shape, 1e30) * np.arange(shape[1]),

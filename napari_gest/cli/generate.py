@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     epilog=examples(
         "generate brain.h5ad --model mouse-preoptic-merfish --mask-key hole --out filled.h5ad",
         "generate brain.h5ad --section A1 --model my-model --roi tear.geojson --mode sample"
-        " --seed 7 --out filled.h5ad",
+        " --draws 5 --seed 7 --out filled.h5ad",
+        "generate brain.h5ad --model my-model --mask-key hole --type-key type --out filled.h5ad",
     )
 )
 def generate(
@@ -51,8 +52,16 @@ def generate(
         Path | None, typer.Option(metavar="R.geojson", help="Region of unseen cells, in um.")
     ] = None,
     mode: Annotated[
-        Mode, typer.Option(help="Likeliest meta cell, mean over all, or a random draw.")
+        Mode,
+        typer.Option(help="Mean over meta cells, the likeliest one, or whole cells drawn."),
     ] = Mode.weighted,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draws of the region; more than one needs --mode sample.")
+    ] = 1,
+    type_key: Annotated[
+        str | None,
+        typer.Option(metavar="OBS_COLUMN", help="obs column whose names generated cells get too."),
+    ] = None,
     seed: Seed = 0,
     place_new: Annotated[
         bool,
@@ -74,6 +83,10 @@ def generate(
 
     OUT holds all cells of SECTION with obs gest_generated, gest_entropy, gest_meta_cell, layers
     gest_expression and gest_sd (log1p of total-normalised) and uns gest. X is never changed.
+
+    --mode sample draws a measured cell of the section for each: obs gest_donor names it, layer
+    gest_counts holds its counts, and further draws are layers gest_draw_2, gest_draw_3 and so on.
+    --type-key K adds obs gest_K and gest_K_confidence.
     """
     if (mask_key is None) == (roi is None):
         raise typer.BadParameter("give either --mask-key or --roi")
@@ -96,8 +109,20 @@ def generate(
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.generate import GenerateRequest
 
+    types = None
+    if type_key is not None:
+        from napari_gest.tasks.cell_types import CellTypes
+
+        types = CellTypes.from_obs(adata, type_key, taken)
     request = GenerateRequest(
-        taken, GeST.load(model), unseen, mode=mode.value, seed=seed, new_coords_um=new
+        taken,
+        GeST.load(model),
+        unseen,
+        mode=mode.value,
+        seed=seed,
+        new_coords_um=new,
+        draws=draws,
+        types=types,
     )
     request.check()
     result = run(request.run())
