@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
@@ -115,6 +116,25 @@ def test_draws_and_types_that_cannot_be_are_refused_before_work(
     assert result.exit_code == 1
     assert said in result.stderr
     assert not out.exists()
+
+
+def test_a_check_is_printed_and_written(file: Path, model: Path, tissue: AnnData) -> None:
+    table = file.parent / "check.csv"
+    common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
+    out = file.parent / "checked.h5ad"
+    told = run(*common, "--out", out, "--check", "--check-table", table)
+    assert "check: On " in told
+    kept = read_tissue(out).uns[keys.UNS]
+    assert kept["check"]["verdict"] in told
+    assert kept["field"] == kept["check"]["field"]
+    written = pd.read_csv(table, index_col="gene")
+    assert written.index.tolist() == list(kept["check"]["genes"])
+    again = CliRunner().invoke(
+        cli.app,
+        [*map(str, common), "--out", str(file.parent / "b.h5ad"), "--check-table", str(table)],
+    )
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
 
 
 DAMAGE = {

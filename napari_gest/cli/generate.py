@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,18 @@ def generate(
         str | None,
         typer.Option(metavar="OBS_COLUMN", help="obs column whose names generated cells get too."),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="First hide measured patches like the region, generate them, and say how far to"
+            " trust the result.",
+        ),
+    ] = False,
+    check_table: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.csv", help="Write what the check says of each gene."),
+    ] = None,
     seed: Seed = 0,
     place_new: Annotated[
         bool,
@@ -86,16 +99,25 @@ def generate(
 
     --mode sample draws a measured cell of the section for each: obs gest_donor names it, layer
     gest_counts holds its counts, and further draws are layers gest_draw_2, gest_draw_3 and so on.
-    --type-key K adds obs gest_K and gest_K_confidence.
+    --type-key K adds obs gest_K and gest_K_confidence. --check adds uns gest/check, chooses the
+    share of the section's field and prints a verdict.
     """
     if (mask_key is None) == (roi is None):
         raise typer.BadParameter("give either --mask-key or --roi")
     if place_new and roi is None:
         raise typer.BadParameter("--place-cells needs --roi")
-    from napari_gest.tissue.io import check_output, check_suffix, read_tissue, write_tissue
+    from napari_gest.tissue.io import (
+        check_output,
+        check_suffix,
+        read_tissue,
+        replacing,
+        write_tissue,
+    )
 
     check_suffix(out)
     check_output(out, overwrite=overwrite)
+    if check_table is not None:
+        check_output(check_table, overwrite=overwrite)
     adata = read_tissue(path)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
     region = None
@@ -125,12 +147,26 @@ def generate(
         types=types,
     )
     request.check()
+    checked = None
+    if check or check_table is not None:
+        from napari_gest.tasks.check import CheckRequest
+
+        checked = run(CheckRequest(taken, request.model, unseen, new, seed).run())
+        request = replace(request, field=checked.field)
     result = run(request.run())
-    write_tissue(result.to_anndata(adata), out, overwrite=overwrite)
+    whole = result.to_anndata(adata)
+    if checked is not None:
+        checked.write(whole)
+    write_tissue(whole, out, overwrite=overwrite)
+    if checked is not None and check_table is not None:
+        with replacing(check_table, overwrite=overwrite) as temporary:
+            checked.table.to_csv(temporary)
     print(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
     agreement = result.agreement(taken) if unseen.any() else None
     if agreement is not None:
         _print_agreement(agreement)
+    if checked is not None:
+        print(f"check: {checked.verdict}")
 
 
 def _unseen(
