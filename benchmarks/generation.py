@@ -17,7 +17,7 @@ from benchmarks.holes import Case, case_seed
 from benchmarks.learned_floors import learned_floors
 from benchmarks.metrics import accuracy, by_depth
 from benchmarks.realism import composition_error, realism
-from benchmarks.split_half import halves, holds_counts
+from benchmarks.split_half import halves
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import GenerateRequest
 from napari_gest.tasks.progress import finish
@@ -170,7 +170,7 @@ def score_section(
             made = fill(model, section, case, loaded, mode="weighted", **generate_settings | plain)
             yield row(name, "gest", made.mean)
         yield row(CEILING, "ceiling", _own_token(model, loaded, case.truth), full=True)
-        if holds_counts(section):
+        if section.holds_counts:
             hidden = section.subset(case.hole.mask)
             one, other = halves(hidden, loaded.target_sum, case_seed(section.name, loaded.seed))
             yield _scored(split, loaded, case, SPLIT_HALF, "ceiling", one, other)

@@ -11,12 +11,6 @@ from numpy.typing import NDArray
 from napari_gest.tissue.section import Section
 
 
-def holds_counts(section: Section) -> bool:
-    """Return whether the section has counts; normalised values cannot be drawn from."""
-    values = section.expression.data
-    return bool(np.array_equal(values, np.rint(values)))
-
-
 def halves(
     section: Section, target_sum: float, seed: int | Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -28,7 +22,7 @@ def halves(
     Parameters
     ----------
     section
-        Cells with counts, as `holds_counts` says.
+        Cells with counts, as `Section.holds_counts` says.
     target_sum
         Total of a cell in model space; each half is brought to it on its own.
     seed

@@ -10,6 +10,9 @@ NEW_CELL = "gest_new_cell"  # obs, bool: the row had no measured cell, its posit
 ENTROPY = "gest_entropy"  # obs, float32, nats: entropy of p(meta cell)
 META_CELL = "gest_meta_cell"  # obs, int32: meta cell, -1 where not generated
 EXPRESSION = "gest_expression"  # layers, float32: model space, log1p of total-normalised
+DONOR = "gest_donor"  # obs, categorical: measured cell that gave a sampled cell its expression
+COUNTS = "gest_counts"  # layers, int32: counts; those of its donor where a cell was sampled
+DRAW = "gest_draw_{}"  # layers, float32: further draws of mode sample, from 2 on, as EXPRESSION
 SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
 UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum, field
 

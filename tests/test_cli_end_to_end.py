@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
@@ -77,6 +78,63 @@ def test_a_mask_is_filled(file: Path, model: Path, tissue: AnnData, mode: str) -
     assert {"model", "version", "seed", "mode", "target_sum"} <= set(out.uns[keys.UNS])
     assert out.uns[keys.UNS]["mode"] == mode
     assert out.uns[keys.UNS]["seed"] == 3
+
+
+def test_draws_types_and_counts_are_written(file: Path, model: Path, tissue: AnnData) -> None:
+    tissue.obs["kind"] = np.where(np.arange(tissue.n_obs) % 3, "a", "b")
+    write_tissue(tissue, file, overwrite=True)
+    options = ["--mask-key", "hole", "--mode", "sample", "--draws", 3, "--type-key", "kind"]
+    out = generated(file, model, "out.h5ad", *options)
+    hole = tissue.obs["hole"].to_numpy()
+    assert out.obs["gest_kind"].notna().tolist() == hole.tolist()
+    assert out.obs["gest_kind_confidence"].dropna().between(0, 1).all()
+    assert out.obs[keys.DONOR].notna().tolist() == hole.tolist()
+    assert out.layers[keys.COUNTS].dtype.kind == "i"
+    draws = [
+        dense(out.layers[key])[hole] for key in (keys.EXPRESSION, "gest_draw_2", "gest_draw_3")
+    ]
+    assert not np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[1], draws[2])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--draws", "2"], "sample"),
+        (["--type-key", "niche"], "gest_niche"),
+        (["--type-key", "absent"], "no obs column"),
+    ],
+)
+def test_draws_and_types_that_cannot_be_are_refused_before_work(
+    file: Path, model: Path, tissue: AnnData, options: list[str], said: str
+) -> None:
+    tissue.obs["niche"] = "a"
+    write_tissue(tissue, file, overwrite=True)
+    common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
+    out = file.parent / "o.h5ad"
+    result = CliRunner().invoke(cli.app, [*map(str, common), "--out", str(out), *options])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert not out.exists()
+
+
+def test_a_check_is_printed_and_written(file: Path, model: Path, tissue: AnnData) -> None:
+    table = file.parent / "check.csv"
+    common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
+    out = file.parent / "checked.h5ad"
+    told = run(*common, "--out", out, "--check", "--check-table", table)
+    assert "check: On " in told
+    kept = read_tissue(out).uns[keys.UNS]
+    assert kept["check"]["verdict"] in told
+    assert kept["field"] == kept["check"]["field"]
+    written = pd.read_csv(table, index_col="gene")
+    assert written.index.tolist() == list(kept["check"]["genes"])
+    again = CliRunner().invoke(
+        cli.app,
+        [*map(str, common), "--out", str(file.parent / "b.h5ad"), "--check-table", str(table)],
+    )
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
 
 
 DAMAGE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     epilog=examples(
         "generate brain.h5ad --model mouse-preoptic-merfish --mask-key hole --out filled.h5ad",
         "generate brain.h5ad --section A1 --model my-model --roi tear.geojson --mode sample"
-        " --seed 7 --out filled.h5ad",
+        " --draws 5 --seed 7 --out filled.h5ad",
+        "generate brain.h5ad --model my-model --mask-key hole --type-key type --out filled.h5ad",
     )
 )
 def generate(
@@ -52,8 +54,28 @@ def generate(
         Path | None, typer.Option(metavar="R.geojson", help="Region of unseen cells, in um.")
     ] = None,
     mode: Annotated[
-        Mode, typer.Option(help="Likeliest meta cell, mean over all, or a random draw.")
+        Mode,
+        typer.Option(help="Mean over meta cells, the likeliest one, or whole cells drawn."),
     ] = Mode.weighted,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Draws of the region; more than one needs --mode sample.")
+    ] = 1,
+    type_key: Annotated[
+        str | None,
+        typer.Option(metavar="OBS_COLUMN", help="obs column whose names generated cells get too."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="First hide measured patches like the region, generate them, and say how far to"
+            " trust the result.",
+        ),
+    ] = False,
+    check_table: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.csv", help="Write what the check says of each gene."),
+    ] = None,
     seed: Seed = 0,
     place_new: Annotated[
         bool,
@@ -75,18 +97,25 @@ def generate(
 
     OUT holds all cells of SECTION with obs gest_generated, gest_entropy, gest_meta_cell, layers
     gest_expression and gest_sd (log1p of total-normalised) and uns gest. X is never changed.
+
+    --mode sample draws a measured cell of the section for each: obs gest_donor names it, layer
+    gest_counts holds its counts, and further draws are layers gest_draw_2, gest_draw_3 and so on.
+    --type-key K adds obs gest_K and gest_K_confidence. --check adds uns gest/check, chooses the
+    share of the section's field and prints a verdict.
     """
     if (mask_key is None) == (roi is None):
         raise typer.BadParameter("give either --mask-key or --roi")
     if place_new and roi is None:
         raise typer.BadParameter("--place-cells needs --roi")
-    from napari_gest.files import Output, check_outputs
+    from napari_gest.files import Output, check_outputs, write_table
     from napari_gest.tissue.io import kind_of, read_tissue, write_tissue
 
-    check_outputs(
-        [Output("--out", out, kind_of(out), overwrite)],
-        [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)],
-    )
+    outputs = [Output("--out", out, kind_of(out), overwrite)]
+    if check_table is not None:
+        from napari_gest.tasks.check_report import CHECK_TABLE
+
+        outputs.append(Output("--check-table", check_table, CHECK_TABLE, overwrite))
+    check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)])
     adata = read_tissue(path)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
     region = None
@@ -100,16 +129,41 @@ def generate(
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.generate import GenerateRequest
 
+    types = None
+    if type_key is not None:
+        from napari_gest.tasks.cell_types import CellTypes
+
+        types = CellTypes.from_obs(adata, type_key, taken)
     request = GenerateRequest(
-        taken, GeST.load(model), unseen, mode=mode.value, seed=seed, new_coords_um=new
+        taken,
+        GeST.load(model),
+        unseen,
+        mode=mode.value,
+        seed=seed,
+        new_coords_um=new,
+        draws=draws,
+        types=types,
     )
     request.check()
+    checked = None
+    if check or check_table is not None:
+        from napari_gest.tasks.check import CheckRequest
+
+        checked = run(CheckRequest(taken, request.model, unseen, new, seed).run())
+        request = replace(request, field=checked.field)
     result = run(request.run())
-    write_tissue(result.to_anndata(adata), out, overwrite=overwrite)
+    whole = result.to_anndata(adata)
+    if checked is not None:
+        checked.write(whole)
+    write_tissue(whole, out, overwrite=overwrite)
+    if checked is not None and check_table is not None:
+        write_table(checked.table, check_table, CHECK_TABLE, index=True, overwrite=overwrite)
     print(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
     agreement = result.agreement(taken) if unseen.any() else None
     if agreement is not None:
         _print_agreement(agreement)
+    if checked is not None:
+        print(f"check: {checked.verdict}")
 
 
 def _unseen(

@@ -18,13 +18,14 @@ from pydantic import (
 )
 
 from napari_gest.errors import CheckpointError
-from napari_gest.model.config import ModelConfig
+from napari_gest.model.config import EmissionConfig, ModelConfig
 
 CONFIG = "config.json"
 VOCABULARY = "vocabulary.safetensors"
 WEIGHTS = "weights.safetensors"
 HEAD = "head.safetensors"
 RESPONSE = "response.safetensors"
+TRAINING_CELLS = "training_cells.safetensors"
 FORMAT = 1
 
 _REMEDY = "Copy the folder again, or train the model again."
@@ -72,6 +73,8 @@ class About(BaseModel):
         As in ``MetaCellTokenizer``.
     head
         Classes and settings of the label head, where one was trained.
+    emission
+        As in ``GeST``; models of before have the defaults.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -83,6 +86,7 @@ class About(BaseModel):
     genes: Annotated[Names, Field(min_length=1)]
     card: dict[str, Any]
     head: AboutHead | None = None
+    emission: EmissionConfig = Field(default_factory=EmissionConfig)
 
     @model_validator(mode="after")
     def _complete(self) -> About:

@@ -12,18 +12,27 @@ from safetensors.torch import save as pack_tensors
 from torch import Tensor
 
 from napari_gest.files import described_folder, replacing
-from napari_gest.model.about import CONFIG, FORMAT, HEAD, RESPONSE, VOCABULARY, WEIGHTS
-from napari_gest.model.config import ModelConfig
+from napari_gest.model.about import (
+    CONFIG,
+    FORMAT,
+    HEAD,
+    RESPONSE,
+    TRAINING_CELLS,
+    VOCABULARY,
+    WEIGHTS,
+)
+from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.head import ARRAYS as HEAD_ARRAYS
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import ARRAYS, MetaCellTokenizer
+from napari_gest.model.training_cells import TrainingCells
 
 MODEL = described_folder(
     "a model folder",
     CONFIG,
     keys=("format", "config", "genes", "target_sum"),
-    others=(VOCABULARY, WEIGHTS, HEAD, RESPONSE),
+    others=(VOCABULARY, WEIGHTS, HEAD, RESPONSE, TRAINING_CELLS),
 )
 
 
@@ -37,6 +46,8 @@ def write(
     card: dict[str, Any],
     head: LabelHead | None = None,
     response: ResponseHead | None = None,
+    training_cells: TrainingCells | None = None,
+    emission: EmissionConfig,
     overwrite: bool,
 ) -> Path:
     """Write a model folder atomically and return its path."""
@@ -47,6 +58,7 @@ def write(
         "target_sum": tokenizer.target_sum,
         "genes": list(tokenizer.genes),
         "card": card,
+        "emission": emission.model_dump(),
     }
     if head is not None:
         about["head"] = {"classes": list(head.classes), "settings": head.settings}
@@ -61,4 +73,6 @@ def write(
             (folder / HEAD).write_bytes(pack_arrays(arrays))
         if response is not None:
             response.write(folder)
+        if training_cells is not None:
+            training_cells.write(folder)
     return path

@@ -62,3 +62,36 @@ class ModelConfig(BaseModel):
         if self.d_model % 4 or self.d_model % self.n_heads:
             raise ValueError("d_model must be a multiple of 4 and of n_heads")
         return self
+
+
+class EmissionConfig(BaseModel):
+    """How whole cells are drawn from measured donors in mode ``sample`` (decision 28).
+
+    Attributes
+    ----------
+    temperature
+        Divides the logits of p(meta cell), so that it is calibrated; above 1 it flattens.
+    prior_shift
+        How far p(meta cell) follows the meta cells' frequency in this section rather than in
+        training, 0 to 1.
+    locality
+        Power of the preference for donors nearby; 0 takes donors from anywhere alike.
+    locality_reach
+        Distance at which that preference sets in, in distances between neighbouring cells.
+    tilt
+        How far the mean over donors moves to what the model expects, 0 to 1 and beyond.
+    tilt_ridge
+        Regularises the tilt, as a share of the mean variance of a component.
+    n_pcs
+        Principal components of the donors in which it acts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    temperature: float = Field(1.0, gt=0)
+    prior_shift: float = Field(0.3, ge=0, le=1)
+    locality: float = Field(0.15, ge=0)
+    locality_reach: float = Field(10.0, gt=0)
+    tilt: float = Field(1.0, ge=0)
+    tilt_ridge: float = Field(0.7, ge=0)
+    n_pcs: int = Field(30, ge=1, le=10_000)

@@ -12,15 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_gest.errors import CheckpointError
+from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, restore
 from napari_gest.model import checkpoint, loading
 from napari_gest.model.about import CONFIG, shortened
-from napari_gest.model.config import ModelConfig
+from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.model.training_cells import TrainingCells
 
 _WEIGHTS = Path(__file__).parent / "weights"
 
@@ -45,6 +46,10 @@ class GeST:
         Labels it can give, where they were trained.
     response
         How cells respond to their neighbours, where that was fitted with the model.
+    training_cells
+        Which cells it has seen; None where that was not kept.
+    emission
+        How mode ``sample`` draws cells.
     """
 
     config: ModelConfig
@@ -54,6 +59,8 @@ class GeST:
     card: dict[str, Any] = field(default_factory=dict)
     head: LabelHead | None = None
     response: ResponseHead | None = None
+    training_cells: TrainingCells | None = None
+    emission: EmissionConfig = field(default_factory=EmissionConfig)
 
     @classmethod
     def create(
@@ -123,6 +130,8 @@ class GeST:
             card=self.card,
             head=self.head,
             response=self.response,
+            training_cells=self.training_cells,
+            emission=self.emission,
             overwrite=overwrite,
         )
 
@@ -138,9 +147,13 @@ class GeST:
             If there is no such model, or its files are damaged.
         """
         path = bundled_models().get(str(name_or_path), Path(name_or_path))
-        check_name(path)
-        restore(path)
-        if not path.is_dir():
+        try:
+            check_name(path)
+            restore(path)
+            there = path.is_dir()
+        except InputError:  # a name that no file can have
+            there = False
+        if not there:
             raise CheckpointError(
                 f"There is no model '{shortened(str(name_or_path))}'.",
                 f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",
@@ -157,6 +170,8 @@ class GeST:
             stored.card,
             stored.head,
             stored.response,
+            stored.training_cells,
+            stored.emission,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from napari_gest.model.about import (
     damaged_model,
     read_about,
 )
-from napari_gest.model.config import ModelConfig
+from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import weight_shapes
 from napari_gest.model.head import ARRAYS as HEAD_ARRAYS
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import IDENTITY, REMOVE_RESPONSE, ResponseHead
 from napari_gest.model.tensors import TensorFile
 from napari_gest.model.tokenizer import ARRAYS, MetaCellTokenizer
+from napari_gest.model.training_cells import TrainingCells
 
 _ROUNDING = 2e-2  # of sums and lengths that are 1, where a file holds half precision
 
@@ -45,6 +46,8 @@ class Stored:
     card: dict[str, Any]
     head: LabelHead | None = None
     response: ResponseHead | None = None
+    training_cells: TrainingCells | None = None
+    emission: EmissionConfig = field(default_factory=EmissionConfig)
 
 
 def read(folder: Path) -> Stored:
@@ -66,10 +69,21 @@ def read(folder: Path) -> Stored:
             tokenizer = _tokenizer(file, about)
             weights = {name: network.floats(name) for name in network.shapes}
         head = None if about.head is None else _head(folder, about.head)
+        cells = TrainingCells.read(folder)
     except Damaged as error:
         raise damaged_model(folder, error) from error
     response = _response(folder, tokenizer)
-    return Stored(about.config, tokenizer, weights, about.name, about.card, head, response)
+    return Stored(
+        about.config,
+        tokenizer,
+        weights,
+        about.name,
+        about.card,
+        head,
+        response,
+        cells,
+        about.emission,
+    )
 
 
 def _check_vocabulary(file: TensorFile, about: About) -> None:

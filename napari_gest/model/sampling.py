@@ -1,4 +1,4 @@
-"""From logits to cells: pick, weighted and sample read-outs, entropy and spread (Sec. 4.4)."""
+"""From p(meta cell) to expression: the paper's read-outs, entropy and spread (Sec. 4.4)."""
 
 from __future__ import annotations
 
@@ -23,37 +23,13 @@ class Readout:
     entropy
         (n,) float32, nats.
     meta_cell
-        (n,) int64: the arg max, or the meta cell drawn in mode ``sample``.
+        (n,) int64: the arg max.
     """
 
     expression: Tensor
     sd: Tensor
     entropy: Tensor
     meta_cell: Tensor
-
-
-def draw(
-    probability: Tensor, mode: Mode, generator: torch.Generator | None, top_k: int | None = None
-) -> Tensor:
-    """Return (n,) int64: the most probable meta cell, or in mode ``sample`` a drawn one.
-
-    Parameters
-    ----------
-    probability
-        (n, K), rows sum to 1.
-    mode
-        ``sample`` draws; the others take the arg max.
-    generator
-        Needed in mode ``sample``.
-    top_k
-        Draw among the most probable ones only.
-    """
-    if mode != "sample":
-        return probability.argmax(-1)
-    if top_k is not None and top_k < probability.shape[-1]:
-        floor = probability.topk(top_k, -1).values[:, -1:]
-        probability = probability.masked_fill(probability < floor, 0.0)
-    return torch.multinomial(probability, 1, generator=generator)[:, 0]
 
 
 def read_out(
@@ -66,9 +42,9 @@ def read_out(
     probability
         (n, K) p(meta cell), rows sum to 1.
     meta_cell
-        (n,) what ``draw`` chose.
+        (n,) int64: the chosen meta cells.
     mode
-        ``weighted`` takes the mean over p; ``pick`` and ``sample`` the chosen meta cell's profile.
+        ``weighted`` takes the mean over p; ``pick`` the chosen meta cell's profile.
     mean, variance
         (K, G) C_expr and V_expr of the vocabulary.
 

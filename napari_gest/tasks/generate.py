@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +15,15 @@ from torch import Tensor
 
 import napari_gest
 from napari_gest.errors import InputError
+from napari_gest.model.config import EmissionConfig
 from napari_gest.model.decoder import Context
 from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.gest import GeST
-from napari_gest.model.sampling import MODES, Mode, draw, read_out
+from napari_gest.model.sampling import MODES, Mode, read_out
+from napari_gest.tasks.cell_types import CellTypes, NamedTypes, name_in_proportion
+from napari_gest.tasks.emission import Donors, normalized
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.generated import Agreement, Generated, Painted
+from napari_gest.tasks.generated import Agreement, Draw, Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.geometry import Geometry
@@ -29,7 +31,7 @@ from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach
 
-__all__ = ["Agreement", "GenerateRequest", "Generated", "Painted", "generate"]
+__all__ = ["Agreement", "Draw", "GenerateRequest", "Generated", "Painted", "generate"]
 
 # Cells that share one encoded context: as many as training predicts from one.
 WINDOW_TARGETS = 192
@@ -37,6 +39,7 @@ WINDOW_TARGETS = 192
 FIELD_SHARE = 0.7
 # The field learns from this many known cells at most, drawn within its reach of the cells to
 # generate; more cost time and change little.
+MOST_DONORS = 20_000
 _FIELD_CELLS, _FIELD_REACH = 8000, 60.0  # cells, distances between neighbouring cells
 
 
@@ -53,7 +56,9 @@ class GenerateRequest:
     unseen
         (n_obs,) bool: cells to generate.
     mode
-        ``weighted``, ``pick`` or ``sample`` (Sec. 4.4).
+        ``weighted`` is the mean over meta cells, ``pick`` the likeliest meta cell (Sec. 4.4).
+        ``sample`` draws whole cells from measured donors: what is generated is then as noisy
+        and as sparse as measured tissue (decision 28).
     seed
         Of the draws in mode ``sample`` and of the section's field in mode ``weighted``. The same
         seed gives the same cells whatever the order of rows and genes (decision 25).
@@ -63,16 +68,22 @@ class GenerateRequest:
         Divides the logits; below 1 predictions sharpen.
     top_k
         Mode ``sample`` draws among this many most probable meta cells.
+    draws
+        How often mode ``sample`` draws the region. The first is the result, the others are
+        further answers to the same question. Nothing is fitted anew for them.
+    emission
+        How mode ``sample`` draws; by default as the model says.
     frontier
         Cells decoded together before they join the content. 1 is sequential generation.
     passes
         Rotations and reflections of each window whose predictions are averaged, 1 to 8.
     residuals
-        Mode ``weighted`` adds what the cells around have beyond their meta cells, smoothed; it
-        carries the tissue's own gradients and batch, which a fixed vocabulary cannot say.
+        The expected expression includes what the cells around have beyond their meta cells,
+        smoothed; it carries the tissue's own gradients and batch, which a fixed vocabulary
+        cannot say. Mode ``pick`` does without.
     field
-        Share that the section's own field (``SectionField``) has in the means of mode
-        ``weighted``, 0 to 1. 0 without residuals is the paper's read-out.
+        Share that the section's own field (``SectionField``) has in the expected expression,
+        0 to 1. 0 without residuals is the paper's read-out. Mode ``pick`` does without.
     """
 
     section: Section
@@ -87,6 +98,9 @@ class GenerateRequest:
     passes: int = 4
     residuals: bool = True
     field: float = FIELD_SHARE
+    draws: int = 1
+    emission: EmissionConfig | None = None
+    types: CellTypes | None = None
 
     def check(self) -> None:
         """Raise InputError if the run cannot be done as asked; costs next to nothing."""
@@ -124,11 +138,22 @@ class GenerateRequest:
             raise InputError(f"field is {self.field}.", "It is a share, 0 to 1.")
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"top_k is {self.top_k}.", "It must be 1 at least.")
+        if self.draws < 1 or (self.draws > 1 and self.mode != "sample"):
+            raise InputError(
+                f"draws is {self.draws} in mode '{self.mode}'.",
+                "It is 1 at least; more than one needs mode 'sample', the others draw nothing.",
+            )
+        if self.types is not None:
+            self.types.check(n, self.unseen)
         self.section.align(self.model.genes)
 
     def begin(self) -> Generation:
         """Return the run, checked and ready for its first step."""
         self.check()
+        if self.mode == "sample":
+            from napari_gest.tasks.sample import SampledGeneration
+
+            return SampledGeneration(self)
         return Generation(self)
 
     def run(self) -> Generator[Progress, None, Generated]:
@@ -152,21 +177,60 @@ def generate(
     model: GeST,
     unseen: NDArray[np.bool_],
     *,
+    mode: Mode = "weighted",
+    seed: int = 0,
+    new_coords_um: NDArray[np.float64] | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    frontier: int = WINDOW_TARGETS,
+    passes: int = 4,
+    residuals: bool = True,
+    field: float = FIELD_SHARE,
+    draws: int = 1,
+    emission: EmissionConfig | None = None,
+    types: CellTypes | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> Generated:
     """Generate the unseen cells of a section.
 
     Parameters
     ----------
     section, model, unseen
-        As in ``GenerateRequest``.
+        As in ``GenerateRequest``, as are all that follow but the last.
+    mode, seed, new_coords_um, temperature, top_k, frontier, passes
+        What is read out, from which draws, where, and how.
+    residuals, field
+        What the expected expression holds beside the decoder's.
+    draws, emission
+        Of mode ``sample``.
+    types
+        Names of the section's cells, for the generated ones.
     on_progress
         Called after every frontier.
-    settings
-        Further fields of ``GenerateRequest``: mode, seed, new_coords_um and so on.
+
+    Raises
+    ------
+    InputError
+        If the run cannot be done as asked; before any work.
     """
-    return finish(GenerateRequest(section, model, unseen, **settings).run(), on_progress)
+    request = GenerateRequest(
+        section,
+        model,
+        unseen,
+        mode=mode,
+        seed=seed,
+        new_coords_um=new_coords_um,
+        temperature=temperature,
+        top_k=top_k,
+        frontier=frontier,
+        passes=passes,
+        residuals=residuals,
+        field=field,
+        draws=draws,
+        emission=emission,
+        types=types,
+    )
+    return finish(request.run(), on_progress)
 
 
 class Generation:
@@ -200,7 +264,11 @@ class Generation:
         self.known_residual: dict[int, NDArray[np.float32]] = {}
         self.residual = np.zeros((n, len(model.genes)), np.float32)
         self.generated = np.zeros(n, bool)
-        self.random = torch.Generator().manual_seed(request.seed)
+        self.temperature = request.temperature
+        self.emission = request.emission or model.emission
+        self.type_share = None
+        if request.types is not None:
+            self.type_share = np.zeros((n, len(request.types.names)), np.float32)
         self.turns = torch.from_numpy(_symmetries()[: request.passes])
         self.mean = torch.from_numpy(model.tokenizer.c_expr)
         self.variance = torch.from_numpy(model.tokenizer.v_expr)
@@ -209,12 +277,72 @@ class Generation:
     def table(self) -> Tensor:
         return self.model.network.table()
 
+    @cached_property
+    def donor_places(self) -> NDArray[np.int64]:
+        """(n,) index among the known cells of those that may give their expression.
+
+        They are the nearest to the region, ``MOST_DONORS`` at most: more cost time, and what is
+        far away resembles the region less.
+        """
+        filled = np.flatnonzero(np.diff(self.expression.indptr)[self.known] > 0)
+        if not len(filled):
+            raise InputError(
+                "No known cell has expression on the model's genes, so there is no donor.",
+                "Use a section that was measured around the region.",
+            )
+        most = max(MOST_DONORS, 2 * len(self.coords))
+        if len(filled) > most:
+            near = np.argsort(self.distance_to_region()[filled], kind="stable")[:most]
+            filled = np.sort(filled[near])
+        return filled
+
+    @property
+    def donor_cells(self) -> NDArray[np.int64]:
+        """(n,) index of the donors in the section."""
+        return self.known[self.donor_places]
+
+    @cached_property
+    def donors(self) -> Donors:
+        places = self.donor_places
+        self.tokenize(places)
+        return Donors(
+            self.values(self.known[places]),
+            self.token[places],
+            self.tree.data[places],
+            self.geometry.spacing_um,
+            self.model.tokenizer.frequency,
+            self.measured,
+            self.emission,
+        )
+
+    def type_probability(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return (q, C) the probability of each type name, given weights (q, n) of donors."""
+        assert self.request.types is not None
+        return self.request.types.probability(weights, self.donor_cells, self.known)
+
+    def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (n,) the name that each cell gets, an index into the C names."""
+        return name_in_proportion(probability, self.coords)
+
+    def named(self, made: Generated) -> Generated:
+        """Return a finished result with the types of its cells, where they were asked for."""
+        types, share = self.request.types, self.type_share
+        if types is None or share is None:
+            return made
+        code = self.type_codes(share)
+        order = self.by_row
+        return replace(made, types=NamedTypes(types.key, types.names, share[order], code[order]))
+
+    def distance_to_region(self) -> NDArray[np.float64]:
+        """Return (n_known,) um from each known cell to the nearest cell to generate."""
+        return np.asarray(cKDTree(self.coords).query(self.tree.data)[0])
+
     def fit_field(self) -> Generator[Progress, None, NDArray[np.float32] | None]:
         """Return (n, G) what the section's own field says of the cells, model space, if asked."""
-        if self.request.mode != "weighted" or not self.request.field or len(self.known) < FEWEST:
+        if self.request.mode == "pick" or not self.request.field or len(self.known) < FEWEST:
             return None
         rng = np.random.default_rng(self.request.seed)
-        far = cKDTree(self.coords).query(self.tree.data)[0]
+        far = self.distance_to_region()
         near = np.flatnonzero(far <= max(_FIELD_REACH * self.geometry.spacing_um, far.min() * 2))
         if len(near) < FEWEST:
             near = np.argsort(far, kind="stable")[:FEWEST]
@@ -231,23 +359,38 @@ class Generation:
         clock = Clock("Learning the section", 100)
         for share in field.fit():
             yield clock.tick(round(100 * share))
-        return np.maximum(field.predict(self.coords, self.geometry(self.position_of)), 0)
+        made = np.maximum(field.predict(self.coords, self.geometry(self.position_of)), 0)
+        require_finite("The section's field", expression=made)
+        return made
 
     def steps(self) -> Generator[Progress, None, Generated]:
         # The decoder's cells can be seen while the field, which takes longer, is fitted.
         yield from self.fill()
         field = yield from self.fit_field()
         made = self.so_far()
-        if field is None:
-            return made
-        require_finite("The section's field", expression=field)
-        field = field[self.by_row]
-        share = np.float32(self.request.field) * self.measured  # unmeasured genes have no field
-        return replace(
-            made,
-            expression=made.expression + share * (field - made.expression),
-            settings=made.settings | {"field": self.request.field},
-        )
+        if field is not None:
+            field = field[self.by_row]
+            share = np.float32(self.request.field) * self.measured  # others have no field
+            made = replace(
+                made,
+                expression=made.expression + share * (field - made.expression),
+                settings=made.settings | {"field": self.request.field},
+            )
+        if self.type_share is not None:
+            yield Progress("Naming cells", 0, 1)
+            self.read_types(made.expression[self.place_by_row])
+        return self.named(made)
+
+    def read_types(self, expected: NDArray[np.float32]) -> None:
+        """Note the type probabilities of all cells, given their expected expression (n, G)."""
+        assert self.type_share is not None
+        probability = self.mixture.numpy()
+        for start in range(0, len(expected), WINDOW_TARGETS):
+            part = slice(start, start + WINDOW_TARGETS)
+            weights = normalized(
+                self.donors.log_weights(probability[part], expected[part], self.coords[part])
+            )
+            self.type_share[part] = self.type_probability(weights)
 
     def so_far(self) -> Generated:
         """Return the cells painted by now, by the decoder alone; all there is of a run cut off."""
@@ -288,31 +431,47 @@ class Generation:
                     probability, residual = self.predict()
                     # Before anything is drawn by them, and before a caller paints a cell.
                     require_finite("The generated cells", probability=probability)
-                    chosen = draw(probability, self.request.mode, self.random, self.request.top_k)
-                    out = read_out(probability, chosen, self.request.mode, self.mean, self.variance)
-                    made = out.expression.numpy()
-                    if residual is not None:
-                        self.residual[cells] = residual
-                        made = np.maximum(made + residual, 0)
-                    painted = Painted(
-                        self.place_by_row[cells],
-                        made,
-                        out.sd.numpy(),
-                        out.entropy.numpy(),
-                        out.meta_cell.numpy().astype(np.int32),
+                    painted = self.paint(cells, probability, residual)
+                    require_finite(
+                        "The generated cells", expression=painted.expression, sd=painted.sd
                     )
-                    require_finite("The generated cells", expression=made, sd=painted.sd)
                     self.mean_of[cells], self.sd_of[cells] = painted.expression, painted.sd
                     self.entropy[cells], self.meta_cell[cells] = painted.entropy, painted.meta_cell
                     self.painted[cells] = True
-                    # Weighted cells stay as uncertain in the content as they were predicted.
-                    weighted = self.request.mode == "weighted"
-                    self.mixture[cells] = (
-                        probability if weighted else F.one_hot(chosen, len(self.mean)).float()
-                    )
                     done += len(cells)
                     yield clock.tick(done, painted)
             self.generated[np.concatenate(joining)] = True
+
+    def paint(
+        self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
+    ) -> Painted:
+        """Return the cells of a frontier, and let them enter the content.
+
+        Parameters
+        ----------
+        cells
+            (f,) index into the cells of the run.
+        probability, residual
+            What ``predict`` returned for them.
+        """
+        weighted = self.request.mode == "weighted"
+        likeliest = probability.argmax(-1)
+        out = read_out(probability, likeliest, self.request.mode, self.mean, self.variance)
+        made = out.expression.numpy()
+        if residual is not None:
+            self.residual[cells] = residual
+            made = np.maximum(made + residual, 0)
+        # Weighted cells stay as uncertain in the content as they were predicted.
+        self.mixture[cells] = (
+            probability if weighted else F.one_hot(likeliest, len(self.mean)).float()
+        )
+        return Painted(
+            self.place_by_row[cells],
+            made,
+            out.sd.numpy(),
+            out.entropy.numpy(),
+            likeliest.numpy().astype(np.int32),
+        )
 
     def forget(self, cells: NDArray[np.int64]) -> None:
         """Take known cells of the section out of the content."""
@@ -423,8 +582,8 @@ class Generation:
         network = self.model.network
         hidden = network.ask(context, xy, geometry=geometry)
         logits, inherited = network.predict(hidden, context, xy)
-        probability = (logits / self.request.temperature).softmax(-1).mean(0)
-        if inherited is None or not self.request.residuals or self.request.mode != "weighted":
+        probability = (logits / self.temperature).softmax(-1).mean(0)
+        if inherited is None or not self.request.residuals or self.request.mode == "pick":
             return probability, None
         return probability, inherited.mean(0).numpy() @ residual
 

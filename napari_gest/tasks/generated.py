@@ -19,6 +19,8 @@ from napari_gest.tissue.section import Section
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.tasks.cell_types import NamedTypes
+
 _FLOOR_NEIGHBOURS = 60
 
 
@@ -43,6 +45,25 @@ class Painted:
     sd: NDArray[np.float32]
     entropy: NDArray[np.float32]
     meta_cell: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """A further draw of the same region in mode ``sample``, in the order of ``Generated``.
+
+    Attributes
+    ----------
+    expression
+        (n, G) float32, model space.
+    meta_cell
+        (n,) int32.
+    donor
+        (n,) index in the section of the measured cell that each was drawn from.
+    """
+
+    expression: NDArray[np.float32]
+    meta_cell: NDArray[np.int32]
+    donor: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -99,7 +120,15 @@ class Generated:
     genes
         G gene names.
     settings
-        What made them: model, version, seed, mode, target_sum.
+        What made them: model, version, seed, mode, target_sum; in mode ``sample`` also the
+        number of draws, which of them ``expression`` is, and how many donors repeat.
+    donor
+        (n,) index in the section of the measured cell that each was drawn from; None but in
+        mode ``sample``.
+    further
+        Further draws, where more than one was asked for.
+    types
+        Types of the cells, where they were asked for.
     """
 
     section: Section
@@ -113,6 +142,9 @@ class Generated:
     depth_um: NDArray[np.float32]
     genes: tuple[str, ...]
     settings: dict[str, Any]
+    donor: NDArray[np.int64] | None = None
+    further: tuple[Draw, ...] = ()
+    types: NamedTypes | None = None
 
     @property
     def section_name(self) -> str:
@@ -129,10 +161,7 @@ class Generated:
         The names of the keys that changed.
         """
         old = self.rows >= 0
-        self._write(adata, self.rows[old], old)
-        return frozenset(
-            {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.EXPRESSION, keys.SD, keys.UNS}
-        )
+        return self._write(adata, self.rows[old], old)
 
     def to_anndata(self, adata: AnnData) -> AnnData:
         """Return a copy of ``adata`` with the result; new cells are appended as rows.
@@ -150,7 +179,9 @@ class Generated:
         self._write(whole, rows, np.ones(len(rows), bool))
         return whole
 
-    def _write(self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]) -> None:
+    def _write(
+        self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]
+    ) -> frozenset[str]:
         n = adata.n_obs
         for key, values, empty, dtype in (
             (keys.GENERATED, True, False, bool),
@@ -162,23 +193,55 @@ class Generated:
                 column[:] = adata.obs[key].to_numpy()
             column[rows] = values
             adata.obs[key] = column
+        layers = {keys.EXPRESSION: self.expression[take], keys.SD: self.sd[take]}
+        layers |= {
+            keys.DRAW.format(number): draw.expression[take]
+            for number, draw in enumerate(self.further, 2)
+        }
+        # Further draws of an earlier run belong to another result.
+        for key in list(adata.layers):
+            if _is_draw(key) and key not in layers:
+                del adata.layers[key]
         place = pd.Index(adata.var_names.astype(str)).get_indexer(list(self.genes))
         inside = place >= 0
-        for key, values, absent in (
-            (keys.EXPRESSION, self.expression[take], np.nan),
-            (keys.SD, self.sd[take], np.nan),
-        ):
-            full = np.full((len(rows), adata.n_vars), absent, np.float32)
+        for key, values in layers.items():
+            full = np.full((len(rows), adata.n_vars), np.nan, np.float32)
             full[:, place[inside]] = values[:, inside]
-            if key in adata.layers:
+            if key in adata.layers and not _is_draw(key):
                 base = sparse.csr_matrix(adata.layers[key])
-            elif key == keys.EXPRESSION:
+            elif key == keys.SD:
+                base = sparse.csr_matrix(adata.shape, dtype=np.float32)
+            else:
                 target_sum = self.settings["target_sum"]
                 base = measured_layer(adata, self.section, self.genes, target_sum)
-            else:
-                base = sparse.csr_matrix(adata.shape, dtype=np.float32)
             adata.layers[key] = replace_rows(base, rows, full)
+        changed = {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.UNS, *layers}
+        if self.donor is not None:
+            changed |= self._write_donors(adata, rows, self.donor[take])
+        if self.types is not None:
+            changed |= self.types.write(adata, rows, take)
         adata.uns[keys.UNS] = dict(self.settings)
+        return frozenset(changed)
+
+    def _write_donors(
+        self, adata: AnnData, rows: NDArray[np.int64], donor: NDArray[np.int64]
+    ) -> set[str]:
+        """Write which cell each was drawn from, and its counts where the section holds counts."""
+        names = np.full(adata.n_obs, None, object)
+        if keys.DONOR in adata.obs:
+            names[:] = adata.obs[keys.DONOR].astype(object).where(adata.obs[keys.DONOR].notna())
+            names[pd.isna(names)] = None
+        names[rows] = self.section.obs_names[donor]
+        adata.obs[keys.DONOR] = pd.Categorical(names)
+        if not self.section.holds_counts:
+            return {keys.DONOR}
+        if keys.COUNTS in adata.layers:
+            counts = sparse.csr_matrix(adata.layers[keys.COUNTS])
+        else:
+            counts = _whole(self.section.linear(adata))
+        own = sparse.csr_matrix(self.section.expression[donor].astype(np.int32))
+        adata.layers[keys.COUNTS] = replace_rows(counts, rows, own)
+        return {keys.DONOR, keys.COUNTS}
 
     def agreement(self, section: Section) -> Agreement | None:
         """Return agreement with the measured cells of ``section`` that were generated.
@@ -264,10 +327,27 @@ def measured_layer(
     return scaled
 
 
+def _is_draw(key: str) -> bool:
+    """Whether a layer holds a further draw."""
+    head, tail = keys.DRAW.split("{}")
+    return key.startswith(head) and key.removeprefix(head).removesuffix(tail).isdigit()
+
+
+def _whole(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return counts as int32. What is no count, as in cells that were masked, becomes 0."""
+    data = np.nan_to_num(values.data.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    data = np.rint(np.clip(data, 0, np.iinfo(np.int32).max)).astype(np.int32)
+    counts = sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape)
+    counts.eliminate_zeros()
+    return counts
+
+
 def replace_rows(
-    base: sparse.csr_matrix, rows: NDArray[np.int64], values: NDArray[np.float32]
+    base: sparse.csr_matrix,
+    rows: NDArray[np.int64],
+    values: NDArray[np.float32] | sparse.csr_matrix,
 ) -> sparse.csr_matrix:
-    """Return ``base`` with some rows replaced by dense ``values``."""
+    """Return ``base`` with some rows replaced by ``values``."""
     order = np.arange(base.shape[0])
     order[rows] = base.shape[0] + np.arange(len(rows))
     stacked = sparse.vstack([base, sparse.csr_matrix(values)], format="csr")

@@ -15,7 +15,7 @@ from napari_gest.model.about import ModelName, shortened
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tasks.train_state import STATE
+from napari_gest.tasks.train_state import STATE, TrainState
 from napari_gest.tissue.geometry import N_GEOMETRY
 from napari_gest.tissue.section import Section
 
@@ -190,6 +190,7 @@ class FitRequest:
                 f"It is {N_GEOMETRY}, or 0 to leave the arrangement of cells out.",
             )
         if self.checkpoint_dir is not None:
+            TrainState.find(Path(self.checkpoint_dir))  # says what is wrong with a damaged one
             check_output(self.checkpoint_dir, STATE, overwrite=True, parents=True)
         smallest = min(self.sections, key=lambda s: s.n_obs)
         if smallest.n_obs < 32:

@@ -27,6 +27,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.train import FitRequest
@@ -47,11 +48,13 @@ from napari_gest.tasks.train_windows import (
     tissue_of,
     validation_batches,
 )
+from napari_gest.tissue.fingerprint import fingerprints
 from napari_gest.tissue.section import Section, name_order
 from napari_gest.tissue.window import window_side
 
 _WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
+_TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section is for
 
 
 class TrainLoop:
@@ -62,7 +65,8 @@ class TrainLoop:
         self.request, self.config = request, request.train_config
         folder = request.checkpoint_dir
         self.found = TrainState.find(None if folder is None else Path(folder))
-        hidden = _validation_holes(request)
+        patches = _patches(request)
+        hidden = [role != _TRAINED for role in patches]
         training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
         self.model = _model(request, training)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -75,15 +79,17 @@ class TrainLoop:
             for s, h in zip(request.sections, hidden, strict=True)
         ]
         if request.validation is not None:
-            holes = discs(request.validation, 0.2, self.model.config, request.seed)
-            checked = [(request.validation, holes)]
+            holes = discs(request.validation, 0.2, self.model.config, request.seed) >= 0
+            checked = [(request.validation, holes, holes)]
         else:
-            checked = list(zip(request.sections, hidden, strict=True))
+            selecting = [role == _SELECTING for role in patches]
+            checked = list(zip(request.sections, hidden, selecting, strict=True))
         self.validation = [
             batch.to(self.device)
-            for s, h in checked
-            for batch in validation_batches(s, h, self.model, self.score)
+            for s, h, asked in checked
+            for batch in validation_batches(s, h, asked, self.model, self.score)
         ]
+        self.cells = _training_cells(request, patches)
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
         self.levels = torch.from_numpy(tokenizer.levels).to(self.device)
@@ -136,7 +142,11 @@ class TrainLoop:
             "curve": self.curve,
         }
         model = replace(
-            self.model, network=self.average.cpu().eval(), name=self.request.name, card=card
+            self.model,
+            network=self.average.cpu().eval(),
+            name=self.request.name,
+            card=card,
+            training_cells=self.cells,
         )
         return model, self.curve
 
@@ -381,10 +391,32 @@ def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
     return model
 
 
-def _validation_holes(request: FitRequest) -> list[NDArray[np.bool_]]:
-    """Return which cells of each training section are set aside for validation."""
+def _patches(request: FitRequest) -> list[NDArray[np.int64]]:
+    """Return the role of each cell of each training section.
+
+    Patches of a hole's size are left out of vocabulary and training. Every other one selects the
+    training step; the rest is kept for whoever wants to know how good the model is there.
+    """
     if request.validation is not None:
-        return [np.zeros(s.n_obs, bool) for s in request.sections]
-    share = request.train_config.validation_share
-    config = request.model_config
-    return [discs(s, share, config, request.seed) for s in request.sections]
+        return [np.full(s.n_obs, _TRAINED) for s in request.sections]
+    share, config = request.train_config.validation_share, request.model_config
+    at_least = 2 if len(request.sections) == 1 else 1
+    roles, before = [], 0
+    for section in request.sections:
+        disc = discs(section, share, config, request.seed, at_least=at_least)
+        role = np.where((disc + before) % 2 == 0, _SELECTING, _REPORTING)
+        roles.append(np.where(disc < 0, _TRAINED, role))
+        before += int(disc.max()) + 1
+    return roles
+
+
+def _training_cells(request: FitRequest, roles: Sequence[NDArray[np.int64]]) -> TrainingCells:
+    """Return the fingerprints of the cells that train the model and that select its step."""
+    cells = [fingerprints(s.expression, s.genes) for s in request.sections]
+    trained = [c[role == _TRAINED] for c, role in zip(cells, roles, strict=True)]
+    selecting = [c[role == _SELECTING] for c, role in zip(cells, roles, strict=True)]
+    if request.validation is not None:
+        section = request.validation
+        selecting.append(fingerprints(section.expression, section.genes))
+    earlier = request.start.training_cells if request.start is not None else None
+    return TrainingCells(np.concatenate(trained), np.concatenate(selecting)).joined(earlier)

@@ -163,26 +163,48 @@ def draw_window(
     return Window(tissue, context, pool, targets, origin, turn)
 
 
-def discs(section: Section, share: float, config: ModelConfig, seed: int) -> NDArray[np.bool_]:
-    """Return (n_obs,) bool: discs of a window's cells at most, with ``share`` of all cells."""
+def discs(
+    section: Section, share: float, config: ModelConfig, seed: int, *, at_least: int = 1
+) -> NDArray[np.int64]:
+    """Return (n_obs,) the number of the disc that a cell lies in, -1 outside all.
+
+    Discs have a window's cells at most, and together ``share`` of all cells in ``at_least``
+    discs.
+    """
     rng = np.random.default_rng([seed, section.n_obs])
     tree = cKDTree(section.coords_um)
     wanted = max(8, round(share * section.n_obs))
-    size = min(wanted, section.n_obs // 4, config.window_cells)
-    hidden = np.zeros(section.n_obs, bool)
-    while hidden.sum() < wanted:
+    size = min(-(-wanted // at_least), section.n_obs // 4, config.window_cells)
+    disc, number = np.full(section.n_obs, -1), 0
+    while (disc >= 0).sum() < wanted:
         centre = section.coords_um[rng.integers(section.n_obs)]
-        hidden[tree.query(centre, k=size)[1]] = True
-    return hidden
+        cells = tree.query(centre, k=size)[1]
+        disc[cells[disc[cells] < 0]] = number
+        number += 1
+    return disc
 
 
 def validation_batches(
-    section: Section, hidden: NDArray[np.bool_], model: GeST, score: Score
+    section: Section,
+    hidden: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
+    model: GeST,
+    score: Score,
 ) -> list[Batch]:
-    """Return the hidden cells in groups, each with its nearest known cells as context."""
+    """Return those hidden cells that are asked for, in groups with the nearest known cells.
+
+    Parameters
+    ----------
+    section
+        The section.
+    hidden, asked
+        (n_obs,) bool: cells that are not known, and those among them to predict.
+    model, score
+        The model in training, and the genes it is scored in.
+    """
     everything = np.ones(section.n_obs, bool)
     tissue = tissue_of(section, everything, model.target_sum, model.tokenizer, score)
-    known, todo = np.flatnonzero(~hidden), np.flatnonzero(hidden)
+    known, todo = np.flatnonzero(~hidden), np.flatnonzero(asked)
     tree, n = cKDTree(section.coords_um[known]), model.config.window_cells
     turn = np.eye(2) * (2 / model.config.window_um)
     batches: list[Batch] = []

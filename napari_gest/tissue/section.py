@@ -103,6 +103,12 @@ class Section:
         """How the cells around each cell are arranged; measured once, a section does not change."""
         return Geometry(self.coords_um)
 
+    @cached_property
+    def holds_counts(self) -> bool:
+        """Whether the expression is whole numbers, as raw counts are."""
+        data = self.expression.data
+        return bool(np.array_equal(data, np.rint(data)))
+
     @property
     def reading(self) -> Reading:
         """How it was read; the same again gives the same section."""

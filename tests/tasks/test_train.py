@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,6 +28,7 @@ from napari_gest.tasks.train import (
     fine_tune,
     fit,
 )
+from napari_gest.tissue.fingerprint import fingerprints
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 
@@ -53,6 +55,7 @@ import sys
 from napari_gest.model.config import ModelConfig
 from napari_gest.tasks.respond import fit_response
 from napari_gest.tasks.train import TrainConfig, fine_tune, fit
+from napari_gest.tissue.fingerprint import fingerprints
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 sections = [Section.from_anndata(simulate(300, 30, 1, 0))]
@@ -170,3 +173,47 @@ def test_many_cells_are_given_a_larger_decoder_and_longer_training() -> None:
     # A model that is trained on keeps its shape, and what it was trained for is done.
     start = SimpleNamespace(config=ModelConfig(n_layers=2))
     assert configs_for([many], start) == (start.config, TrainConfig())
+
+
+def test_a_model_knows_its_training_cells_and_leaves_patches_to_report_on(
+    sections: list[Section], tmp_path: Path
+) -> None:
+    config = SHORT.model_copy(update={"validation_share": 0.2})
+    model = fit(sections, MODEL, config)
+    model.save(tmp_path / "model")
+    kept = GeST.load(tmp_path / "model").training_cells
+    assert kept is not None
+    cells = np.concatenate([fingerprints(s.expression, s.genes) for s in sections])
+    seen, trained = kept.seen(cells), np.isin(cells, kept.trained)
+    share = 1 - seen.mean()
+    assert 0.05 < share < 0.15, "half of the cells set aside select the step, half report"
+    # The last disc may overshoot the share by a window's cells.
+    assert 0.8 - MODEL.window_cells / 600 <= trained.mean() <= 0.8
+    # What was never trained on changes neither the vocabulary nor the training loss.
+    unseen = np.split(~trained, [sections[0].n_obs])
+    swapped = []
+    for section, mask in zip(sections, unseen, strict=True):
+        values = section.expression.toarray()
+        values[mask] = values[mask][::-1]
+        swapped.append(replace(section, expression=type(section.expression)(values)))
+    other = fit(swapped, MODEL, config)
+    assert np.array_equal(model.tokenizer.c_expr, other.tokenizer.c_expr)
+    losses = [[e["train_loss"] for e in m.card["curve"][1:]] for m in (model, other)]
+    assert losses[0] == losses[1]
+
+
+def test_one_section_has_patches_for_both(sections: list[Section]) -> None:
+    model = fit(sections[:1], MODEL, SHORT)
+    assert model.training_cells is not None
+    cells = fingerprints(sections[0].expression, sections[0].genes)
+    assert (~model.training_cells.seen(cells)).any()
+    assert len(model.training_cells.selecting) > 0
+
+
+def test_fine_tuning_remembers_the_cells_of_its_start(sections: list[Section]) -> None:
+    start = fit(sections[:1], MODEL, SHORT)
+    tuned = fine_tune(start, sections[1:], SHORT)
+    assert start.training_cells is not None
+    assert tuned.training_cells is not None
+    assert np.isin(start.training_cells.trained, tuned.training_cells.trained).all()
+    assert len(tuned.training_cells.trained) > len(start.training_cells.trained)

@@ -25,7 +25,7 @@ from napari_gest.tissue.section import Section
 
 @pytest.fixture
 def hidden(section: Section, tiny_model: GeST) -> np.ndarray:
-    return discs(section, 0.1, tiny_model.config, seed=0)
+    return discs(section, 0.1, tiny_model.config, seed=0) >= 0
 
 
 @pytest.fixture
@@ -50,7 +50,14 @@ def test_discs_are_round_holes_of_the_share_wanted(
     assert 0.1 * section.n_obs <= hidden.sum() <= 0.1 * section.n_obs + size
     near = cKDTree(section.coords_um).query(section.coords_um[hidden], k=5)[1]
     assert hidden[near].mean() > 0.8
-    assert np.array_equal(hidden, discs(section, 0.1, tiny_model.config, seed=0))
+    again = discs(section, 0.1, tiny_model.config, seed=0)
+    assert np.array_equal(hidden, again >= 0)
+    # Each disc has a number of its own, and cells that stand together.
+    for number in range(again.max() + 1):
+        cells = section.coords_um[again == number]
+        assert np.linalg.norm(cells - cells.mean(0), axis=1).max() < np.ptp(section.coords_um) / 2
+    more = discs(section, 0.1, tiny_model.config, seed=0, at_least=4)
+    assert more.max() + 1 >= 4
 
 
 def test_a_window_of_a_hole_pools_what_it_does_not_predict(read: Tissue, tiny_model: GeST) -> None:
@@ -92,7 +99,7 @@ def test_validation_predicts_every_hidden_cell_once_from_known_ones(
     section: Section, tiny_model: GeST, hidden: np.ndarray
 ) -> None:
     score = Score.of(tiny_model.tokenizer)
-    batches = validation_batches(section, hidden, tiny_model, score)
+    batches = validation_batches(section, hidden, hidden, tiny_model, score)
     truth = score.scale(section.model_space(tiny_model.target_sum))[hidden]
     found = np.concatenate([batch.values.numpy() for batch in batches])
     np.testing.assert_allclose(np.sort(found, 0), np.sort(truth, 0), rtol=1e-5)
@@ -102,7 +109,18 @@ def test_validation_predicts_every_hidden_cell_once_from_known_ones(
     other[hidden] = other[hidden][::-1]
     swapped = replace(section, expression=type(section.expression)(other))
     for one, two in zip(
-        batches, validation_batches(swapped, hidden, tiny_model, score), strict=True
+        batches, validation_batches(swapped, hidden, hidden, tiny_model, score), strict=True
     ):
         assert bool((one.mixture == two.mixture).all())
         assert bool((one.residual == two.residual).all())
+
+
+def test_validation_predicts_some_hidden_cells_and_sees_none(
+    section: Section, tiny_model: GeST, hidden: np.ndarray
+) -> None:
+    score = Score.of(tiny_model.tokenizer)
+    asked = hidden & (np.arange(section.n_obs) % 2 == 0)
+    batches = validation_batches(section, hidden, asked, tiny_model, score)
+    assert sum(len(batch.target) for batch in batches) == asked.sum()
+    visible = sum(float(batch.mass[0].sum()) for batch in batches[:1])
+    assert visible <= (~hidden).sum()

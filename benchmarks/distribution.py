@@ -1,0 +1,143 @@
+"""Whether drawn cells are right as a distribution: proper scores, and what a classifier sees.
+
+A method gives S draws of every cell of a hole, (S, m, G) model space. Genes are taken over
+their standard deviation among the section's known cells, so that none decides by its scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
+
+Values = NDArray[np.floating]
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+_PAIRS_WITH = 1  # nearest other cell of the hole that a pair is made with
+
+
+def scaled(values: Values, known: Values) -> Values:
+    """Return ``values`` (..., G) over each gene's standard deviation in ``known`` (n, G).
+
+    Genes that do not vary among the known cells are left out.
+    """
+    spread = np.asarray(known, np.float64).std(0)
+    varies = spread > 1e-6
+    return np.asarray(values[..., varies] / spread[varies], np.float64)
+
+
+def energy_score(truth: Values, draws: Values) -> NDArray[np.float64]:
+    """Return (m,) the energy score of each cell; lower is better, and it is proper.
+
+    It is ``mean_s |x_s - y| - mean_{s != t} |x_s - x_t| / 2`` with the second mean over pairs
+    of different draws, so that its expectation does not depend on the number of draws.
+
+    Parameters
+    ----------
+    truth
+        (m, G), scaled.
+    draws
+        (S, m, G), scaled; S is 2 at least.
+    """
+    n_draws = len(draws)
+    to_truth = np.mean([np.linalg.norm(one - truth, axis=1) for one in draws], axis=0)
+    between = np.zeros(len(truth))
+    for i in range(n_draws):
+        for j in range(i):
+            between += np.linalg.norm(draws[i] - draws[j], axis=1)
+    return np.asarray(to_truth - between / (n_draws * (n_draws - 1)))
+
+
+def crps(truth: Values, draws: Values) -> NDArray[np.float64]:
+    """Return (G,) the continuous ranked probability score of each gene, its mean over cells.
+
+    It is the energy score of one gene, with the same pairs.
+    """
+    n_draws = len(draws)
+    to_truth = np.abs(draws - truth).mean((0, 1))
+    ordered = np.sort(draws, axis=0)
+    # The sum over pairs of |x_s - x_t| from order statistics.
+    weight = 2 * np.arange(1, n_draws + 1) - n_draws - 1
+    between = np.tensordot(weight, ordered, (0, 0)).mean(0) * 2
+    return np.asarray(to_truth - between / (2 * n_draws * (n_draws - 1)))
+
+
+def adjacent_pairs(coords_um: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return (p, 2) pairs of a cell and the nearest other cell of the hole, each once."""
+    nearest = cKDTree(coords_um).query(coords_um, _PAIRS_WITH + 1)[1][:, -1]
+    pairs = np.sort(np.stack([np.arange(len(coords_um)), nearest], 1), axis=1)
+    return np.asarray(np.unique(pairs, axis=0))
+
+
+def pair_energy_score(
+    truth: Values, draws: Values, coords_um: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (p,) the energy score of adjacent cells, stacked to one vector of 2 G genes.
+
+    Draws that get each cell right but not which cells stand together score worse here.
+    """
+    pairs = adjacent_pairs(coords_um)
+    together = [
+        np.concatenate([v[..., pairs[:, 0], :], v[..., pairs[:, 1], :]], -1) for v in (truth, draws)
+    ]
+    return energy_score(*together)
+
+
+def two_sample_auc(truth: Values, made: Values, seed: int = 0) -> float:
+    """Return the AUC of gradient-boosted trees that tell ``made`` from ``truth``, five folds.
+
+    Identical rows stay in one fold: a row that repeats would else be known by heart.
+
+    Parameters
+    ----------
+    truth, made
+        (n, G) and (m, G).
+    seed
+        Of the folds and of the trees.
+    """
+    x = np.concatenate([truth, made])
+    y = np.repeat([0, 1], [len(truth), len(made)])
+    group = np.unique(x, axis=0, return_inverse=True)[1].ravel()
+    score = np.zeros(len(x))
+    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
+    for train, test in folds.split(x, y, group):
+        trees = HistGradientBoostingClassifier(
+            max_iter=60, min_samples_leaf=10, early_stopping=False, random_state=seed
+        )
+        score[test] = trees.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
+    return float(roc_auc_score(y, score))
+
+
+def randomized_pit(truth: Values, draws: Values, seed: int = 0) -> NDArray[np.float64]:
+    """Return (m, G) the randomised probability integral transform of the truth among the draws.
+
+    It is uniform where truth and draws come from one distribution, ties at zero included: the
+    truth's rank among S + 1 values, those equal to it in random order, plus a uniform share.
+    """
+    rng = np.random.default_rng(seed)
+    below = (draws < truth).sum(0)
+    equal = (draws == truth).sum(0)
+    rank = below + np.floor(rng.uniform(size=truth.shape) * (equal + 1))
+    return np.asarray((rank + rng.uniform(size=truth.shape)) / (len(draws) + 1))
+
+
+def coverage(pit: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Return (G,) the share of cells whose transform lies in the central ``level``."""
+    return np.asarray((np.abs(pit - 0.5) <= level / 2).mean(0))
+
+
+def zeros(values: Values) -> float:
+    """Return the share of values that are zero."""
+    return float((np.asarray(values) <= 0).mean())
+
+
+def batches(m: int, n_draws: int, n_genes: int, limit: int = 50_000_000) -> Iterator[slice]:
+    """Yield slices of m cells such that the draws of each fit in ``limit`` numbers."""
+    step = max(1, limit // max(1, n_draws * n_genes))
+    for start in range(0, m, step):
+        yield slice(start, start + step)

@@ -1,0 +1,388 @@
+"""What a check says: for each gene the expected correlation and gain, for all a verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from napari_gest import keys
+from napari_gest.files import table_kind
+from napari_gest.tissue.moran import morans_i
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_BLOCK = 25  # cells that are resampled together: neighbours resemble each other
+_RESAMPLES = 200
+_RELIABLE = 0.3  # below, nothing is claimed of a gene
+_SURE = 0.9  # probability of a gain from which a gene counts as better than the baseline
+_MORAN_CELLS = 4000
+COLUMNS = ("expected_correlation", "gain", "p_gain", "reliability", "gain_reliability", "moran")
+CHECK_TABLE = table_kind("a table of a check", ("gene", *COLUMNS, "claim"))
+DEPTHS_UM = (0.0, 25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A patch that was hidden: what was measured, and what each way of filling it says.
+
+    Attributes
+    ----------
+    coords_um
+        (m, 2) um.
+    truth, decoder
+        (m, G) model space.
+    field
+        (m, G) of the section's field, or None.
+    neighbours
+        (m, G) mean of the k nearest visible cells, by k.
+    depth_um
+        (m,) um to the nearest visible cell.
+    """
+
+    coords_um: NDArray[np.float64]
+    truth: NDArray[np.float32]
+    decoder: NDArray[np.float32]
+    field: NDArray[np.float32] | None
+    neighbours: dict[int, NDArray[np.float32]]
+    depth_um: NDArray[np.float64]
+
+    def expected(self, share: float) -> NDArray[np.float32]:
+        """Return (m, G) the weighted read-out with a ``share`` of the field."""
+        if self.field is None:
+            return self.decoder
+        return self.decoder + np.float32(share) * (self.field - self.decoder)
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """How far generated cells of a region can be trusted, judged on measured patches like it.
+
+    Attributes
+    ----------
+    table
+        A row a gene: ``expected_correlation`` of generated with true expression over cells,
+        ``gain`` of it over the mean of the nearest cells, ``p_gain`` (the probability that the
+        gain is above zero), ``reliability`` of the expected correlation and
+        ``gain_reliability`` (0 to 1), ``moran`` of the known cells and ``claim`` (whether
+        anything is claimed of the gene).
+    field
+        The share of the section's field that the choosing patches chose.
+    neighbours
+        The number of cells in the local mean that is compared with.
+    depth_um
+        Depth beyond which generated cells are no better than the section's mean; None where
+        they are at all depths that were seen.
+    deepest_um
+        The largest depth that was seen.
+    region_depth_um
+        The region's own largest depth.
+    n_cells, n_reporting, n_choosing
+        Cells and patches that report, and patches that choose.
+    """
+
+    table: pd.DataFrame
+    field: float
+    neighbours: int
+    depth_um: float | None
+    deepest_um: float
+    region_depth_um: float
+    n_cells: int
+    n_reporting: int
+    n_choosing: int
+
+    @classmethod
+    def of(
+        cls,
+        patches: list[Scored],
+        region: Scored,
+        *,
+        share: float,
+        neighbours: int,
+        genes: tuple[str, ...],
+        measured: NDArray[np.bool_],
+        known: NDArray[np.float32],
+        known_um: NDArray[np.float64],
+        n_choosing: int,
+    ) -> Check:
+        """Judge the reporting patches.
+
+        Parameters
+        ----------
+        patches
+            Those that report.
+        region
+            The region itself, whose truth is not known.
+        share, neighbours
+            What the choosing patches chose.
+        genes, measured
+            G names, and (G,) bool: which were measured in the section.
+        known, known_um
+            (n, G) model space and (n, 2) um of the visible cells.
+        n_choosing
+            Patches that chose.
+        """
+        made = [p.expected(share) for p in patches]
+        local = [p.neighbours[neighbours] for p in patches]
+        step = max(1, len(known) // _MORAN_CELLS)
+        near = _compact(known_um, step)
+        moran = morans_i(known[near], known_um[near])
+        spread = np.maximum(known.std(0), 1e-6)
+        blocks = _Blocks.of(patches)
+        r, r_draws = blocks.correlation(made)
+        base, base_draws = blocks.correlation(local)
+
+        def features(m: list[NDArray[np.float32]], n: list[NDArray[np.float32]]) -> NDArray:
+            # A calibrated mean correlates with the truth as its spread does with the gene's own.
+            said, local_said = (np.mean([v.std(0) for v in part], axis=0) for part in (m, n))
+            return np.stack([said / spread, local_said / spread, moran, known.mean(0)], 1)
+
+        seen = features(made, local)
+        here = features([region.expected(share)], [region.neighbours[neighbours]])
+        expected, reliability, _ = shrunk(r, r_draws.var(0), seen, here, measured)
+        gain, gain_reliability, gain_sd = shrunk(
+            r - base, (r_draws - base_draws).var(0), seen, here, measured
+        )
+        table = pd.DataFrame(
+            {
+                "expected_correlation": expected,
+                "gain": gain,
+                "p_gain": norm.sf(0, gain, np.maximum(gain_sd, 1e-9)),
+                "reliability": reliability,
+                "gain_reliability": gain_reliability,
+                "moran": moran,
+            },
+            index=pd.Index(genes, name="gene"),
+        )[measured]
+        table["claim"] = table["reliability"] >= _RELIABLE
+        table = table.sort_values("expected_correlation", ascending=False, kind="stable")
+        depths = np.concatenate([p.depth_um for p in patches])
+        return cls(
+            table,
+            share,
+            neighbours,
+            _useful_depth(patches, made, known.mean(0), spread, measured),
+            float(depths.max()),
+            float(region.depth_um.max()),
+            len(depths),
+            len(patches),
+            n_choosing,
+        )
+
+    @property
+    def n_better(self) -> int:
+        """Genes that are better than the neighbours' mean, of those with a claim."""
+        sure = self.table["claim"] & (self.table["gain_reliability"] >= _RELIABLE)
+        return int((sure & (self.table["p_gain"] >= _SURE)).sum())
+
+    @property
+    def believable(self) -> list[str]:
+        """Genes of which a correlation above 0.2 is claimed, the best first."""
+        good = self.table["claim"] & (self.table["expected_correlation"] >= 0.2)
+        return [str(gene) for gene in self.table.index[good]]
+
+    @property
+    def verdict(self) -> str:
+        """The check in plain sentences."""
+        n, claimed = len(self.table), int(self.table["claim"].sum())
+        lines = [
+            f"On {self.n_reporting} measured patches like this region ({self.n_cells} cells),"
+            f" generated cells are better than the mean of {self.neighbours} neighbours for"
+            f" {self.n_better} of {n} genes."
+        ]
+        best = self.believable[:3]
+        if best:
+            lines.append(
+                f"A correlation of 0.2 or more is expected for {len(self.believable)} genes"
+                f" (best: {', '.join(best)})."
+            )
+        else:
+            lines.append("No gene is expected to correlate by 0.2 or more.")
+        if claimed < n:
+            lines.append(f"The patches are too small to say anything of {n - claimed} genes.")
+        if self.depth_um is not None:
+            lines.append(
+                f"Beyond {self.depth_um:.0f} um from known cells the expected expression is no"
+                " better than the section's mean."
+            )
+        elif self.region_depth_um > 1.2 * self.deepest_um:
+            lines.append(
+                f"The region is {self.region_depth_um:.0f} um deep; nothing is known beyond"
+                f" {self.deepest_um:.0f} um."
+            )
+        lines.append(f"Next: {self.advice}")
+        return " ".join(lines)
+
+    @property
+    def advice(self) -> str:
+        """What to do next."""
+        if self.depth_um is not None and self.depth_um < 0.7 * self.region_depth_um:
+            return "shrink the region, or read only its outer part."
+        if self.n_better == 0:
+            return "train a model on this tissue, or use the neighbours' mean."
+        if not self.believable:
+            return "read the region's types and composition rather than single genes."
+        return "read the genes that are listed first; leave the others alone."
+
+    def settings(self) -> dict[str, Any]:
+        """Return what ``uns["gest"]["check"]`` holds."""
+        return {
+            "verdict": self.verdict,
+            "field": self.field,
+            "neighbours": self.neighbours,
+            "depth_um": float("nan") if self.depth_um is None else self.depth_um,
+            "deepest_um": self.deepest_um,
+            "n_cells": self.n_cells,
+            "n_reporting": self.n_reporting,
+            "n_choosing": self.n_choosing,
+            "n_better": self.n_better,
+            "genes": self.table.index.to_numpy(dtype=str),
+            **{str(name): self.table[name].to_numpy() for name in self.table},
+        }
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write the check into ``uns["gest"]["check"]``; returns the key that changed."""
+        adata.uns[keys.UNS] = {**adata.uns.get(keys.UNS, {}), "check": self.settings()}
+        return frozenset({keys.UNS})
+
+
+class _Blocks:
+    """Correlations over cells within patches, and how they vary when blocks are resampled."""
+
+    def __init__(self, truth: NDArray[np.float64], block: NDArray[np.int64], n: int) -> None:
+        self.truth, self.block, self.n = truth, block, n
+        rng = np.random.default_rng(0)
+        self.weights = rng.multinomial(n, np.full(n, 1 / n), size=_RESAMPLES).astype(np.float64)
+
+    @classmethod
+    def of(cls, patches: list[Scored]) -> _Blocks:
+        from napari_gest.tissue.window import compact_groups
+
+        block, n = [], 0
+        for patch in patches:
+            own = np.empty(len(patch.truth), np.int64)
+            for cells in compact_groups(patch.coords_um, _BLOCK):
+                own[cells] = n
+                n += 1
+            block.append(own)
+        return cls(_centred([p.truth for p in patches]), np.concatenate(block), n)
+
+    def correlation(
+        self, made: list[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (G,) Pearson's r within patches, and (resamples, G) of resampled blocks."""
+        x, y = _centred(made), self.truth
+        sums = [self._sums(part) for part in (x * y, x * x, y * y)]
+        whole = [s.sum(0) for s in sums]
+        drawn = [self.weights @ s for s in sums]
+        return _ratio(*whole), _ratio(*drawn)
+
+    def _sums(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        out = np.zeros((self.n, values.shape[1]))
+        np.add.at(out, self.block, values)
+        return out
+
+
+def _centred(parts: list[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Return all cells, each gene less its mean in the cell's own patch."""
+    return np.concatenate([p - p.mean(0, dtype=np.float64) for p in parts])
+
+
+def _ratio(
+    xy: NDArray[np.float64], xx: NDArray[np.float64], yy: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    norm_ = np.sqrt(xx * yy)
+    return np.asarray(np.divide(xy, norm_, out=np.zeros_like(xy), where=norm_ > 1e-12))
+
+
+def shrunk(
+    observed: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    features: NDArray[np.floating],
+    elsewhere: NDArray[np.floating],
+    use: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return empirical Bayes estimates: each observation shrunk towards what like genes have.
+
+    The prior mean is linear in the features, the prior variance what noise does not explain.
+    What a gene has beyond its prior in the patches, it is expected to have in the region.
+
+    Parameters
+    ----------
+    observed
+        (G,) one number a gene, in the patches.
+    noise
+        (G,) its sampling variance.
+    features, elsewhere
+        (G, F) what is known of the gene without it, in the patches and in the region.
+    use
+        (G,) bool, genes that the prior is learned from.
+
+    Returns
+    -------
+    estimate, reliability, sd
+        (G,) each, of the region. Reliability is the share of the variance over genes, explained
+        by the features or not, that is no noise in the estimate; sd is that of the estimate.
+    """
+    noise = np.maximum(noise, 1e-6)
+    mean, sd = features[use].mean(0), features[use].std(0)
+    sd = np.where(sd > 1e-9, sd, 1)
+
+    def design(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.column_stack([np.ones(len(values)), (values - mean) / sd])
+
+    weight = np.where(use, 1 / (noise + max(float(np.var(observed[use])), 1e-6)), 0.0)
+    x = design(features)
+    ridge = 1e-2 * weight.sum() * np.eye(x.shape[1])
+    ridge[0, 0] = 0
+    slope = np.linalg.solve((x * weight[:, None]).T @ x + ridge, (x * weight[:, None]).T @ observed)
+    prior = x @ slope
+    rest = np.square(observed - prior)[use] - noise[use]
+    prior_variance = max(float(np.average(rest, weights=1 / noise[use])), 1e-5)
+    keep = prior_variance / (prior_variance + noise)
+    estimate = design(elsewhere) @ slope + keep * (observed - prior)
+    variance = prior_variance * (1 - keep)
+    reliability = 1 - variance / (prior_variance + float(np.var(prior[use])))
+    return estimate, np.clip(reliability, 0, 1), np.sqrt(variance)
+
+
+def _useful_depth(
+    patches: list[Scored],
+    made: list[NDArray[np.float32]],
+    mean: NDArray[np.float32],
+    spread: NDArray[np.float32],
+    measured: NDArray[np.bool_],
+) -> float | None:
+    """Return the depth from which on the error is no lower than that of the section's mean."""
+    depth = np.concatenate([p.depth_um for p in patches])
+    gain = np.concatenate(
+        [
+            (
+                (np.square(p.truth - mean) - np.square(p.truth - m))[:, measured]
+                / np.square(spread[measured])
+            ).mean(1)
+            for p, m in zip(patches, made, strict=True)
+        ]
+    )
+    band = np.digitize(depth, DEPTHS_UM) - 1
+    for number in range(band.max() + 1):
+        beyond = band >= number
+        if beyond.sum() < _BLOCK:
+            return None
+        inside = gain[band == number]
+        if len(inside) >= _BLOCK and inside.mean() <= 0 and gain[beyond].mean() <= 0:
+            return DEPTHS_UM[number]
+    return None
+
+
+def _compact(coords_um: NDArray[np.float64], step: int) -> NDArray[np.int64]:
+    """Return the indices of one part in ``step`` of the cells, a strip that is left whole."""
+    order = np.argsort(coords_um[:, 0], kind="stable")
+    size = len(order) // step
+    start = (len(order) - size) // 2
+    return np.sort(order[start : start + size])

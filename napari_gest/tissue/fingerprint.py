@@ -1,0 +1,41 @@
+"""A number for each cell that says whether a model was trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def fingerprints(expression: sparse.csr_matrix, genes: Sequence[str]) -> NDArray[np.uint32]:
+    """Return (n,) uint32, a hash of each cell's expression; 0 for a cell without any.
+
+    The same cell has the same number in whatever file, order of cells or order of genes it is
+    found, as long as its values are the same.
+
+    Parameters
+    ----------
+    expression
+        (n, G) CSR float32, linear.
+    genes
+        G names, in column order.
+    """
+    names = np.array(
+        [int.from_bytes(blake2b(g.encode(), digest_size=8).digest(), "little") for g in genes],
+        np.uint64,
+    )
+    filled = sparse.csr_matrix(expression, dtype=np.float32, copy=True)
+    filled.eliminate_zeros()
+    bits = filled.data.view(np.uint32).astype(np.uint64)
+    # A sum over genes, so that their order does not matter; each term is mixed well first.
+    terms = (names[filled.indices] ^ bits) * _ODD
+    terms ^= terms >> np.uint64(29)
+    terms *= _ODD
+    total = np.concatenate([[np.uint64(0)], np.cumsum(terms, dtype=np.uint64)])
+    sums = total[filled.indptr[1:]] - total[filled.indptr[:-1]]
+    return (sums >> np.uint64(32)).astype(np.uint32)
