@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 import napari_gest
-from napari_gest.errors import ResultError
+from napari_gest.errors import InputError, ResultError
 from napari_gest.files import replacing
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
@@ -278,6 +278,7 @@ class TrainLoop:
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        tensors["vocabulary"] = torch.from_numpy(self.model.tokenizer.c_expr)
         packed = save({k: v.contiguous() for k, v in tensors.items()})
         about = {
             "format": FORMAT,
@@ -304,7 +305,15 @@ class TrainLoop:
         means = {k: tuple(v.shape) for k, v in self.optimizer.state().items()}
         groups = {"now.": weights, "average.": weights, "best.": weights, "optimizer.": means}
         shapes = {prefix + k: v for prefix, part in groups.items() for k, v in part.items()}
-        tensors = self.found.tensors(shapes)
+        now = self.model.tokenizer.c_expr
+        tensors = self.found.tensors(shapes | {"vocabulary": now.shape})
+        if not np.allclose(tensors["vocabulary"].numpy(), now, atol=1e-3):
+            raise InputError(
+                f"The training state in {self.found.folder} has another vocabulary than these"
+                " sections give here.",
+                "Go on with the data and the library versions it was begun with, or give"
+                " another folder.",
+            )
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from training import MODEL, SHORT, same
 
 from napari_gest.errors import InputError, ResultError
 from napari_gest.model.gest import GeST
+from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import (
     FitRequest,
@@ -58,6 +60,21 @@ def test_other_files_beside_a_state_are_not_lost(sections: list[Section], tmp_pa
     with pytest.raises(InputError, match=r"notes\.txt"):
         request.check()
     assert (tmp_path / "state" / "notes.txt").read_text() == "mine"
+
+
+def test_a_state_of_another_vocabulary_is_refused(
+    sections: list[Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another version of a library may make it of the same cells; weights belong to one."""
+    fit(sections, MODEL, SHORT, checkpoint_dir=tmp_path / "state")
+    made = MetaCellTokenizer.fit
+
+    def other(*args: Any, seed: int, **settings: Any) -> MetaCellTokenizer:
+        return made(*args, seed=seed + 1, **settings)
+
+    monkeypatch.setattr(MetaCellTokenizer, "fit", other)
+    with pytest.raises(InputError, match="another vocabulary"):
+        fit(sections, MODEL, SHORT, checkpoint_dir=tmp_path / "state")
 
 
 def test_training_can_be_left_at_any_step(sections: list[Section]) -> None:
