@@ -23,7 +23,7 @@ from napari_gest.tasks.cluster import smooth
 from napari_gest.tasks.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.neighbours import Neighbours
-from napari_gest.tissue.section import Section
+from napari_gest.tissue.section import Section, name_order
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -113,7 +113,8 @@ class HeadRequest:
         """Train the layer; returns a model with the head."""
         self.check()
         tissues = []
-        for section, labels in zip(self.sections, self.labels, strict=True):
+        for i in name_order(self.sections):  # neither rows nor sections of a file set an order
+            section, labels = self.sections[i].ordered(), self.labels[i][self.sections[i].order]
             reads = yield from _read(section, self.model, self.config)
             tissues.append(_Tissue(section, reads, labels))
         yield Progress("Training the label layer", 0, 1)
@@ -161,7 +162,10 @@ def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any
     names = np.concatenate([t.labels[t.known].astype(str) for t in tissues])
     mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
     layer = LogisticRegression(
-        C=1 / (config.penalty * len(x)), class_weight="balanced", max_iter=_MAX_STEPS
+        C=1 / (config.penalty * len(x)),
+        class_weight="balanced",
+        max_iter=_MAX_STEPS,
+        solver="lbfgs",
     ).fit((x - mean) / spread, names)
     weight, bias = layer.coef_, layer.intercept_
     if len(layer.classes_) == 2:  # one row says it all; softmax wants two
@@ -246,9 +250,10 @@ class AnnotateRequest:
         head = self.model.head
         assert head is not None
         config = HeadConfig.model_validate(head.settings["config"])
-        reads = yield from _read(self.section, self.model, config)
-        tissue = _Tissue(self.section, reads, np.full(self.section.n_obs, None, object))
-        probability = tissue.label(head, config)
+        section = self.section.ordered()
+        reads = yield from _read(section, self.model, config)
+        tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
+        probability = tissue.label(head, config)[self.section.rank]
         settings = {"model": self.model.name, "version": napari_gest.__version__} | head.settings
         return Annotated(
             self.section,

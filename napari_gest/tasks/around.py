@@ -31,7 +31,7 @@ class Around:
 
     def __init__(self, section: Section, model: GeST) -> None:
         self.section, self.model = section, model
-        self.tree = cKDTree(section.coords_um)
+        self.tree = cKDTree(section.coords_um[section.order])
         self.geometry = section.geometry
         self._token = np.full(section.n_obs, -1, np.int64)
 
@@ -62,7 +62,7 @@ class Around:
         """
         n, coords = self.model.config.window_cells, self.section.coords_um
         k = min(reach(n) + len(hidden), self.tree.n)
-        near = np.atleast_1d(self.tree.query(centre, k=k)[1])
+        near = self.section.order[np.atleast_1d(self.tree.query(centre, k=k)[1])]
         near = near[~np.isin(near, hidden)][: reach(n)]
         pool = Pool.around(coords[near] - centre, n)
         shares = pool.shares(self.tokens(near), self.model.tokenizer.n_meta_cells)

@@ -10,16 +10,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.errors import InputError
+from napari_gest.model.axes import principal_axes, signed
+from napari_gest.model.kmeans import kmeans
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.random_field import around, fit_field_mixture
 from napari_gest.tissue.neighbours import Neighbours
+from napari_gest.tissue.section import cell_order, name_order
 
 Method = Literal["mixture", "kmeans", "leiden"]
 
@@ -51,7 +52,7 @@ class ClusterRequest:
     smoothing
         How strongly a cell's niche leans on those of the cells around it; 0: not at all.
     seed
-        Of the clustering.
+        Of the clustering, which does not follow the order of rows or sections (decision 25).
     repeats
         Further seeds the clustering is repeated with, to tell how stable each niche is.
     """
@@ -79,7 +80,7 @@ class ClusterRequest:
         self.check()
         clock = Clock("Clustering niches", _STEPS)
         yield clock.tick(0)
-        labels, probability = ordered((yield from self._fit(*self._read, 0, clock)))
+        labels, probability = ordered(self._together.by_row((yield from self._fit(0, clock))))
         settings = {
             "method": self.method,
             "n_niches": int(probability.shape[1]),
@@ -98,10 +99,9 @@ class ClusterRequest:
         """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
         clock = Clock("Repeating with other seeds", _STEPS * self.repeats)
         yield clock.tick(0)
-        features, near = self._read
         agreement, overlap = [], []
         for i in range(1, self.repeats + 1):
-            other = (yield from self._fit(features, near, i, clock)).argmax(1)
+            other = self._together.by_row((yield from self._fit(i, clock))).argmax(1)
             agreement.append(float(adjusted_mutual_info_score(found.labels, other)))
             overlap.append(_best_overlap(found.labels, other, found.n_niches))
         told = {"repeats": self.repeats, "stability": float(np.mean(agreement))}
@@ -109,19 +109,12 @@ class ClusterRequest:
         return replace(found, stability=stability, settings=found.settings | told)
 
     @cached_property
-    def _read(self) -> tuple[NDArray[np.float32], list[Neighbours]]:
-        """Return the features of all cells (n, p), and the neighbours in each section."""
-        near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
-        return niche_features(self.embedded), near
+    def _together(self) -> Together:
+        return Together.of(self.embedded)
 
-    def _fit(
-        self,
-        features: NDArray[np.float32],
-        neighbours: Sequence[Neighbours],
-        repeat: int,
-        clock: Clock,
-    ) -> Generator[Progress, None, NDArray[np.float32]]:
+    def _fit(self, repeat: int, clock: Clock) -> Generator[Progress, None, NDArray[np.float32]]:
         """Return (n, K) probabilities with the seed that comes ``repeat`` after the first."""
+        features, neighbours = self._together.features, self._together.neighbours
         seed, k, done = self.seed + repeat, int(self.n_niches or 2), max(repeat - 1, 0) * _STEPS
         if self.method == "mixture":
             fit = fit_field_mixture(
@@ -194,6 +187,40 @@ def check_asked(n_cells: int, method: str, n_niches: int | None, resolution: flo
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Cells of several sections in an order that no file decides: by section, then as in each.
+
+    Attributes
+    ----------
+    features
+        (n, p) what is clustered.
+    neighbours
+        Of each section.
+    index
+        (n,) index of each cell where the sections are one after another as they were given.
+    """
+
+    features: NDArray[np.float32]
+    neighbours: list[Neighbours]
+    index: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, embedded: Sequence[Embedded]) -> Together:
+        """Gather the cells of embeddings."""
+        sections = [e.section for e in embedded]
+        parts = [embedded[i] for i in name_order(sections)]
+        near = [Neighbours.of(e.section.coords_um[e.section.order]) for e in parts]
+        parts = [replace(e, embedding=e.embedding[e.section.order]) for e in parts]
+        return cls(niche_features(parts), near, cell_order(sections))
+
+    def by_row(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values (n, ...) of the cells in the order in which they were given."""
+        out = np.empty_like(values)
+        out[self.index] = values
+        return out
+
+
 def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     """Return (n, p) what of the embeddings of all sections is clustered.
 
@@ -206,14 +233,16 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     known = [(len(e.rows), e.covariance) for e in embedded if e.covariance is not None]
     if not known:
         p = min(_N_PCS, together.shape[1], len(together) - 1)
-        return PCA(p, svd_solver="covariance_eigh").fit_transform(together).astype(np.float32)
+        mean, axes = principal_axes(together, p)
+        return np.asarray((together - mean) @ axes.T, np.float32)
     shared, single = np.average([c for _, c in known], axis=0, weights=[n for n, _ in known])
     single = single + _RIDGE * np.trace(single) / len(single) * np.eye(len(single))
     share, axes = eigh(shared, single)
     kept = max(int((share > _LEAST_SHARED).sum()), min(_FEWEST, len(share)))
     # Along an axis single cells vary by 1. The mixture does not ask how wide axes are; the k-means
     # it starts from do, and with all alike they lead it astray.
-    axes = (axes * np.sqrt(np.maximum(share, 0)))[:, ::-1][:, :kept]
+    axes = signed(axes.T).T * np.sqrt(np.maximum(share, 0))
+    axes = axes[:, ::-1][:, :kept]
     return np.asarray((together - together.mean(0)) @ axes, np.float32)
 
 
@@ -235,11 +264,12 @@ def smooth(
 
 def kmeans_probability(features: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
     """Return probabilities of k-means clusters: Gaussians that share one variance."""
+    rng = np.random.default_rng(seed)
     if len(features) <= _EXACT_KMEANS:
-        kmeans = KMeans(k, n_init=10, random_state=seed).fit(features)
+        fitted = kmeans(features, k, rng, starts=10)
     else:
-        kmeans = MiniBatchKMeans(k, n_init=3, batch_size=8192, random_state=seed).fit(features)
-    squared = np.square(kmeans.transform(features))
+        fitted = kmeans(features, k, rng, starts=3, batch_size=8192)
+    squared = np.square(fitted.transform(features))
     variance = max(float(squared.min(1).mean()) / features.shape[1], 1e-12)
     return _softmax(-squared / (2 * variance))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -94,12 +94,14 @@ class EmbedRequest:
     def run(self) -> Generator[Progress, None, Embedded]:
         """Embed; yields after every few windows, returns the result."""
         self.check()
-        covariance = None
+        covariance, section = None, self.section
+        ordered = replace(self, section=section.ordered())
         if self.read == "content":
-            embedding, covariance = yield from _content(self)
+            embedding, covariance = yield from _content(ordered)
         else:
-            embedding = yield from _decoded(self)
-        return Embedded(self.section, self.section.rows, embedding, self.settings, covariance)
+            embedding = yield from _decoded(ordered)
+        embedding = embedding[section.rank]
+        return Embedded(section, section.rows, embedding, self.settings, covariance)
 
     def stored(self, adata: AnnData) -> Embedded | None:
         """Return what ``run`` would, where it was written to ``adata`` before; else None.

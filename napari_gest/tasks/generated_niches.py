@@ -20,7 +20,7 @@ from napari_gest.tasks.embed import Embedded, EmbedRequest
 from napari_gest.tasks.generated import Generated
 from napari_gest.tasks.niches import Clustered
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tissue.section import Section
+from napari_gest.tissue.section import Section, cell_order
 from napari_gest.tissue.window import window_side
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class GeneratedNicheRequest:
         own = np.zeros(tissue.n_obs, bool)
         own[self.generated.index] = True
         own[self.generated.section.n_obs :] = True
-        side = window_side(tissue.coords_um, self.model.config.window_cells)
+        side = window_side(tissue.coords_um[tissue.order], self.model.config.window_cells)
         near = cKDTree(tissue.coords_um[own]).query(tissue.coords_um)[0] < _MARGIN * side
         settings = self.embedded[0].settings
         made = yield from EmbedRequest(
@@ -77,8 +77,11 @@ class GeneratedNicheRequest:
         ).run()
         yield Progress("Comparing generated cells", 0, 1)
         measured = np.concatenate([e.embedding for e in self.embedded])
-        nearest = NearestNeighbors(n_neighbors=min(_ALIKE, len(measured))).fit(measured)
-        alike = nearest.kneighbors(made.embedding[own[near]], return_distance=False)
+        order = cell_order([e.section for e in self.embedded])
+        nearest = NearestNeighbors(n_neighbors=min(_ALIKE, len(measured))).fit(measured[order])
+        cells = made.section.where(own[near])
+        found = nearest.kneighbors(made.embedding[cells], return_distance=False)
+        alike = order[found][np.argsort(cells)]
         yield Progress("Comparing generated cells", 1, 1)
         return GeneratedNiches(self.generated, alike)
 

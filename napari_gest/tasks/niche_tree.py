@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
-from napari_gest.tasks.cluster import check_together, niche_features
+from napari_gest.tasks.cluster import Together, check_together
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.niches import Clustered, ordered
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.random_field import fit_field_mixture
-from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
 
 
@@ -55,10 +54,14 @@ class NicheTreeRequest:
         self.check()
         clock = Clock("Building the tree of niches", 100)
         yield clock.tick(0)
-        features = niche_features(self.embedded)
-        near = [Neighbours.of(e.section.coords_um) for e in self.embedded]
+        cells = Together.of(self.embedded)
         fit = fit_field_mixture(
-            features, near, self.n_leaves, smoothing=self.smoothing, starts=1, seed=self.seed
+            cells.features,
+            cells.neighbours,
+            self.n_leaves,
+            smoothing=self.smoothing,
+            starts=1,
+            seed=self.seed,
         )
         mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))
         labels, probability = ordered(mixture.probability)
@@ -73,8 +76,8 @@ class NicheTreeRequest:
         }
         return NicheTree(
             tuple(e.section for e in self.embedded),
-            probability,
-            _ward(features @ axes, labels, probability.shape[1]),
+            cells.by_row(probability),
+            _ward(cells.features @ axes, labels, probability.shape[1]),
             settings,
         )
 

@@ -67,7 +67,8 @@ class PerturbRequest:
     bands_um
         Ascending borders of bands of that distance.
     seed, frontier, passes
-        Of ``generation``, as in ``GenerateRequest``; the seed also draws what replaces cells.
+        Of ``generation``, as in ``GenerateRequest``; the seed also draws what replaces cells. Its
+        draws do not follow the order of rows (decision 25).
     response
         A fitted head for the read-out ``response``, such as that of an earlier result; by default
         the model's own, or one that is fitted on the section.
@@ -235,7 +236,9 @@ class PerturbRequest:
         source = cells
         if self.replace_by is not None:
             rng = np.random.default_rng(self.seed)
-            source = rng.choice(np.flatnonzero(self.replace_by), len(cells))
+            source = np.empty_like(cells)
+            place = np.argsort(self.section.rank[cells])  # drawn for the cells in their order
+            source[place] = rng.choice(self.section.where(self.replace_by), len(cells))
         linear = expression[source].toarray().astype(np.float64)
         total = linear.sum(1, keepdims=True)
         changed = apply_edits(linear, genes, self.edits, strength)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.cluster import KMeans
 
+from napari_gest.model.kmeans import kmeans
 from napari_gest.tissue.neighbours import Neighbours
 
 _STEPS = 30
@@ -70,9 +70,9 @@ def fit_field_mixture(
     """
     best: FieldMixture | None = None
     for start in range(starts):
-        random = np.random.RandomState([seed, start])
+        rng = np.random.default_rng([seed, start])
         yield start / starts
-        labels = KMeans(k, n_init=1, max_iter=50, random_state=random).fit_predict(features)
+        labels = kmeans(features, k, rng, max_iter=50).labels_
         fitted = yield from _climb(features, neighbours, labels, k, smoothing, start, starts)
         if best is None or fitted.likelihood > best.likelihood:
             best = fitted

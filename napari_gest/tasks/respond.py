@@ -20,7 +20,7 @@ from napari_gest.model.tokenizer import floored
 from napari_gest.tasks.around import Around
 from napari_gest.tasks.counterfactual import Answer, Edited, Input, model_space
 from napari_gest.tasks.progress import Clock, Progress, finish
-from napari_gest.tissue.section import Section
+from napari_gest.tissue.section import Section, name_order
 from napari_gest.tissue.window import compact_groups
 
 # Chosen on simulated tissue of other seeds than the benchmark's (docs/decisions/0015).
@@ -87,7 +87,7 @@ class Residuals:
     Attributes
     ----------
     sections
-        Cells of each section, by its name; cells are in this order.
+        Cells of each section, by its name; cells are in this order, those of a section in its own.
     values
         (n, G) float32, model space in spreads; 0 where a gene was not measured everywhere.
     own
@@ -138,6 +138,7 @@ class Residuals:
 
 
 def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, None, Residuals]:
+    sections = [sections[i].ordered() for i in name_order(sections)]
     clock = Clock("Fitting the response", sum(s.n_obs for s in sections))
     predictions, done = [], 0
     read = [_read(section, model) for section in sections]

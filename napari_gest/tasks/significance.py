@@ -50,7 +50,7 @@ class SignificanceRequest:
     n_permutations
         Draws for each null. Where one gene is edited, every other gene is drawn once at most.
     seed
-        Of the draws.
+        Of the draws; they do not follow the order of rows (decision 25).
     tissue
         Measured tissue on which a response is tested, read with the same model; by default it is
         the section of the effect.
@@ -157,8 +157,9 @@ class SignificanceRequest:
 
     @cached_property
     def _values(self) -> NDArray[np.float32]:
-        """(n_obs, G) the section as measured, model space."""
-        return model_space(self.perturbed.section, self.perturbed.request.model)[0]
+        """(n_obs, G) the section as measured, model space, cells in its order."""
+        section = self.perturbed.section
+        return model_space(section, self.perturbed.request.model, section.order)[0]
 
     @cached_property
     def _spread(self) -> NDArray[np.float64]:
@@ -180,7 +181,7 @@ class SignificanceRequest:
     def _elsewhere(self) -> NDArray[np.int64]:
         around = self.perturbed.request.roi.copy()
         around[self.perturbed.index] = True
-        return np.flatnonzero(~around)
+        return self.perturbed.section.where(~around)
 
     def _random_genes(self, rng: np.random.Generator) -> Iterator[Edited]:
         """Yield the edit with its genes swapped for random ones of the same standardised size."""
@@ -202,11 +203,14 @@ class SignificanceRequest:
 
     def _random_positions(self, rng: np.random.Generator) -> Iterator[Edited]:
         """Yield the same changes, each in a random cell elsewhere."""
-        n = min(len(self._change), len(self._elsewhere))
+        rank = self.perturbed.section.rank
+        changes = self._change[np.argsort(rank[self.perturbed.edited.cells])]
+        n = min(len(changes), len(self._elsewhere))
         for _ in range(self.n_permutations):
-            cells = np.sort(rng.choice(self._elsewhere, n, replace=False))
-            before = self._values[cells]
-            change = self._change[rng.permutation(len(self._change))[:n]]
+            drawn = rng.choice(len(self._elsewhere), n, replace=False)
+            cells = self._elsewhere[np.sort(drawn)]
+            before = self._values[rank[cells]]
+            change = changes[rng.permutation(len(changes))[:n]]
             after = np.where(change == 0, before, np.maximum(before + change, 0))
             yield Edited(cells, before, after.astype(np.float32), np.empty(0, np.int64))
 

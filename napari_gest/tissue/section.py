@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -280,6 +281,27 @@ class Section:
             um_per_unit,
             logged,
         )
+
+
+def name_order(sections: Sequence[Section]) -> list[int]:
+    """Return the indices of sections sorted by name, whatever their order in a file.
+
+    Sections of one name, as of several files, are sorted by their cells.
+    """
+
+    def key(i: int) -> tuple[str, int, bytes]:
+        section = sections[i]
+        alone = [s.name for s in sections].count(section.name) == 1
+        cells = b"" if alone else section.coords_um[section.order].tobytes()
+        return section.name, section.n_obs, cells
+
+    return sorted(range(len(sections)), key=key)
+
+
+def cell_order(sections: Sequence[Section]) -> NDArray[np.int64]:
+    """Return (n,) the cells of sections, one after another, by name and then as in ``order``."""
+    starts = np.cumsum([0, *(s.n_obs for s in sections)])
+    return np.concatenate([starts[i] + sections[i].order for i in name_order(sections)])
 
 
 def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:

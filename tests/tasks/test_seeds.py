@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,17 +16,26 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.annotate import annotate, labels_from_obs, train_head
+from napari_gest.tasks.cluster import cluster_niches
+from napari_gest.tasks.embed import Embedded, embed_niches
 from napari_gest.tasks.generate import GenerateRequest, generate
+from napari_gest.tasks.generated_niches import generated_niches
+from napari_gest.tasks.influence import influence
+from napari_gest.tasks.niche_tree import niche_tree
+from napari_gest.tasks.perturb import perturb
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.significance import significance
+from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.placement import place_cells
 from napari_gest.tissue.roi import Roi, mask_from_obs
-from napari_gest.tissue.section import Section
+from napari_gest.tissue.section import Section, section_names
 
 pytestmark = pytest.mark.usefixtures("short_field")
 
 FEW = settings(
-    max_examples=4,
+    max_examples=2,
     deadline=None,
     derandomize=True,
     phases=[Phase.generate],  # a smaller seed is no simpler
@@ -188,3 +199,150 @@ def test_new_cells_do_not_follow_rows(file: AnnData, seed: int) -> None:
     mixed = np.random.default_rng(seed).permutation(outside)
     one, two = (place_cells(roi, c, np.random.default_rng(5)) for c in (outside, mixed))
     assert np.array_equal(one, two)
+
+
+def embeddings(adata: AnnData, model: GeST, read: str) -> list[Embedded]:
+    parts = [Section.from_anndata(adata, name) for name in section_names(adata)]
+    return [embed_niches(part, model, read=read) for part in parts]
+
+
+def by_name(sections: Sequence[Section], **values: np.ndarray) -> dict[str, pd.DataFrame]:
+    """Return values of all cells, cells by name."""
+    names = pd.Index(np.concatenate([s.obs_names for s in sections]))
+    return {name: pd.DataFrame(v, names).sort_index() for name, v in values.items()}
+
+
+def niches(adata: AnnData, model: GeST, read: str, method: str) -> dict[str, pd.DataFrame]:
+    embedded = embeddings(adata, model, read)
+    values = {"embedding": np.concatenate([e.embedding for e in embedded])}
+    if method == "tree":
+        found = niche_tree(embedded, n_leaves=6, seed=2)
+        found = replace(found.cut(3), probability=found.probability)
+    else:
+        asked = {"resolution": 0.5} if method == "leiden" else {}
+        found = cluster_niches(embedded, 4, method=method, seed=2, repeats=1, **asked)
+        values["stability"] = np.broadcast_to(found.stability, found.probability.shape)
+    values |= {"labels": found.labels, "probability": found.probability}
+    return by_name(found.sections, **values)
+
+
+@pytest.mark.parametrize(
+    ("read", "method"),
+    [("content", "mixture"), ("content", "kmeans"), ("content", "tree"), ("expression", "mixture")],
+)
+@FEW
+@given(seed=numbers)
+def test_niches_do_not_follow_rows_genes_or_sections(
+    file: AnnData, tiny_model: GeST, read: str, method: str, seed: int
+) -> None:
+    here = niches(file, tiny_model, read, method)
+    same(here, niches(genes(rows(file, seed), seed), tiny_model, read, method))
+    same(here, niches(sections(file), tiny_model, read, method))
+
+
+def test_communities_do_not_follow_rows(file: AnnData, tiny_model: GeST) -> None:
+    pytest.importorskip("igraph")
+    here = niches(file, tiny_model, "content", "leiden")
+    same(here, niches(rows(file, 3), tiny_model, "content", "leiden"))
+
+
+@pytest.mark.parametrize("store", STORAGE, ids=lambda store: store.__name__)
+def test_niches_do_not_follow_storage(
+    file: AnnData, tiny_model: GeST, store: Store, tmp_path: Path
+) -> None:
+    here = niches(file, tiny_model, "content", "mixture")
+    same(here, niches(store(rows(file, 1), tmp_path), tiny_model, "content", "mixture"))
+
+
+def labelled(adata: AnnData, model: GeST) -> dict[str, pd.DataFrame]:
+    """Return labels learnt from both sections and given to them, by names of cells."""
+    parts = [Section.from_anndata(adata, name) for name in section_names(adata)]
+    known = [labels_from_obs(adata, "label", part.rows) for part in parts]
+    taught = train_head(model, parts, known)
+    given = [annotate(part, taught) for part in parts]
+    head = taught.head
+    out = by_name(parts, probability=np.concatenate([g.probability for g in given]))
+    return out | {"weight": pd.DataFrame(head.weight), "means": pd.DataFrame(head.means)}
+
+
+@FEW
+@given(seed=numbers)
+def test_labels_do_not_follow_rows_genes_or_sections(
+    file: AnnData, tiny_model: GeST, seed: int
+) -> None:
+    coords = file.obsm["spatial"]
+    file.obs["label"] = np.where(coords[:, 0] < np.median(coords[:, 0]), "left", "right")
+    here = labelled(file, tiny_model)
+    same(here, labelled(genes(rows(file, seed), seed), tiny_model))
+    same(here, labelled(sections(file), tiny_model))
+
+
+def tested(
+    adata: AnnData, model: GeST, readout: str, **change: Any
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Return cells before and after an edit by name, and the table of the test."""
+    section = Section.from_anndata(adata, "section_1")
+    roi = mask_from_obs(adata, "hole", section.rows)
+    if change.pop("replaced", False):
+        change["replace_by"] = section.coords_um[:, 0] < np.quantile(section.coords_um[:, 0], 0.2)
+    edits = [Edit("gene_3", "set", 60.0)]
+    made = perturb(
+        section, model, roi, edits, reach_um=60.0, readout=readout, bands_um=(0, 30, 60), **change
+    )
+    assert (np.diff(made.index) > 0).all()
+    assert (np.diff(made.edited.cells) > 0).all()
+    names, columns = pd.Index(section.obs_names[made.index]), pd.Index(made.genes)
+    edited = pd.DataFrame(made.edited.after, section.obs_names[made.edited.cells], columns)
+    cells = {
+        "control": pd.DataFrame(made.control, names, columns),
+        "perturbed": pd.DataFrame(made.perturbed, names, columns),
+        "edited": edited,
+    }
+    table = significance(made, n_permutations=19, seed=1).table
+    return {name: table.sort_index() for name, table in cells.items()}, table
+
+
+@pytest.mark.parametrize("readout", ["response", "generation"])
+@pytest.mark.parametrize("replaced", [False, True])
+def test_effects_and_their_test_do_not_follow_rows_or_genes(
+    file: AnnData, tiny_model: GeST, readout: str, replaced: bool
+) -> None:
+    here, table = tested(file, tiny_model, readout, replaced=replaced)
+    there, other = tested(genes(rows(file, 6), 7), tiny_model, readout, replaced=replaced)
+    for name, cells in here.items():
+        assert (cells.index == there[name].index).all()
+        assert np.abs(cells - there[name]).to_numpy().max() < 1e-5, name
+    # Sums over cells are made by row, so means may differ in their last digits, p-values not.
+    pd.testing.assert_frame_equal(table, other, rtol=1e-6, atol=1e-9)
+    for name in ("p_genes", "p_positions", "pvalue", "fdr"):
+        pd.testing.assert_series_equal(table[name], other[name], check_exact=True)
+
+
+@FEW
+@given(seed=numbers)
+def test_influence_does_not_follow_rows(file: AnnData, tiny_model: GeST, seed: int) -> None:
+    def found(adata: AnnData) -> tuple[list[str], np.ndarray, np.ndarray]:
+        section = Section.from_anndata(adata, "section_1")
+        cell = int(np.flatnonzero(section.obs_names == name)[0])
+        made = influence(section, tiny_model, cell, seed=1, n_random=5)
+        return section.obs_names[made.neighbours].tolist(), made.influence, made.random_k
+
+    name = str(file.obs_names[file.obs["hole"] & (file.obs["section"] == "section_1")][0])
+    here, there = found(file), found(rows(file, seed))
+    assert here[0] == there[0]
+    assert np.array_equal(here[1], there[1])
+    assert np.array_equal(here[2], there[2])
+
+
+def test_niches_of_generated_cells_do_not_follow_rows(file: AnnData, tiny_model: GeST) -> None:
+    def found(adata: AnnData) -> dict[str, pd.DataFrame]:
+        section = Section.from_anndata(adata, "section_1")
+        made = generate(section, tiny_model, mask_from_obs(adata, "hole", section.rows))
+        embedded = embeddings(adata, tiny_model, "content")
+        clustered = cluster_niches(embedded, 3)
+        alike = generated_niches(made, tiny_model, embedded).probability(clustered)
+        return {"niches": pd.DataFrame(alike, section.obs_names[made.index]).sort_index()}
+
+    here = found(file)
+    same(here, found(rows(file, 8)))
+    same(here, found(sections(file)))
