@@ -92,10 +92,11 @@ class Section:
         return self.order[mask[self.order]]
 
     def ordered(self) -> Section:
-        """Return the section with its cells in ``order``: itself if they are."""
-        if (np.diff(self.order) > 0).all():
+        """Return the section with cells in ``order`` and columns ascending: itself if they are."""
+        if (np.diff(self.order) > 0).all() and self.expression.has_sorted_indices:
             return self
-        return self.subset(self.order)
+        ordered = self.subset(self.order)
+        return replace(ordered, expression=_sorted(ordered.expression))
 
     @cached_property
     def geometry(self) -> Geometry:

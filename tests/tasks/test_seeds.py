@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -189,6 +190,18 @@ def test_painted_cells_are_those_of_the_result(file: AnnData, tiny_model: GeST) 
     assert (made.rows[-2:] == -1).all()
 
 
+def test_threads_change_next_to_nothing(file: AnnData, tiny_model: GeST) -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        here = generated(file, tiny_model, "weighted")
+        torch.set_num_threads(2)
+        there = generated(file, tiny_model, "weighted")
+    finally:
+        torch.set_num_threads(threads)
+    assert np.abs(here["expression"] - there["expression"]).to_numpy().max() < 1e-4
+
+
 @FEW
 @given(seed=numbers)
 def test_new_cells_do_not_follow_rows(file: AnnData, seed: int) -> None:
@@ -228,7 +241,7 @@ def niches(adata: AnnData, model: GeST, read: str, method: str) -> dict[str, pd.
 
 @pytest.mark.parametrize(
     ("read", "method"),
-    [("content", "mixture"), ("content", "kmeans"), ("content", "tree"), ("expression", "mixture")],
+    [("content", "mixture"), ("content", "kmeans"), ("content", "tree"), ("expression", "kmeans")],
 )
 @FEW
 @given(seed=numbers)
@@ -246,12 +259,12 @@ def test_communities_do_not_follow_rows(file: AnnData, tiny_model: GeST) -> None
     same(here, niches(rows(file, 3), tiny_model, "content", "leiden"))
 
 
-@pytest.mark.parametrize("store", STORAGE, ids=lambda store: store.__name__)
+@pytest.mark.parametrize("store", [unsorted, zarr], ids=lambda store: store.__name__)
 def test_niches_do_not_follow_storage(
     file: AnnData, tiny_model: GeST, store: Store, tmp_path: Path
 ) -> None:
-    here = niches(file, tiny_model, "content", "mixture")
-    same(here, niches(store(rows(file, 1), tmp_path), tiny_model, "content", "mixture"))
+    here = niches(file, tiny_model, "content", "kmeans")
+    same(here, niches(store(rows(file, 1), tmp_path), tiny_model, "content", "kmeans"))
 
 
 def labelled(adata: AnnData, model: GeST) -> dict[str, pd.DataFrame]:
@@ -277,7 +290,7 @@ def test_labels_do_not_follow_rows_genes_or_sections(
     same(here, labelled(sections(file), tiny_model))
 
 
-def tested(
+def effects(
     adata: AnnData, model: GeST, readout: str, **change: Any
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Return cells before and after an edit by name, and the table of the test."""
@@ -307,8 +320,8 @@ def tested(
 def test_effects_and_their_test_do_not_follow_rows_or_genes(
     file: AnnData, tiny_model: GeST, readout: str, replaced: bool
 ) -> None:
-    here, table = tested(file, tiny_model, readout, replaced=replaced)
-    there, other = tested(genes(rows(file, 6), 7), tiny_model, readout, replaced=replaced)
+    here, table = effects(file, tiny_model, readout, replaced=replaced)
+    there, other = effects(genes(rows(file, 6), 7), tiny_model, readout, replaced=replaced)
     for name, cells in here.items():
         assert (cells.index == there[name].index).all()
         assert np.abs(cells - there[name]).to_numpy().max() < 1e-5, name
