@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.model.axes import principal_axes
+from napari_gest.model.kmeans import kmeans
 
 _CHUNK = 8192  # rows taken at a time, so memory does not grow with the number of cells
 _EXACT_KMEANS = 60_000  # above this many cells, mini-batches
@@ -119,9 +120,6 @@ class MetaCellTokenizer:
         InputError
             If there are too few cells for two meta cells.
         """
-        # Only fitting needs it, and it takes as long to import as a run may take.
-        from sklearn.cluster import KMeans, MiniBatchKMeans
-
         n, n_genes = expression.shape
         k = min(n_meta_cells, n // _CELLS_PER_META_CELL)
         if k < 2:
@@ -133,11 +131,9 @@ class MetaCellTokenizer:
         pcs = np.concatenate(
             [(expression[i : i + _CHUNK] - mean) @ components.T for i in range(0, n, _CHUNK)]
         )
-        if n <= _EXACT_KMEANS:
-            kmeans = KMeans(k, n_init=1, max_iter=60, random_state=seed)
-        else:
-            kmeans = MiniBatchKMeans(k, n_init=1, batch_size=16_384, random_state=seed)
-        label = kmeans.fit_predict(pcs)
+        rng = np.random.default_rng(seed)
+        batch_size = None if n <= _EXACT_KMEANS else 16_384
+        label = kmeans(pcs, k, rng, max_iter=60, batch_size=batch_size).labels_
         used, label, count = np.unique(label, return_inverse=True, return_counts=True)
         first = np.zeros((len(used), n_genes))
         second = np.zeros((len(used), n_genes))
@@ -151,10 +147,7 @@ class MetaCellTokenizer:
         v_expr = np.maximum(second / count[:, None] - np.square(c_expr), 0)
         c_pca = ((c_expr - mean) @ components.T).astype(np.float32)
         levels = np.stack(
-            [
-                KMeans(min(size, len(used)), n_init=4, random_state=seed).fit_predict(c_pca)
-                for size in level_sizes
-            ],
+            [kmeans(c_pca, min(size, len(used)), rng, starts=4).labels_ for size in level_sizes],
             axis=1,
         )
         return cls(

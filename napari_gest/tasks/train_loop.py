@@ -38,7 +38,7 @@ from napari_gest.tasks.train_windows import (
     tissue_of,
     validation_batches,
 )
-from napari_gest.tissue.section import Section
+from napari_gest.tissue.section import Section, name_order
 from napari_gest.tissue.window import window_side
 
 _STATE, _SETTINGS = "state.safetensors", "state.json"
@@ -50,6 +50,7 @@ class TrainLoop:
     """The moving parts of one training run."""
 
     def __init__(self, request: FitRequest) -> None:
+        request = _in_order(request)
         self.request, self.config = request, request.train_config
         hidden = _validation_holes(request)
         training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
@@ -225,6 +226,7 @@ class TrainLoop:
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        tensors["vocabulary"] = torch.from_numpy(self.model.tokenizer.c_expr)
         about = {
             "step": step,
             "curve": self.curve,
@@ -259,10 +261,19 @@ class TrainLoop:
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
-        self.network.load_state_dict(part("now."))
-        self.average.load_state_dict(part("average."))
-        self.best = part("best.")
         try:
+            vocabulary = tensors["vocabulary"].numpy()
+            now = self.model.tokenizer.c_expr
+            if vocabulary.shape != now.shape or not np.allclose(vocabulary, now, atol=1e-3):
+                raise InputError(
+                    f"The training state in {folder} has another vocabulary than these sections"
+                    " give here.",
+                    "Go on with the data and the library versions it was begun with, or give"
+                    " another folder.",
+                )
+            self.network.load_state_dict(part("now."))
+            self.average.load_state_dict(part("average."))
+            self.best = part("best.")
             self.optimizer.load(part("optimizer."), int(about["step"]))
         except KeyError as error:
             raise CheckpointError(
@@ -303,6 +314,16 @@ def _rmse_z(made: Tensor, truth: Tensor) -> float:
     norm = (made.square().sum(0) * truth.square().sum(0)).sqrt()
     r = (made * truth).sum(0)[norm > 1e-9] / norm[norm > 1e-9]
     return (2 * (1 - r)).clamp_min(0).sqrt().mean().item()
+
+
+def _in_order(request: FitRequest) -> FitRequest:
+    """Return the request with sections by name and their cells by place, whatever the file."""
+    validation = request.validation
+    return replace(
+        request,
+        sections=[request.sections[i].ordered() for i in name_order(request.sections)],
+        validation=None if validation is None else validation.ordered(),
+    )
 
 
 def _model(request: FitRequest, training: Sequence[Section]) -> GeST:

@@ -17,7 +17,6 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer, floored
 from napari_gest.tasks.train import TrainConfig
-from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.order import serialize
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
@@ -126,8 +125,7 @@ def tissue_of(
     score: Score,
 ) -> Tissue:
     """Return the cells ``seen`` (n_obs,) of a section as training reads them."""
-    whole = Geometry(section.coords_um, np.arange(section.n_obs))
-    geometry = whole(np.flatnonzero(seen))
+    geometry = section.geometry(np.flatnonzero(seen))
     section = section.subset(seen)
     values = section.model_space(target_sum)
     token = tokenizer.tokens(values).astype(np.int64)

@@ -27,8 +27,6 @@ class Geometry:
     ----------
     coords_um
         (n, 2) positions of all cells of a section, seen and unseen, um.
-    order
-        (n,) order in which they are taken; by x, then y by default.
 
     Attributes
     ----------
@@ -36,11 +34,9 @@ class Geometry:
         Median distance from a cell to the nearest other one.
     """
 
-    def __init__(
-        self, coords_um: NDArray[np.float64], order: NDArray[np.int64] | None = None
-    ) -> None:
+    def __init__(self, coords_um: NDArray[np.float64]) -> None:
         # By x, then y: neither the sample nor which of equally near cells counts follows rows.
-        order = np.lexsort(coords_um.T[::-1]) if order is None else order
+        order = np.lexsort(coords_um.T[::-1])
         self._place = np.argsort(order)
         self._tree = cKDTree(coords_um[order])
         cells = np.arange(0, len(coords_um), max(1, len(coords_um) // _SAMPLE))

@@ -15,6 +15,7 @@ from anndata import AnnData
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from training import MODEL, SHORT, weights
 
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.annotate import annotate, labels_from_obs, train_head
@@ -27,6 +28,7 @@ from napari_gest.tasks.niche_tree import niche_tree
 from napari_gest.tasks.perturb import perturb
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.significance import significance
+from napari_gest.tasks.train import fine_tune, fit
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.placement import place_cells
@@ -359,3 +361,24 @@ def test_niches_of_generated_cells_do_not_follow_rows(file: AnnData, tiny_model:
     here = found(file)
     same(here, found(rows(file, 8)))
     same(here, found(sections(file)))
+
+
+def trained(adata: AnnData, start: GeST | None = None) -> dict[str, pd.DataFrame]:
+    """Return the vocabulary, the weights and the curve of a short training on both sections."""
+    parts = [Section.from_anndata(adata, name) for name in section_names(adata)]
+    made = fit(parts, MODEL, SHORT, seed=2) if start is None else fine_tune(start, parts, SHORT)
+    tensors = {k: v.numpy().reshape(len(v), -1) for k, v in weights(made).items() if v.ndim}
+    tensors |= {name: getattr(made.tokenizer, name) for name in ("c_expr", "v_expr", "levels")}
+    curve = pd.DataFrame(made.card["curve"]).drop(columns="seconds")
+    return {"curve": curve} | {name: pd.DataFrame(v) for name, v in tensors.items()}
+
+
+def test_training_does_not_follow_rows_sections_or_storage(file: AnnData, tmp_path: Path) -> None:
+    here = trained(file)
+    same(here, trained(rows(file, 1)))
+    same(here, trained(sections(file)))
+    same(here, trained(zarr(unsorted(rows(file, 2), tmp_path), tmp_path)))
+
+
+def test_fine_tuning_does_not_follow_rows(file: AnnData, tiny_model: GeST) -> None:
+    same(trained(file, tiny_model), trained(rows(file, 1), tiny_model))

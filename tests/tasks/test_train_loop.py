@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
 from training import MODEL, SHORT, same
 
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import (
     FitRequest,
@@ -58,6 +60,21 @@ def test_a_state_of_another_version_is_named(sections: list[Section], tmp_path: 
     save_file(kept, path)
     with pytest.raises(CheckpointError, match="another version"):
         finish(request.run())
+
+
+def test_a_state_of_another_vocabulary_is_refused(
+    sections: list[Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another version of a library may make it of the same cells; weights belong to one."""
+    fit(sections, MODEL, SHORT, checkpoint_dir=tmp_path / "state")
+    made = MetaCellTokenizer.fit
+
+    def other(*args: Any, seed: int, **settings: Any) -> MetaCellTokenizer:
+        return made(*args, seed=seed + 1, **settings)
+
+    monkeypatch.setattr(MetaCellTokenizer, "fit", other)
+    with pytest.raises(InputError, match="another vocabulary"):
+        fit(sections, MODEL, SHORT, checkpoint_dir=tmp_path / "state")
 
 
 def test_training_can_be_left_at_any_step(sections: list[Section]) -> None:
