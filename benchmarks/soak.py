@@ -35,6 +35,7 @@ BAR_MB = 50.0
 _KINDS = (AnnData, Section, Opened, Generated, Embedded, Trial, Job, Layer)
 _MB = 2**20
 _SETTLE_S = 0.3
+_LET_GO_S = 3.0  # napari takes a second to let go of the layers removed last
 _FIELD_STEPS = 40  # of a run's field, instead of hundreds: memory is the question, not accuracy
 
 
@@ -137,6 +138,8 @@ def run(
                     resident = process.memory_info().rss / _MB
                     made.append(Round(took, resident, traced, alive()))
                     step(f"round {number}: {_line(made[-1])}")
+                end = time.monotonic() + _LET_GO_S
+                window.until(lambda: time.monotonic() > end)
                 gc.collect()
                 left, full = alive(), process.memory_info().rss / _MB
                 trimmed = _trimmed(process)
