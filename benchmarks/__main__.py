@@ -346,6 +346,41 @@ def canvas(
     _show(f"Window, {3000 if quick else cells:,} cells", figures, json_file)
 
 
+@app.command()
+def soak(
+    rounds: Annotated[int, typer.Option(min=2, help="Rounds of open, run, keep, clear.")] = 60,
+    cells: Annotated[int, typer.Option(help="Cells of the simulated section.")] = 20_000,
+    warm_up: Annotated[int, typer.Option(min=1, help="Rounds before memory is compared.")] = 10,
+    niches_every: Annotated[
+        int, typer.Option(min=0, help="Niches too in each so many rounds; 0: never.")
+    ] = 5,
+    model: Annotated[str, typer.Option(help="Model to generate with.")] = "mouse-preoptic-merfish",
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Tell what Python allocates from the rest; slow.")
+    ] = False,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """What rounds of work in one window leave in memory; without a screen on a virtual one.
+
+    Examples
+    --------
+    python -m benchmarks soak --rounds 60 --cells 20000
+    """
+    from contextlib import nullcontext
+
+    from benchmarks.soak import run
+    from napari_gest.widgets.display import has_display, virtual_display
+
+    if quick:
+        rounds, cells, warm_up, niches_every = 6, 2000, 2, 3
+    errors = Console(stderr=True)
+    with nullcontext() if has_display() else virtual_display():
+        figures, _ = run(model, cells, rounds, min(warm_up, rounds - 1), niches_every, trace,
+                         lambda what: errors.print(what, style="dim"))  # fmt: skip
+    _show(f"Memory, {rounds} rounds of {cells:,} cells", figures, json_file)
+
+
 @app.command(name="imports")
 def imports_(json_file: Json = None, quick: Quick = False) -> None:
     """Import time in fresh interpreters, and what it loads."""

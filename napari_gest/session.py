@@ -1,4 +1,4 @@
-"""What is open: sections, their revisions and the results that were kept. Knows no Qt."""
+"""What is open: sections and the results that were kept. Knows no Qt."""
 
 from __future__ import annotations
 
@@ -48,8 +48,6 @@ class Opened:
         The checked section. Row ``i`` of its layer is row ``i`` here.
     path
         File it was read from, if any.
-    revision
-        Grows with every result that is kept.
     results
         Kept results, oldest first.
     """
@@ -58,7 +56,6 @@ class Opened:
     adata: AnnData
     section: Section
     path: Path | None = None
-    revision: int = 0
     results: list[Any] = field(default_factory=list)
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
@@ -147,10 +144,9 @@ class Opened:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """What a run starts from; ``Session.commit`` refuses it once the section has moved on."""
+    """What a run starts from; ``Session.commit`` refuses it once the section was closed."""
 
     label: str
-    revision: int
     section: Section
 
 
@@ -184,24 +180,20 @@ class Session:
     def snapshot(self, label: str) -> Snapshot:
         """Return what a run needs of the section ``label``."""
         opened = self.sections[label]
-        return Snapshot(label, opened.revision, opened.section)
+        return Snapshot(label, opened.section)
 
-    def is_current(self, snapshot: Snapshot) -> bool:
-        """Tell whether the section is still open and unchanged since the snapshot."""
+    def is_open(self, snapshot: Snapshot) -> bool:
+        """Tell whether the section is still open. What is kept for it does not change it."""
         opened = self.sections.get(snapshot.label)
-        return (
-            opened is not None
-            and opened.section is snapshot.section
-            and opened.revision == snapshot.revision
-        )
+        return opened is not None and opened.section is snapshot.section
 
     def commit(self, snapshot: Snapshot, result: Result, *others: Snapshot) -> bool:
-        """Write a result into the AnnData; return False and do nothing if it is stale.
+        """Write a result into the AnnData; return False and do nothing if its section was closed.
 
         ``others`` are further sections of the same AnnData that the result speaks of.
         """
         snapshots = (snapshot, *others)
-        if not all(self.is_current(one) for one in snapshots):
+        if not all(self.is_open(one) for one in snapshots):
             return False
         several = [self.sections[one.label] for one in snapshots]
         changed = frozenset(result.write(several[0].adata))
@@ -210,7 +202,6 @@ class Session:
                 opened.forget_names()
         for opened in several:
             opened.results.append(result)
-            opened.revision += 1
         self.changed.emit(changed)
         return True
 

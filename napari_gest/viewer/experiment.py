@@ -48,7 +48,7 @@ class Experiment:
     Attributes
     ----------
     snapshot
-        Section and revision it starts from.
+        Section it starts from.
     labels
         The section's obs columns that ``only`` and ``become`` name, (n_obs,) of strings each.
     roi

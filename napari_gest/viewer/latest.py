@@ -37,6 +37,11 @@ class Latest:
         self._waiting = None
         self._jobs.cancel()
 
+    def close(self) -> None:
+        """Stop for good."""
+        self._waiting = None
+        self._jobs.close()
+
     def _go_on(self) -> None:
         if self._waiting is not None and not self._jobs.busy:
             job, self._waiting = self._waiting, None

@@ -101,6 +101,8 @@ def section_legend(look: Look, opened: Opened, space: Space) -> Legend:
             title = f"{look.gene} · not measured in this section"
         return Legend(title, Scale(low, high), _range(values, low, high))
     if look.column is not None:
+        if look.column not in opened.adata.obs:
+            return Legend(f"{look.column} · not in this section")
         values = opened.obs_values(look.column)
         if colors.is_categorical(values):
             stored = opened.adata.uns.get(f"{look.column}_colors")

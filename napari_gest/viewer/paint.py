@@ -53,9 +53,12 @@ class Painter:
         self.legend = Legend("")
         self._painted: dict[Points, Any] = {}
         scene.changed.connect(self.repaint)
+        scene.session.changed.connect(self._on_kept)
 
     def detach(self) -> None:
         """Follow the viewer no more."""
+        self.scene.changed.disconnect(self.repaint)
+        self.scene.session.changed.disconnect(self._on_kept)
         self.drawing.release()
 
     def show(self, **changes: Any) -> None:
@@ -117,6 +120,13 @@ class Painter:
         with layer.events.border_color.blocker():
             layer.border_color = border
         self.trial_painted.emit()
+
+    def _on_kept(self, changed: frozenset[str]) -> None:
+        """Paint a column anew whose values or colours a kept result has changed."""
+        column = self.look.column
+        if column is not None and not changed.isdisjoint({column, f"{column}_colors"}):
+            self._painted.clear()
+            self.repaint()
 
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
         opacity = _DIMMED if self.look.view in _DIMMING else 1.0

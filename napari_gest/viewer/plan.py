@@ -54,7 +54,7 @@ class Plan:
     Attributes
     ----------
     snapshot
-        Section and revision it starts from.
+        Section it starts from.
     unseen
         (n_obs,) bool, the cells to generate; all false if the region has none.
     model
@@ -90,9 +90,9 @@ class Plan:
         if self.roi is None and not self.unseen.any():
             raise InputError("No cell is marked.", "Choose another column, or draw a region.")
 
-    def restarted(self, snapshot: Snapshot, seed: int) -> Plan:
-        """Return the same run from another revision of the section, with another seed."""
-        return replace(self, snapshot=snapshot, seed=seed)
+    def restarted(self, seed: int) -> Plan:
+        """Return the same run with another seed."""
+        return replace(self, seed=seed)
 
     def work(self, load: Callable[[str], GeST]) -> Generator[Progress, None, Finished]:
         """Place cells if there are none, load the model and generate; for a worker thread."""

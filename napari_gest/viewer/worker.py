@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Thread
 from typing import Any
 
-from napari.qt.threading import create_worker
 from psygnal import Signal
 
 from napari_gest.tasks.progress import Progress
 from napari_gest.viewer import garbage
-from napari_gest.viewer.turns import later
+from napari_gest.viewer.turns import Mail, later, mail
 
 _LOG = logging.getLogger(__name__)
 # Between reports: three times as long as the last took to draw, but within these bounds.
@@ -32,6 +32,10 @@ class Tick:
 
     progress: Progress
     payloads: list[Any]
+
+
+def _nothing(*_: Any) -> Any:
+    """Stand in for what is called no more."""
 
 
 def _set() -> threading.Event:
@@ -51,7 +55,7 @@ class Job:
     on_tick, on_done, on_error
         Called with a Tick, the result, or the exception; never after ``cancel``.
     on_end
-        Called once, whatever happened, when the thread is free again.
+        Called once, whatever happened, when the thread is free again; not after ``Jobs.close``.
     cancelled, reported
         Whether it was stopped, and whether its result or error was reported.
     drawn, drawn_in_s
@@ -67,17 +71,30 @@ class Job:
     reported: bool = field(default=False, repr=False)
     drawn: threading.Event = field(default_factory=_set, repr=False)
     drawn_in_s: float = field(default=0.0, repr=False)
-    _worker: Any = field(default=None, repr=False)
+
+    def stop(self) -> None:
+        """End the work at its next step and report nothing more."""
+        self.cancelled = True
+        self.drawn.set()
+
+    def let_go(self) -> None:
+        """Drop what is called: it holds the tissue, and panels keep the job after its end."""
+        self.work = self.on_tick = self.on_done = self.on_error = self.on_end = _nothing
 
 
 class Jobs:
-    """Runs one job at a time. ``changed`` is emitted when one starts, is cancelled or ends."""
+    """Runs one job at a time. ``changed`` is emitted when one starts, is cancelled or ends.
+
+    Each has a thread of Python's own. napari's workers report to whichever viewer is the current
+    one, even after it was closed, and napari keeps all of them, with the tissue they worked on.
+    """
 
     changed = Signal()
 
     def __init__(self) -> None:
         self.current: Job | None = None
         self._next: Job | None = None
+        self._closed = False
 
     @property
     def busy(self) -> bool:
@@ -88,6 +105,8 @@ class Jobs:
 
         Return False, and do nothing, if another job is at work.
         """
+        if self._closed:
+            return False
         if self.current is not None:
             if self.current.reported and self._next is None:
                 self._next = job
@@ -95,13 +114,9 @@ class Jobs:
             return False
         self.current = job
         garbage.hold()
-        worker = create_worker(_throttled, job)
-        # In turns of their own: what they change is drawn before the next is looked at.
-        worker.yielded.connect(lambda tick: later(partial(self._tick, job, tick)))
-        # Its end comes behind what the last report has put off.
-        worker.finished.connect(lambda: later(partial(later, partial(self._end, job))))
-        job._worker = worker
-        worker.start()
+        # Not a daemon: Python waits for it at the end of the process, before Qt and torch go.
+        thread = Thread(target=_run, args=(self, job, job.work, mail()), name="napari-gest job")
+        later(thread.start)  # once the window shows that it runs
         self.changed.emit()
         return True
 
@@ -118,11 +133,19 @@ class Jobs:
         if waiting is not None:
             waiting.cancelled = True
             waiting.on_end()
-        elif self.current is not None and not self.current.cancelled:
-            self.current.cancelled = True
-            self.current._worker.quit()
-            self.current.drawn.set()
+            waiting.let_go()
+        elif self.current is not None:
+            self.current.stop()
         self.changed.emit()
+
+    def close(self) -> None:
+        """Stop for good: the work ends at its next step, and nothing of any job is called."""
+        self._closed = True
+        for job in (self.current, self._next):
+            if job is not None:
+                job.stop()
+                job.let_go()
+        self._next = None
 
     def _tick(self, job: Job, tick: Tick | _Done | _Failed) -> None:
         if job.cancelled:
@@ -142,8 +165,8 @@ class Jobs:
     def _end(self, job: Job) -> None:
         garbage.release()
         self.current = None
-        job._worker = None
         job.on_end()
+        job.let_go()
         following, self._next = self._next, None
         if following is not None:
             self.start(following)
@@ -169,11 +192,26 @@ def _rest(job: Job) -> None:
     """Wait, in the worker's thread, until the latest report is drawn or the job is to end."""
     end = time.monotonic() + _LONGEST_REST_S
     while not job.drawn.wait(_LOOK_S):
-        if job._worker.abort_requested or time.monotonic() > end:
+        if _is_over(job) or time.monotonic() > end:
             return
 
 
-def _throttled(job: Job) -> Generator[Any, None, None]:
+def _is_over(job: Job) -> bool:
+    """Tell whether a job was stopped, or the process is about to end."""
+    return job.cancelled or not threading.main_thread().is_alive()
+
+
+def _run(jobs: Jobs, job: Job, work: Callable[[], Work], window: Mail) -> None:
+    """Do the work of a job, in a thread of its own, and tell the window about it."""
+    try:
+        for report in _throttled(job, work):
+            window.post(partial(jobs._tick, job, report))
+    finally:
+        # Its end comes behind what the last report has put off.
+        window.post(partial(later, partial(jobs._end, job)))
+
+
+def _throttled(job: Job, work: Callable[[], Work]) -> Generator[Tick | _Done | _Failed, None, None]:
     """Drive the work, pooling its steps; the result and errors are the last thing yielded.
 
     While payloads are drawn the work rests: with Python's one lock between them both would take
@@ -181,11 +219,13 @@ def _throttled(job: Job) -> Generator[Any, None, None]:
     """
     payloads: list[Any] = []
     last = 0.0
+    if _is_over(job):
+        return
     try:
-        work = job.work()
+        steps = work()
         while True:
             try:
-                progress = next(work)
+                progress = next(steps)
             except StopIteration as stop:
                 result = stop.value
                 break
@@ -198,8 +238,8 @@ def _throttled(job: Job) -> Generator[Any, None, None]:
                 if payloads:
                     _rest(job)
                 payloads, last = [], time.monotonic()
-            elif job.cancelled or job._worker.abort_requested:
-                work.close()
+            if _is_over(job):
+                steps.close()
                 return
         if payloads:
             yield Tick(progress, payloads)

@@ -45,7 +45,7 @@ class ColorPanel(Panel):
         self._wait = QTimer(self, singleShot=True, interval=_SLIDER_WAIT_MS)
         self._wait.timeout.connect(self._set_limits)
         self._kind = "gene"
-        self._greeted: Opened | None = None
+        self._greeted = False
         self.help = note(_HELP)
         for widget in (self.help, self.kind, self.gene, self.obs, self.legend):
             self.column.addWidget(widget)
@@ -76,13 +76,13 @@ class ColorPanel(Panel):
         opened, painter = self.context.scene.active, self.context.painter
         self.setEnabled(opened is not None)
         if opened is None:
-            self._greeted = None
+            self._greeted = False
         else:
             fill(self.gene, list(opened.section.genes), painter.look.gene)
             fill(self.obs, columns(opened), painter.look.column)
             look = painter.look
-            if self._greeted is None and look.gene is look.column is look.preview is None:
-                self._greeted = opened
+            if not self._greeted and look.gene is look.column is look.preview is None:
+                self._greeted = True
                 self._greet(opened)
                 return
         self.help.setVisible(opened is None)

@@ -38,18 +38,37 @@ class DrivenWindow:
         Exception
             Whatever was reported meanwhile.
         """
-        from qtpy.QtWidgets import QApplication
+        from qtpy.QtCore import QEventLoop, QTimer
 
+        # A loop that runs, as in napari: where events are only processed, Qt deletes nothing that
+        # is to be deleted later, such as the controls of a layer, and those hold the layer.
+        loop = QEventLoop()
+        raised: list[Exception] = []
         end = time.monotonic() + _PATIENCE_S
-        while not condition():
-            QApplication.processEvents()
-            if self._errors:
-                raise self._errors[0]
-            if time.monotonic() > end:
-                raise InputError(
-                    f"The window did not get on within {_PATIENCE_S} s.", "Run it again."
-                )
-            time.sleep(self._pause_s)
+
+        def look() -> None:
+            try:
+                if self._errors:
+                    raise self._errors[0]
+                if condition():
+                    loop.quit()
+                elif time.monotonic() > end:
+                    raise InputError(
+                        f"The window did not get on within {_PATIENCE_S} s.", "Run it again."
+                    )
+            except Exception as error:
+                raised.append(error)
+                loop.quit()
+
+        if condition():
+            return
+        timer = QTimer(interval=round(1000 * self._pause_s))
+        timer.timeout.connect(look)
+        timer.start()
+        loop.exec()
+        timer.stop()
+        if raised:
+            raise raised[0]
 
     def close(self) -> None:
         """Close the window, unless its user has."""

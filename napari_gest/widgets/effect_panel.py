@@ -43,11 +43,11 @@ class EffectPanel(Panel):
     test
         Tests the effect shown against chance.
     dose
-        Repeats it at several strengths.
+        Repeats it at several strengths; with True, also where that was cancelled before.
     """
 
     def __init__(
-        self, context: Context, test: Callable[[], None], dose: Callable[[], None]
+        self, context: Context, test: Callable[[], None], dose: Callable[[bool], None]
     ) -> None:
         super().__init__()
         self.context = context
@@ -71,7 +71,7 @@ class EffectPanel(Panel):
             ("Genes", self.genes),
         ):
             self.tabs.addTab(plot, name)
-        self.tabs.currentChanged.connect(self._want_dose)
+        self.tabs.currentChanged.connect(lambda _: self._want_dose(again=True))
         self.tabs.setFixedHeight(230)
         self.test = button("Test again", test)
         self.files = QMenu(self)
@@ -191,12 +191,12 @@ class EffectPanel(Panel):
         self.dose.show_doses(effect.doses, gene, effect.plan.strength, text)
         self.facts.setText(self._facts(here, band))
 
-    def _want_dose(self) -> None:
+    def _want_dose(self, again: bool = False) -> None:
         """Ask for the dose response where its page is open and nothing runs."""
         effect = self.effect
         wanted = self.tabs.currentWidget() is self.dose and effect is not None
         if wanted and effect.doses is None and effect.plan.edits and not self.context.jobs.busy:
-            self._ask_dose()
+            self._ask_dose(again)
 
     def _facts(self, here: Any, band: str) -> str:
         effect, result = self.effect, self.effect.result
@@ -244,5 +244,4 @@ class EffectPanel(Panel):
 
 def is_open(context: Context, effect: Effect) -> bool:
     """Tell whether the section of an effect is still open."""
-    opened = context.session.sections.get(effect.snapshot.label)
-    return opened is not None and opened.section is effect.snapshot.section
+    return context.session.is_open(effect.snapshot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_gest.errors import GestError
@@ -15,6 +16,7 @@ _LOG = logging.getLogger(__name__)
 def show_error(parent: QWidget, error: Exception) -> QMessageBox:
     """Show an error without stopping anything else, and return the dialog."""
     box = QMessageBox(parent)
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.setWindowTitle("GeST")
     box.setIcon(QMessageBox.Icon.Warning)
     if isinstance(error, GestError):

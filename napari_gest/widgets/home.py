@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
@@ -39,6 +39,8 @@ class Home(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._links: list[tuple] = []
+        self._window: QWidget | None = None
+        self._closing = False
         self.setObjectName("gestHome")
         self._viewer = viewer
         self.setMinimumWidth(376)  # the panels at their narrowest, beside the scroll bar
@@ -112,7 +114,23 @@ class Home(QWidget):
         """Let go of the viewer too when napari takes this out of its dock."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.detach()
+        elif event.type() in (QEvent.Type.ParentChange, QEvent.Type.Show):
+            self._watch_window()
         return super().event(event)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Let go of the viewer when its window closes: it tells no dock, and Qt deletes all of it.
+
+        A window that is asked to close may refuse; if it does not, it hides next.
+        """
+        if watched is self._window:
+            if event.type() == QEvent.Type.Close:
+                self._closing = True
+            if self._closing and not watched.isVisible():
+                self.detach()
+            elif event.type() == QEvent.Type.WindowActivate:
+                self._closing = False
+        return super().eventFilter(watched, event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take tissue files, and leave other things to others."""
@@ -125,10 +143,11 @@ class Home(QWidget):
         self.open_panel.open(dropped(event.mimeData()))
 
     def detach(self) -> None:
-        """Stop the running job and listen to nothing any more."""
+        """Stop the jobs and listen to nothing any more."""
         if not self._links:
             return
-        self.context.jobs.cancel()
+        self.context.jobs.close()
+        self.niches_panel.final.latest.close()
         self.perturb_panel.rest()
         self.niches_panel.rest()
         for signal, slot in self._links:
@@ -137,6 +156,19 @@ class Home(QWidget):
         self.context.painter.detach()
         self.context.scene.detach()
         self.context.viewer.events.theme.disconnect(self._restyle)
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+            self._window = None
+
+    def _watch_window(self) -> None:
+        window: QWidget = self
+        while window.parentWidget() is not None:  # a dock that floats is a window too
+            window = window.parentWidget()
+        if self._links and window is not self and window is not self._window:
+            if self._window is not None:
+                self._window.removeEventFilter(self)
+            self._window = window
+            window.installEventFilter(self)
 
     def _show_opening(self) -> None:
         self._in_sight = self.steps[0]

@@ -32,6 +32,8 @@ class InfluencePanel(Panel):
         self.pointer = Pointer(context.scene, self.ask)
         self.drove: Influence | None = None
         self._around: Around | None = None
+        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
+        self._settled.timeout.connect(lambda: reveal(self))
         self.toggle = QPushButton("What drove a cell?", objectName="gestSegment")
         self.toggle.setCheckable(True)
         self.toggle.toggled.connect(self._toggled)
@@ -45,6 +47,7 @@ class InfluencePanel(Panel):
         """Leave out the neighbours of a cell of the active section one by one, and show them."""
         context = self.context
         section, model = context.scene.active.section, context.model
+        known, seed = self._around, context.choices.seed  # the worker looks at no panel
         if context.jobs.busy or model is None:
             return
 
@@ -55,13 +58,13 @@ class InfluencePanel(Panel):
             from napari_gest.tasks.threads import share_processors
 
             share_processors()
-            loaded, around = context.shelf.load(model.name), self._around
+            loaded, around = context.shelf.load(model.name), known
             if around is None or (around.section, around.model) != (section, loaded):
-                self._around = around = Around(section, loaded)
-            request = InfluenceRequest(
-                section, loaded, cell, seed=context.choices.seed, around=around
-            )
-            return (yield from request.run())
+                around = Around(section, loaded)
+            drove = yield from InfluenceRequest(
+                section, loaded, cell, seed=seed, around=around
+            ).run()
+            return around, drove
 
         job = Job(
             work,
@@ -74,6 +77,9 @@ class InfluencePanel(Panel):
     def refresh(self) -> None:
         """Enable what is possible now."""
         opened = self.context.scene.active
+        around = self._around
+        if around is not None and (opened is None or opened.section is not around.section):
+            self._around = None
         why_not = "Open tissue first (step 1)."
         if opened is not None:
             why_not = problem(self.context.model, opened.section.genes)
@@ -92,13 +98,15 @@ class InfluencePanel(Panel):
             self.drove = None
         self.text.setVisible(on)
 
-    def _show(self, drove: Influence) -> None:
-        if self.context.scene.active is None or not self.toggle.isChecked():
+    def _show(self, found: tuple[Around, Influence]) -> None:
+        around, drove = found
+        opened = self.context.scene.active
+        if opened is None or opened.section is not around.section or not self.toggle.isChecked():
             return
-        self.drove = drove
+        self._around, self.drove = around, drove
         show_drivers(self.context.scene, drove)
-        self._say(influence_text(drove, self.context.scene.active.section.obs_names))
-        QTimer.singleShot(_SETTLE_MS, lambda: reveal(self))
+        self._say(influence_text(drove, opened.section.obs_names))
+        self._settled.start()
 
     def _say(self, text: str) -> None:
         self.text.setText(text)

@@ -68,6 +68,10 @@ class CompositionPage(Panel):
             )
         )
 
+    def forget(self) -> None:
+        """Let go of what was shown."""
+        self._shown = None
+
     def likely(self, found: Found) -> str | None:
         """Return the column that was chosen, or else the one that likely would be, if any."""
         offered = _offered(found)
@@ -111,6 +115,10 @@ class MarkerPage(Panel):
         self._wanted = found, niches
         self.refresh()
 
+    def forget(self) -> None:
+        """Let go of what was shown."""
+        self._wanted = self._made_for = None
+
     def refresh(self) -> None:
         """Find markers if other niches are wanted than those they are of."""
         if self._wanted is None:
@@ -143,6 +151,8 @@ class MarkerPage(Panel):
 
     def _fill(self) -> None:
         niches = self._made_for
+        if niches is None:
+            return
         chosen = self.box.currentText()
         fill(self.box, list(niches.names), chosen if chosen in niches.names else niches.names[0])
         own = self._markers[self._markers["niche"] == self.box.currentText()]

@@ -297,17 +297,12 @@ class NichesPanel(Panel):
         """Write what is kept; return whether niches of other sections gave way to it."""
         session, replaced = self.context.session, False
         self._generated_kept = self.found.generated_kept()
-        # A run that could be kept still can: niches change nothing that it started from.
-        trials = [trial for trial, _ in self.context.scene.trials()]
-        current = [trial for trial in trials if session.is_current(trial.snapshot)]
         for opened, kept in self.found.kept(self.kept):
             old = opened[0].adata.obs.get(keys.NICHE)
             n_cells = sum(o.section.n_obs for o in opened)
             replaced |= old is not None and bool(old.notna().to_numpy().sum() > n_cells)
             first, *others = (session.snapshot(o.label) for o in opened)
             session.commit(first, kept, *others)
-        for trial in current:
-            trial.snapshot = session.snapshot(trial.snapshot.label)
         return replaced
 
     def save_table(self, path: Path, overwrite: bool = False) -> None:
@@ -479,6 +474,8 @@ class NichesPanel(Panel):
         self.final.rest()
         self.found, self.kept, self._preview = None, None, None
         self._cuts, self._stability, self._generated_kept = {}, {}, frozenset()
+        self.composition.forget()
+        self.markers.forget()
 
     def _sections(self) -> tuple:
         sections = self.context.session.sections
@@ -537,6 +534,7 @@ class NichesPanel(Panel):
         (name,) = self.table.selected
         color = dict(zip(self.niches.names, self.niches.colors, strict=True))[name]
         dialog = QColorDialog(QColor(color), self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.colorSelected.connect(lambda chosen: self.recolor(name, chosen.name()))
         dialog.open()
 

@@ -170,6 +170,7 @@ class OpenPanel(Panel):
         present = {(o.path, o.section.name) for o in self.context.session.sections.values()}
         ticked = [i for i, (path, _, name) in enumerate(names) if (path, name) in present]
         dialog = SectionDialog(labels, self, ticked if asked.again and ticked else [0])
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)  # it holds what was read
         dialog.accepted.connect(lambda: self._make([names[i] for i in dialog.chosen()], asked))
         dialog.open()
 

@@ -31,6 +31,7 @@ _HELP = (
 )
 _SETTLE_MS = 60  # until the layout has grown
 _CLOSED = "Open tissue first (step 1)."
+_NO_DOSE = "The dose response was cancelled. Choose its page again to compute it."
 
 
 class PerturbPanel(Panel):
@@ -55,6 +56,8 @@ class PerturbPanel(Panel):
         self._responses: dict[Any, Any] = {}
         self._tissues: dict[Any, Any] = {}
         self._asked_dose: Effect | None = None
+        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
+        self._settled.timeout.connect(lambda: reveal(self.influence, self.effect))
         self.help = note(_HELP)
         for widget in (self.help, self.region, self.edits, self.options):
             self.column.addWidget(widget)
@@ -129,12 +132,14 @@ class PerturbPanel(Panel):
         self._job = job
         self.context.jobs.start(job)
 
-    def dose(self) -> None:
-        """Repeat the edit that is shown at several strengths, once for each effect."""
+    def dose(self, again: bool = False) -> None:
+        """Repeat the edit that is shown at several strengths.
+
+        An effect for which that was stopped is left alone, unless it is asked for ``again``.
+        """
         effect = self.effect.effect
-        if effect is None or effect is self._asked_dose:
+        if effect is None or (effect is self._asked_dose and not again):
             return
-        self._asked_dose = effect
         done: list[Effect] = []
         said = self.message.text()
 
@@ -156,8 +161,9 @@ class PerturbPanel(Panel):
             on_tick=self._on_tick,
             on_done=show,
             on_error=self._on_error,
-            on_end=lambda: self._on_end(done, "The dose response was cancelled."),
+            on_end=lambda: self._on_end(done, _NO_DOSE),
         )
+        self._asked_dose = effect
         self.context.jobs.start(self._job)
 
     def load(self, folder: Path) -> None:
@@ -247,7 +253,14 @@ class PerturbPanel(Panel):
         self.scenarios.refresh()
 
     def refresh(self) -> None:
-        """Show what is open and chosen."""
+        """Show what is open and chosen; forget what was fitted on sections that were closed."""
+        session = self.context.session
+        sections = {opened.section for opened in session.sections.values()}
+        for fitted in (self._responses, self._tissues):
+            for key in [key for key in fitted if key[0] not in sections]:
+                del fitted[key]
+        if self._asked_dose is not None and not session.is_open(self._asked_dose.snapshot):
+            self._asked_dose = None
         closed = self.context.scene.active is None
         self.help.setText(f"{_CLOSED} Then: {_HELP[0].lower()}{_HELP[1:]}" if closed else _HELP)
         self.help.setVisible(closed or not self.region.is_ready)
@@ -305,7 +318,7 @@ class PerturbPanel(Panel):
             self._responses = {key: head}
         self.scenarios.add(effect)
         self._say("")
-        QTimer.singleShot(_SETTLE_MS, lambda: reveal(self.influence, self.effect))
+        self._settled.start()
         self.test()
 
     def _on_tested(self, effect: Effect, key: Any, tested: Any, done: list[Effect]) -> None:

@@ -98,19 +98,22 @@ class RegionPanel(Panel):
         self.source.setVisible(bool(keys))
         self.tools.setVisible(key is None)
         self.clear.setVisible(key is None)
-        self._recount()
+        self._show_count()
 
     def region_changed(self) -> None:
         """Count again, but not at every step of a drag."""
         self._wait.start()
 
     def _recount(self) -> None:
+        self._show_count()
+        self.context.chosen.emit()
+
+    def _show_count(self) -> None:
         region = self.context.scene.region()
         drawn = region is not None and len(region.data) > 0
         allow(self.clear, None if drawn else "Nothing is drawn yet.", "Remove the shapes drawn")
         self.help.setVisible(not self.is_ready)
         self.count.setText(self._count_text(drawn))
-        self.context.chosen.emit()
 
     def _count_text(self, drawn: bool) -> str:
         if self.context.scene.active is None:
@@ -139,6 +142,7 @@ class RegionPanel(Panel):
     def _pick_source(self, text: str) -> None:
         self.context.choices.mask_key = None if text == _DRAWN else text.removeprefix("Column: ")
         self.refresh()
+        self.context.chosen.emit()
 
 
 def masks(opened: Opened) -> list[str]:

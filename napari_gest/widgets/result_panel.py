@@ -25,6 +25,7 @@ _VIEWS = {
     "difference": "Difference",
     "uncertainty": "Uncertainty",
 }
+_CLOSED = "The section of these cells was closed."
 
 
 class ResultPanel(Panel):
@@ -65,7 +66,7 @@ class ResultPanel(Panel):
             self.discard()
             self.context.report(
                 self,
-                InputError("The section changed since this run.", "Run again, then keep it."),
+                InputError(_CLOSED, "Open it and run again."),
             )
             return
         trial.kept = True
@@ -86,10 +87,11 @@ class ResultPanel(Panel):
         if self.trial is None:
             return
         plan = self.trial.plan
+        if not self.context.session.is_open(plan.snapshot):
+            self.context.report(self, InputError(_CLOSED, "Open it and run again."))
+            return
         self.context.choices.seed = plan.seed + 1
-        # What was kept has moved the section on; the plan starts from where it is now.
-        snapshot = self.context.session.snapshot(plan.snapshot.label)
-        self._start_plan(plan.restarted(snapshot, plan.seed + 1))
+        self._start_plan(plan.restarted(plan.seed + 1))
 
     def copy(self) -> None:
         """Put the public function calls that give the same result on the clipboard."""
@@ -124,6 +126,8 @@ class ResultPanel(Panel):
         plan = self.trial.plan if self.trial is not None else None
         if plan is not None and plan.mode != "sample" and plan.unseen.any():
             shown = shown or "Only the read-out 'Sampled' (step 4) varies with the seed."
+        if plan is not None and not self.context.session.is_open(plan.snapshot):
+            shown = shown or _CLOSED
         allow(self.again_button, shown, "Generate again with the next seed")
         script = None if self.trial else "There is no result."
         if self.trial is not None and self.trial.cut_off:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_gest.tasks.generate import Agreement
 
 _HELP = "Cells fill in from the rim inward. Your measured data are never changed."
-_STALE = "The section changed while this ran, so the result was dropped."
+_STALE = "The section was closed while this ran, so the result was dropped."
 
 
 class RunPanel(Panel):
@@ -128,7 +128,7 @@ class RunPanel(Panel):
         self.result.refresh()
 
     def _on_tick(self, plan: Plan, trial: list[Trial], tick: Tick) -> None:
-        if not self.context.session.is_current(plan.snapshot):
+        if not self.context.session.is_open(plan.snapshot):
             self.context.jobs.cancel()
             self._say(_STALE)
             return
@@ -153,7 +153,7 @@ class RunPanel(Panel):
             self.context.painter.paint_trial(trial[0])
 
     def _on_done(self, plan: Plan, trial: list[Trial], done: Finished) -> None:
-        if not self.context.session.is_current(plan.snapshot):
+        if not self.context.session.is_open(plan.snapshot):
             self._drop(trial)
             self._say(_STALE)
             return
@@ -173,8 +173,8 @@ class RunPanel(Panel):
         self.context.report(self, error)
 
     def _on_end(self, plan: Plan, trial: list[Trial]) -> None:
-        # A run whose section has changed is cancelled too, but what it made fits nothing.
-        cancelled = self._job.cancelled and self.context.session.is_current(plan.snapshot)
+        # A run whose section was closed is cancelled too, but what it made fits nothing.
+        cancelled = self._job.cancelled and self.context.session.is_open(plan.snapshot)
         if trial and trial[0].result is None:
             part = trial[0].part() if cancelled else None
             self._drop(trial)

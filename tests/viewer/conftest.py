@@ -30,7 +30,7 @@ def trial(opened) -> Trial:
     """A run of 40 measured cells and 3 new ones, of which the first 10 are filled."""
     unseen = np.zeros(opened.section.n_obs, bool)
     unseen[5:45] = True
-    snapshot = Snapshot(opened.label, opened.revision, opened.section)
+    snapshot = Snapshot(opened.label, opened.section)
     new = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     made = Trial(snapshot, opened.section.genes, unseen, new)
     rng = np.random.default_rng(0)
@@ -73,5 +73,5 @@ def plan(opened, model_info) -> Experiment:
     section = opened.section
     middle = shapely.Point(*section.coords_um.mean(axis=0))
     roi = Roi(middle.buffer(0.2 * float(np.ptp(section.coords_um[:, 0]))))
-    snapshot = Snapshot(opened.label, opened.revision, section)
+    snapshot = Snapshot(opened.label, section)
     return Experiment(snapshot, {}, roi, model_info, (Edit(section.genes[0], "multiply", 2.0),))

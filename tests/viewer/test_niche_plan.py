@@ -45,11 +45,12 @@ def test_sections_share_niches_and_are_kept_together(plan, tiny_model):
     assert len(adata.uns[keys.NICHE_COLORS]) == 4
     assert np.isfinite(adata.obsm[keys.NICHE_EMBEDDING]).all()
     for one in plan.opened:
-        assert one.revision == 1
+        assert one.results == [kept]
         np.testing.assert_array_equal(
             one.obs_values(keys.NICHE).astype(str),
             np.array(niches.names)[preview.sections[one.label].codes],
         )
+    session.remove(others[0].label)
     assert not session.commit(first, kept, *others)
 
 

@@ -6,6 +6,7 @@ import gc
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from mouse import drag, press
 from napari.layers import Layer
@@ -254,6 +255,78 @@ def test_a_section_closed_during_a_run_drops_the_result(opened_home, viewer, unt
     assert not list(home.context.scene.trials())
     assert home.context.scene.active is None
     assert "dropped" in home.run_panel.message.text()
+
+
+class _Column:
+    """A result that writes a column of obs."""
+
+    def __init__(self, n_obs: int, value: str) -> None:
+        self.rows = np.arange(n_obs)
+        self._value = value
+
+    def write(self, adata) -> frozenset[str]:
+        adata.obs["written"] = pd.Categorical([self._value, "b"] * (adata.n_obs // 2))
+        return frozenset({"written"})
+
+
+def _keep_column(home, value: str) -> None:
+    session, opened = home.context.session, home.context.scene.active
+    snapshot = session.snapshot(opened.label)
+    assert session.commit(snapshot, _Column(opened.section.n_obs, value))
+
+
+def test_cells_can_be_kept_after_something_else_was(opened_home, until, errors, short_field):
+    home = opened_home
+    draw_region(home)
+    home.run_panel.start()
+    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    _keep_column(home, "a")  # as labels, niches and effects are
+    home.run_panel.result.keep()
+    assert not errors
+    assert home.run_panel.result.trial.kept
+    assert home.context.scene.active.adata.obs[keys.GENERATED].any()
+
+
+def test_cells_of_a_closed_section_are_not_generated_again(
+    opened_home, viewer, until, errors, short_field
+):
+    home = opened_home
+    draw_region(home)
+    home.context.choices.mode = "sample"
+    home.run_panel.start()
+    result = home.run_panel.result
+    until(lambda: result.trial is not None and not home.context.jobs.busy)
+    assert result.again_button.isEnabled()
+    viewer.layers.remove(home.context.scene.active_layer)
+    assert result.trial is not None
+    assert not result.again_button.isEnabled()
+    result.again()
+    assert isinstance(errors.pop(), InputError)
+    assert not home.context.jobs.busy
+    result.keep()
+    assert isinstance(errors.pop(), InputError)
+
+
+def test_a_kept_result_is_painted_where_its_column_is_shown(opened_home):
+    home = opened_home
+    cells = home.context.scene.active_layer
+    _keep_column(home, "a")
+    home.color_panel.show_column("written")
+    names = home.context.painter.legend.colors.names
+    before = cells.face_color.copy()
+    _keep_column(home, "c")  # which is sorted behind "b", and so takes its colour
+    assert home.context.painter.legend.colors.names != names
+    assert not np.allclose(cells.face_color, before)
+
+
+def test_refreshing_the_dock_chooses_nothing(opened_home, qtbot):
+    home, told = opened_home, []
+    qtbot.wait(200)  # that shapes are counted
+    home.context.chosen.connect(lambda: told.append(True))
+    home.refresh()
+    assert told == []
+    home.region_panel._pick_source("Column: middle")
+    assert told == [True]
 
 
 def test_errors_come_with_cause_and_remedy(home, qtbot):

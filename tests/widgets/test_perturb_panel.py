@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -247,6 +249,22 @@ def test_the_dose_response_is_drawn_when_its_page_is_opened(panel, until, few_dr
     assert dose.y[list(dose.x).index(1.0)] == pytest.approx(at_one, abs=1e-6)
 
 
+def test_a_dose_response_that_was_cancelled_can_be_asked_for_again(panel, qtbot, until):
+    run(panel, until, tested=False)
+    effect, tabs = panel.effect.effect, panel.effect.tabs
+    tabs.setCurrentWidget(panel.effect.dose)
+    assert panel.at_work
+    panel.stop()
+    until(lambda: not panel.context.jobs.busy)
+    assert "Choose its page again" in panel.message.text()
+    qtbot.wait(100)
+    assert not panel.context.jobs.busy  # it does not begin again by itself
+    assert effect.doses is None
+    tabs.setCurrentWidget(panel.effect.volcano)
+    tabs.setCurrentWidget(panel.effect.dose)
+    until(lambda: effect.doses is not None and not panel.context.jobs.busy)
+
+
 def test_a_band_of_distance_dims_the_others(panel, until):
     run(panel, until, tested=False)
     decay, effect = panel.effect.decay, panel.effect.effect
@@ -357,6 +375,35 @@ def test_a_click_shows_what_drove_a_cell(panel, viewer, qtbot, until):
     assert "half of the influence" in panel.influence.text.text()
     press(qtbot, panel.influence.toggle)
     assert "what drove the cell" not in viewer.layers
+
+
+def test_what_drives_a_cell_is_asked_with_the_seed_of_the_click(panel, until, monkeypatch):
+    from napari_gest.tasks import influence
+
+    seeds, may_go_on, whole = [], threading.Event(), influence.InfluenceRequest
+    load = panel.context.shelf.load
+
+    def slow(name):
+        assert may_go_on.wait(60)
+        return load(name)
+
+    def request(*given, seed, **more):
+        seeds.append(seed)
+        return whole(*given, seed=seed, **more)
+
+    monkeypatch.setattr(panel.context.shelf, "load", slow)
+    monkeypatch.setattr(influence, "InfluenceRequest", request)
+    panel.influence.toggle.setChecked(True)
+    panel.context.choices.seed = 3
+    panel.influence.ask(7)
+    panel.context.choices.seed = 4  # while it loads the model
+    may_go_on.set()
+    until(lambda: panel.influence.drove is not None and not panel.context.jobs.busy)
+    assert seeds == [3]
+    # What was read of the tissue goes when the section does.
+    assert panel.influence._around.section is panel.context.scene.active.section
+    panel.context.viewer.layers.remove(panel.context.scene.active_layer)
+    assert panel.influence._around is None
 
 
 def test_a_saved_scenario_runs_again_to_the_same_numbers(panel, until, errors, tmp_path):

@@ -1,0 +1,75 @@
+"""What is closed is let go of."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+
+import pytest
+from anndata import AnnData
+from napari.layers import Points
+from qtpy.QtWidgets import QMessageBox
+from test_flow import draw_region
+
+from napari_gest.errors import InputError
+from napari_gest.session import Opened
+from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.generated import Generated
+from napari_gest.tissue.io import write_tissue
+from napari_gest.tissue.section import Section
+from napari_gest.viewer.trial import Trial
+from napari_gest.widgets.errors import show_error
+from napari_gest.widgets.open_panel import SectionDialog
+
+pytestmark = pytest.mark.gui
+
+ROUNDS = 6
+HOLDERS = (AnnData, Section, Opened, Generated, Embedded, Trial, Points)
+
+
+@pytest.fixture
+def alive(qtbot, tissue) -> Callable[[], dict[str, int]]:
+    """Counts what holds tissue, beyond what there was at first."""
+
+    def count() -> dict[str, int]:
+        qtbot.wait(100)  # Qt deletes what it is to delete later
+        gc.collect()
+        held = [type(one) for one in gc.get_objects()]
+        return {kind.__name__: sum(issubclass(t, kind) for t in held) for kind in HOLDERS}
+
+    before = count()
+    return lambda: {name: n - before[name] for name, n in count().items()}
+
+
+def test_rounds_of_work_leave_nothing(home, viewer, alive, until, tissue_file, short_field):
+    context, panel = home.context, home.niches_panel
+    for number in range(ROUNDS):
+        home.open_panel.open([tissue_file])
+        until(lambda: context.scene.active is not None and not context.jobs.busy)
+        draw_region(home)
+        home.run_panel.start()
+        until(lambda: home.run_panel.result.trial is not None and not context.jobs.busy)
+        home.run_panel.result.keep()
+        if number % 2:
+            until(lambda: not context.jobs.busy)
+            panel.start()
+            until(lambda: panel.niches is not None and not panel.is_preview)
+            for page in ("composition", "markers"):
+                panel.pages.picked.emit(page)
+            until(lambda: not context.jobs.busy and not panel.final.latest.busy)
+            panel.keep()
+        until(lambda: not context.jobs.busy)
+        viewer.layers.clear()
+        # napari takes a second to let go of the layers that were removed last.
+        until(lambda: not any(alive().values()))
+
+
+def test_a_question_that_was_answered_is_gone(home, alive, tissue, until, tmp_path):
+    write_tissue(tissue, tmp_path / "two.h5ad")
+    home.open_panel.open([tmp_path / "two.h5ad"])
+    until(lambda: bool(home.findChildren(SectionDialog)) and not home.context.jobs.busy)
+    home.findChildren(SectionDialog)[0].reject()
+    until(lambda: not home.findChildren(SectionDialog))
+    until(lambda: not any(alive().values()))
+    show_error(home, InputError("The cause.", "The remedy.")).close()
+    until(lambda: not home.findChildren(QMessageBox))
