@@ -90,13 +90,12 @@ def table(session: nox.Session) -> None:
     """Print which versions the rows had and how their tests went."""
     rows = [json.loads(path.read_text()) for path in sorted(DONE.glob("*.json"))]
     names = [name for name in ("python", *SHOWN) if any(name in row["found"] for row in rows)]
-    print("| | " + " | ".join(row["row"] for row in rows) + " |")
-    print("| --- " * (len(rows) + 1) + "|")
-    for name in names:
-        print(f"| {name} | " + " | ".join(row["found"].get(name, "") for row in rows) + " |")
     runs = list(dict.fromkeys(args for row in rows for args in row["runs"]))
-    for args in runs:
-        print(f"| `pytest {args}` | " + " | ".join(row["runs"].get(args, "") for row in rows) + " |")
+    lines = [["", *(row["row"] for row in rows)], ["---"] * (len(rows) + 1)]
+    lines += [[name, *(row["found"].get(name, "") for row in rows)] for name in names]
+    lines += [[f"`pytest {args}`", *(row["runs"].get(args, "") for row in rows)] for args in runs]
+    for line in lines:
+        print(f"| {' | '.join(line)} |")
 
 
 @nox.session(python="3.11")
