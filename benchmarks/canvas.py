@@ -16,6 +16,7 @@ from benchmarks.timing import Figure
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
 from napari_gest.viewer.moved import camera
+from napari_gest.viewer.private import scene_canvas
 from napari_gest.widgets.driven import DrivenWindow
 
 _BEAT_MS = 5  # how often the window is asked whether it is awake
@@ -124,7 +125,7 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         legend = [window.ms(lambda n=n: painter.show(hidden=frozenset({n}))) for n in names]
         painter.show(hidden=frozenset(), gene=genes[0])
         window.settle()
-        looking, scene = camera(window.viewer), window.viewer.window._qt_viewer.canvas._scene_canvas
+        looking, scene = camera(window.viewer), scene_canvas(window.viewer)
         zoom, frames, zooming = looking.zoom, [], []
         for closer in (1, 3, 6, 14, 40):
             zooming.append(window.ms(lambda c=closer: setattr(looking, "zoom", zoom * c)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -33,6 +34,27 @@ def test_hooks_and_make_lint_run_the_same_ruff() -> None:
     hooks = (ROOT / ".pre-commit-config.yaml").read_text()
     assert re.findall(r"ruff==([\d.]+)", hooks) == [pinned()["ruff"]]
     assert "language: system" not in hooks  # would need an activated environment
+
+
+def test_what_the_project_claims_to_run_with_is_what_the_matrix_runs() -> None:
+    tree = ast.parse((ROOT / "noxfile.py").read_text())
+    (rows,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ROWS"
+    ]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    claimed = re.findall(r":: Python :: (3\.\d+)", "\n".join(project["classifiers"]))
+    pythons, versions, bindings = (set(column) for column in zip(*rows, strict=True))
+    assert sorted(pythons) == claimed
+    assert project["requires-python"] == f">={claimed[0]}"
+    assert versions == {"lowest", "locked", "newest", "pre"}
+    assert bindings <= set(project["optional-dependencies"])
+    # Without a lower bound "lowest" would be any version; with an upper one newer ones are barred.
+    extras = [project["optional-dependencies"][name] for name in (*bindings, "leiden")]
+    for requirement in (one for group in (project["dependencies"], *extras) for one in group):
+        assert ">=" in requirement
+        assert "<" not in requirement
 
 
 @pytest.mark.parametrize("room", ["model", "tasks", "tissue"])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Points
 
 from napari_gest.viewer.parts import Parts
+from napari_gest.viewer.private import points_visual
 from napari_gest.viewer.shapes import role_of
 from napari_gest.viewer.standin import StandIns
 
@@ -61,9 +62,10 @@ class Drawing:
 
     def _follow(self, layer: Any) -> None:
         if isinstance(layer, Points) and role_of(layer) is not None:
-            node = self.viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
-            self.stand_ins.follow(layer, node)
-            self.parts.follow(layer, node)
+            node = points_visual(self.viewer, layer)
+            if node is not None:
+                self.stand_ins.follow(layer, node)
+                self.parts.follow(layer, node)
 
 
 _DRAWINGS: dict[Viewer, Drawing] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ from napari.utils.events import Event
 
 from napari_gest.viewer import garbage
 from napari_gest.viewer.drawing import Drawing
+from napari_gest.viewer.private import LayerMakers, layer_makers
 from napari_gest.viewer.turns import later
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.utils.events.containers import Selection
     from qtpy.QtWidgets import QWidget
     from vispy.scene import SceneCanvas
 
@@ -30,13 +33,19 @@ def add_layer(viewer: Viewer, data: tuple[Any, dict[str, Any], str], index: int 
     """
     layer = Layer.create(*data)
     layers, selection = viewer.layers, viewer.layers.selection
-    before, current = set(selection), selection._current
-    arrival = _Arrival(viewer, layer)
-    _draw_in_turns(viewer)
+    index = len(layers) if index < 0 else index
+    before = {one for one in selection if one in layers}
+    makers = layer_makers(viewer)
+    if makers is None:
+        layers.insert(index, layer)
+        _select(selection, before)
+        return layer
+    current = selection._current
+    arrival = _Arrival(viewer, layer, makers)
+    _draw_in_turns(makers)
     with selection.events.blocker_all():
-        arrival.insert(len(layers) if index < 0 else index)
-        selection.clear()
-        selection.update(one for one in before if one in layers)
+        arrival.insert(index)
+        _select(selection, before)
         selection._current = current  # where the arrow keys go on from
     return layer
 
@@ -57,17 +66,22 @@ def remove_layer(viewer: Viewer, layer: Layer) -> None:
         garbage.release()
 
 
+def _select(selection: Selection[Layer], layers: set[Layer]) -> None:
+    selection.clear()
+    selection.update(layers)
+
+
 class _Arrival:
     """What the window makes for a new layer, each in a turn: what draws it, and its controls.
 
     Whatever expects all of it to be there has the rest made at once.
     """
 
-    def __init__(self, viewer: Viewer, layer: Layer) -> None:
-        window, drawing = viewer.window._qt_viewer, Drawing.present(viewer)
+    def __init__(self, viewer: Viewer, layer: Layer, makers: LayerMakers) -> None:
+        drawing = Drawing.present(viewer)
         follow = [] if drawing is None else [drawing.on_inserted]
         self._layers, self._layer = viewer.layers, layer
-        self._makers = deque([window._on_add_layer_change, *follow, window.controls._add])
+        self._makers = deque([makers.add_visual, *follow, makers.add_controls])
         events = viewer.layers.events
         self._expecting = events.inserting, events.removing, viewer.layers.selection.events.changed
         for _ in self._makers:
@@ -97,17 +111,15 @@ class _Arrival:
             make(Event("inserted", value=self._layer))
 
 
-def _draw_in_turns(viewer: Viewer) -> None:
+def _draw_in_turns(makers: LayerMakers) -> None:
     """Have what a new layer changes of the window drawn piece after piece, after this turn."""
-    window = viewer.window._qt_viewer
-    panels, canvas = [window.controls, window.layers], window.canvas
-    if not canvas.native.updatesEnabled():
+    if not makers.native.updatesEnabled():
         return  # they wait for their turn already
-    for piece in (*panels, canvas.native):
+    for piece in (*makers.panels, makers.native):
         piece.setUpdatesEnabled(False)
-    later(partial(_draw, panels))
-    later(partial(_write_programs, canvas._scene_canvas))
-    later(partial(_draw, [canvas.native]))
+    later(partial(_draw, makers.panels))
+    later(partial(_write_programs, makers.canvas))
+    later(partial(_draw, [makers.native]))
 
 
 def _write_programs(canvas: SceneCanvas) -> None:
@@ -116,7 +128,7 @@ def _write_programs(canvas: SceneCanvas) -> None:
         canvas.render(size=(1, 1))
 
 
-def _draw(pieces: list[QWidget]) -> None:
+def _draw(pieces: Iterable[QWidget]) -> None:
     with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
         for piece in pieces:
             piece.setUpdatesEnabled(True)

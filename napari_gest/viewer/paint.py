@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from napari_gest.viewer.look import (
     trial_rgba,
     trial_values,
 )
+from napari_gest.viewer.private import colors_event
 from napari_gest.viewer.scene import Scene
 from napari_gest.viewer.trial import Trial
 
@@ -117,7 +119,9 @@ class Painter:
         self._color(layer, rgba)
         border = np.tile(_OUTLINE_WAITING, (len(rgba), 1))
         border[trial.filled] = _OWN * rgba[trial.filled] + (1 - _OWN) * _OUTLINE
-        with layer.events.border_color.blocker():
+        again = layer.events.border_color
+        sent = colors_event(self.scene.viewer, layer, "border")
+        with contextlib.nullcontext() if sent is None else again.blocker():
             layer.border_color = border
         self.trial_painted.emit()
 

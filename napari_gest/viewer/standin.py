@@ -21,6 +21,7 @@ from vispy.visuals.transforms import STTransform
 
 from napari_gest.viewer import layers
 from napari_gest.viewer.moved import camera
+from napari_gest.viewer.private import colors_event, scene_canvas
 from napari_gest.viewer.shapes import role_of
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class StandIns:
     def forget(self, layer: Any) -> None:
         """Follow a layer that was removed no more, if it was followed."""
         if layer in self._of:
-            self._of[layer].points_are_old = False  # they are gone
+            self._of[layer].to_send = None  # they are gone
             self._let_go(layer)
 
     def detach(self) -> None:
@@ -97,18 +98,23 @@ class StandIns:
         # Per-cell colours need this mode; left to itself napari may guess a colour cycle.
         layer.face_color_mode = "direct"
         stand_in = self._of.get(layer)
-        if stand_in is not None and stand_in.shown:
+        shown = stand_in is not None and stand_in.shown
+        sent = colors_event(self.viewer, layer, "face")
+        if sent is None:
+            layer.face_color = rgba
+        elif shown:
             # Points nobody sees need not go to the canvas: 0.3 s for 100,000.
-            with layer.events.face_color.blocker(), layer._face.events.colors.blocker():
+            with layer.events.face_color.blocker(), sent.blocker():
                 layer.face_color = rgba
-            stand_in.points_are_old = True
-            stand_in.draw()
+            stand_in.to_send = sent
         else:
             # Setting colours tells the canvas twice, and each time all cells go there: once will do
             with layer.events.face_color.blocker():
                 layer.face_color = rgba
-            if stand_in is not None:
-                stand_in.picture_is_old = True
+        if shown:
+            stand_in.draw()
+        elif stand_in is not None:
+            stand_in.picture_is_old = True
 
     def _looks(self) -> tuple[Any, ...]:
         """Return what tells that the viewer looks elsewhere, or in another way."""
@@ -126,7 +132,10 @@ class StandIns:
         # Seen from above, rows running down: a picture lies in the plane as the data do.
         upright = tuple(self.viewer.dims.displayed) == tuple(sorted(self.viewer.dims.displayed))
         flat, looking = self.viewer.dims.ndisplay == 2 and upright, camera(self.viewer)
-        size = self.viewer.window._qt_viewer.canvas._scene_canvas.size[::-1]  # (y, x)
+        canvas = scene_canvas(self.viewer)
+        if canvas is None:
+            return
+        size = canvas.size[::-1]  # (y, x)
         middle, half = np.array(looking.center[-2:]), np.array(size) / 2 / looking.zoom
         for layer, stand_in in self._of.items():
             # Marks of points, selected or under the mouse, lie beneath a picture.
@@ -142,12 +151,18 @@ class StandIns:
 class _StandIn:
     """One layer's picture: a child of its points in vispy's scene, so that it goes where they go.
 
-    ``shown`` tells whether it is drawn in their place.
+    Attributes
+    ----------
+    shown
+        Whether it is drawn in their place.
+    to_send
+        The event that sends the points to the canvas, if their colours have changed since.
     """
 
     def __init__(self, cells: Points, points: PointsVisual) -> None:
         self.cells, self.points = cells, points
-        self.shown = self.points_are_old = False
+        self.shown = False
+        self.to_send: Any = None
         self.picture_is_old = True
         nothing = np.zeros((1, 1, 4), np.uint8)
         self._image = ImageNode(nothing, interpolation="linear", parent=points)
@@ -180,9 +195,9 @@ class _StandIn:
         if wanted == self.shown:
             return
         self.shown = wanted
-        if not wanted and self.points_are_old:
-            self.points_are_old = False
-            self.cells._face.events.colors()  # napari hands the points to the canvas
+        if not wanted and self.to_send is not None:
+            self.to_send()
+            self.to_send = None
         self._image.visible = wanted
         self.points.points_markers.visible = not wanted
 
@@ -229,7 +244,10 @@ def _events(layer: Points) -> list[Any]:
 
 def draws_in_software(viewer: Viewer) -> bool:
     """Tell whether OpenGL runs on the processor, as on virtual screens and many remote ones."""
-    viewer.window._qt_viewer.canvas._scene_canvas.set_current()
+    canvas = scene_canvas(viewer)
+    if canvas is None:
+        return False
+    canvas.set_current()
     renderer = str(gl.glGetParameter(gl.GL_RENDERER)).lower()
     return any(name in renderer for name in _SOFTWARE)
 

@@ -32,7 +32,6 @@ def open_window(show: bool = True) -> tuple[napari.Viewer, Home]:
     try:
         import napari
         from qtpy.QtCore import Qt
-        from qtpy.QtWidgets import QWidget
 
         from napari_gest.widgets.home import Home
     except ImportError as error:  # qtpy raises a kind of ImportError where there is no binding
@@ -41,11 +40,10 @@ def open_window(show: bool = True) -> tuple[napari.Viewer, Home]:
             "Install a Qt binding: pip install 'napari-gest[qt]'.",
         ) from error
     viewer = napari.Viewer(title="napari-gest", show=show)
-    window: QWidget = viewer.window._qt_window
-    window.resize(*WINDOW)
+    viewer.window.resize(*WINDOW)
     home = Home(viewer)
     dock = viewer.window.add_dock_widget(home, name="GeST", area="right")
-    window.resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
+    dock.parentWidget().resizeDocks([dock], [DOCK_WIDTH], Qt.Orientation.Horizontal)
     return viewer, home
 
 

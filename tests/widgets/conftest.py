@@ -42,7 +42,7 @@ def n_colors() -> Callable[[np.ndarray], int]:
 @pytest.fixture
 def viewer(make_napari_viewer):
     made = make_napari_viewer(show=True)
-    made.window._qt_window.resize(1200, 800)
+    made.window.resize(1200, 800)
     return made
 
 

@@ -166,11 +166,11 @@ def test_a_larger_canvas_shows_more_of_a_picture(
 ):
     monkeypatch.setattr(standin, "_MOST_PIXELS", 10)  # a part, however small the tissue is
     monkeypatch.setattr(standin, "_AROUND", 0.0)
-    viewer.window._qt_window.resize(800, 500)
+    viewer.window.resize(800, 500)
     far()
     camera(viewer).zoom *= 6
     narrow = seen()
-    viewer.window._qt_window.resize(1200, 1000)
+    viewer.window.resize(1200, 1000)
     wide = seen()
     assert wide.size > narrow.size
     camera(viewer).zoom *= 1.001  # whatever was missing would be there now
