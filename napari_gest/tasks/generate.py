@@ -20,11 +20,13 @@ from napari_gest.model.decoder import Context
 from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.gest import GeST
 from napari_gest.model.sampling import MODES, Mode, draw, read_out
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.generated import Agreement, Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.reading import MOST_UM
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach
 
@@ -99,6 +101,10 @@ class GenerateRequest:
             raise InputError(
                 "Positions of new cells are not (m, 2) numbers.", "Give x and y in um."
             )
+        if len(new) and np.abs(new).max() > MOST_UM:
+            raise InputError(
+                f"New cells lie farther than {MOST_UM:g} um from the origin.", "Give x and y in um."
+            )
         if not self.unseen.any() and not len(new):
             raise InputError(
                 "There is nothing to generate: no cell is marked as unseen.",
@@ -122,6 +128,7 @@ class GenerateRequest:
             raise InputError(f"field is {self.field}.", "It is a share, 0 to 1.")
         if self.top_k is not None and self.top_k < 1:
             raise InputError(f"top_k is {self.top_k}.", "It must be 1 at least.")
+        check_seed(self.seed)
         self.section.align(self.model.genes)
 
     def begin(self) -> Generation:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_gest.errors import InputError
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.geometry import N_GEOMETRY
 from napari_gest.tissue.section import Section
@@ -146,6 +147,7 @@ class FitRequest:
         """Raise InputError if the sections cannot be trained on together."""
         if not self.sections:
             raise InputError("There is no section to train on.", "Give one at least.")
+        check_seed(self.seed)
         genes = self.sections[0].genes
         for section in [*self.sections, *([self.validation] if self.validation else [])]:
             if section.genes != genes:

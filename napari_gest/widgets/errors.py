@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_gest.errors import GestError
@@ -17,6 +18,7 @@ def show_error(parent: QWidget, error: Exception) -> QMessageBox:
     box = QMessageBox(parent)
     box.setWindowTitle("GeST")
     box.setIcon(QMessageBox.Icon.Warning)
+    box.setTextFormat(Qt.TextFormat.PlainText)  # messages name genes, files and columns
     if isinstance(error, GestError):
         box.setText(error.cause)
         box.setInformativeText(error.remedy)
