@@ -74,7 +74,7 @@ def described_folder(
     wanted, known = set(keys), {about, *others}
 
     def is_one(folder: Path) -> bool:
-        described = read_json(folder / about)
+        described = peek_json(folder / about)
         return isinstance(described, dict) and wanted <= described.keys()
 
     return FolderKind(name, is_one, lambda folder: others_than(folder, known))
@@ -95,7 +95,7 @@ def ignored(entry: Path) -> bool:
     return entry.name in _SYSTEM or is_temporary(entry.name)
 
 
-def read_json(path: Path) -> Any:
+def peek_json(path: Path) -> Any:
     """Return what a JSON file holds; None where it is missing or no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))

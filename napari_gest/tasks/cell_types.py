@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.tasks.annotate import labels_from_obs
+from napari_gest.tissue.kept import check_named
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups
 
@@ -53,6 +54,7 @@ class CellTypes:
         """
         types = cls(key, labels_from_obs(adata, key, section.rows))
         types.check(section.n_obs, np.zeros(section.n_obs, bool))
+        check_named(adata, *output_keys(key))
         return types
 
     def check(self, n_obs: int, unseen: NDArray[np.bool_]) -> None:

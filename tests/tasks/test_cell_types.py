@@ -116,6 +116,19 @@ def test_columns_without_names_are_refused(tissue: AnnData, section: Section) ->
             CellTypes.from_obs(tissue, "each", section)
 
 
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [("gest_kind", 3.5), ("gest_kind_confidence", "a"), ("gest_kind_confidence", 7.0)],
+)
+def test_columns_that_hold_something_else_are_found_before_the_run(
+    tissue: AnnData, section: Section, column: str, values: object
+) -> None:
+    tissue.obs["kind"] = "a"
+    tissue.obs[column] = values
+    with pytest.raises(InputError, match=column):
+        CellTypes.from_obs(tissue, "kind", section)
+
+
 def test_a_later_run_keeps_the_types_of_an_earlier_one(
     tissue: AnnData, section: Section, tiny_model: GeST, unseen: np.ndarray, types: CellTypes
 ) -> None:

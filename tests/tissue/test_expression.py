@@ -79,6 +79,23 @@ def test_scale_of_a_cell_does_not_matter(values: np.ndarray, scale: float) -> No
         assert scaled == pytest.approx(space, rel=1e-3, abs=1e-4)
 
 
+def test_rounded_values_per_volume_are_linear() -> None:
+    """Small values whose logarithm, undone, would make cells more alike; none is a count."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(2.0, (500, 40))
+    per_volume = sparse.csr_matrix(
+        np.round(counts / rng.uniform(8, 30, (500, 1)), 2), dtype=np.float32
+    )
+    assert check_linear(per_volume, "a") is per_volume
+    logged = sparse.csr_matrix(
+        np.log1p(250 * counts / counts.sum(1, keepdims=True)), dtype=np.float32
+    )
+    with pytest.raises(InputError, match="logged"):
+        check_linear(logged, "a")
+    with pytest.raises(InputError, match="logged"):
+        check_linear(per_volume, "a", marked_logged=True)
+
+
 @pytest.mark.data
 def test_logged_real_data_is_recognised(data_dir: Path) -> None:
     for path in sorted(data_dir.glob("*.h5ad")):
