@@ -106,7 +106,8 @@ def work_once(window: DrivenWindow, path: Path, share: float, niches: bool) -> N
     window.until(lambda: not context.jobs.busy)
     window.viewer.layers.clear()
     end = time.monotonic() + _SETTLE_S
-    window.until(lambda: time.monotonic() > end and not context.jobs.busy)
+    latest = home.niches_panel.final.latest  # while a job runs, older objects are not counted
+    window.until(lambda: time.monotonic() > end and not (context.jobs.busy or latest.busy))
 
 
 def run(
@@ -119,7 +120,6 @@ def run(
     step: Callable[[str], None],
 ) -> tuple[list[Figure], list[Round]]:
     """Work ``rounds`` times in one window and return figures, and what each round left."""
-    adata = tissue_like(GeST.load(model_name), n_cells, seed=0)
     process, made, steps = psutil.Process(), [], field.N_STEPS
     if trace:
         tracemalloc.start()
@@ -127,7 +127,7 @@ def run(
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "tissue.h5ad"
-            write_tissue(adata, path)
+            write_tissue(tissue_like(GeST.load(model_name), n_cells, seed=0), path)
             window = DrivenWindow()
             try:
                 for number in range(1, rounds + 1):

@@ -329,14 +329,12 @@ def test_refreshing_the_dock_chooses_nothing(opened_home, qtbot):
     assert told == [True]
 
 
-def test_errors_come_with_cause_and_remedy(home, qtbot):
+def test_errors_come_with_cause_and_remedy(home):
     box = show_error(home, InputError("The cause.", "The remedy."))
-    qtbot.addWidget(box)
     assert box.text() == "The cause."
     assert box.informativeText() == "The remedy."
     assert not box.isModal() or isinstance(box, QMessageBox)
     other = show_error(home, RuntimeError("oh"))
-    qtbot.addWidget(other)
     assert "RuntimeError: oh" in other.text()
     assert "oh" in other.detailedText()
     for one in (box, other):

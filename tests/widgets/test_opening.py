@@ -127,13 +127,12 @@ def test_what_fails_is_corrected_and_tried_again(home, qtbot, until, refused, se
     assert panel.fold.text() == "How to read the file"
 
 
-def test_the_dialog_speaks_of_fields_that_are_there(home, qtbot, until, own_file):
+def test_the_dialog_speaks_of_fields_that_are_there(home, until, own_file):
     shown = []
     home.context.report = lambda parent, error: shown.append(show_error(parent, error))
     home.open_panel.open([own_file])
     until(lambda: bool(shown) and not home.context.jobs.busy)
     (box,) = home.findChildren(QMessageBox)
-    qtbot.addWidget(box)
     assert "no coordinates obsm['spatial']; obsm here: ['pixels']" in box.text()
     assert "--spatial-key" in box.informativeText()
     assert f"'{home.open_panel.reading.spatial.accessibleName()}' in" in box.informativeText()
