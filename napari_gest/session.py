@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_gest.errors import InputError
+from napari_gest.tissue.obs import obs_column
 from napari_gest.tissue.section import Section, section_names
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ class Opened:
 
     def obs_values(self, key: str) -> pd.Series:
         """Return the obs column ``key`` of the section's cells, (n_obs,)."""
-        if key not in self.adata.obs:
-            raise InputError(f"There is no obs column '{key}'.", "Choose another column.")
-        return self.adata.obs[key].iloc[self.section.rows]
+        return obs_column(self.adata, key, "Choose another column.", self.section.rows)
 
     def names(self, key: str) -> list[str]:
         """Return the different names in an obs column of the section's cells, sorted.
@@ -117,7 +116,7 @@ class Opened:
     def n_names(self, key: str) -> int:
         """Return how many different names an obs column has in all sections of the file."""
         if key not in self._n_names:
-            self._n_names[key] = int(self.adata.obs[key].nunique())
+            self._n_names[key] = int(obs_column(self.adata, key).nunique())
         return self._n_names[key]
 
     def forget_names(self) -> None:

@@ -100,21 +100,23 @@ def _print_tissue(path: Path, adata: AnnData, spatial_key: str, section_key: str
     import numpy as np
 
     from napari_gest import keys
-    from napari_gest.tissue.section import section_names
+    from napari_gest.tissue.kept import kept_column
+    from napari_gest.tissue.obs import obs_column
+    from napari_gest.tissue.section import section_names, stored_coordinates
 
     fields: dict[str, Any] = {"cells": adata.n_obs, "genes": adata.n_vars}
     for key in ("obs", "obsm", "layers", "uns"):
         fields[key] = ", ".join(map(str, getattr(adata, key).keys())) or "none"
     if keys.GENERATED in adata.obs:
-        fields["generated"] = f"{int(adata.obs[keys.GENERATED].sum())} cells"
+        fields["generated"] = f"{int(kept_column(adata, keys.GENERATED).sum())} cells"
     print_fields(str(path), fields)
     print("  sections")
     coords = np.full((adata.n_obs, 2), np.nan)
     if spatial_key in adata.obsm:
-        coords = np.asarray(adata.obsm[spatial_key], dtype=float)[:, :2]
+        coords = stored_coordinates(adata, spatial_key)
     labels = np.full(adata.n_obs, "section", dtype=object)
     if section_key in adata.obs:
-        labels = adata.obs[section_key].astype(str).to_numpy()
+        labels = obs_column(adata, section_key).astype(str).to_numpy()
     for name in section_names(adata, section_key):
         cells = labels == name
         placed = coords[cells][np.isfinite(coords[cells]).all(axis=1)]

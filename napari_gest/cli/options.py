@@ -10,6 +10,7 @@ import typer
 
 import napari_gest
 from napari_gest.errors import InputError
+from napari_gest.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -40,7 +41,9 @@ UmPerUnit = Annotated[float, typer.Option(help="Micrometres in one unit of the c
 AllowLogged = Annotated[
     bool, typer.Option("--allow-logged", help="Accept logged expression; expm1 undoes it.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed: the same one gives the same result.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=MAX_SEED, help="Seed: the same one gives the same result.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output.")]
 OutModel = Annotated[Path, typer.Option(metavar="MODEL", help="Model folder to write.")]
 Model = Annotated[

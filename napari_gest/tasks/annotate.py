@@ -23,7 +23,9 @@ from napari_gest.tasks.cluster import smooth
 from napari_gest.tasks.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tissue.kept import kept_column
 from napari_gest.tissue.neighbours import Neighbours
+from napari_gest.tissue.obs import obs_column
 from napari_gest.tissue.section import Section, name_order
 
 if TYPE_CHECKING:
@@ -352,7 +354,7 @@ class Annotated:
         if keys.LABEL in adata.obs and keys.LABEL_CONFIDENCE in adata.obs:
             old = adata.obs[keys.LABEL]
             label[old.notna()] = old[old.notna()].astype(str)
-            confidence[:] = adata.obs[keys.LABEL_CONFIDENCE]
+            confidence = kept_column(adata, keys.LABEL_CONFIDENCE)
         label[self.rows] = self.names
         confidence[self.rows] = self.confidence
         others = sorted({x for x in label if x is not None} - set(self.classes))
@@ -411,13 +413,8 @@ def labels_from_obs(
     ignore: Sequence[str] = (),
 ) -> NDArray[np.object_]:
     """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``."""
-    if key not in adata.obs:
-        columns = ", ".join(map(str, adata.obs.columns)) or "none"
-        raise InputError(
-            f"There is no obs column '{key}'; columns here: {columns}.",
-            "Name the column that holds the labels (--label-key).",
-        )
-    column = adata.obs[key] if rows is None else adata.obs[key].iloc[rows]
+    remedy = "Name the column that holds the labels (--label-key)."
+    column = obs_column(adata, key, remedy, rows)
     if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:
         raise InputError(
             f"obs column '{key}' holds {column.nunique()} different numbers.",

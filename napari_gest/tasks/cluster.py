@@ -15,6 +15,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from napari_gest.errors import InputError
 from napari_gest.model.axes import principal_axes, signed
 from napari_gest.model.kmeans import kmeans
+from napari_gest.seeds import MAX_SEED, check_seed
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches import Clustered, ordered
@@ -75,6 +76,12 @@ class ClusterRequest:
             raise InputError(f"smoothing is {self.smoothing}.", "It must be 0 at least.")
         if self.repeats < 0:
             raise InputError(f"repeats is {self.repeats}.", "It must be 0 at least.")
+        check_seed(self.seed)
+        if self.seed + self.repeats > MAX_SEED:
+            raise InputError(
+                f"The seed is {self.seed} with {self.repeats} more after it.",
+                f"Give one up to {MAX_SEED - self.repeats}.",
+            )
 
     def run(self) -> Generator[Progress, None, Clustered]:
         """Cluster; yields between its stages, returns the result."""

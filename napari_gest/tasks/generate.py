@@ -20,6 +20,7 @@ from napari_gest.model.decoder import Context
 from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.gest import GeST
 from napari_gest.model.sampling import MODES, Mode, read_out
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.cell_types import CellTypes, NamedTypes, name_in_proportion
 from napari_gest.tasks.emission import Donors, normalized
 from napari_gest.tasks.finite import require_finite
@@ -28,6 +29,7 @@ from napari_gest.tasks.progress import Clock, Progress, finish
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.reading import MOST_UM
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach
 
@@ -115,6 +117,10 @@ class GenerateRequest:
             raise InputError(
                 "Positions of new cells are not (m, 2) numbers.", "Give x and y in um."
             )
+        if len(new) and np.abs(new).max() > MOST_UM:
+            raise InputError(
+                f"New cells lie farther than {MOST_UM:g} um from the origin.", "Give x and y in um."
+            )
         if not self.unseen.any() and not len(new):
             raise InputError(
                 "There is nothing to generate: no cell is marked as unseen.",
@@ -145,6 +151,7 @@ class GenerateRequest:
             )
         if self.types is not None:
             self.types.check(n, self.unseen)
+        check_seed(self.seed)
         self.section.align(self.model.genes)
 
     def begin(self) -> Generation:

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from napari_gest import keys
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.io import in_memory
+from napari_gest.tissue.kept import kept_column
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -182,15 +183,12 @@ class Generated:
     def _write(
         self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]
     ) -> frozenset[str]:
-        n = adata.n_obs
-        for key, values, empty, dtype in (
-            (keys.GENERATED, True, False, bool),
-            (keys.ENTROPY, self.entropy[take], np.nan, np.float32),
-            (keys.META_CELL, self.meta_cell[take], -1, np.int32),
+        for key, values in (
+            (keys.GENERATED, True),
+            (keys.ENTROPY, self.entropy[take]),
+            (keys.META_CELL, self.meta_cell[take]),
         ):
-            column = np.full(n, empty, dtype)
-            if key in adata.obs:
-                column[:] = adata.obs[key].to_numpy()
+            column = kept_column(adata, key)
             column[rows] = values
             adata.obs[key] = column
         layers = {keys.EXPRESSION: self.expression[take], keys.SD: self.sd[take]}
@@ -380,14 +378,7 @@ def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) ->
     joined = anndata.concat([adata, new], join="outer", merge="first", uns_merge="first")
     joined.uns = adata.uns
     joined.var = adata.var
-    added = np.zeros(joined.n_obs, bool)
-    if keys.NEW_CELL in adata.obs:
-        added[: adata.n_obs] = adata.obs[keys.NEW_CELL]
+    added = kept_column(joined, keys.NEW_CELL)
     added[adata.n_obs :] = True
     joined.obs[keys.NEW_CELL] = added
-    for key, empty, dtype in ((keys.GENERATED, False, bool), (keys.META_CELL, -1, np.int32)):
-        if key in adata.obs:
-            column = np.full(joined.n_obs, empty, dtype)
-            column[: adata.n_obs] = adata.obs[key]
-            joined.obs[key] = column
     return joined

@@ -20,6 +20,7 @@ from napari_gest.tasks.embed import Embedded, EmbedRequest
 from napari_gest.tasks.generated import Generated
 from napari_gest.tasks.niches import Clustered
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tissue.kept import kept_column
 from napari_gest.tissue.section import Section, cell_order
 from napari_gest.tissue.window import window_side
 
@@ -149,7 +150,11 @@ class GeneratedNiches:
         rows, share = self.rows_in(adata), self.probability(clustered)
         old = adata.obs.get(keys.GENERATED_NICHE)
         code = np.full(adata.n_obs, -1)
-        if old is not None and list(old.cat.categories) == names:
+        if isinstance(old, pd.Series) and isinstance(old.dtype, pd.CategoricalDtype):
+            old = old if list(old.cat.categories) == names else None
+        else:
+            old = None
+        if old is not None:
             code = old.cat.codes.to_numpy(np.int64, copy=True)
         there, label = rows >= 0, share.argmax(1)
         code[rows[there]] = label[there]
@@ -173,7 +178,7 @@ class GeneratedNiches:
         rows, new = made.rows.copy(), np.flatnonzero(made.rows < 0)
         if not len(new) or keys.NEW_CELL not in adata.obs:
             return rows
-        own = adata.obs[keys.NEW_CELL].to_numpy(bool)
+        own = kept_column(adata, keys.NEW_CELL)
         if section.section_key in adata.obs:
             own = own & (adata.obs[section.section_key].astype(str) == section.name).to_numpy()
         there = np.flatnonzero(own)

@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
 from napari_gest.model.gest import GeST
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.around import Around
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish
@@ -62,6 +63,7 @@ class InfluenceRequest:
                 f"There is no cell {self.cell} in a section of {self.section.n_obs}.",
                 "Give the index of a cell.",
             )
+        check_seed(self.seed)
         if self.k < 1 or self.n_random < 1:
             raise InputError(
                 f"k is {self.k} and n_random {self.n_random}.", "Both must be 1 at least."

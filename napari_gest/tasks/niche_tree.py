@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.cluster import Together, check_together
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.finite import require_finite
@@ -49,6 +50,7 @@ class NicheTreeRequest:
             )
         if not self.smoothing >= 0:
             raise InputError(f"smoothing is {self.smoothing}.", "It must be 0 at least.")
+        check_seed(self.seed)
 
     def run(self) -> Generator[Progress, None, NicheTree]:
         """Build the tree; yields between its stages."""

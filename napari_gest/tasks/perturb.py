@@ -18,6 +18,7 @@ from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.model.response import ResponseHead
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.counterfactual import Answers, Edited, Input, Regenerated, model_space
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.generate import WINDOW_TARGETS
@@ -103,6 +104,7 @@ class PerturbRequest:
                 )
         _one_of("readout", self.readout, get_args(Readout))
         _one_of("input", self.input, get_args(Input))
+        check_seed(self.seed)
         if not (np.isfinite(self.strength) and self.strength >= 0):
             raise InputError(f"The strength is {self.strength}.", "Give 0 or more; 1 is as it is.")
         if not self.reach_um > 0:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 import napari_gest
 from napari_gest.errors import InputError
@@ -28,12 +28,15 @@ from napari_gest.files import (
 )
 from napari_gest.files.kinds import JSON, ignored, read_json
 from napari_gest.model.gest import GeST
+from napari_gest.seeds import MAX_SEED
 from napari_gest.tasks.counterfactual import Input
 from napari_gest.tasks.generate import WINDOW_TARGETS
 from napari_gest.tasks.perturb import BANDS_UM, PerturbRequest, Readout
 from napari_gest.tissue.edits import Edit, read_edits, write_edits
+from napari_gest.tissue.obs import obs_column
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
+from napari_gest.tissue.text import load_json
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -90,12 +93,8 @@ class Labels(BaseModel):
         InputError
             If there is no such column, or no cell of the section with one of the labels.
         """
-        if self.key not in adata.obs:
-            raise InputError(
-                f"There is no obs column '{self.key}'; columns here: {', '.join(adata.obs)}.",
-                "Name the column that holds the labels.",
-            )
-        column = adata.obs[self.key].iloc[section.rows].astype(str)
+        remedy = "Name the column that holds the labels."
+        column = obs_column(adata, self.key, remedy, section.rows).astype(str)
         missing = [v for v in self.values if not (column == v).any()]
         if missing or not self.values:
             raise InputError(
@@ -140,7 +139,7 @@ class Settings(BaseModel):
     input: Input = "continuous"
     reach_um: float = BANDS_UM[-1]
     bands_um: tuple[float, ...] = BANDS_UM
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     frontier: int = WINDOW_TARGETS
     passes: int = 4
     n_permutations: int = 200
@@ -239,8 +238,13 @@ class Scenario:
         folder = Path(folder)
         check_name(folder)
         restore(folder)
+        if not (folder / SETTINGS).is_file():
+            raise InputError(
+                f"'{folder}' is no scenario: it has no {SETTINGS}.",
+                "Give the folder that a scenario was saved to.",
+            )
         try:
-            about = dict(json.loads((folder / SETTINGS).read_text(encoding="utf-8")))
+            about = dict(load_json(folder / SETTINGS, "a scenario"))
             if about.pop("format") > _FORMAT:
                 raise InputError(
                     f"'{folder}' was written by a newer version.", "Update napari-gest to read it."
@@ -249,11 +253,6 @@ class Scenario:
             settings = Settings.model_validate(about)
         except InputError:
             raise
-        except FileNotFoundError as error:
-            raise InputError(
-                f"'{folder}' is no scenario: it has no {SETTINGS}.",
-                "Give the folder that a scenario was saved to.",
-            ) from error
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
                 f"{SETTINGS} in '{folder}' cannot be understood ({error}).",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from napari_gest.errors import InputError
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.counterfactual import Edited, model_space
 from napari_gest.tasks.exchange import exchange
 from napari_gest.tasks.finite import require_finite
@@ -22,6 +23,7 @@ from napari_gest.tasks.respond import Residuals, Responded, ResponseRequest
 
 # With fewer draws no p-value can be below 0.05.
 _FEWEST = 19
+_MOST = 100_000  # draws: their statistics are all kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,11 @@ class SignificanceRequest:
             raise InputError(
                 f"n_permutations is {self.n_permutations}.", f"It must be {_FEWEST} at least."
             )
+        if self.n_permutations > _MOST:
+            raise InputError(
+                f"n_permutations is {self.n_permutations}.", f"It must be {_MOST:,} at most."
+            )
+        check_seed(self.seed)
         if not len(self.perturbed.edited.cells):
             raise InputError(
                 "An effect of taking cells out has no random genes to be compared with.",

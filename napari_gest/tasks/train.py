@@ -14,6 +14,7 @@ from napari_gest.files import check_output
 from napari_gest.model.about import ModelName, shortened
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
+from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.train_state import STATE, TrainState
 from napari_gest.tissue.geometry import N_GEOMETRY
@@ -157,6 +158,7 @@ class FitRequest:
         """
         if not self.sections:
             raise InputError("There is no section to train on.", "Give one at least.")
+        check_seed(self.seed)
         genes = self.sections[0].genes
         for section in [*self.sections, *([self.validation] if self.validation else [])]:
             if section.genes != genes:

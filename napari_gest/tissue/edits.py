@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.files import table_kind, unescaped, write_table
+from napari_gest.tissue.expression import MOST_VALUE
+from napari_gest.tissue.text import check_size
 
 Op = Literal["set", "multiply", "shift", "knockout"]
 OPS: tuple[Op, ...] = get_args(Op)
 
 EDITS = table_kind("a csv of edits", ("gene",))
+# What strong edits reach at most; sums of it over a panel are still single-precision numbers.
+_MOST_EDITED = 1e30
 
 _TABLE = "Give a csv with the columns gene,op,value (op: " + ", ".join(OPS) + ") or gene,log2fc."
 
@@ -57,14 +61,30 @@ class Edit:
                 f"'{self.op}' of {self.gene} has the value {self.value:g}.",
                 "Expression cannot be negative: give 0 or more.",
             )
+        if abs(self.value) > MOST_VALUE:
+            raise InputError(
+                f"'{self.op}' of {self.gene} has the value {self.value:g}.",
+                f"Give a value up to {MOST_VALUE:g}.",
+            )
 
     @classmethod
     def fold(cls, gene: str, log2fc: float) -> Edit:
-        """Return the multiplication that a log2 fold change stands for."""
+        """Return the multiplication that a log2 fold change stands for.
+
+        Raises
+        ------
+        InputError
+            If it is missing, infinite or above 39.8, a factor of 1e12.
+        """
+        if not np.isfinite(log2fc) or log2fc > np.log2(MOST_VALUE):
+            raise InputError(
+                f"The log2fc of {gene} is {log2fc:g}.",
+                f"Give a finite number up to {np.log2(MOST_VALUE):.1f}.",
+            )
         return cls(gene, "multiply", float(2.0**log2fc))
 
     def apply(self, linear: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
-        """Return the gene's values (n,) after the edit.
+        """Return the gene's values (n,) after the edit, 1e30 at most.
 
         Parameters
         ----------
@@ -76,10 +96,15 @@ class Edit:
         """
         if self.op == "multiply":
             assert self.value is not None
-            return linear * self.value**strength if strength else linear.copy()
+            if not strength:
+                return linear.copy()
+            with np.errstate(over="ignore", invalid="ignore"):
+                changed = linear * np.float64(self.value) ** strength
+            # Where the factor overflows, what is 0 stays 0.
+            return np.where(linear > 0, np.minimum(changed, _MOST_EDITED), linear)
         target = {"set": self.value, "knockout": 0.0}.get(self.op)
         step = np.full_like(linear, self.value) if target is None else target - linear
-        return np.maximum(linear + strength * step, 0.0)
+        return np.clip(linear + strength * step, 0.0, _MOST_EDITED)
 
 
 def apply_edits(
@@ -143,18 +168,23 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     Raises
     ------
     InputError
-        If the file is missing, has other columns, or a row cannot be understood.
+        If the file is missing, has other columns or two of one name, or a row cannot be
+        understood or holds a number that no edit can have.
     """
     path = Path(path)
+    check_size(path, "a csv of edits")
     try:
-        table = pd.read_csv(path, dtype={"gene": str, "op": str}, skipinitialspace=True)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"There is no file '{path}'.", "Check the path and its spelling."
-        ) from error
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+        # As text: numbers are understood below, where a row can be named.
+        table = pd.read_csv(path, dtype=str, skipinitialspace=True)
+    except (OSError, ValueError, OverflowError) as error:
         raise InputError(f"'{path}' is not a readable csv ({error}).", _TABLE) from error
     table.columns = [str(c).strip().lower() for c in table.columns]
+    twice = table.columns[table.columns.duplicated()]
+    if any(c in twice for c in ("gene", "op", "value", "log2fc")):
+        raise InputError(
+            f"'{path.name}' has more than one column '{twice[0]}' (capitals count as small).",
+            _TABLE,
+        )
     folds = "log2fc" in table
     if "gene" not in table or not (folds or "op" in table):
         raise InputError(
@@ -175,7 +205,7 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     genes = table["gene"].astype(str).str.strip().map(unescaped)
     if folds:
         rows = zip(genes, values, strict=True)
-        edits = tuple(Edit.fold(g, v) for g, v in rows if np.isfinite(v) and v != 0)
+        edits = tuple(Edit.fold(g, float(v)) for g, v in rows if not np.isnan(v) and v != 0)
     else:
         ops = table["op"].fillna("").str.strip().str.lower()
         edits = tuple(

@@ -11,6 +11,8 @@ from napari_gest.tissue.reading import where
 
 # log1p of counts up to 10 million stays below this; linear data of a whole section does not.
 _LOG_CEILING = 16.2
+# Values beyond this are no counts, and their sums overflow.
+MOST_VALUE = 1e12
 # Cells that are enough to tell logged from linear.
 _JUDGED = 20_000
 
@@ -35,7 +37,8 @@ def check_linear(
     Raises
     ------
     ReadingError
-        If values are missing, infinite, negative, all zero or, unless ``allow_logged``, logged.
+        If values are missing, infinite, above 1e12, negative, all zero or, unless
+        ``allow_logged``, logged.
     """
     judged = expression if unseen is None or unseen.all() else expression[~unseen]
     data = judged.data
@@ -60,6 +63,12 @@ def check_linear(
             f"Use X or the layer that holds the measured values ({where('layer')}).",
             "layer",
         )
+    if data.max() > MOST_VALUE:
+        raise ReadingError(
+            f"Section '{name}' has expression up to {data.max():.3g}; {MOST_VALUE:g} is the most.",
+            f"Use X or the layer that holds the measured values ({where('layer')}).",
+            "layer",
+        )
     if _looks_logged(judged, marked_logged):
         if not allow_logged:
             raise ReadingError(
@@ -78,11 +87,12 @@ def check_linear(
 def without_damage(expression: sparse.csr_matrix, unseen: NDArray[np.bool_]) -> sparse.csr_matrix:
     """Return ``expression`` (n_obs, n_genes) with no damaged value in ``unseen`` cells (n_obs,).
 
-    Those that hold missing, infinite or negative values are empty.
+    Those that hold missing, infinite, too large or negative values are empty.
     """
     row = np.repeat(np.arange(len(unseen)), np.diff(expression.indptr))
     damaged = np.zeros_like(unseen)
-    damaged[row[~np.isfinite(expression.data) | (expression.data < 0)]] = True
+    sound = (expression.data >= 0) & (expression.data <= MOST_VALUE)  # missing ones are neither
+    damaged[row[~sound]] = True
     if not (damaged & unseen).any():
         return expression
     kept = expression.copy()

@@ -23,6 +23,9 @@ from napari_gest.files import (
     restore,
 )
 from napari_gest.files.kinds import ignored, read_json
+from napari_gest.tissue import probe
+from napari_gest.tissue.stored import check_hdf5, check_zarr, check_zarr_groups
+from napari_gest.tissue.structure import check_structure
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,26 +54,26 @@ def read_tissue(path: str | Path) -> AnnData:
     InputError
         If the path does not exist, has another suffix or is no readable AnnData.
     """
-    import anndata
-    import h5py
-
     path = Path(path)
     check_input(path)
     try:
         with warnings.catch_warnings():
             # Duplicated names are refused with a remedy when a section is taken.
             warnings.filterwarnings("ignore", message=".*names are not unique")
-            if path.suffix == ".zarr":
-                return _read_zarr(path)
-            with h5py.File(path) as file:
-                large = _bytes_of_x(file) > _BACKED_BYTES
-            return anndata.read_h5ad(path, backed="r" if large else None)
+            adata = _read_zarr(path) if path.suffix == ".zarr" else _read_h5ad(path)
+        check_structure(adata)
+        return adata
+    except InputError as error:
+        raise InputError(f"'{path}' cannot be read. {error.cause}", error.remedy) from error
     except PermissionError as error:
         raise InputError(
             f"'{path}' may not be read.", "Ask for permission to read it, or copy it elsewhere."
         ) from error
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise InputError(
+            f"There is not enough memory to read '{path}', or it is damaged.",
+            "Close other programs, or make a file of fewer cells.",
+        ) from error
     except Exception as error:  # h5py, zarr and anndata each raise their own kinds
         raise InputError(
             f"'{path}' is not a readable AnnData file ({_first_line(error)}).",
@@ -78,16 +81,32 @@ def read_tissue(path: str | Path) -> AnnData:
         ) from error
 
 
+def _read_h5ad(path: Path) -> AnnData:
+    with path.open("rb"):  # a file that may not be read is not the child's to tell
+        probed = probe.ask(path)
+    try:
+        import anndata  # takes longer than the child
+        import h5py
+    finally:
+        probed.wait()
+    with h5py.File(path) as file:
+        check_hdf5(file, path)
+        large = _bytes_of_x(file) > _BACKED_BYTES
+    return anndata.read_h5ad(path, backed="r" if large else None)
+
+
 def _read_zarr(path: Path) -> AnnData:
     """Read a folder; anndata itself knows no backed one, but takes an X that is on disk."""
+    check_zarr(path)
     import anndata
     import zarr
     from anndata.io import read_elem, sparse_dataset
 
     group = zarr.open_group(path, mode="r")
+    check_zarr_groups(group)
     encoded = group.attrs.get("encoding-type") == "anndata"
     if not encoded or _bytes_of_x(group) <= _BACKED_BYTES:
-        return anndata.read_zarr(path)
+        return anndata.read_zarr(group)
     x = group["X"]
     rest = {key: read_elem(group[key]) for key in group if key != "X"}
     return anndata.AnnData(x if isinstance(x, zarr.Array) else sparse_dataset(x), **rest)
@@ -106,7 +125,9 @@ def in_memory(adata: AnnData) -> AnnData:
     if adata.isbacked or not (
         adata.X is None or isinstance(adata.X, np.ndarray) or sparse.issparse(adata.X)
     ):
-        return adata.to_memory()
+        whole = adata.to_memory()
+        check_structure(whole)
+        return whole
     return adata
 
 

@@ -23,6 +23,8 @@ _MIN_RIM_CELLS = 12
 # Rounds in which every placed cell may move once, a batch at a time; a few settle the spacing.
 _SWEEPS = 12
 _BATCHES = 20
+_MOST_NEW = 1_000_000  # cells that are placed at most
+_MOST_ROUNDS = 2_000  # of drawing points until enough lie inside
 _MAX_PIXELS = 400  # along a side of the grid of densities
 
 
@@ -54,7 +56,7 @@ def place_cells(
     ------
     InputError
         If fewer than 12 measured cells stand around the region, within five times the usual
-        distance between cells.
+        distance between cells; if it would take more than a million cells, or is a thin line.
     """
     coords = np.asarray(coords_um, dtype=np.float64)[:, :2]
     coords = coords[np.lexsort(coords.T[::-1])]  # so that the order of rows decides nothing
@@ -74,6 +76,11 @@ def place_cells(
         )
     density = _Density(roi, around, low, high, spacing)
     n_new = max(round(density.expected - inside.sum()), 0)
+    if n_new > _MOST_NEW:
+        raise InputError(
+            f"The region would take about {n_new:,} new cells.",
+            f"Draw a smaller one: {_MOST_NEW:,} cells can be placed at most.",
+        )
     reach = _REACH * spacing
     log_g = _repulsion(around, density.around(20 * len(around), rng), reach)
     return _settle(density, log_g, reach, coords[inside | (apart <= reach)], n_new, rng)
@@ -144,10 +151,14 @@ class _Density:
     def inside(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Return (n, 2) um points without any spacing inside the region."""
         points = np.empty((0, 2))
-        while len(points) < n:
+        for _ in range(_MOST_ROUNDS):
+            if len(points) >= n:
+                return points[:n]
             drawn = self._draw(self.touching, 2 * n, rng)
             points = np.concatenate([points, drawn[self.roi.contains(drawn)]])
-        return points[:n]
+        raise InputError(
+            "The region is too thin for its length to place cells in it.", "Draw a wider one."
+        )
 
 
 def _repulsion(

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.seeds import check_seed
 from napari_gest.tissue.simulate import SHAPE, Anatomy, draw_cells, library_sizes, place, rates
 
 if TYPE_CHECKING:
@@ -107,12 +108,12 @@ def simulate_programme(
     import anndata
 
     programme = programme or Programme()
+    check_seed(seed)
     wanted = 1 + programme.n_up + programme.n_down
-    if n_genes < wanted or min(n_cells, n_sections) < 1 or n_cells < n_sections or seed < 0:
+    if n_genes < wanted or min(n_cells, n_sections) < 1 or n_cells < n_sections:
         raise InputError(
-            f"{n_cells} cells and {n_genes} genes in {n_sections} sections with seed {seed}"
-            " cannot be made.",
-            f"Ask for {wanted} genes and one cell a section at least, and a seed of 0 or more.",
+            f"{n_cells} cells and {n_genes} genes in {n_sections} sections cannot be made.",
+            f"Ask for {wanted} genes and one cell a section at least.",
         )
     anatomy_rng = np.random.default_rng([seed, 4])
     section_rngs = [

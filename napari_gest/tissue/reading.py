@@ -24,6 +24,9 @@ FIELDS = {
     "allow_logged": "Values are logged",
 }
 
+# Positions beyond this are no micrometres of tissue, and their products overflow.
+MOST_UM = 1e9
+
 
 def where(option: str) -> str:
     """Tell users where a parameter of a reading is set."""

@@ -16,10 +16,16 @@ from shapely import MultiPolygon, Polygon
 
 from napari_gest.errors import InputError
 from napari_gest.files import GEOJSON, write_text
+from napari_gest.tissue.obs import obs_column
+from napari_gest.tissue.reading import MOST_UM
+from napari_gest.tissue.text import load_json
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+# Outlines that cross each other more often than this take minutes to untangle.
+_MOST_CROSSINGS = 10_000
+_MOST_CORNERS = 1_000_000
 _TRUE_FALSE = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
@@ -47,6 +53,8 @@ class Roi:
                 "The region is empty or has no area.",
                 "Draw a polygon with at least three corners that are not on one line.",
             )
+        if np.abs(shape.bounds).max() > MOST_UM:
+            raise _too_far()
         if not shape.is_valid:
             raise InputError(
                 f"The region is not valid ({shapely.is_valid_reason(shape)}).",
@@ -65,8 +73,9 @@ class Roi:
         Raises
         ------
         InputError
-            If a ring has the wrong shape, fewer than three corners or corners that are missing or
-            infinite, or if the union has no area.
+            If a ring has the wrong shape, fewer than three corners or corners that are missing,
+            infinite or farther than 1e9 um from the origin, if outlines cross more than 10,000
+            times, or if the union has no area.
         """
         return cls(_union([_polygon(np.asarray(ring, dtype=np.float64)) for ring in rings]))
 
@@ -77,20 +86,11 @@ class Roi:
         Raises
         ------
         InputError
-            If the file is missing or not GeoJSON, or holds lines or points, or has no area.
+            If the file is missing or not GeoJSON, or holds lines or points, or has no area; and as
+            ``from_vertices``.
         """
         path = Path(path)
-        try:
-            document = json.loads(path.read_text(encoding="utf-8-sig"))
-        except FileNotFoundError as error:
-            raise InputError(
-                f"There is no file '{path}'.", "Check the path and its spelling."
-            ) from error
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"'{path}' is not readable GeoJSON ({error}).",
-                "Export the region as GeoJSON with coordinates in um.",
-            ) from error
+        document = load_json(path, "GeoJSON", "Export the region as GeoJSON in um.")
         return cls(_union(_polygons(document, path.name)))
 
     def write_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -144,7 +144,46 @@ def _polygon(ring: NDArray[np.float64]) -> Polygon:
     return Polygon(ring)
 
 
+def _check_size(polygons: Sequence[Polygon]) -> None:
+    """Raise InputError where the union of polygons would take very long, or overflow."""
+    corners = [shapely.get_coordinates(p) for p in polygons]
+    n_corners = sum(map(len, corners))
+    if not n_corners:
+        return
+    if n_corners > _MOST_CORNERS:
+        raise InputError(
+            f"The region has {n_corners:,} corners.",
+            f"Simplify its outlines: {_MOST_CORNERS:,} corners can be used at most.",
+        )
+    if any(len(c) and np.abs(c).max() > MOST_UM for c in corners):
+        raise _too_far()
+    if all(p.is_valid for p in polygons):
+        pairs = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+        if pairs.shape[1] <= len(polygons):  # each meets only itself
+            return
+    rings = [ring for p in polygons for ring in (p.exterior, *p.interiors)]
+    ends = [shapely.get_coordinates(ring) for ring in rings]
+    edges = shapely.linestrings(np.concatenate([np.stack([e[:-1], e[1:]], 1) for e in ends]))
+    tree, crossings = shapely.STRtree(edges), 0.0
+    for start in range(0, len(edges), 50):
+        found = tree.query(edges[start : start + 50], predicate="crosses")
+        crossings += found.shape[1] / 2  # each is found from both sides
+        if crossings > _MOST_CROSSINGS:
+            raise InputError(
+                f"The outlines of the region cross each other more than {_MOST_CROSSINGS:,} times.",
+                "Draw them again without crossings, or simplify them.",
+            )
+
+
+def _too_far() -> InputError:
+    return InputError(
+        f"The region reaches farther than {MOST_UM:g} um from the origin.",
+        "Give coordinates in um, as in the section.",
+    )
+
+
 def _union(polygons: Sequence[Polygon]) -> Polygon | MultiPolygon:
+    _check_size(polygons)
     # "structure" keeps what an outline wound twice encircles; "linework" would cut it out.
     valid = [shapely.make_valid(p, method="structure", keep_collapsed=False) for p in polygons]
     parts = shapely.get_parts(shapely.union_all(valid))
@@ -202,12 +241,8 @@ def mask_from_obs(adata: AnnData, key: str, rows: NDArray[np.int64]) -> NDArray[
     InputError
         If the column is absent, holds other or missing values, or is the same for all cells.
     """
-    if key not in adata.obs:
-        raise InputError(
-            f"There is no obs column '{key}'; columns here: {', '.join(adata.obs) or 'none'}.",
-            "Name a boolean column (--mask-key), or give a region (--roi).",
-        )
-    column = adata.obs[key].iloc[rows]
+    remedy = "Name a boolean column (--mask-key), or give a region (--roi)."
+    column = obs_column(adata, key, remedy, rows)
     missing = int(column.isna().sum())
     if missing:
         raise InputError(

@@ -18,13 +18,18 @@ from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.area import cell_areas_um2
 from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
-from napari_gest.tissue.reading import Reading, where
+from napari_gest.tissue.kept import check_kept
+from napari_gest.tissue.obs import few, obs_column
+from napari_gest.tissue.reading import MOST_UM, Reading, where
+from napari_gest.tissue.structure import COMPRESSED, check_rows, check_sparse, check_stored
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_gest.tissue.roi import Roi
 
+# A section smaller than this holds no cells, or its unit is wrong.
+_LEAST_EXTENT_UM = 1e-3
 # Rows read from disk at a time.
 _BLOCK = 65_536
 
@@ -187,8 +192,8 @@ class Section:
 
     def linear(self, adata: AnnData) -> sparse.csr_matrix:
         """Return (adata.n_obs, n_genes) linear expression of all cells, read as the section was."""
-        values = adata.X if self.layer is None else adata.layers[self.layer]
-        out = _take(values, np.arange(adata.n_obs))
+        values = _matrix(adata, self.layer)
+        out = _take(values, np.arange(adata.n_obs), _matrix_name(self.layer))
         if self.logged:
             out = out.copy()
             np.expm1(out.data, out=out.data)
@@ -238,8 +243,9 @@ class Section:
             that is no mask. It is a ReadingError where another of these parameters may do.
         """
         Reading(um_per_unit=um_per_unit)  # checks it
+        check_kept(adata)
         name, rows = _section_rows(adata, name, section_key)
-        coords = _coordinates(adata, rows, spatial_key) * um_per_unit
+        coords = _coordinates(adata, rows, spatial_key, um_per_unit)
         genes = pd.Index(adata.var_names.astype(str))
         obs_names = pd.Index(adata.obs_names.astype(str))[rows]
         for index, what in ((genes, "gene"), (obs_names, "cell")):
@@ -256,7 +262,12 @@ class Section:
                 f"Name a layer with linear expression, or use X ({where('layer')}).",
                 "layer",
             )
-        values = adata.X if layer is None else adata.layers[layer]
+        if adata.is_view:
+            # A view takes its rows out of the whole matrix by itself.
+            whole = _matrix(adata._adata_ref, layer)
+            if sparse.issparse(whole):
+                check_sparse(whole, _matrix_name(layer))
+        values = _matrix(adata, layer)
         if values is None:
             raise ReadingError(
                 "The file has no expression matrix X.",
@@ -264,7 +275,7 @@ class Section:
                 "layer",
             )
         hidden = None if unseen is None else _hidden(adata, unseen, rows, coords)
-        stored = _take(values, rows)
+        stored = _take(values, rows, _matrix_name(layer))
         expression = check_linear(
             stored,
             name,
@@ -315,7 +326,8 @@ def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:
     """Return the names of the sections in ``adata``, in order of first appearance."""
     if section_key not in adata.obs:
         return ["section"]
-    return [str(s) for s in adata.obs[section_key].dropna().unique()]
+    named = obs_column(adata, section_key, f"Name another one ({where('section_key')}).")
+    return [str(s) for s in named.dropna().unique()]
 
 
 def _section_rows(
@@ -332,13 +344,13 @@ def _section_rows(
     if name is None:
         if len(names) != 1:
             raise InputError(
-                f"The file has {len(names)} sections: {', '.join(names)}.",
+                f"The file has {len(names)} sections: {few(names)}.",
                 "Name one of them (--section on the command line).",
             )
         name = names[0]
     elif name not in names:
         raise ReadingError(
-            f"There is no section '{name}'; sections here: {', '.join(names)}.",
+            f"There is no section '{name}'; sections here: {few(names)}.",
             f"Name one of them, or the obs column that names sections ({where('section_key')}).",
             "section_key",
         )
@@ -365,34 +377,75 @@ def _sorted(expression: sparse.csr_matrix) -> sparse.csr_matrix:
     return expression if expression.has_sorted_indices else expression.sorted_indices()
 
 
-def _take(values: Any, rows: NDArray[np.int64]) -> sparse.csr_matrix:
-    """Return rows (ascending) of a matrix, in memory or on disk, as CSR float32."""
-    if getattr(values, "format", None) == "csc" and hasattr(values, "to_memory"):
-        values = values.to_memory()  # rows of columns on disk would each read everything
+def _matrix(adata: AnnData, layer: str | None) -> Any:
+    return adata.X if layer is None else adata.layers[layer]
+
+
+def _matrix_name(layer: str | None) -> str:
+    return "X" if layer is None else f"layers/{layer}"
+
+
+def _take(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_matrix:
+    """Return rows (ascending) of a matrix, in memory or on disk, as CSR float32.
+
+    What is sparse is checked before any of it is used; ``name`` is what errors call it.
+    """
+    values = _numeric(values)
+    stored = getattr(values, "group", None)  # of a sparse matrix that anndata left on disk
+    if stored is not None and values.format == "csc":
+        # Rows of columns on disk would each read everything.
+        check_stored(stored, values.shape[1], name)
+        values = _numeric(values.to_memory())
+    if sparse.issparse(values):
+        # Rows of a CSR matrix are copied without a look at their indices, columns are not.
+        (check_rows if values.format == "csr" else check_sparse)(values, name)
     whole = len(rows) == values.shape[0]
     if isinstance(values, np.ndarray) or sparse.issparse(values):
-        return _float32(values if whole else values[rows])
+        return _float32(values if whole else values[rows], name)
+    if stored is not None:
+        check_stored(stored, values.shape[0], name)
     # On disk one row at a time is slow and everything at once may not fit.
     blocks = []
     for start in range(int(rows[0]), int(rows[-1]) + 1, _BLOCK):
         here = rows[(rows >= start) & (rows < start + _BLOCK)]
         if len(here):
-            blocks.append(_float32(values[start : int(here[-1]) + 1])[here - start])
+            block = _float32(_numeric(values[start : int(here[-1]) + 1]), name)
+            blocks.append(block[here - start])
     return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
 
 
-def _float32(values: Any) -> sparse.csr_matrix:
+def _numeric(values: Any) -> Any:
+    """Return a matrix of a type that SciPy can work with, or raise ReadingError."""
+    dtype = np.dtype(getattr(values, "dtype", np.float32))
+    if dtype.kind not in "biuf":
+        raise _not_numeric(f" (its type is {dtype})")
+    if sparse.issparse(values) and (dtype == np.float16 or not dtype.isnative):
+        if values.format not in COMPRESSED:
+            values = values.tocsr()
+        data = values.data.astype(np.float32)
+        return type(values)((data, values.indices, values.indptr), values.shape)
+    return values
+
+
+def _float32(values: Any, name: str) -> sparse.csr_matrix:
+    if sparse.issparse(values):
+        check_sparse(values, name)
     try:
         return sparse.csr_matrix(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise ReadingError(
-            "The expression is not numeric.",
-            f"Name a layer that holds numbers ({where('layer')}).",
-            "layer",
-        ) from error
+        raise _not_numeric() from error
 
 
-def _coordinates(adata: AnnData, rows: NDArray[np.int64], spatial_key: str) -> NDArray[np.float64]:
+def _not_numeric(why: str = "") -> ReadingError:
+    return ReadingError(
+        f"The expression is not numeric{why}.",
+        f"Name a layer that holds numbers ({where('layer')}).",
+        "layer",
+    )
+
+
+def stored_coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
+    """Return (adata.n_obs, 2) x y as stored, or raise ReadingError; some may be missing."""
     if spatial_key not in adata.obsm:
         raise ReadingError(
             f"There are no coordinates obsm['{spatial_key}'];"
@@ -402,7 +455,7 @@ def _coordinates(adata: AnnData, rows: NDArray[np.int64], spatial_key: str) -> N
         )
     try:
         stored = np.asarray(adata.obsm[spatial_key], dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ReadingError(
             f"obsm['{spatial_key}'] is not numeric.",
             f"Name the key of the coordinates ({where('spatial_key')}).",
@@ -414,12 +467,37 @@ def _coordinates(adata: AnnData, rows: NDArray[np.int64], spatial_key: str) -> N
             f"Name the key that holds them ({where('spatial_key')}).",
             "spatial_key",
         )
-    coords = stored[rows, :2]
+    return stored[:, :2]
+
+
+def _coordinates(
+    adata: AnnData, rows: NDArray[np.int64], spatial_key: str, um_per_unit: float
+) -> NDArray[np.float64]:
+    """Return (n, 2) um of the rows, checked."""
+    stored = stored_coordinates(adata, spatial_key)
+    coords = stored[rows]
     bad = ~np.isfinite(coords).all(axis=1)
     if bad.any():
         raise InputError(
             f"{bad.sum()} of {len(rows)} cells have missing or infinite coordinates"
             f" (first: row {rows[np.flatnonzero(bad)[0]]}).",
             "Remove these cells or fill in their positions.",
+        )
+    with np.errstate(over="ignore"):
+        coords = coords * um_per_unit
+    farthest, extent = float(np.abs(coords).max()), float(np.ptp(coords, axis=0).max())
+    if farthest > MOST_UM:
+        raise ReadingError(
+            f"Cells lie {farthest:.3g} um from the origin; {MOST_UM:g} um is the most.",
+            f"Say how long a unit of the coordinates is ({where('um_per_unit')}), or name others"
+            f" ({where('spatial_key')}).",
+            "um_per_unit",
+        )
+    if len(rows) > 1 and extent < _LEAST_EXTENT_UM:
+        raise ReadingError(
+            f"All {len(rows)} cells lie in one place (within {extent:.3g} um).",
+            f"Name the key that holds their positions ({where('spatial_key')}), or say how long a"
+            f" unit is ({where('um_per_unit')}).",
+            "spatial_key" if extent == 0 else "um_per_unit",
         )
     return coords

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.seeds import check_seed
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -77,10 +78,11 @@ def simulate(
     """
     import anndata
 
-    if min(n_cells, n_sections) < 1 or n_cells < n_sections or seed < 0:
+    check_seed(seed)
+    if min(n_cells, n_sections) < 1 or n_cells < n_sections:
         raise InputError(
-            f"{n_cells} cells in {n_sections} sections with seed {seed} cannot be made.",
-            "Ask for at least one cell a section and a seed of 0 or more.",
+            f"{n_cells} cells in {n_sections} sections cannot be made.",
+            "Ask for at least one cell a section.",
         )
     anatomy_rng, *section_rngs = (
         np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n_sections + 1)

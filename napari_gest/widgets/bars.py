@@ -11,6 +11,8 @@ from qtpy.QtCore import QEvent, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_gest.widgets.parts import tooltip
+
 _ROW = 20
 _NAME = 92
 _SWATCH = 11
@@ -55,9 +57,8 @@ class CompositionBars(QWidget):
     def event(self, event: QEvent) -> bool:
         """Say under the mouse which share is shown."""
         if event.type() == QEvent.Type.ToolTip:
-            QToolTip.showText(
-                event.globalPos(), self.share_at(event.pos().x(), event.pos().y()) or ""
-            )
+            share = self.share_at(event.pos().x(), event.pos().y()) or ""
+            QToolTip.showText(event.globalPos(), tooltip(share))
             return True
         return super().event(event)
 

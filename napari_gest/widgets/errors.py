@@ -19,6 +19,7 @@ def show_error(parent: QWidget, error: Exception) -> QMessageBox:
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.setWindowTitle("GeST")
     box.setIcon(QMessageBox.Icon.Warning)
+    box.setTextFormat(Qt.TextFormat.PlainText)  # messages name genes, files and columns
     if isinstance(error, GestError):
         box.setText(error.cause)
         box.setInformativeText(error.remedy)

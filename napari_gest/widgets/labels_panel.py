@@ -24,7 +24,7 @@ from napari_gest.widgets.job_bar import JobBar
 from napari_gest.widgets.legend import LegendView
 from napari_gest.widgets.model_panel import problem
 from napari_gest.widgets.name_tools import NameTools
-from napari_gest.widgets.parts import Panel, Segments, allow, button, fill, note, row
+from napari_gest.widgets.parts import Panel, Segments, allow, button, fill, note, row, tooltip
 
 _HELP = (
     "Learns names, such as those of regions, from cells that have them, and gives each cell the"
@@ -248,7 +248,7 @@ class LabelsPanel(Panel):
         fill(self.from_section, list(sections), self._from)
         fill(self.to_section, list(sections), self._to)
         self.source.setToolTip(
-            ", ".join(model.labels)
+            tooltip(", ".join(model.labels))
             if self._choice == _KNOWN
             else "Cells without a name are ignored"
         )

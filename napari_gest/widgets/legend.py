@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_gest.viewer.colors import MISSING, Categories, Scale, table
 from napari_gest.viewer.look import Legend
-from napari_gest.widgets.parts import note
+from napari_gest.widgets.parts import note, tooltip
 
 _ROWS_SHOWN = 9
 
@@ -159,7 +159,7 @@ def _item(
     swatch.fill(QColor.fromRgbF(*(float(c) for c in color)))
     item = QTableWidgetItem(name)
     item.setIcon(QIcon(swatch))
-    item.setToolTip(name)
+    item.setToolTip(tooltip(name))
     number = QTableWidgetItem(f"{count:,}")
     number.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
     parent.setItem(index, 0, item)

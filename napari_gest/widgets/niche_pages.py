@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,7 @@ class CompositionPage(Panel):
         self.box.textActivated.connect(self._pick)
         self.bars = CompositionBars()
         self.names = note()
+        self.names.setTextFormat(Qt.TextFormat.RichText)  # swatches beside escaped names
         self._column: str | None = None
         self._shown: tuple[Found, Clustered] | None = None
         for widget in (self.box, self.bars, self.names):
@@ -63,7 +65,7 @@ class CompositionPage(Panel):
         self.names.setText(
             " ".join(
                 f"<span style='white-space:nowrap'><span style='color:{_hex(c)}'>■</span>&nbsp;"
-                f"{str(name).replace(' ', '&nbsp;')}</span>"
+                f"{html.escape(str(name)).replace(' ', '&nbsp;')}</span>"
                 for name, c in zip(table.columns, rgba, strict=True)
             )
         )

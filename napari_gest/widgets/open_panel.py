@@ -24,6 +24,7 @@ from napari_gest.errors import InputError, ReadingError
 from napari_gest.session import Opened, open_sections
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import TISSUE, read_tissue
+from napari_gest.tissue.obs import few
 from napari_gest.tissue.reading import Reading, where
 from napari_gest.tissue.section import section_names
 from napari_gest.viewer.hooks import SAMPLE_SECTION
@@ -301,7 +302,7 @@ def _names(adata: AnnData, reading: Reading) -> list[str]:
     key = reading.section_key
     if key not in (keys.SECTION, *adata.obs):
         raise ReadingError(
-            f"There is no obs column '{key}'; columns here: {', '.join(adata.obs) or 'none'}.",
+            f"There is no obs column '{key}'; columns here: {few(adata.obs.columns)}.",
             f"Name the one that names sections ({where('section_key')}).",
             "section_key",
         )

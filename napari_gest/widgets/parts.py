@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -35,11 +36,21 @@ class Panel(QWidget):
 
 def note(text: str = "", name: str = "gestHelp") -> QLabel:
     """Return a small wrapped text."""
-    label = QLabel(text, objectName=name)
+    label = QLabel(objectName=name)
+    # Names of genes, cells and files may look like HTML; they are shown as they are.
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setText(text)
     label.setWordWrap(True)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.MinimumExpanding)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     return label
+
+
+def tooltip(text: str) -> str:
+    """Return text for a tooltip, which Qt would show as HTML where it looks like that."""
+    if "<" not in text:
+        return text
+    return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
 
 
 def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:
@@ -56,7 +67,7 @@ def button(text: str, slot, tip: str = "", primary: bool = False) -> QPushButton
     made = QPushButton(text)
     if primary:
         made.setObjectName("gestPrimary")
-    made.setToolTip(tip)
+    made.setToolTip(tooltip(tip))
     made.clicked.connect(lambda: slot())
     return made
 
@@ -64,7 +75,7 @@ def button(text: str, slot, tip: str = "", primary: bool = False) -> QPushButton
 def allow(widget: QWidget, why_not: str | None, tip: str = "") -> None:
     """Enable a widget, or disable it with the reason as its tooltip."""
     widget.setEnabled(why_not is None)
-    widget.setToolTip(tip if why_not is None else why_not)
+    widget.setToolTip(tooltip(tip if why_not is None else why_not))
 
 
 def reveal(*widgets: QWidget) -> None:

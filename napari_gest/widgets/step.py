@@ -7,6 +7,8 @@ from typing import Literal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
+from napari_gest.widgets.parts import tooltip
+
 State = Literal["later", "next", "done"]
 
 _SUMMARY = 165  # pixels, so that a step is no wider than the dock beside its scroll bar
@@ -27,6 +29,7 @@ class Step(QFrame):
         self._badge.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._title = QLabel(title, objectName="gestTitle")
         self._summary = QLabel(objectName="gestSummary")
+        self._summary.setTextFormat(Qt.TextFormat.PlainText)
         self._summary.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._arrow = QToolButton(objectName="gestArrow")
         self._arrow.setAutoRaise(True)
@@ -67,7 +70,7 @@ class Step(QFrame):
                 widget.style().polish(widget)
         metrics = self._summary.fontMetrics()
         self._summary.setText(metrics.elidedText(summary, Qt.TextElideMode.ElideMiddle, _SUMMARY))
-        self._summary.setToolTip(summary)
+        self._summary.setToolTip(tooltip(summary))
 
     def mousePressEvent(self, event) -> None:
         """Fold when the title bar, not the panel, is clicked."""

@@ -9,6 +9,7 @@ from qtpy.QtCore import QPointF, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPen
 from qtpy.QtWidgets import QToolTip
 
+from napari_gest.widgets.parts import tooltip
 from napari_gest.widgets.plot import CHOSEN, DOWN, QUIET, UP, Plot
 
 FDR = 0.05
@@ -76,7 +77,7 @@ class Volcano(Plot):
             QToolTip.hideText()
         else:
             row = int(np.flatnonzero(self.genes == gene)[0])
-            text = f"{gene}: {self.x[row]:+.3g}"
+            text = tooltip(f"{gene}: {self.x[row]:+.3g}")
             QToolTip.showText(event.globalPosition().toPoint(), text, self)
 
     def paintEvent(self, event) -> None:

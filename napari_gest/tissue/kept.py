@@ -1,0 +1,110 @@
+"""What earlier results left in an AnnData: checked before a run, which goes on from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+
+from napari_gest import keys
+from napari_gest.errors import InputError
+from napari_gest.tissue.structure import check_sparse
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+# Type of each obs column, and its value in cells that no result speaks of.
+_COLUMNS: dict[str, tuple[Any, Any]] = {
+    keys.GENERATED: (np.bool_, False),
+    keys.NEW_CELL: (np.bool_, False),
+    keys.META_CELL: (np.int32, -1),
+    keys.ENTROPY: (np.float32, np.nan),
+    keys.NICHE_CONFIDENCE: (np.float32, np.nan),
+    keys.LABEL_CONFIDENCE: (np.float32, np.nan),
+    keys.DISTANCE: (np.float32, np.nan),
+}
+_LAYERS = (keys.EXPRESSION, keys.SD, keys.CONTROL, keys.PERTURBED)
+
+
+def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
+    """Return (n_obs,) of an obs column of earlier results, all empty where it is absent.
+
+    Where files were joined, cells without a value count as those that no result speaks of.
+
+    Raises
+    ------
+    InputError
+        If the column holds something else.
+    """
+    dtype, empty = _COLUMNS[key]
+    out = np.full(adata.n_obs, empty, dtype)
+    if key not in adata.obs:
+        return out
+    column = adata.obs[key]
+    if not isinstance(column, pd.Series):
+        raise _foreign(f"obs['{key}']", "is there more than once")
+    if column.dtype == dtype:
+        return column.to_numpy(dtype, copy=True)
+    there = column.notna().to_numpy()
+    held = column[there]
+    # Only what is named a number or a truth value is one: text that looks like them is not ours.
+    if pd.api.types.infer_dtype(held, skipna=True) not in _NUMBERS and len(held):
+        raise _foreign(f"obs['{key}']", f"holds {held.dtype} such as '{held.iloc[0]}'")
+    with np.errstate(all="ignore"):
+        values = held.to_numpy(np.float64)
+        made = values.astype(dtype)
+        if dtype != np.float32 and not np.array_equal(made.astype(np.float64), values):
+            raise _foreign(f"obs['{key}']", f"holds numbers that are no {np.dtype(dtype).name}")
+    out[there] = made
+    return out
+
+
+def check_kept(adata: AnnData) -> None:
+    """Raise InputError where a key of this program holds what it never wrote."""
+    for key in _COLUMNS:
+        kept_column(adata, key)
+    for key in _LAYERS:
+        if key not in adata.layers:
+            continue
+        layer = adata.layers[key]
+        if np.dtype(getattr(layer, "dtype", object)).kind not in "biuf":
+            raise _foreign(f"layers['{key}']", "is not numeric")
+        if sparse.issparse(layer):
+            check_sparse(layer, f"layers/{key}")
+    for key in (keys.UNS, keys.PERTURBATION, keys.NICHE_EMBEDDED):
+        if key in adata.uns and not isinstance(adata.uns[key], Mapping):
+            raise _foreign(f"uns['{key}']", f"is a {type(adata.uns[key]).__name__}")
+    _check_embedding(adata)
+
+
+def _check_embedding(adata: AnnData) -> None:
+    about = adata.uns.get(keys.NICHE_EMBEDDED)
+    if about is not None:
+        name = f"uns['{keys.NICHE_EMBEDDED}']"
+        lists = [np.atleast_1d(about.get(key, [])) for key in ("sections", "digests")]
+        if not isinstance(about.get("settings"), Mapping) or not len(lists[0]) == len(lists[1]) > 0:
+            raise _foreign(name, "lacks settings, sections or digests")
+        shared = about.get("covariance")
+        if shared is not None:
+            n_sections, ndim = len(lists[0]), np.ndim(shared)
+            if ndim != 4 or len(shared) != n_sections or np.asarray(shared).dtype.kind != "f":
+                raise _foreign(name, "has a covariance that is no number per section")
+    held = adata.obsm.get(keys.NICHE_EMBEDDING)
+    if held is not None and not (
+        isinstance(held, np.ndarray) and held.ndim == 2 and held.dtype.kind in "biuf"
+    ):
+        raise _foreign(f"obsm['{keys.NICHE_EMBEDDING}']", "is no numeric array")
+
+
+_NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty")
+
+
+def _foreign(name: str, what: str) -> InputError:
+    return InputError(
+        f"{name} {what}, which napari-gest never writes there.",
+        f"Rename it, or remove it with 'del adata.{name}'.",
+    )
