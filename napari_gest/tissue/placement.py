@@ -74,16 +74,27 @@ def place_cells(
             " cells belong in it.",
             "Draw the region inside measured tissue or at its edge.",
         )
+    _check_number(roi.area_um2 / spacing**2)
     density = _Density(roi, around, low, high, spacing)
-    n_new = max(round(density.expected - inside.sum()), 0)
-    if n_new > _MOST_NEW:
+    if not (density.density * density.tissue).any():
         raise InputError(
-            f"The region would take about {n_new:,} new cells.",
-            f"Draw a smaller one: {_MOST_NEW:,} cells can be placed at most.",
+            "The region is too long to tell from the cells around it how densely cells belong in"
+            " it.",
+            "Draw a shorter one.",
         )
+    n_new = max(round(density.expected - inside.sum()), 0)
+    _check_number(n_new)
     reach = _REACH * spacing
     log_g = _repulsion(around, density.around(20 * len(around), rng), reach)
     return _settle(density, log_g, reach, coords[inside | (apart <= reach)], n_new, rng)
+
+
+def _check_number(n: float) -> None:
+    if n > _MOST_NEW:
+        raise InputError(
+            f"The region would take about {n:,.0f} new cells.",
+            f"Draw a smaller one: {_MOST_NEW:,} cells can be placed at most.",
+        )
 
 
 def _spacing(coords: NDArray[np.float64]) -> float:

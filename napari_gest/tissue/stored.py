@@ -126,9 +126,9 @@ def check_zarr(path: Path) -> None:
     """
     n_bytes = n_files = 0
     documents: list[Path] = []
-    for folder, _, names in os.walk(path):
+    for place, _, names in os.walk(path):
         for name in names:
-            file = Path(folder, name)
+            file = Path(place, name)
             n_files += 1
             n_bytes += file.stat().st_size
             if name in (".zarray", ".zmetadata", "zarr.json"):

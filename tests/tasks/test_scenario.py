@@ -171,3 +171,24 @@ def test_names_of_any_length_get_folders(scenario: Scenario, tmp_path: Path) -> 
     assert {s.settings.name for s in read_scenarios(folder)} == set(names)
     with pytest.raises(InputError, match="too long"):
         read_scenarios(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ('{"format": "1"}', "cannot be understood"),
+        ("[1, 2]", "cannot be understood"),
+        ('{"format": 1, "model": "m", "section": "s", "seed": 4294967296}', "seed"),
+        ('{"format": 1, "model": "m", "section": "s", "strength": NaN}', "NaN"),
+        ('{"format": 1, "model": "m", "section": "s", "strength": Infinity}', "Infinity"),
+        ('{"format": 1, "model": "m", "section": "s", "reach_um": 1' + "0" * 5000 + "}", "digits"),
+    ],
+)
+def test_settings_that_once_raised_are_refused(
+    scenario: Scenario, tmp_path: Path, text: str, cause: str
+) -> None:
+    folder = scenario.write(tmp_path / "one")
+    (folder / "scenario.json").write_text(text)
+    with pytest.raises(InputError, match=cause):
+        Scenario.read(folder)

@@ -126,3 +126,50 @@ def test_only_a_csv_of_edits_is_replaced(tmp_path: Path) -> None:
     write_edits([Edit("a", "knockout")], tmp_path / "edits.csv")
     write_edits([Edit("b", "knockout")], tmp_path / "edits.csv", overwrite=True)
     assert read_edits(tmp_path / "edits.csv") == (Edit("b", "knockout"),)
+
+
+@pytest.mark.parametrize("log2fc", [1024.0, 40.0, np.inf, -np.inf, np.nan])
+def test_a_fold_change_without_a_factor_is_refused(log2fc: float) -> None:
+    with pytest.raises(InputError, match="log2fc of Gad1"):
+        Edit.fold("Gad1", log2fc)
+    assert Edit.fold("Gad1", -2000.0).value == 0.0
+
+
+@pytest.mark.parametrize("value", [1e13, -1e13, 1e308, np.inf])
+def test_values_beyond_expression_are_refused(value: float) -> None:
+    with pytest.raises(InputError, match="Give a"):
+        Edit("Gad1", "shift", value)
+
+
+@pytest.mark.parametrize("edit", [Edit("Gad1", "multiply", 1e6), Edit("Gad1", "shift", 1e9)])
+@pytest.mark.filterwarnings("error")
+def test_a_strong_edit_stays_finite(edit: Edit) -> None:
+    out = apply_edits(np.array([[0.0, 1, 2], [4.0, 1, 2]]), GENES, [edit], 1e30)
+    assert np.isfinite(out.astype(np.float32)).all()
+    assert out[0, 0] == (0.0 if edit.op == "multiply" else out[1, 0])
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("gene,log2fc\nGad1,1024\n", "log2fc of Gad1 is 1024"),
+        ("gene,log2fc\nGad1,inf\n", "log2fc of Gad1 is inf"),
+        ("gene,log2fc\nGad1,1e999\n", "Row 2 of 'edits.csv' holds '1e999'"),
+        ("Gene,gene,log2fc\nGad1,Gad1,1\n", "more than one column 'gene'"),
+        ("gene,log2FC,log2fc\nGad1,1,1\n", "more than one column 'log2fc'"),
+        ("gene,op,value,Value\nGad1,set,1,2\n", "more than one column 'value'"),
+        ("gene, OP ,value\nGad1,3,1\n", "no operation '3'"),
+        ("gene,op,value\nGad1,set,1e20\n", "value 1e\\+20"),
+    ],
+)
+def test_tables_that_once_raised_name_what_is_wrong(tmp_path: Path, text: str, cause: str) -> None:
+    (tmp_path / "edits.csv").write_text(text)
+    with pytest.raises(InputError, match=cause):
+        read_edits(tmp_path / "edits.csv")
+
+
+def test_a_table_of_that_size_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_gest.tissue.text._MOST_BYTES", 10)
+    (tmp_path / "edits.csv").write_text("gene,log2fc\nGad1,1\n")
+    with pytest.raises(InputError, match="too much for a csv of edits"):
+        read_edits(tmp_path / "edits.csv")

@@ -136,3 +136,27 @@ def test_real_tissue_is_matched(
     found = np.quantile(nearest(placed, np.concatenate([known, placed])), shares)
     wanted = np.quantile(nearest(known, known), shares)
     assert found == pytest.approx(wanted, rel=0.2)
+
+
+def test_a_region_of_billions_of_cells_is_refused(coords: NDArray[np.float64]) -> None:
+    x0, y0 = coords.min(axis=0)
+    wide = Roi(box(x0 - 1e6, y0 - 1e6, x0 + 1e6, y0 + 300))
+    with pytest.raises(InputError, match="new cells"):
+        place_cells(wide, coords, np.random.default_rng(0))
+
+
+def test_a_region_like_a_thread_has_no_room_or_is_refused(
+    coords: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = coords.mean(axis=0)
+    for length, width in ((1e4, 0.2), (2e6, 0.02)):
+        thread = Roi(box(x, y, x + length, y + width).union(box(x, y, x + width, y + length)))
+        if length < 1e6:
+            assert len(place_cells(thread, coords, np.random.default_rng(0))) == 0
+            continue
+        with pytest.raises(InputError, match="too long"):
+            place_cells(thread, coords, np.random.default_rng(0))
+    # Points are not drawn for ever where hardly any falls inside.
+    monkeypatch.setattr("napari_gest.tissue.placement._MOST_ROUNDS", 0)
+    with pytest.raises(InputError, match="too thin"):
+        place_cells(Roi(Point(x, y).buffer(200)), coords, np.random.default_rng(0))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from anndata import AnnData
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from shapely import MultiPolygon, Point, Polygon
+from shapely import MultiPolygon, Point, Polygon, box
 
 from napari_gest.errors import InputError
 from napari_gest.tissue.roi import Roi, mask_from_obs
@@ -208,3 +209,66 @@ def test_other_masks_are_refused(values: Any, cause: str) -> None:
 def test_an_absent_mask_is_named() -> None:
     with pytest.raises(InputError, match="no obs column 'gap'; columns here: hole"):
         mask_from_obs(with_column([True, False]), "gap", np.arange(2))
+
+
+def test_outlines_with_too_many_crossings_are_refused_soon() -> None:
+    corners = np.random.default_rng(0).random((3000, 2)) * 1000
+    began = time.process_time()
+    with pytest.raises(InputError, match="cross each other more than 10,000 times"):
+        Roi.from_vertices([corners])
+    assert time.process_time() - began < 20
+    # As many corners without crossings, and a lasso that crosses itself now and then.
+    turn = np.linspace(0, 2 * np.pi, 30_000, endpoint=False)
+    round_ = np.stack([np.cos(turn), np.sin(turn)], 1) * 500
+    assert Roi.from_vertices([round_]).area_um2 == pytest.approx(np.pi * 500**2, rel=1e-3)
+    assert Roi.from_vertices([corners[:60]]).area_um2 > 0
+
+
+def test_outlines_that_cross_each_other_are_counted_together() -> None:
+    teeth = np.arange(400.0)
+    comb = np.stack([np.repeat(teeth, 2), np.tile([0.0, 500, 500, 0], 200)], 1)
+    combs = [np.concatenate([comb, [[399, -10], [0, -10]]]) + 0.5 for _ in range(2)]
+    combs[1] = combs[1][:, ::-1] + 0.25
+    with pytest.raises(InputError, match="cross each other"):
+        Roi.from_vertices(combs)
+
+
+@pytest.mark.parametrize("far", [1e200, 2e9, -1e10])
+def test_a_region_reaches_no_farther_than_tissue_can(tmp_path: Path, far: float) -> None:
+    with pytest.raises(InputError, match=r"farther than 1e\+09 um"):
+        Roi.from_vertices([SQUARE * far])
+    with pytest.raises(InputError, match=r"farther than 1e\+09 um"):
+        Roi(box(*sorted([0, far]), 10, 10) if far < 0 else box(0, 0, far, far))
+    coordinates = [[[0, 0], [far, 0], [far, far], [0, 0]]]
+    text = json.dumps({"type": "Polygon", "coordinates": coordinates})
+    (tmp_path / "roi.geojson").write_text(text)
+    with pytest.raises(InputError, match=r"farther than 1e\+09 um"):
+        Roi.read_geojson(tmp_path / "roi.geojson")
+
+
+def test_a_region_has_a_limited_number_of_corners(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_gest.tissue.roi._MOST_CORNERS", 4)
+    with pytest.raises(InputError, match="has 5 corners"):
+        Roi.from_vertices([SQUARE])
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
+        (
+            '{"type": "GeometryCollection", "geometries": [' * 400 + "]}" * 400,
+            "deeply|malformed|no area",
+        ),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], [NaN, 0], [1, 1]]]}', "NaN"),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], [Infinity, 0], [1, 1]]]}', "Infinity"),
+        ('{"type": "Polygon", "coordinates": [[[0,0],[1' + "0" * 400 + ",0],[1,1]]]}", "malformed"),
+        ('{"type": "Polygon", "coordinates": [[[0,0],[1' + "0" * 9000 + ",0],[1,1]]]}", "readable"),
+        ('{"type": "Polygon", "coordinates": [[[0, 0], ["x", 0], [1, 1]]]}', "malformed"),
+    ],
+)
+def test_json_that_once_raised_is_refused(tmp_path: Path, text: str, cause: str) -> None:
+    (tmp_path / "roi.geojson").write_text(text)
+    with pytest.raises(InputError, match=cause):
+        Roi.read_geojson(tmp_path / "roi.geojson")

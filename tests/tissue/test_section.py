@@ -167,6 +167,26 @@ def text(a: AnnData) -> None:
     a.X = np.full(a.shape, "a", dtype=object)
 
 
+def far_away(a: AnnData) -> None:
+    a.obsm["spatial"] = a.obsm["spatial"] * 1e200
+
+
+def in_one_place(a: AnnData) -> None:
+    a.obsm["spatial"] = np.full((1200, 2), 5.0)
+
+
+def too_large(a: AnnData) -> None:
+    a.X.data[0] = 1e30
+
+
+def sections_of_lists(a: AnnData) -> None:
+    a.obs["section"] = pd.Series([[1]] * 1200, a.obs.index, dtype=object)
+
+
+def twice_a_column(a: AnnData) -> None:
+    a.obs = pd.concat([a.obs, a.obs[["section"]]], axis=1)
+
+
 def unnamed_sections(a: AnnData) -> None:
     a.obs["section"] = np.nan
 
@@ -188,6 +208,11 @@ def unnamed_sections(a: AnnData) -> None:
         (logged, "logged"),
         (text, "not numeric"),
         (unnamed_sections, "0 sections"),
+        (far_away, "from the origin"),
+        (in_one_place, "in one place"),
+        (too_large, "expression up to"),
+        (sections_of_lists, "neither names nor numbers"),
+        (twice_a_column, "more than one column 'section'"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*not unique")
@@ -229,6 +254,8 @@ def test_damage_in_unseen_cells_is_allowed(
         ({"name": "section_1", "um_per_unit": 0}, "um_per_unit"),
         ({"name": "section_1", "um_per_unit": np.nan}, "um_per_unit"),
         ({"name": "section_1", "um_per_unit": np.inf}, "um_per_unit"),
+        ({"name": "section_1", "um_per_unit": 1e308}, "from the origin"),
+        ({"name": "section_1", "um_per_unit": 1e-300}, "in one place"),
     ],
 )
 def test_bad_settings_are_refused(tissue: AnnData, settings: dict[str, Any], cause: str) -> None:
