@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.text import read_json
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -56,9 +58,9 @@ def _readable(path: Path) -> bool:
     # Other plugins read other kinds of zarr: claim only what says that it is an AnnData.
     for name in ("zarr.json", ".zattrs"):
         try:
-            about = json.loads((path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            about = read_json(path / name, "zarr metadata", finite=False)
+        except InputError:
             continue
-        attributes = about.get("attributes", about)
-        return attributes.get("encoding-type") == "anndata"
+        attributes = about.get("attributes", about) if isinstance(about, dict) else None
+        return isinstance(attributes, dict) and attributes.get("encoding-type") == "anndata"
     return False

@@ -29,7 +29,7 @@ from napari_gest.tissue.section import Section
 _READER = """
 import os, sys, warnings
 warnings.simplefilter("ignore")
-import anndata
+import anndata, anndata.io, h5py, scipy.sparse, shapely, zarr  # once, not in each fork
 from napari_gest.errors import GestError
 from napari_gest.tissue import io
 from napari_gest.tissue.section import Section, section_names
@@ -98,7 +98,7 @@ def test_spoilt_matrices_are_refused_and_end_no_process(
     whole = tmp_path / f"whole{suffix}"
     write_tissue(full(tissue), whole)
     paths = [whole]
-    for case in range(12):
+    for case in range(8):
         paths.append(tmp_path / f"{case}{suffix}")
         (shutil.copytree if suffix == ".zarr" else shutil.copy)(whole, paths[-1])
         spoil(paths[-1], random.Random(case))
@@ -115,7 +115,7 @@ def test_changed_bytes_end_no_process(tissue: AnnData, tmp_path: Path, suffix: s
     whole = tmp_path / f"whole{suffix}"
     write_tissue(full(tissue), whole)
     paths = []
-    for case in range(16):
+    for case in range(10):
         rng = random.Random(case)
         path = tmp_path / f"{case}{suffix}"
         paths.append(path)
@@ -211,17 +211,17 @@ def test_a_piece_that_unpacks_to_more_than_it_can_hold_is_refused(
     tissue: AnnData, tmp_path: Path
 ) -> None:
     write_zarr(tissue, tmp_path / "in.zarr")
-    zeros = np.zeros(300_000_000, np.uint8)
-    for codec, array in ((numcodecs.Zstd(), "obsm/spatial"), (numcodecs.Blosc(), "var/_index")):
+    zeros = np.zeros(30_000_000, np.uint8)
+    for codec in (numcodecs.Zstd(), numcodecs.Blosc(), numcodecs.LZ4()):
         shutil.copytree(tmp_path / "in.zarr", tmp_path / "bomb.zarr")
-        folder = tmp_path / "bomb.zarr" / array
+        folder = tmp_path / "bomb.zarr" / "obsm" / "spatial"
         edit_json(folder / ".zarray", compressor=codec.get_config())
         for piece in folder.iterdir():
             if piece.name != ".zarray" and piece.name != ".zattrs":
                 packed = codec.encode(zeros)
                 piece.write_bytes(packed)
-                assert len(packed) < 10_000_000
-        with pytest.raises(InputError, match=r"unpacks to|texts"):
+                assert len(packed) < 1_000_000
+        with pytest.raises(InputError, match="unpacks to 30,000,000 bytes"):
             read_tissue(tmp_path / "bomb.zarr")
         shutil.rmtree(tmp_path / "bomb.zarr")
 

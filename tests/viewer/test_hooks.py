@@ -37,7 +37,11 @@ def test_other_files_are_left_to_other_readers(tmp_path):
     (tmp_path / "image.zarr" / ".zattrs").write_text('{"multiscales": []}')
     (tmp_path / "broken.zarr").mkdir()
     (tmp_path / "broken.zarr" / "zarr.json").write_text("{")
-    for name in ("image.tif", "image.zarr", "broken.zarr", "absent.h5ad"):
+    for name, text in (("deep.zarr", "[" * 100_000), ("list.zarr", '{"attributes": [1]}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "zarr.json").write_text(text)
+    others = ("image.tif", "image.zarr", "broken.zarr", "deep.zarr", "list.zarr", "absent.h5ad")
+    for name in others:
         assert hooks.get_reader(str(tmp_path / name)) is None
     assert hooks.get_reader([]) is None
 
