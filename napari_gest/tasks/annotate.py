@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
@@ -55,12 +55,12 @@ class HeadConfig(BaseModel):
         How strongly a cell's label leans on those of the cells around it; 0: not at all.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     reads: tuple[Read, ...] = Field(("content",), min_length=1)
     form: Form | None = None
-    niche_cells: int | None = None
-    pools: tuple[int, ...] = Field((1, 7, 19), min_length=1)
+    niche_cells: PositiveInt | None = None
+    pools: tuple[PositiveInt, ...] = Field((1, 7, 19), min_length=1)
     penalty: float = Field(0.01, gt=0)
     adapt: bool = True
     smoothing: float = Field(2.0, ge=0)

@@ -50,7 +50,7 @@ class TrainConfig(BaseModel):
         Steps between validations, and validations without a gain after which training ends.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     n_steps: int = Field(400, ge=1)
     batch_windows: int = Field(8, ge=1)
