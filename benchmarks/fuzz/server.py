@@ -28,6 +28,7 @@ from benchmarks.fuzz import tissue
 from benchmarks.fuzz.base import Base, build
 from benchmarks.fuzz.case import Outcome, Room, run_case
 from benchmarks.fuzz.kinds import csv, geojson, model, scenario
+from benchmarks.fuzz.probing import fork_probes
 from benchmarks.fuzz.registry import KINDS
 from napari_gest.errors import GestError
 from napari_gest.tissue.io import read_tissue, write_tissue
@@ -162,6 +163,7 @@ def prepare(folder: Path) -> Base:
             os._exit(status)
     if os.waitpid(pid, 0)[1]:
         raise RuntimeError("the valid inputs could not be made")
+    fork_probes()
     for name in folder.with_name(_MODULES).read_text(encoding="utf-8").split():
         if name not in sys.modules:
             with contextlib.suppress(Exception):  # what cannot be imported twice is not needed

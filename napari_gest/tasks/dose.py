@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number, shown
-from napari_gest.tasks.perturb import MAX_STRENGTH, Perturbed
+from napari_gest.tasks.perturb import Perturbed
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
+from napari_gest.tissue.edits import MAX_STRENGTH
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 

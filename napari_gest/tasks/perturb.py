@@ -25,7 +25,7 @@ from napari_gest.tasks.generate import WINDOW_TARGETS
 from napari_gest.tasks.generated import measured_layer, replace_rows
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import Responded
-from napari_gest.tissue.edits import Edit, apply_edits, check_edits
+from napari_gest.tissue.edits import MAX_STRENGTH, Edit, apply_edits, check_edits
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 Readout = Literal["response", "generation"]
 BANDS_UM = (0.0, 30.0, 60.0, 100.0, 150.0)
 ALL = "all"
-# The power that a factor is taken to; beyond it everything is 0 or without bounds.
-MAX_STRENGTH = 100.0
 
 
 @dataclass(frozen=True, eq=False)

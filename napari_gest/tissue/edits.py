@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number, shown
 from napari_gest.tissue.expression import MOST_VALUE
 from napari_gest.tissue.io import replacing
 from napari_gest.tissue.text import check_size
@@ -22,6 +24,9 @@ OPS: tuple[Op, ...] = get_args(Op)
 
 # What strong edits reach at most; sums of it over a panel are still single-precision numbers.
 _MOST_EDITED = 1e30
+
+# The power that a factor is taken to; beyond it everything is 0 or without bounds.
+MAX_STRENGTH = 100.0
 
 _TABLE = "Give a csv with the columns gene,op,value (op: " + ", ".join(OPS) + ") or gene,log2fc."
 
@@ -45,26 +50,22 @@ class Edit:
     value: float | None = None
 
     def __post_init__(self) -> None:
-        if self.op not in OPS:
+        if not isinstance(self.gene, str):
+            raise InputError(f"The edited gene is {shown(self.gene)}.", "Give its name.")
+        gene = shown(self.gene)
+        if not isinstance(self.op, str) or self.op not in OPS:
             raise InputError(
-                f"There is no operation '{self.op}' ({self.gene}).", f"Use {', '.join(OPS)}."
+                f"There is no operation '{shown(self.op)}' ({gene}).", f"Use {', '.join(OPS)}."
             )
         if self.op == "knockout":
             return
-        if self.value is None or not np.isfinite(self.value):
+        if self.value is None or self.value != self.value:
             raise InputError(
-                f"'{self.op}' of {self.gene} has no value.", "Give a finite number with it."
+                f"'{self.op}' of {gene} has no value.", "Give a finite number with it."
             )
-        if self.op != "shift" and self.value < 0:
-            raise InputError(
-                f"'{self.op}' of {self.gene} has the value {self.value:g}.",
-                "Expression cannot be negative: give 0 or more.",
-            )
-        if abs(self.value) > MOST_VALUE:
-            raise InputError(
-                f"'{self.op}' of {self.gene} has the value {self.value:g}.",
-                f"Give a value up to {MOST_VALUE:g}.",
-            )
+        # Expression cannot be negative; what is shifted below 0 ends there.
+        low = -MOST_VALUE if self.op == "shift" else 0
+        check_number(f"the value of '{self.op}' of {gene}", self.value, low, MOST_VALUE)
 
     @classmethod
     def fold(cls, gene: str, log2fc: float) -> Edit:
@@ -75,11 +76,7 @@ class Edit:
         InputError
             If it is missing, infinite or above 39.8, a factor of 1e12.
         """
-        if not np.isfinite(log2fc) or log2fc > np.log2(MOST_VALUE):
-            raise InputError(
-                f"The log2fc of {gene} is {log2fc:g}.",
-                f"Give a finite number up to {np.log2(MOST_VALUE):.1f}.",
-            )
+        check_number(f"the log2fc of {shown(gene)}", log2fc, high=math.log2(MOST_VALUE))
         return cls(gene, "multiply", float(2.0**log2fc))
 
     def apply(self, linear: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
@@ -91,8 +88,9 @@ class Edit:
             (n,) linear expression.
         strength
             1 is the edit as it stands and 0 none. ``set``, ``shift`` and ``knockout`` go that
-            share of the way, ``multiply`` takes the factor to that power.
+            share of the way, ``multiply`` takes the factor to that power. 100 at most.
         """
+        check_number("strength", strength, 0, MAX_STRENGTH)
         if self.op == "multiply":
             assert self.value is not None
             if not strength:
@@ -153,9 +151,9 @@ def on_panel(edits: Sequence[Edit], genes: Sequence[str]) -> tuple[tuple[Edit, .
 
 def _nearest(gene: str, genes: Sequence[str]) -> str:
     folded = {g.casefold(): g for g in genes}
-    close = difflib.get_close_matches(gene.casefold(), folded, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(shown(gene).casefold(), folded, n=3, cutoff=0.5)
     names = ", ".join(folded[c] for c in close)
-    return f"'{gene}' (nearest: {names})" if names else f"'{gene}'"
+    return f"'{shown(gene)}' (nearest: {names})" if names else f"'{shown(gene)}'"
 
 
 def read_edits(path: str | Path) -> tuple[Edit, ...]:

@@ -65,7 +65,7 @@ def test_a_gene_has_one_edit() -> None:
 
 @pytest.mark.parametrize(
     ("op", "value", "cause"),
-    [("set", None, "no value"), ("multiply", -1.0, "has the value"), ("swap", 1.0, "no operation")],
+    [("set", None, "no value"), ("multiply", -1.0, "is -1"), ("swap", 1.0, "no operation")],
 )
 def test_impossible_edits(op: str, value: float | None, cause: str) -> None:
     with pytest.raises(InputError, match=cause):
