@@ -185,18 +185,19 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     folds = "log2fc" in table
     if "gene" not in table or not (folds or "op" in table):
         raise InputError(
-            f"'{path.name}' has the columns {', '.join(table.columns) or 'none'}.", _TABLE
+            f"'{path.name}' has the columns {shown(', '.join(table.columns)) or 'none'}.", _TABLE
         )
     column = "log2fc" if folds else "value"
     if column not in table:
         table[column] = np.nan
-    values = pd.to_numeric(table[column], errors="coerce")
+    # As Python reads numbers, which is exact; pandas is wrong in the last digit of many.
+    values = table[column].map(_number).astype(np.float64)
     bad = values.isna() & table[column].notna()
     if bad.any() or table["gene"].isna().any():
         row = int(np.flatnonzero(bad | table["gene"].isna())[0])
         raise InputError(
-            f"Row {row + 2} of '{path.name}' holds '{table[column].iloc[row]}' for the gene"
-            f" '{table['gene'].iloc[row]}'.",
+            f"Row {row + 2} of '{path.name}' holds '{shown(table[column].iloc[row])}' for the gene"
+            f" '{shown(table['gene'].iloc[row])}'.",
             _TABLE,
         )
     genes = table["gene"].astype(str).str.strip()
@@ -212,6 +213,14 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     if not edits:
         raise InputError(f"'{path.name}' holds no edit.", _TABLE)
     return edits
+
+
+def _number(text: object) -> float:
+    """Return the number that a cell holds, NaN where it holds none."""
+    try:
+        return float(text) if isinstance(text, str) and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
 
 
 def write_edits(edits: Sequence[Edit], path: str | Path, *, overwrite: bool = False) -> None:

@@ -80,6 +80,13 @@ def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
         write_edits(edits, tmp_path / "e.csv")
 
 
+def test_every_digit_of_a_value_reads_back(tmp_path: Path) -> None:
+    values = 2.0 ** np.random.default_rng(0).normal(size=500)
+    edits = tuple(Edit(f"gene_{i}", "multiply", float(v)) for i, v in enumerate(values))
+    write_edits(edits, tmp_path / "e.csv")
+    assert read_edits(tmp_path / "e.csv") == edits
+
+
 def test_fold_changes(tmp_path: Path) -> None:
     path = tmp_path / "deg.csv"
     path.write_text("Gene, log2FC\nGad1,1\nCd24a,\nSlc17a6,0\nother,-2\n")
