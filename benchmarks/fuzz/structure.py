@@ -94,7 +94,7 @@ def _list(room: Room, old: np.ndarray) -> np.ndarray:
     if what == "value" and made.size:
         kind = made.dtype.kind
         odd = (np.nan, np.inf, -1.0, 1e308, -np.inf) if kind == "f" else (
-            -1, -2, made.max() + 1, made.max() + 1000, 2**31 - 1, -(2**31), 10**6, 0
+            -1, -2, int(made.max()) + 1, int(made.max()) + 1000, 2**31 - 1, -(2**31), 10**6, 0
         )  # fmt: skip
         wrong = room.pick(odd)
         at = room.pick((0, -1, int(room.rng.integers(made.size)), slice(None)))

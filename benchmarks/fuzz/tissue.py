@@ -36,7 +36,7 @@ NAMES = (
     "layer",
     "matrix X",
     "'X'",
-    "cells",
+    "ells",
     "genes",
     "uns",
 )

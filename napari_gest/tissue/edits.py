@@ -55,7 +55,7 @@ class Edit:
         gene = shown(self.gene)
         if not isinstance(self.op, str) or self.op not in OPS:
             raise InputError(
-                f"There is no operation '{shown(self.op)}' ({gene}).", f"Use {', '.join(OPS)}."
+                f"There is no operation '{shown(self.op)}' (gene {gene}).", f"Use {', '.join(OPS)}."
             )
         if self.op == "knockout":
             return

@@ -145,6 +145,8 @@ def _simulate(room: Room, options: Options) -> None:
 def _place(room: Room, options: Options) -> None:
     section, seed = room.base.sections[0], 0
     scale = options.pop("scale")
+    if isinstance(scale, bool) or not isinstance(scale, int | float):
+        scale = 2.0
     room.names += ["region", "outline", "cells"]
     roi = region(section)
     rings = [np.asarray(roi.geometry.exterior.coords) * scale]
