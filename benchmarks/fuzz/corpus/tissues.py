@@ -17,6 +17,7 @@ from scipy import sparse
 from benchmarks.fuzz import tissue
 from benchmarks.fuzz.case import Room, Work
 from benchmarks.fuzz.corpus.named import Named
+from benchmarks.fuzz.kinds.zarr import forget_consolidated
 from benchmarks.fuzz.structure import put
 from napari_gest.tasks.embed import embed_niches
 from napari_gest.tasks.generate import generate
@@ -69,8 +70,7 @@ def _stored(base: str, change: Callable[[Any], None], *tasks: Task) -> Callable[
                 change(file)
         else:
             shutil.copytree(source, path)
-            for summary in (".zmetadata",):
-                (path / summary).unlink(missing_ok=True)
+            forget_consolidated(path)
             change(zarr.open_group(path, mode="r+", use_consolidated=False))
         return read_all(room, path, *tasks)
 

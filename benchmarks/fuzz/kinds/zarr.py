@@ -28,7 +28,7 @@ def prepare(room: Room) -> Work:
         return lambda: tissue.work(room, path)
     shutil.copytree(base, path)
     if draw < 0.45:
-        _forget_consolidated(path)
+        forget_consolidated(path)
         structure.change(room, zarr.open_group(path, mode="r+", use_consolidated=False))
     elif draw < 0.75:
         _metadata(room, path)
@@ -53,7 +53,7 @@ def _contents(room: Room, base: Path, path: Path, version: int) -> None:
             room.note(f"unwritable: {type(error).__name__}")
 
 
-def _forget_consolidated(path: Path) -> None:
+def forget_consolidated(path: Path) -> None:
     """Take away the summary of all metadata, so that what each array says of itself counts."""
     (path / ".zmetadata").unlink(missing_ok=True)
     about = path / "zarr.json"
@@ -66,7 +66,7 @@ def _forget_consolidated(path: Path) -> None:
 def _metadata(room: Room, path: Path) -> None:
     """Mutate the metadata of arrays and groups, with or without what summarises it."""
     if room.chance(0.7):
-        _forget_consolidated(path)
+        forget_consolidated(path)
     else:
         room.note("consolidated")
     found = [p for p in sorted(path.rglob("*")) if p.name in _METADATA]
