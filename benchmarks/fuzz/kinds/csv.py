@@ -43,7 +43,7 @@ def prepare(room: Room) -> Work:
 
 def work(room: Room, path: Path) -> None:
     """Read edits, check and apply them, write them and read them back."""
-    room.names += ["gene", "operation"]
+    room.names += ["gene", "operation", "log2fc", "value"]
     edits = read_edits(path)
     genes = room.base.sections[0].genes
     kept, dropped = on_panel(edits, genes)
