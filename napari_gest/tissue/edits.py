@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import math
 from collections.abc import Sequence
@@ -171,22 +172,33 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     path = Path(path)
     check_size(path, "a csv of edits")
     try:
+        names = _header(path)
+        wanted = sorted({"gene", "op", "value", "log2fc"} & set(names), key=names.index)
+        folds = "log2fc" in wanted
+        if "gene" not in wanted or not (folds or "op" in wanted):
+            raise InputError(
+                f"'{path.name}' has the columns {shown(', '.join(names)) or 'none'}.", _TABLE
+            )
+        twice = next((name for name in wanted if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"'{path.name}' has more than one column '{twice}' (capitals count as small).",
+                _TABLE,
+            )
         # As text: numbers are understood below, where a row can be named.
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True)
-    except (OSError, ValueError, OverflowError) as error:
+        table = pd.read_csv(
+            path,
+            dtype=str,
+            skipinitialspace=True,
+            usecols=[names.index(name) for name in wanted],
+            index_col=False,
+            encoding="utf-8-sig",
+        )
+        table.columns = wanted
+    except InputError:
+        raise
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
         raise InputError(f"'{path}' is not a readable csv ({error}).", _TABLE) from error
-    table.columns = [str(c).strip().lower() for c in table.columns]
-    twice = table.columns[table.columns.duplicated()]
-    if any(c in twice for c in ("gene", "op", "value", "log2fc")):
-        raise InputError(
-            f"'{path.name}' has more than one column '{twice[0]}' (capitals count as small).",
-            _TABLE,
-        )
-    folds = "log2fc" in table
-    if "gene" not in table or not (folds or "op" in table):
-        raise InputError(
-            f"'{path.name}' has the columns {shown(', '.join(table.columns)) or 'none'}.", _TABLE
-        )
     column = "log2fc" if folds else "value"
     if column not in table:
         table[column] = np.nan
@@ -213,6 +225,13 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     if not edits:
         raise InputError(f"'{path.name}' holds no edit.", _TABLE)
     return edits
+
+
+def _header(path: Path) -> list[str]:
+    """Return the names in the first row of a csv, stripped and in small letters."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        row = next((row for row in csv.reader(file, skipinitialspace=True) if row), [])
+    return [name.strip().lower() for name in row]
 
 
 def _number(text: object) -> float:

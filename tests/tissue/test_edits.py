@@ -87,6 +87,22 @@ def test_every_digit_of_a_value_reads_back(tmp_path: Path) -> None:
     assert read_edits(tmp_path / "e.csv") == edits
 
 
+def test_only_the_columns_of_edits_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    others = ",".join(f"column_{i}" for i in range(200_000))
+    path.write_text(f"{others},Value,gene,op\n{',' * 200_000}2,Gad1,set\n")
+    assert read_edits(path) == (Edit("Gad1", "set", 2.0),)
+    path.write_text("gene,op,value\nGad1,set,2,\n")
+    assert read_edits(path) == (Edit("Gad1", "set", 2.0),)
+
+
+@pytest.mark.parametrize("head", ["gene,gene,op,value", "gene,log2fc,log2FC", "Gene, gene ,op"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, head: str) -> None:
+    (tmp_path / "e.csv").write_text(f"{head}\n{','.join('1' for _ in head.split(','))}\n")
+    with pytest.raises(InputError, match="more than one column"):
+        read_edits(tmp_path / "e.csv")
+
+
 def test_fold_changes(tmp_path: Path) -> None:
     path = tmp_path / "deg.csv"
     path.write_text("Gene, log2FC\nGad1,1\nCd24a,\nSlc17a6,0\nother,-2\n")
