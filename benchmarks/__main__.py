@@ -581,6 +581,45 @@ def kill(
         raise typer.Exit(1)
 
 
+@app.command()
+def fuzz(
+    cases: Annotated[int, typer.Option(min=1, help="Cases in all.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all cases.")] = 0,
+    kind: Annotated[
+        str | None, typer.Option(help="Only this kind, or corpus; all where omitted.")
+    ] = None,
+    case: Annotated[
+        int | None, typer.Option(min=0, help="Only the case of this number, of --kind.")
+    ] = None,
+    in_process: Annotated[
+        bool, typer.Option("--in-process", help="Run --case here, without limits, to debug.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, max=2, help="Cases at a time.")] = 1,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder that receives what failed cases read.")
+    ] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Malformed input for every reader and writer; fails where one is not refused by name.
+
+    Examples
+    --------
+    python -m benchmarks fuzz --cases 10000 --seed 1
+
+    python -m benchmarks fuzz --seed 1 --kind zarr --case 17 --in-process
+    """
+    from benchmarks.fuzz.command import Options, run_fuzz
+
+    options = Options(200 if quick else cases, seed, kind, case, in_process, jobs, keep, json_file)
+    try:
+        passed = run_fuzz(options, _console())
+    except KeyError as error:
+        raise typer.BadParameter(str(error.args[0])) from error
+    if not passed:
+        raise typer.Exit(1)
+
+
 def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
     """Print tables and write them to a file, there after those that are only for it."""
     console = _console()

@@ -60,7 +60,7 @@ class HeadConfig(BaseModel):
 
     reads: tuple[Read, ...] = Field(("content",), min_length=1)
     form: Form | None = None
-    niche_cells: int | None = None
+    niche_cells: PositiveInt | None = None
     pools: tuple[PositiveInt, ...] = Field((1, 7, 19), min_length=1)
     penalty: float = Field(0.01, gt=0)
     adapt: bool = True

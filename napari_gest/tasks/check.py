@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.check_report import Check, Scored
 from napari_gest.tasks.generate import FIELD_SHARE, GenerateRequest
@@ -54,10 +55,7 @@ class CheckRequest:
 
     def check(self) -> None:
         """Raise InputError if the region cannot be generated, or there are too few patches."""
-        if self.n_patches < 2:
-            raise InputError(
-                f"n_patches is {self.n_patches}.", "It is 2 at least: one chooses, one reports."
-            )
+        check_number("n_patches", self.n_patches, 2, 1000, whole=True)
         GenerateRequest(
             self.section,
             self.model,

@@ -13,6 +13,7 @@ from scipy.linalg import eigh
 from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.errors import InputError
+from napari_gest.limits import check_choice, check_number
 from napari_gest.model.axes import principal_axes, signed
 from napari_gest.model.kmeans import kmeans
 from napari_gest.seeds import MAX_SEED, check_seed
@@ -32,6 +33,8 @@ _LEAST_SHARED, _FEWEST, _N_PCS = 0.05, 3, 20
 _RIDGE = 1e-3  # of the mean variance of a cell
 _EXACT_KMEANS = 50_000
 _STARTS = 8
+# Beyond these nothing changes any more, or nobody waits for it.
+MAX_SMOOTHING, _MAX_REPEATS, _MAX_RESOLUTION = 1e4, 1000, 1e6
 _LEIDEN_NEIGHBOURS = 15
 _SMOOTHING_STEPS = 10
 _STEPS = 100  # of progress, per clustering
@@ -72,10 +75,8 @@ class ClusterRequest:
         check_together(self.embedded)
         n = sum(len(e.rows) for e in self.embedded)
         check_asked(n, self.method, self.n_niches, self.resolution)
-        if not self.smoothing >= 0:
-            raise InputError(f"smoothing is {self.smoothing}.", "It must be 0 at least.")
-        if self.repeats < 0:
-            raise InputError(f"repeats is {self.repeats}.", "It must be 0 at least.")
+        check_number("smoothing", self.smoothing, 0, MAX_SMOOTHING)
+        check_number("repeats", self.repeats, 0, _MAX_REPEATS, whole=True)
         check_seed(self.seed)
         if self.seed + self.repeats > MAX_SEED:
             raise InputError(
@@ -182,21 +183,12 @@ def check_together(embedded: Sequence[Embedded]) -> None:
 
 def check_asked(n_cells: int, method: str, n_niches: int | None, resolution: float | None) -> None:
     """Raise InputError unless that many cells can be clustered so; needs no embeddings."""
-    if method not in get_args(Method):
-        raise InputError(
-            f"There is no method '{method}'.", f"Choose from {', '.join(get_args(Method))}."
-        )
+    check_choice("method", method, get_args(Method))
     if method == "leiden":
-        if resolution is None or not resolution > 0:
-            raise InputError(
-                f"The resolution is {resolution}.", "Give a number above 0, such as 1."
-            )
+        check_number("resolution", resolution, 0, _MAX_RESOLUTION, above=True)
         _igraph()
-    elif n_niches is None or not 2 <= n_niches <= n_cells // 2:
-        raise InputError(
-            f"{n_niches} niches of {n_cells} cells cannot be made.",
-            f"Ask for a number between 2 and {n_cells // 2}.",
-        )
+    else:
+        check_number("n_niches", n_niches, 2, n_cells // 2, whole=True)
 
 
 @dataclass(frozen=True, eq=False)

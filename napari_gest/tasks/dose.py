@@ -10,9 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number, shown
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.perturb import Perturbed
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
+from napari_gest.tissue.edits import MAX_STRENGTH
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
@@ -30,15 +32,17 @@ class DoseRequest:
     """
 
     perturbed: Perturbed
-    strengths: tuple[float, ...] = STRENGTHS
+    strengths: Sequence[float] = STRENGTHS
 
     def check(self) -> None:
         """Raise InputError if the strengths are not usable."""
-        values = np.asarray(self.strengths, float)
-        if not len(values) or not np.isfinite(values).all() or (values < 0).any():
+        if not isinstance(self.strengths, Sequence) or not len(self.strengths):
             raise InputError(
-                f"The strengths are {self.strengths}.", "Give numbers of 0 or more; 1 is as it is."
+                f"The strengths are {shown(self.strengths)}.",
+                "Give a list of numbers of 0 or more; 1 is as it is.",
             )
+        for strength in self.strengths:
+            check_number("one of the strengths", strength, 0, MAX_STRENGTH)
         if not self.perturbed.request.edits:
             raise InputError(
                 "There is no edit of a gene whose strength could change.", "Give edits of genes."
@@ -75,4 +79,4 @@ def dose_response(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> pd.DataFrame:
     """Return gene, strength and mean effect on the surroundings (see ``DoseRequest``)."""
-    return finish(DoseRequest(perturbed, tuple(strengths)).run(), on_progress)
+    return finish(DoseRequest(perturbed, strengths).run(), on_progress)

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 import napari_gest
 from napari_gest import keys
-from napari_gest.errors import InputError
+from napari_gest.limits import check_choice, check_number
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
@@ -83,13 +83,12 @@ class EmbedRequest:
             ("form", self._form, get_args(Form)),
             ("read", self.read, get_args(Read)),
         ):
-            if value not in known:
-                raise InputError(f"There is no {name} '{value}'.", f"Choose {' or '.join(known)}.")
+            check_choice(name, value, known)
         lowest = 1 if self.read == "content" else 2
         if self.read != "content" and self._form == "shared":
             lowest = 2 * SHARED_TARGETS
-        if self.niche_cells is not None and self.niche_cells < lowest:
-            raise InputError(f"niche_cells is {self.niche_cells}.", f"Give {lowest} at least.")
+        if self.niche_cells is not None:
+            check_number("niche_cells", self.niche_cells, lowest, whole=True)
         self.section.align(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Embedded]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import napari_gest
 from napari_gest.errors import InputError
+from napari_gest.limits import check_choice, check_number
 from napari_gest.model.config import EmissionConfig
 from napari_gest.model.decoder import Context
 from napari_gest.model.field import FEWEST, SectionField
@@ -39,9 +40,12 @@ __all__ = ["Agreement", "Draw", "GenerateRequest", "Generated", "Painted", "gene
 WINDOW_TARGETS = 192
 # Chosen on sections that no table scores: docs/decisions/0009.
 FIELD_SHARE = 0.7
+# Beyond these the logits leave single precision.
+_TEMPERATURES = (1e-6, 1e6)
 # The field learns from this many known cells at most, drawn within its reach of the cells to
 # generate; more cost time and change little.
 MOST_DONORS = 20_000
+_MOST_DRAWS = 1000
 _FIELD_CELLS, _FIELD_REACH = 8000, 60.0  # cells, distances between neighbouring cells
 
 
@@ -131,23 +135,18 @@ class GenerateRequest:
                 "Every cell of the section is marked as unseen.",
                 "Leave some tissue known: the model generates from what surrounds a region.",
             )
-        if self.mode not in MODES:
-            raise InputError(f"There is no mode '{self.mode}'.", f"Choose from {', '.join(MODES)}.")
-        for name, value, low in (("frontier", self.frontier, 1), ("passes", self.passes, 1)):
-            if value < low:
-                raise InputError(f"{name} is {value}.", f"It must be {low} at least.")
-        if self.passes > len(_symmetries()):
-            raise InputError(f"passes is {self.passes}.", f"It is {len(_symmetries())} at most.")
-        if not self.temperature > 0:
-            raise InputError(f"temperature is {self.temperature}.", "It must be above 0.")
-        if not 0 <= self.field <= 1:
-            raise InputError(f"field is {self.field}.", "It is a share, 0 to 1.")
-        if self.top_k is not None and self.top_k < 1:
-            raise InputError(f"top_k is {self.top_k}.", "It must be 1 at least.")
-        if self.draws < 1 or (self.draws > 1 and self.mode != "sample"):
+        check_choice("mode", self.mode, MODES)
+        check_number("frontier", self.frontier, 1, whole=True)
+        check_number("passes", self.passes, 1, len(_symmetries()), whole=True)
+        check_number("temperature", self.temperature, *_TEMPERATURES)
+        check_number("field", self.field, 0, 1)
+        if self.top_k is not None:
+            check_number("top_k", self.top_k, 1, whole=True)
+        check_number("draws", self.draws, 1, _MOST_DRAWS, whole=True)
+        if self.draws > 1 and self.mode != "sample":
             raise InputError(
                 f"draws is {self.draws} in mode '{self.mode}'.",
-                "It is 1 at least; more than one needs mode 'sample', the others draw nothing.",
+                "More than one needs mode 'sample'; the others draw nothing.",
             )
         if self.types is not None:
             self.types.check(n, self.unseen)
@@ -176,7 +175,10 @@ class GenerateRequest:
     def _new(self) -> NDArray[np.float64]:
         if self.new_coords_um is None:
             return np.empty((0, 2))
-        return np.asarray(self.new_coords_um, dtype=np.float64)
+        try:
+            return np.asarray(self.new_coords_um, dtype=np.float64)
+        except (TypeError, ValueError):
+            return np.full((1, 2), np.nan)  # which ``check`` refuses
 
 
 def generate(

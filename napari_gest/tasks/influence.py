@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number
 from napari_gest.model.decoder import Context
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import check_seed
@@ -21,6 +22,8 @@ from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 
 _AT_ONCE = 64  # cells left out in one pass of the query
+
+_MOST_RANDOM = 100_000  # draws: their predictions are all kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +61,10 @@ class InfluenceRequest:
 
     def check(self) -> None:
         """Raise InputError if there is no such cell, or too few around it."""
-        if not 0 <= self.cell < self.section.n_obs:
-            raise InputError(
-                f"There is no cell {self.cell} in a section of {self.section.n_obs}.",
-                "Give the index of a cell.",
-            )
+        check_number("cell", self.cell, 0, self.section.n_obs - 1, whole=True)
         check_seed(self.seed)
-        if self.k < 1 or self.n_random < 1:
-            raise InputError(
-                f"k is {self.k} and n_random {self.n_random}.", "Both must be 1 at least."
-            )
+        check_number("k", self.k, 1, whole=True)
+        check_number("n_random", self.n_random, 1, _MOST_RANDOM, whole=True)
         if self.section.n_obs < self.k + 3:
             raise InputError(
                 f"The section has {self.section.n_obs} cells.",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.errors import InputError
+from napari_gest.limits import check_number
 from napari_gest.seeds import check_seed
-from napari_gest.tasks.cluster import Together, check_together
+from napari_gest.tasks.cluster import MAX_SMOOTHING, Together, check_together
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches import Clustered, ordered
@@ -43,13 +43,8 @@ class NicheTreeRequest:
         """Raise InputError if there are too few cells, or embeddings do not fit together."""
         check_together(self.embedded)
         n = sum(len(e.rows) for e in self.embedded)
-        if not 2 <= self.n_leaves <= n // 2:
-            raise InputError(
-                f"A tree of {n} cells cannot have {self.n_leaves} leaves.",
-                f"Ask for a number between 2 and {n // 2}.",
-            )
-        if not self.smoothing >= 0:
-            raise InputError(f"smoothing is {self.smoothing}.", "It must be 0 at least.")
+        check_number("n_leaves", self.n_leaves, 2, n // 2, whole=True)
+        check_number("smoothing", self.smoothing, 0, MAX_SMOOTHING)
         check_seed(self.seed)
 
     def run(self) -> Generator[Progress, None, NicheTree]:
@@ -113,11 +108,7 @@ class NicheTree:
 
     def cut(self, n_niches: int) -> Clustered:
         """Return the niches when ``n_niches`` are left; costs milliseconds."""
-        if not 1 <= n_niches <= self.n_leaves:
-            raise InputError(
-                f"The tree cannot be cut into {n_niches} niches.",
-                f"Ask for a number between 1 and {self.n_leaves}.",
-            )
+        check_number("n_niches", n_niches, 1, self.n_leaves, whole=True)
         of_leaf = np.arange(self.n_leaves)
         for into, joined in self.merges[: self.n_leaves - n_niches]:
             of_leaf[of_leaf == joined] = into

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.limits import check_choice, check_number, shown
 from napari_gest.model.gest import GeST
 from napari_gest.model.response import ResponseHead
 from napari_gest.seeds import check_seed
@@ -25,7 +26,7 @@ from napari_gest.tasks.generate import WINDOW_TARGETS
 from napari_gest.tasks.generated import measured_layer, replace_rows
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import Responded
-from napari_gest.tissue.edits import Edit, apply_edits, check_edits
+from napari_gest.tissue.edits import MAX_STRENGTH, Edit, apply_edits, check_edits
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -102,17 +103,20 @@ class PerturbRequest:
                     f"{name} has shape {mask.shape} and type {mask.dtype}.",
                     f"Give one boolean for each of the section's {n} cells.",
                 )
-        _one_of("readout", self.readout, get_args(Readout))
-        _one_of("input", self.input, get_args(Input))
+        check_choice("readout", self.readout, get_args(Readout))
+        check_choice("input", self.input, get_args(Input))
         check_seed(self.seed)
-        if not (np.isfinite(self.strength) and self.strength >= 0):
-            raise InputError(f"The strength is {self.strength}.", "Give 0 or more; 1 is as it is.")
-        if not self.reach_um > 0:
-            raise InputError(f"reach_um is {self.reach_um}.", "Give a distance above 0.")
-        bands = np.asarray(self.bands_um, float)
-        if len(bands) < 2 or bands[0] < 0 or not (np.diff(bands) > 0).all():
+        check_number("strength", self.strength, 0, MAX_STRENGTH)
+        check_number("reach_um", self.reach_um, 0, above=True)
+        check_number("frontier", self.frontier, 1, whole=True)
+        check_number("passes", self.passes, 1, whole=True)
+        bands = np.atleast_1d(np.asarray(self.bands_um, object)).ravel()
+        for border in bands:
+            check_number("a border in bands_um", border, 0)
+        if len(bands) < 2 or not (np.diff(bands.astype(float)) > 0).all():
             raise InputError(
-                f"The bands are {self.bands_um}.", "Give two ascending distances in um at least."
+                f"bands_um is {shown(self.bands_um)}.",
+                "Give two ascending distances in um at least.",
             )
         self._check_cells()
         self._check_change()
@@ -439,8 +443,3 @@ def perturb(
 def direction(effect: NDArray[np.float64]) -> NDArray[np.object_]:
     """Return up, down or none for each effect."""
     return np.array(["down", "none", "up"], object)[np.sign(effect).astype(int) + 1]
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"There is no {name} '{value}'.", f"Choose from {', '.join(choices)}.")

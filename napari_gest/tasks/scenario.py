@@ -36,7 +36,7 @@ from napari_gest.tissue.edits import Edit, read_edits, write_edits
 from napari_gest.tissue.obs import obs_column
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
-from napari_gest.tissue.text import read_json
+from napari_gest.tissue.text import load_json
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -244,7 +244,7 @@ class Scenario:
                 "Give the folder that a scenario was saved to.",
             )
         try:
-            about = dict(read_json(folder / SETTINGS, "a scenario"))
+            about = dict(load_json(folder / SETTINGS, "a scenario"))
             if about.pop("format") > _FORMAT:
                 raise InputError(
                     f"'{folder}' was written by a newer version.", "Update napari-gest to read it."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.counterfactual import Edited, model_space
 from napari_gest.tasks.exchange import exchange
@@ -66,14 +67,7 @@ class SignificanceRequest:
 
     def check(self) -> None:
         """Raise InputError if nothing can be tested."""
-        if self.n_permutations < _FEWEST:
-            raise InputError(
-                f"n_permutations is {self.n_permutations}.", f"It must be {_FEWEST} at least."
-            )
-        if self.n_permutations > _MOST:
-            raise InputError(
-                f"n_permutations is {self.n_permutations}.", f"It must be {_MOST:,} at most."
-            )
+        check_number("n_permutations", self.n_permutations, _FEWEST, _MOST, whole=True)
         check_seed(self.seed)
         if not len(self.perturbed.edited.cells):
             raise InputError(

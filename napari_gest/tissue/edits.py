@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.files import table_kind, unescaped, write_table
+from napari_gest.limits import check_number, shown
 from napari_gest.tissue.expression import MOST_VALUE
 from napari_gest.tissue.text import check_size
 
@@ -23,6 +26,9 @@ OPS: tuple[Op, ...] = get_args(Op)
 EDITS = table_kind("a csv of edits", ("gene",))
 # What strong edits reach at most; sums of it over a panel are still single-precision numbers.
 _MOST_EDITED = 1e30
+
+# The power that a factor is taken to; beyond it everything is 0 or without bounds.
+MAX_STRENGTH = 100.0
 
 _TABLE = "Give a csv with the columns gene,op,value (op: " + ", ".join(OPS) + ") or gene,log2fc."
 
@@ -46,26 +52,22 @@ class Edit:
     value: float | None = None
 
     def __post_init__(self) -> None:
-        if self.op not in OPS:
+        if not isinstance(self.gene, str):
+            raise InputError(f"The edited gene is {shown(self.gene)}.", "Give its name.")
+        gene = shown(self.gene)
+        if not isinstance(self.op, str) or self.op not in OPS:
             raise InputError(
-                f"There is no operation '{self.op}' ({self.gene}).", f"Use {', '.join(OPS)}."
+                f"There is no operation '{shown(self.op)}' (gene {gene}).", f"Use {', '.join(OPS)}."
             )
         if self.op == "knockout":
             return
-        if self.value is None or not np.isfinite(self.value):
+        if self.value is None or self.value != self.value:
             raise InputError(
-                f"'{self.op}' of {self.gene} has no value.", "Give a finite number with it."
+                f"'{self.op}' of {gene} has no value.", "Give a finite number with it."
             )
-        if self.op != "shift" and self.value < 0:
-            raise InputError(
-                f"'{self.op}' of {self.gene} has the value {self.value:g}.",
-                "Expression cannot be negative: give 0 or more.",
-            )
-        if abs(self.value) > MOST_VALUE:
-            raise InputError(
-                f"'{self.op}' of {self.gene} has the value {self.value:g}.",
-                f"Give a value up to {MOST_VALUE:g}.",
-            )
+        # Expression cannot be negative; what is shifted below 0 ends there.
+        low = -MOST_VALUE if self.op == "shift" else 0
+        check_number(f"the value of '{self.op}' of {gene}", self.value, low, MOST_VALUE)
 
     @classmethod
     def fold(cls, gene: str, log2fc: float) -> Edit:
@@ -76,11 +78,7 @@ class Edit:
         InputError
             If it is missing, infinite or above 39.8, a factor of 1e12.
         """
-        if not np.isfinite(log2fc) or log2fc > np.log2(MOST_VALUE):
-            raise InputError(
-                f"The log2fc of {gene} is {log2fc:g}.",
-                f"Give a finite number up to {np.log2(MOST_VALUE):.1f}.",
-            )
+        check_number(f"the log2fc of {shown(gene)}", log2fc, high=math.log2(MOST_VALUE))
         return cls(gene, "multiply", float(2.0**log2fc))
 
     def apply(self, linear: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
@@ -92,8 +90,9 @@ class Edit:
             (n,) linear expression.
         strength
             1 is the edit as it stands and 0 none. ``set``, ``shift`` and ``knockout`` go that
-            share of the way, ``multiply`` takes the factor to that power.
+            share of the way, ``multiply`` takes the factor to that power. 100 at most.
         """
+        check_number("strength", strength, 0, MAX_STRENGTH)
         if self.op == "multiply":
             assert self.value is not None
             if not strength:
@@ -154,9 +153,9 @@ def on_panel(edits: Sequence[Edit], genes: Sequence[str]) -> tuple[tuple[Edit, .
 
 def _nearest(gene: str, genes: Sequence[str]) -> str:
     folded = {g.casefold(): g for g in genes}
-    close = difflib.get_close_matches(gene.casefold(), folded, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(shown(gene).casefold(), folded, n=3, cutoff=0.5)
     names = ", ".join(folded[c] for c in close)
-    return f"'{gene}' (nearest: {names})" if names else f"'{gene}'"
+    return f"'{shown(gene)}' (nearest: {names})" if names else f"'{shown(gene)}'"
 
 
 def read_edits(path: str | Path) -> tuple[Edit, ...]:
@@ -174,32 +173,44 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     path = Path(path)
     check_size(path, "a csv of edits")
     try:
+        names = _header(path)
+        wanted = sorted({"gene", "op", "value", "log2fc"} & set(names), key=names.index)
+        folds = "log2fc" in wanted
+        if "gene" not in wanted or not (folds or "op" in wanted):
+            raise InputError(
+                f"'{path.name}' has the columns {shown(', '.join(names)) or 'none'}.", _TABLE
+            )
+        twice = next((name for name in wanted if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"'{path.name}' has more than one column '{twice}' (capitals count as small).",
+                _TABLE,
+            )
         # As text: numbers are understood below, where a row can be named.
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True)
-    except (OSError, ValueError, OverflowError) as error:
+        table = pd.read_csv(
+            path,
+            dtype=str,
+            skipinitialspace=True,
+            usecols=[names.index(name) for name in wanted],
+            index_col=False,
+            encoding="utf-8-sig",
+        )
+        table.columns = wanted
+    except InputError:
+        raise
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
         raise InputError(f"'{path}' is not a readable csv ({error}).", _TABLE) from error
-    table.columns = [str(c).strip().lower() for c in table.columns]
-    twice = table.columns[table.columns.duplicated()]
-    if any(c in twice for c in ("gene", "op", "value", "log2fc")):
-        raise InputError(
-            f"'{path.name}' has more than one column '{twice[0]}' (capitals count as small).",
-            _TABLE,
-        )
-    folds = "log2fc" in table
-    if "gene" not in table or not (folds or "op" in table):
-        raise InputError(
-            f"'{path.name}' has the columns {', '.join(table.columns) or 'none'}.", _TABLE
-        )
     column = "log2fc" if folds else "value"
     if column not in table:
         table[column] = np.nan
-    values = pd.to_numeric(table[column], errors="coerce")
+    # As Python reads numbers, which is exact; pandas is wrong in the last digit of many.
+    values = table[column].map(_number).astype(np.float64)
     bad = values.isna() & table[column].notna()
     if bad.any() or table["gene"].isna().any():
         row = int(np.flatnonzero(bad | table["gene"].isna())[0])
         raise InputError(
-            f"Row {row + 2} of '{path.name}' holds '{table[column].iloc[row]}' for the gene"
-            f" '{table['gene'].iloc[row]}'.",
+            f"Row {row + 2} of '{path.name}' holds '{shown(table[column].iloc[row])}' for the gene"
+            f" '{shown(table['gene'].iloc[row])}'.",
             _TABLE,
         )
     genes = table["gene"].astype(str).str.strip().map(unescaped)
@@ -215,6 +226,21 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     if not edits:
         raise InputError(f"'{path.name}' holds no edit.", _TABLE)
     return edits
+
+
+def _header(path: Path) -> list[str]:
+    """Return the names in the first row of a csv, stripped and in small letters."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        row = next((row for row in csv.reader(file, skipinitialspace=True) if row), [])
+    return [name.strip().lower() for name in row]
+
+
+def _number(text: object) -> float:
+    """Return the number that a cell holds, NaN where it holds none."""
+    try:
+        return float(text) if isinstance(text, str) and "_" not in text else math.nan
+    except ValueError:
+        return math.nan
 
 
 def write_edits(edits: Sequence[Edit], path: str | Path, *, overwrite: bool = False) -> None:

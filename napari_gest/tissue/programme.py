@@ -13,9 +13,18 @@ from scipy.spatial import cKDTree
 
 import napari_gest
 from napari_gest import keys
-from napari_gest.errors import InputError
+from napari_gest.limits import check_number
 from napari_gest.seeds import check_seed
-from napari_gest.tissue.simulate import SHAPE, Anatomy, draw_cells, library_sizes, place, rates
+from napari_gest.tissue.simulate import (
+    MOST_CELLS,
+    MOST_GENES,
+    SHAPE,
+    Anatomy,
+    draw_cells,
+    library_sizes,
+    place,
+    rates,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -110,11 +119,9 @@ def simulate_programme(
     programme = programme or Programme()
     check_seed(seed)
     wanted = 1 + programme.n_up + programme.n_down
-    if n_genes < wanted or min(n_cells, n_sections) < 1 or n_cells < n_sections:
-        raise InputError(
-            f"{n_cells} cells and {n_genes} genes in {n_sections} sections cannot be made.",
-            f"Ask for {wanted} genes and one cell a section at least.",
-        )
+    check_number("n_cells", n_cells, 1, MOST_CELLS, whole=True)
+    check_number("n_sections", n_sections, 1, n_cells, whole=True)
+    check_number("n_genes", n_genes, wanted, MOST_GENES, whole=True)
     anatomy_rng = np.random.default_rng([seed, 4])
     section_rngs = [
         np.random.default_rng(s)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number, shown
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -51,8 +51,11 @@ class Reading:
     allow_logged: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 < self.um_per_unit < math.inf:
-            raise InputError(f"um_per_unit is {self.um_per_unit}.", "Give a positive length in um.")
+        check_number("um_per_unit", self.um_per_unit, 0, above=True)
+        for name in ("spatial_key", "section_key", "layer"):
+            key = getattr(self, name)
+            if not isinstance(key, str) and not (key is None and name == "layer"):
+                raise InputError(f"{name} is {shown(key)}.", "Give a name.")
 
     def section(
         self, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None

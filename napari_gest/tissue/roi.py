@@ -18,7 +18,7 @@ from napari_gest.errors import InputError
 from napari_gest.files import GEOJSON, write_text
 from napari_gest.tissue.obs import obs_column
 from napari_gest.tissue.reading import MOST_UM
-from napari_gest.tissue.text import read_json
+from napari_gest.tissue.text import load_json
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -90,7 +90,7 @@ class Roi:
             ``from_vertices``.
         """
         path = Path(path)
-        document = read_json(path, "GeoJSON", "Export the region as GeoJSON in um.")
+        document = load_json(path, "GeoJSON", "Export the region as GeoJSON in um.")
         return cls(_union(_polygons(document, path.name)))
 
     def write_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -242,7 +242,7 @@ class Section:
             expression that are missing, infinite or negative, logged expression, and a column
             that is no mask. It is a ReadingError where another of these parameters may do.
         """
-        Reading(um_per_unit=um_per_unit)  # checks it
+        Reading(spatial_key, section_key, layer, um_per_unit)  # checks them
         check_kept(adata)
         name, rows = _section_rows(adata, name, section_key)
         coords = _coordinates(adata, rows, spatial_key, um_per_unit)

@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number
 from napari_gest.seeds import check_seed
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _NICHE_UM = 150.0  # correlation length of the two niches of a region
 _CLUMP_UM = 40.0  # and of the clumps in which cells of a type stand
 _COUNTS = 250.0  # median counts of a cell
 SHAPE = 4.0  # of the gamma in gamma-Poisson counts
+MOST_CELLS, MOST_GENES = 100_000_000, 1_000_000  # that are made in one call
 _CHUNK = 20_000  # cells whose dense counts are held at once
 
 
@@ -78,12 +80,9 @@ def simulate(
     """
     import anndata
 
+    check_number("n_cells", n_cells, 1, MOST_CELLS, whole=True)
+    check_number("n_sections", n_sections, 1, n_cells, whole=True)
     check_seed(seed)
-    if min(n_cells, n_sections) < 1 or n_cells < n_sections:
-        raise InputError(
-            f"{n_cells} cells in {n_sections} sections cannot be made.",
-            "Ask for at least one cell a section.",
-        )
     anatomy_rng, *section_rngs = (
         np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n_sections + 1)
     )
@@ -167,8 +166,7 @@ class Anatomy:
 def _made_up_profiles(
     n_genes: int, n_types: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    if n_genes < 1:
-        raise InputError(f"{n_genes} genes cannot be made.", "Ask for at least one.")
+    check_number("n_genes", n_genes, 1, MOST_GENES, whole=True)
 
     def markers(rows: int, share: float, fold: float) -> NDArray[np.float64]:
         return rng.gamma(4, fold / 4, (rows, n_genes)) * (rng.random((rows, n_genes)) < share)

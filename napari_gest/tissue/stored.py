@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.text import read_json
+from napari_gest.tissue.text import load_json
 
 # What is read may take this much memory, and this many times the bytes of its file. The
 # compressors that are allowed reach about 1,000 on real arrays.
@@ -135,7 +135,7 @@ def check_zarr(path: Path) -> None:
                 documents.append(file)
     alone = _Claims(n_bytes, n_files)
     for document in documents:
-        arrays = [*_arrays(read_json(document, "zarr metadata", finite=False), "")]
+        arrays = [*_arrays(load_json(document, "zarr metadata", finite=False), "")]
         # A document with the metadata of all arrays comes beside those of each.
         claims = alone if len(arrays) == 1 else _Claims(n_bytes, n_files)
         for name, array in arrays:

@@ -12,7 +12,7 @@ from napari_gest.errors import InputError
 _MOST_BYTES = 100_000_000
 
 
-def read_json(
+def load_json(
     path: Path, what: str, remedy: str = "Write it again.", *, finite: bool = True
 ) -> Any:
     """Read a JSON file of at most 100 MB, in UTF-8.

@@ -114,7 +114,7 @@ def test_clustering_never_calls_the_network(
     ("settings", "named"),
     [
         ({"method": "guess"}, "guess"),
-        ({"n_niches": 1}, "1 niches"),
+        ({"n_niches": 1}, "n_niches is 1"),
         ({"n_niches": 10_000}, "10000"),
         ({"smoothing": -1.0}, "smoothing"),
         ({"repeats": -1}, "repeats"),

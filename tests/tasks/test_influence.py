@@ -79,7 +79,7 @@ def test_the_cell_itself_has_no_influence(section: Section, tiny_model: GeST) ->
 
 
 @pytest.mark.parametrize(
-    ("cell", "k", "cause"), [(-1, 4, "no cell"), (600, 4, "no cell"), (0, 0, "k is 0")]
+    ("cell", "k", "cause"), [(-1, 4, "cell is -1"), (600, 4, "cell is 600"), (0, 0, "k is 0")]
 )
 def test_bad_requests(section: Section, tiny_model: GeST, cell: int, k: int, cause: str) -> None:
     with pytest.raises(InputError, match=cause):

@@ -65,7 +65,7 @@ def test_a_gene_has_one_edit() -> None:
 
 @pytest.mark.parametrize(
     ("op", "value", "cause"),
-    [("set", None, "no value"), ("multiply", -1.0, "has the value"), ("swap", 1.0, "no operation")],
+    [("set", None, "no value"), ("multiply", -1.0, "is -1"), ("swap", 1.0, "no operation")],
 )
 def test_impossible_edits(op: str, value: float | None, cause: str) -> None:
     with pytest.raises(InputError, match=cause):
@@ -78,6 +78,29 @@ def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_edits(tmp_path / "e.csv") == edits
     with pytest.raises(InputError, match="exists"):
         write_edits(edits, tmp_path / "e.csv")
+
+
+def test_every_digit_of_a_value_reads_back(tmp_path: Path) -> None:
+    values = 2.0 ** np.random.default_rng(0).normal(size=500)
+    edits = tuple(Edit(f"gene_{i}", "multiply", float(v)) for i, v in enumerate(values))
+    write_edits(edits, tmp_path / "e.csv")
+    assert read_edits(tmp_path / "e.csv") == edits
+
+
+def test_only_the_columns_of_edits_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    others = ",".join(f"column_{i}" for i in range(200_000))
+    path.write_text(f"{others},Value,gene,op\n{',' * 200_000}2,Gad1,set\n")
+    assert read_edits(path) == (Edit("Gad1", "set", 2.0),)
+    path.write_text("gene,op,value\nGad1,set,2,\n")
+    assert read_edits(path) == (Edit("Gad1", "set", 2.0),)
+
+
+@pytest.mark.parametrize("head", ["gene,gene,op,value", "gene,log2fc,log2FC", "Gene, gene ,op"])
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, head: str) -> None:
+    (tmp_path / "e.csv").write_text(f"{head}\n{','.join('1' for _ in head.split(','))}\n")
+    with pytest.raises(InputError, match="more than one column"):
+        read_edits(tmp_path / "e.csv")
 
 
 def test_fold_changes(tmp_path: Path) -> None:

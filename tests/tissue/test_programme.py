@@ -79,5 +79,5 @@ def test_the_silent_programme_changes_the_ligand_alone() -> None:
 
 
 def test_too_few_genes_are_refused() -> None:
-    with pytest.raises(InputError, match="17 genes"):
+    with pytest.raises(InputError, match="n_genes is 17"):
         simulate_programme(500, 17)

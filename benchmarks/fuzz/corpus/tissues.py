@@ -1,0 +1,182 @@
+"""Tissue files that ended the interpreter, hung, or failed with a raw exception."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import zarr
+from anndata import AnnData, read_h5ad
+from scipy import sparse
+
+from benchmarks.fuzz import tissue
+from benchmarks.fuzz.case import Room, Work
+from benchmarks.fuzz.corpus.named import Named
+from benchmarks.fuzz.kinds.zarr import forget_consolidated
+from benchmarks.fuzz.structure import put
+from napari_gest.tasks.embed import embed_niches
+from napari_gest.tasks.generate import generate
+from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
+from napari_gest.tissue.section import Section, section_names
+
+Task = Callable[..., AnnData]
+
+
+def read_all(room: Room, path: Path, *tasks: Task) -> Work:
+    """Return the work of reading a file, taking its sections, doing tasks and writing it."""
+
+    def work() -> None:
+        room.names += tissue.NAMES
+        adata = read_tissue(path)
+        sections = [Section.from_anndata(adata, name) for name in section_names(adata)]
+        adata = in_memory(adata)
+        for task in tasks:
+            adata = task(room, adata, sections[0])
+        write_tissue(adata, room.out / "again.h5ad")
+        tissue.compare(adata, read_tissue(room.out / "again.h5ad"))
+
+    return work
+
+
+def _generate(room: Room, adata: AnnData, section: Section) -> AnnData:
+    unseen = np.arange(section.n_obs) < 4
+    made = generate(section, room.base.model, unseen, field=0.0)
+    tissue.finite("generated", made.expression, made.sd, made.entropy)
+    made.write(adata)
+    return adata
+
+
+def _embed(room: Room, adata: AnnData, section: Section) -> AnnData:
+    made = embed_niches(section, room.base.model)
+    tissue.finite("embedding", made.embedding)
+    made.write(adata)
+    return adata
+
+
+def _stored(base: str, change: Callable[[Any], None], *tasks: Task) -> Callable[[Room], Work]:
+    """Return what prepares a file whose layout was changed."""
+
+    def prepare(room: Room) -> Work:
+        path = room.inputs / f"tissue{Path(base).suffix}"
+        source = room.base.folder / base
+        if path.suffix == ".h5ad":
+            shutil.copyfile(source, path)
+            with h5py.File(path, "r+") as file:
+                change(file)
+        else:
+            shutil.copytree(source, path)
+            forget_consolidated(path)
+            change(zarr.open_group(path, mode="r+", use_consolidated=False))
+        return read_all(room, path, *tasks)
+
+    return prepare
+
+
+def _filled(change: Callable[[AnnData], Any], *tasks: Task) -> Callable[[Room], Work]:
+    """Return what prepares a whole file with other content."""
+
+    def prepare(room: Room) -> Work:
+        adata = read_h5ad(room.base.folder / "plain.h5ad")
+        made = change(adata)
+        (adata if made is None else made).write_h5ad(room.inputs / "tissue.h5ad")
+        return read_all(room, room.inputs / "tissue.h5ad", *tasks)
+
+    return prepare
+
+
+def _list(path: str, at: Any, value: float) -> Callable[[Any], None]:
+    def change(root: Any) -> None:
+        group, key = path.rsplit("/", 1)
+        values = np.asarray(root[path][...]).copy()
+        values[at] = value
+        put(root[group], key, values)
+
+    return change
+
+
+def _cut(path: str, n: int) -> Callable[[Any], None]:
+    def change(root: Any) -> None:
+        group, key = path.rsplit("/", 1)
+        put(root[group], key, np.asarray(root[path][...])[:-n])
+
+    return change
+
+
+def _shape(path: str, *shape: int) -> Callable[[Any], None]:
+    def change(root: Any) -> None:
+        root[path].attrs["shape"] = list(shape)
+
+    return change
+
+
+def _sparse_cases() -> list[Named]:
+    """Every way in which a sparse matrix can point outside itself, in X and in a layer."""
+    cases = []
+    for base in ("rich.h5ad", "rich.zarr", "rich-3.zarr"):
+        for matrix in ("X", "layers/gest_expression"):
+            for what, change in {
+                "index beyond the last column": _list(f"{matrix}/indices", 5, 10**6),
+                "index just beyond": _list(f"{matrix}/indices", 0, 16),
+                "negative index": _list(f"{matrix}/indices", 3, -7),
+                "pointers fall": _list(f"{matrix}/indptr", 9, 0),
+                "pointer beyond the values": _list(f"{matrix}/indptr", 9, 10**6),
+                "last pointer beyond the values": _list(f"{matrix}/indptr", -1, 10**6),
+                "negative pointer": _list(f"{matrix}/indptr", 0, -1),
+                "too few pointers": _cut(f"{matrix}/indptr", 1),
+                "fewer indices than values": _cut(f"{matrix}/indices", 9),
+                "more rows than pointers": _shape(matrix, 10**9, 16),
+                "too few columns": _shape(matrix, 240, 3),
+                "negative shape": _shape(matrix, -1, 16),
+            }.items():
+                name = f"{base} {matrix}: {what}"
+                cases.append(Named(name, _stored(base, change, _generate), "refused"))
+    return cases
+
+
+def _coordinates(value: float) -> Callable[[AnnData], None]:
+    def change(adata: AnnData) -> None:
+        adata.obsm["spatial"][0] = value
+
+    return change
+
+
+def _text_column(key: str, values: Any) -> Callable[[AnnData], None]:
+    def change(adata: AnnData) -> None:
+        adata.obs[key] = values(adata.n_obs)
+
+    return change
+
+
+def _long_name(adata: AnnData) -> None:
+    names = list(adata.obs_names)
+    names[0] = "a" * 300
+    adata.obs_names = names
+
+
+def _html_section(adata: AnnData) -> None:
+    adata.obs["section"] = pd.Categorical(["<b>one</b>"] * adata.n_obs)
+
+
+def _mixed_layer(adata: AnnData) -> None:
+    adata.layers["gest_expression"] = sparse.csc_matrix(adata.shape, dtype=np.int8)
+
+
+CASES = [
+    *_sparse_cases(),
+    *(
+        Named(f"coordinates of {value:g}", _filled(_coordinates(value), _embed), "refused")
+        for value in (1e200, np.nan, np.inf)
+    ),
+    *(
+        Named(f"text in {key}", _filled(_text_column(key, lambda n: ["text"] * n), task), "refused")
+        for key, task in (("gest_generated", _generate), ("gest_entropy", _generate))
+    ),
+    Named("a name of 300 characters", _filled(_long_name, _generate), "accepted"),
+    Named("HTML in the name of a section", _filled(_html_section, _embed), "accepted"),
+    Named("a layer of another kind", _filled(_mixed_layer, _generate), "accepted"),
+]

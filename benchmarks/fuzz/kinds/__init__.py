@@ -1,0 +1,1 @@
+"""What can be fuzzed: each file prepares the inputs of a case and returns the work on them."""

@@ -1,0 +1,45 @@
+"""Training states: a run that goes on from a damaged one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from benchmarks.fuzz import blind, jsons, tensors
+from benchmarks.fuzz.base import SHAPE, TRAINING
+from benchmarks.fuzz.case import Room, Work
+from benchmarks.fuzz.kinds.model import finite
+from napari_gest.model.config import ModelConfig
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.progress import finish
+from napari_gest.tasks.train import FitRequest
+
+
+def prepare(room: Room) -> Work:
+    folder = room.inputs / "state"
+    shutil.copytree(room.base.folder / "state", folder)
+    room.own.append(folder)
+    draw = room.rng.random()
+    if draw < 0.4:
+        path = folder / "state.json"
+        path.write_bytes(jsons.damage(room, json.loads(path.read_text())))
+    elif draw < 0.7:
+        tensors.damage(room, folder / "state.safetensors")
+    elif draw < 0.85:
+        blind.damage(room, room.pick(sorted(folder.iterdir())))
+    else:
+        blind.disorder(room, folder)
+    return lambda: work(room, folder)
+
+
+def work(room: Room, folder: Path) -> None:
+    """Go on with a run; what it ends with is finite and can be saved."""
+    room.names += ["state", "training"]
+    request = FitRequest(
+        room.base.sections, ModelConfig(**SHAPE), TRAINING, 0, checkpoint_dir=folder
+    )
+    fitted = finish(request.run(), None)
+    finite(*(weight.numpy() for weight in fitted.model.network.state_dict().values()))
+    fitted.model.save(room.out / "model")
+    GeST.load(room.out / "model")
