@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table as RichTable
 
+from benchmarks.drawn_report import drawn_tables
 from benchmarks.generation import CEILING, ONE_STEP, OURS, RING_UM, SPLIT_HALF
 from benchmarks.group import SPEARMAN, Group, bar_met, pools
 from benchmarks.split_half import spearman_brown
 from benchmarks.statistics import bootstrap_interval, holm, paired_p
+from benchmarks.table import Table
 
 # (key, heading, lower is better)
 ACCURACY = (
@@ -45,34 +44,6 @@ REALISM = (
     ("auc", "classifier AUC (0.5)"),
     ("composition_error", "composition error"),
 )
-
-
-@dataclass
-class Table:
-    """A table of text: a title, headings, rows, and notes below."""
-
-    title: str
-    headings: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-
-    def show(self, console: Console) -> None:
-        """Print it."""
-        table = RichTable(title=self.title, title_justify="left")
-        for i, heading in enumerate(self.headings):
-            table.add_column(heading, justify="right" if i else "left")
-        for row in self.rows:
-            table.add_row(*row)
-        console.print(table)
-        for note in self.notes:
-            console.print(note, style="dim")
-
-    def markdown(self) -> str:
-        """Return it as markdown."""
-        lines = [f"**{self.title}**", "", _line(self.headings)]
-        lines.append(_line(["---"] + ["---:"] * (len(self.headings) - 1)))
-        lines += [_line(row) for row in self.rows] + [""]
-        return "\n".join(lines + [note + "\n" for note in self.notes])
 
 
 def accuracy_table(group: Group) -> Table:
@@ -301,7 +272,17 @@ def calibration_table(groups: Sequence[Group]) -> Table:
 
 
 def tables(groups: Sequence[Group]) -> Iterable[Table]:
-    """Yield all tables."""
+    """Yield all tables: of the expected expression, then of drawn cells."""
+    points = [g for g in groups if g.rows]
+    drawn = [g for g in groups if g.drawn]
+    if points:
+        yield from point_tables(points)
+    if drawn:
+        yield from drawn_tables(drawn)
+
+
+def point_tables(groups: Sequence[Group]) -> Iterable[Table]:
+    """Yield the tables of the expected expression."""
     for group in groups:
         yield accuracy_table(group)
     yield bar_table(groups)
@@ -316,7 +297,7 @@ def tables(groups: Sequence[Group]) -> Iterable[Table]:
 def readme_table(groups: Sequence[Group]) -> Table:
     """The short table: GeST, the best floor on validation and the ceiling."""
     rows = []
-    for group in groups:
+    for group in (g for g in groups if g.rows):
         for method in (OURS, group.best, CEILING):
             star = " (best floor on validation)" if method == group.best else ""
             rows.append(
@@ -355,10 +336,6 @@ def _over(scores: Sequence[dict[str, float]], key: str) -> str:
 
 def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _second(item: tuple[str, float]) -> float:

@@ -1,12 +1,64 @@
-"""Intervals and tests over holes."""
+"""Intervals and tests: holes of one section are not replicates, sections and animals are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
 from scipy.stats import wilcoxon
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over sections or animals, with its 95 % interval (Student's t).
+
+    Attributes
+    ----------
+    mean, low, high
+        NaN for the ends of the interval where there is one section or animal alone.
+    n
+        Sections or animals.
+    unit
+        ``"section"`` or ``"animal"``.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    unit: str
+
+    def text(self, form: str = "+.3f") -> str:
+        """Return mean, interval and n; it says so where there is no interval."""
+        if self.n < 2:
+            return f"{self.mean:{form}} (1 {self.unit}: no interval)"
+        interval = f"[{self.low:{form}}, {self.high:{form}}]"
+        return f"{self.mean:{form}} {interval} ({self.n} {self.unit}s)"
+
+
+def over_sections(values: ArrayLike, animals: Sequence[str] = ()) -> Estimate:
+    """Return the mean over animals where there are several, and over sections otherwise.
+
+    Parameters
+    ----------
+    values
+        (n,) one for each section: itself a mean over the section's holes.
+    animals
+        (n,) the animal of each section, empty names where it is unknown.
+    """
+    values, unit = np.asarray(values, dtype=np.float64), "section"
+    kinds = list(dict.fromkeys(animals))
+    if len(kinds) > 1 and all(kinds):
+        of = np.asarray(animals)
+        values, unit = np.array([values[of == kind].mean() for kind in kinds]), "animal"
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Estimate(mean, float("nan"), float("nan"), n, unit)
+    half = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(mean, mean - half, mean + half, n, unit)
 
 
 def bootstrap_interval(
