@@ -222,7 +222,9 @@ def coverage_table(groups: Sequence[Group]) -> Table:
             here = [r.bands[band] for r in ours if band in r.bands]
             cells = [int(b["n_cells"]) for b in here]
             shares = [float(np.average([b[name] for b in here], weights=cells)) for name in names]
-            near = max(abs(s - level) for s, level in zip(shares, LEVELS, strict=True)) <= 0.02
+            near = (
+                max(abs(s - level) for s, level in zip(shares, LEVELS, strict=True)) <= 0.02 + 1e-9
+            )
             rows.append(
                 [
                     group.name,
@@ -235,7 +237,7 @@ def coverage_table(groups: Sequence[Group]) -> Table:
         total = sum(r.n_cells for r in ours)
         shares = [np.sum([r.covered[name] for r in ours], axis=0) / total for name in names]
         close = [
-            float((np.abs(s - level) <= 0.05).mean())
+            float((np.abs(s - level) <= 0.05 + 1e-9).mean())
             for s, level in zip(shares, LEVELS, strict=True)
         ]
         rows.append(

@@ -26,7 +26,7 @@ from benchmarks.group import Group
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
-from napari_gest.tasks import generate
+from napari_gest.tasks import generate, sample
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -61,7 +61,9 @@ def faked():
     class Fake:
         def __init__(self, request):
             self.request = request
-            self.mixture = torch.eye(32)[torch.zeros(int(request.unseen.sum()), dtype=torch.long)]
+            m = int(request.unseen.sum())
+            self.mixture = torch.eye(32)[torch.zeros(m, dtype=torch.long)]
+            self.by_row = np.arange(m)
 
         def steps(self):
             section, unseen = self.request.section, self.request.unseen
@@ -79,6 +81,7 @@ def faked():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate, "Generation", Fake)
+        patch.setattr(sample, "SampledGeneration", Fake)
         yield
 
 
