@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import t as student
 from scipy.stats import wilcoxon
 
@@ -64,7 +64,7 @@ def over_sections(values: ArrayLike, animals: Sequence[str] = ()) -> Estimate:
 def bootstrap_interval(
     values: ArrayLike, level: float = 0.95, n: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the percentile interval of the mean, holes drawn with replacement."""
+    """Return the percentile interval of the mean, values drawn with replacement."""
     values = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, len(values), (n, len(values)))].mean(axis=1)
@@ -81,13 +81,3 @@ def paired_p(ours: ArrayLike, theirs: ArrayLike) -> float:
     if len(difference) == 0 or not difference.any():
         return 1.0
     return float(wilcoxon(difference).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Return Holm-adjusted p values, in the order given."""
-    p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted

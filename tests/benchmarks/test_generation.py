@@ -131,6 +131,9 @@ def test_tables_show_losses_and_numbers(rows):
     assert report.bar_table([one]).rows[0][-2:] == ["missed", "missed"]
     assert "n = 2 holes" in text
     assert "not trained" in text
+    # Holes are counted; an interval needs sections.
+    assert "sim, over sections" in text
+    assert "(1 section: no interval)" in text
     assert "sim: section_2" in report.readme_table([one]).markdown()
     console = Console(width=220, record=True)
     for table in made:
@@ -172,7 +175,7 @@ def test_the_ring_is_dropped_around_the_same_holes(loaded, model, tuned, faked, 
     made = Group(rows, "kNN mean", {}, {}, "", buffered=ringed)
     table = report.ring_table([made])
     assert "50 um" in table.title
-    assert len(table.rows) == 4
+    assert len(table.rows) == 8  # four scores of the section, and of its data set
     assert table.title in [t.title for t in report.tables([made])]
     assert table.title not in [t.title for t in report.tables([replace(made, buffered=[])])]
     # Seeds may choose different floors; each hole is compared with its own seed's.

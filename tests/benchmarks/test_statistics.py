@@ -4,20 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.statistics import bootstrap_interval, holm, over_sections, paired_p
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
-    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
-
-
-def test_holm_agrees_with_its_definition():
-    p = np.random.default_rng(0).uniform(0, 0.2, 9)
-    ranked = np.sort(p)
-    for value, adjusted in zip(p, holm(p), strict=True):
-        i = np.searchsorted(ranked, value)
-        assert adjusted == pytest.approx(min(1, max((9 - j) * ranked[j] for j in range(i + 1))))
+from benchmarks.statistics import bootstrap_interval, over_sections, paired_p
 
 
 def test_paired_p():
