@@ -83,6 +83,10 @@ def generation(
     train_settings: Annotated[str, typer.Option(help="TrainConfig fields, JSON.")] = "{}",
     generate_settings: Annotated[str, typer.Option(help="generate() fields, JSON.")] = "{}",
     buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is dropped.")] = 0.0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="'points' (expected expression) or 'distribution' (drawn cells)."),
+    ] = None,
     rows: Rows = None,
     markdown: Markdown = None,
     json_file: Json = None,
@@ -90,9 +94,13 @@ def generation(
 ) -> None:
     """GeST beside the floors, on sections held out of training.
 
+    Two halves: the expected expression against the floors, and drawn cells as a distribution.
+
     Examples
     --------
     python -m benchmarks generation --split mpoa+0.26
+
+    python -m benchmarks generation --split molcart --only distribution
 
     python -m benchmarks generation --test other_animal.h5ad --model mouse-preoptic-merfish
 
@@ -103,7 +111,7 @@ def generation(
     from benchmarks.datasets import SPLITS, Source, Split, leave_one_out
     from benchmarks.group import read_groups
     from benchmarks.report import HEAD, readme_table, tables
-    from benchmarks.run import RADII_QUICK, Options, quick_split, run_split
+    from benchmarks.run import PARTS, RADII_QUICK, Options, quick_split, run_split
 
     options = Options(
         seeds=tuple(int(s) for s in seeds.split(",")),
@@ -114,7 +122,10 @@ def generation(
         train_settings=json.loads(train_settings),
         generate_settings=json.loads(generate_settings),
         buffer_um=buffer_um,
+        parts=tuple(only or PARTS),
     )
+    if set(options.parts) - set(PARTS):
+        raise typer.BadParameter(f"--only takes {' or '.join(PARTS)}")
     errors = Console(stderr=True)
     try:
         if rows:
@@ -158,7 +169,8 @@ def generation(
             text = json.dumps([asdict(g) for g in groups], indent=1, default=float)
             write_text(json_file, text + "\n", JSON, overwrite=True, parents=True)
     if groups:
-        _show_tables(list(tables(groups)), markdown, HEAD, readme_table(groups))
+        short = [readme_table(groups)] if any(group.rows for group in groups) else []
+        _show_tables(list(tables(groups)), markdown, HEAD, *short)
 
 
 Dataset = Annotated[

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from benchmarks.datasets import Source
 from benchmarks.group import Group, read_groups
-from benchmarks.report import Table, readme_table
+from benchmarks.report import readme_table
+from benchmarks.table import Table
 from napari_gest.files import FolderKind, replacing
 from napari_gest.model.checkpoint import MODEL
 from napari_gest.model.gest import GeST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ from napari_gest.tissue.section import Section, section_names
 
 TEST_SEED = 0
 VALIDATION_SEED = 1000  # added to the test seed: no hole is drawn twice
+
+# obs columns that name the animal or person that a section is of, the first that is there.
+ANIMAL_KEYS = ("animal", "donor", "patient", "subject")
 
 _MPOA = "merfish_mpoa_a1_135g.h5ad"
 _REP1, _SEC_B = "xenium_breast_rep1_313g.h5ad", "xenium_breast_secB_313g.h5ad"
@@ -52,6 +55,15 @@ class Source:
     def names(self) -> list[str]:
         """Return the sections wanted, read from the file where none is named."""
         return list(self.sections) or section_names(read_tissue(self.resolve()), self.section_key)
+
+    def animals(self) -> dict[str, str]:
+        """Return the animal of each section, where an obs column says so."""
+        obs = read_tissue(self.resolve()).obs
+        key = next((key for key in ANIMAL_KEYS if key in obs), None)
+        if key is None or self.section_key not in obs:
+            return {}
+        found = obs.groupby(self.section_key, observed=True)[key].first()
+        return {str(section): str(animal) for section, animal in found.items()}
 
     def read(self) -> list[Section]:
         """Return the sections, checked."""
@@ -173,6 +185,10 @@ class Loaded:
         Total of a cell in model space: the median total of the training cells.
     seed
         Seed of the test holes.
+    radii_um, buffer_um
+        The holes.
+    animals
+        Animal of each held-out section, where it is known.
     """
 
     train: list[Section]
@@ -182,6 +198,7 @@ class Loaded:
     seed: int
     radii_um: tuple[float, ...]
     buffer_um: float
+    animals: dict[str, str] = field(default_factory=dict)
 
     def test_cases(self, section: Section) -> list[Case]:
         """Return the test cases of one held-out section."""
@@ -249,7 +266,8 @@ def load(
     if target_sum is None:
         totals = [np.asarray(s.expression.sum(axis=1)).ravel() for s in train]
         target_sum = float(np.median(np.concatenate(totals)))
-    return Loaded(train, test, shared, target_sum, seed, tuple(radii_um), buffer_um)
+    radii, animals = tuple(radii_um), split.test.animals()
+    return Loaded(train, test, shared, target_sum, seed, radii, buffer_um, animals)
 
 
 def _on_panel(section: Section, genes: tuple[str, ...]) -> Section:

@@ -6,14 +6,12 @@ their standard deviation among the section's known cells, so that none decides b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedKFold
 
 Values = NDArray[np.floating]
 
@@ -102,14 +100,22 @@ def two_sample_auc(truth: Values, made: Values, seed: int = 0) -> float:
     """
     x = np.concatenate([truth, made])
     y = np.repeat([0, 1], [len(truth), len(made)])
-    group = np.unique(x, axis=0, return_inverse=True)[1].ravel()
-    score = np.zeros(len(x))
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=seed)
-    for train, test in folds.split(x, y, group):
+    _, first, row = np.unique(x, axis=0, return_index=True, return_inverse=True)
+    fold = np.empty(len(first), np.int64)
+    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    for number, (_, test) in enumerate(folds.split(first, y[first])):
+        fold[test] = number
+    fold, score = fold[row.ravel()], np.zeros(len(x))
+    for number in range(5):
+        test = fold == number
         trees = HistGradientBoostingClassifier(
-            max_iter=60, min_samples_leaf=10, early_stopping=False, random_state=seed
+            max_iter=60,
+            min_samples_leaf=10,
+            max_bins=63,  # half the time of 255, and the same AUC
+            early_stopping=False,
+            random_state=seed,
         )
-        score[test] = trees.fit(x[train], y[train]).predict_proba(x[test])[:, 1]
+        score[test] = trees.fit(x[~test], y[~test]).predict_proba(x[test])[:, 1]
     return float(roc_auc_score(y, score))
 
 
@@ -136,8 +142,12 @@ def zeros(values: Values) -> float:
     return float((np.asarray(values) <= 0).mean())
 
 
-def batches(m: int, n_draws: int, n_genes: int, limit: int = 50_000_000) -> Iterator[slice]:
-    """Yield slices of m cells such that the draws of each fit in ``limit`` numbers."""
-    step = max(1, limit // max(1, n_draws * n_genes))
-    for start in range(0, m, step):
-        yield slice(start, start + step)
+def distinct(rows: NDArray[np.int64]) -> float:
+    """Return the share of drawn cells that are distinct: 1 where no donor repeats."""
+    return len(np.unique(rows)) / len(rows)
+
+
+def skill(baseline: float, ours: float, oracle: float) -> float:
+    """Return the share of the way from the baseline to the oracle; NaN where there is no way."""
+    way = baseline - oracle
+    return (baseline - ours) / way if way > 0 else float("nan")

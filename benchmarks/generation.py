@@ -18,6 +18,7 @@ from benchmarks.learned_floors import learned_floors
 from benchmarks.metrics import accuracy, by_depth
 from benchmarks.realism import composition_error, realism
 from benchmarks.split_half import halves
+from benchmarks.vocabulary import columns, tokens
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generate import GenerateRequest
 from napari_gest.tasks.progress import finish
@@ -144,7 +145,7 @@ def score_section(
                 scored.realism["composition_error"] = _composition(model, loaded, case.truth, mean)
             if filled is not None:
                 scored.calibration = calibration(case.truth, mean, filled.sd, case.depth_um)
-                p, true = filled.probability, _tokens(model, loaded, case.truth)
+                p, true = filled.probability, tokens(model, loaded, case.truth)
                 error = expected_calibration_error(p.max(1), p.argmax(1) == true)
                 scored.calibration["ECE of p(c)"] = error
             return scored
@@ -246,35 +247,22 @@ def fill(model: GeST, section: Section, case: Case, loaded: Loaded, **settings: 
     generated = finish(run.steps())
     place = {row: i for i, row in enumerate(generated.rows)}
     order = [place[row] for row in section.rows[case.hole.mask]]
-    columns = _columns(generated.genes, loaded.genes)
+    panel = columns(generated.genes, loaded.genes)
     return Filled(
-        generated.expression[order][:, columns],
-        generated.sd[order][:, columns],
+        generated.expression[order][:, panel],
+        generated.sd[order][:, panel],
         run.mixture.numpy()[run.by_row][order],
     )
 
 
 def _own_token(model: GeST, loaded: Loaded, truth: NDArray) -> NDArray[np.float32]:
     """Return each true cell's meta cell: what no picked prediction can beat."""
-    return model.tokenizer.c_expr[_tokens(model, loaded, truth)][
-        :, _columns(model.genes, loaded.genes)
+    return model.tokenizer.c_expr[tokens(model, loaded, truth)][
+        :, columns(model.genes, loaded.genes)
     ]
-
-
-def _tokens(model: GeST, loaded: Loaded, values: NDArray) -> NDArray[np.int16]:
-    full = np.zeros((len(values), len(model.genes)), np.float32)
-    measured = np.zeros(len(model.genes), bool)
-    columns = _columns(model.genes, loaded.genes)
-    full[:, columns], measured[columns] = values, True
-    return model.tokenizer.tokens(full, measured)
 
 
 def _composition(model: GeST, loaded: Loaded, truth: NDArray, mean: NDArray) -> float:
     """Total variation between the two mixes of the vocabulary's coarse clusters (level 1)."""
-    kinds = [model.tokenizer.levels[_tokens(model, loaded, v), 0] for v in (truth, mean)]
+    kinds = [model.tokenizer.levels[tokens(model, loaded, v), 0] for v in (truth, mean)]
     return composition_error(*kinds)
-
-
-def _columns(genes: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
-    place = {gene: i for i, gene in enumerate(genes)}
-    return np.array([place[gene] for gene in wanted])

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.downstream import DownstreamRow
+from benchmarks.drawn_scores import DrawnRow
 from benchmarks.generation import OURS, Row
 
 # The bar names no gene set for its Spearman; every count of it is made with both.
@@ -18,7 +20,7 @@ SPEARMAN = ("spearman_gene_svg", "spearman_gene")
 
 @dataclass
 class Group:
-    """The rows of one held-out section, and the floor that validation chose for it.
+    """The rows of one held-out section, and what validation chose for it.
 
     Attributes
     ----------
@@ -36,6 +38,16 @@ class Group:
         The model that was fine-tuned; empty where training was from scratch.
     buffered
         GeST and the best floor on the same holes with a ring around them unknown as well.
+    animal
+        The animal or donor of the section, where the file says so.
+    drawn
+        Generated cells as a distribution: every method on every hole. A run may hold these, or
+        the scores of a point in ``rows``, or both.
+    drawn_best, drawn_settings, drawn_validation
+        The distribution baseline with the lowest energy score on validation holes, what
+        validation chose, and the scores there.
+    downstream
+        What follows from the filled holes.
     """
 
     rows: list[Row]
@@ -46,16 +58,26 @@ class Group:
     dataset: str = ""
     start: str = ""
     buffered: list[Row] = field(default_factory=list)
+    animal: str = ""
+    drawn: list[DrawnRow] = field(default_factory=list)
+    drawn_best: str = ""
+    drawn_settings: dict[str, str] = field(default_factory=dict)
+    drawn_validation: dict[str, float] = field(default_factory=dict)
+    downstream: list[DownstreamRow] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         """Split, section and how the model was trained."""
-        return f"{self.rows[0].split}: {self.rows[0].section}{self._trained}"
+        return f"{self._first.split}: {self._first.section}{self._trained}"
 
     @property
     def pool(self) -> str:
         """Data set and how the model was trained: sections of one name are counted together."""
-        return f"{self.dataset or self.rows[0].split}{self._trained}"
+        return f"{self.dataset or self._first.split}{self._trained}"
+
+    @property
+    def _first(self) -> Row | DrawnRow:
+        return (self.rows or self.drawn)[0]
 
     @property
     def _trained(self) -> str:
@@ -84,6 +106,21 @@ class Group:
     def values(self, method: str, key: str) -> NDArray[np.float64]:
         """Return (holes,) scores of a method."""
         return np.array([r.scores[key] for r in self.rows if r.method == method])
+
+    @property
+    def drawn_methods(self) -> list[str]:
+        """Methods that drew cells, in the order they ran."""
+        return list(dict.fromkeys(r.method for r in self.drawn))
+
+    def drawn_values(self, method: str, key: str) -> NDArray[np.float64]:
+        """Return (holes,) scores of a method's draws; NaN where a score cannot be had."""
+        rows = [r.scores for r in self.drawn if r.method == method]
+        return np.array([scores.get(key, np.nan) for scores in rows])
+
+    def drawn_mean(self, method: str, key: str) -> float:
+        """Return the mean over holes of a score of a method's draws, NaN where there is none."""
+        values = self.drawn_values(method, key)
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def won(self, *keys: str) -> int:
         """Return in how many holes GeST (weighted) beats the best floor in all of ``keys``.
@@ -131,8 +168,10 @@ def pools(groups: Sequence[Group]) -> dict[str, list[Group]]:
 def read_groups(path: Path) -> list[Group]:
     """Return what ``python -m benchmarks generation --json`` wrote."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    lists = ("rows", "buffered")
+    lists = {"rows": Row, "buffered": Row, "drawn": DrawnRow, "downstream": DownstreamRow}
     return [
-        Group(**one | {key: [Row(**row) for row in one.get(key, [])] for key in lists})
+        Group(
+            **one | {key: [kind(**row) for row in one.get(key, [])] for key, kind in lists.items()}
+        )
         for one in found
     ]

@@ -15,8 +15,8 @@ from benchmarks import annotation, niches
 from benchmarks.datasets import data_dir
 from benchmarks.labelled import REAL, Labelled, from_file, real, simulated_cells
 from benchmarks.niche_report import read_rows, tables
-from benchmarks.report import Table
 from benchmarks.scored import Method
+from benchmarks.table import Table
 from napari_gest.files import JSON, write_text
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST

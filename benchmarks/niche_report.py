@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.report import Table
 from benchmarks.statistics import bootstrap_interval, paired_p
+from benchmarks.table import Table
 
 R = TypeVar("R")
 

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.counterfactuals import RESPONSE, Prediction, predictions, request
 from benchmarks.planted import Planted, Setting, trained_on
-from benchmarks.report import Table
+from benchmarks.table import Table
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.perturb import ALL, Perturbed
 from napari_gest.tasks.progress import finish

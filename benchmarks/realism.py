@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import roc_auc_score
@@ -16,6 +17,8 @@ from sklearn.model_selection import GroupKFold
 from napari_gest.tissue.moran import morans_i
 
 Values = NDArray[np.floating]
+
+_NEIGHBOURS = 6  # cells beside a cell, of whose types the enrichment is
 
 
 def realism(
@@ -46,9 +49,19 @@ def realism(
     }
 
 
-def moran_error(truth: Values, prediction: Values, coords_um: NDArray[np.float64]) -> float:
-    """Return the mean over genes of ``|I(prediction) - I(truth)|`` inside the hole."""
-    difference = morans_i(prediction, coords_um) - morans_i(truth, coords_um)
+def moran_error(
+    truth: Values,
+    prediction: Values,
+    coords_um: NDArray[np.float64],
+    predicted_coords_um: NDArray[np.float64] | None = None,
+) -> float:
+    """Return the mean over genes of ``|I(prediction) - I(truth)|`` inside the hole.
+
+    ``predicted_coords_um`` are those of the prediction where it is another patch of tissue.
+    """
+    if predicted_coords_um is None:
+        predicted_coords_um = coords_um
+    difference = morans_i(prediction, predicted_coords_um) - morans_i(truth, coords_um)
     return float(np.abs(difference).mean())
 
 
@@ -96,6 +109,40 @@ def composition_error(truth_types: NDArray, predicted_types: NDArray) -> float:
     kinds = np.union1d(truth_types, predicted_types)
     share = [np.mean(types[:, None] == kinds, axis=0) for types in (truth_types, predicted_types)]
     return float(0.5 * np.abs(share[0] - share[1]).sum())
+
+
+def enrichment_error(
+    truth_types: NDArray[np.int64],
+    predicted_types: NDArray[np.int64],
+    coords_um: NDArray[np.float64],
+    predicted_coords_um: NDArray[np.float64] | None = None,
+) -> float:
+    """Return how wrong it is which types stand side by side, in log2 units.
+
+    For each pair of types, the enrichment is log2 of how often they are neighbours (six nearest
+    cells) over what their shares alone would give, one added to both. The error is the mean
+    absolute difference over pairs of types, each weighted by how often it is expected in the
+    truth.
+    """
+    if predicted_coords_um is None:
+        predicted_coords_um = coords_um
+    kinds = np.union1d(truth_types, predicted_types)
+    true, expected = _enrichment(np.searchsorted(kinds, truth_types), coords_um, len(kinds))
+    made, _ = _enrichment(np.searchsorted(kinds, predicted_types), predicted_coords_um, len(kinds))
+    return float(np.average(np.abs(made - true), weights=expected))
+
+
+def _enrichment(
+    kind: NDArray[np.int64], coords_um: NDArray[np.float64], n_kinds: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (t, t) log2 enrichment of pairs of types, and how often each pair is expected."""
+    k = min(_NEIGHBOURS, len(kind) - 1)
+    near = cKDTree(coords_um).query(coords_um, k=[*range(2, k + 2)])[1]
+    seen = np.zeros((n_kinds, n_kinds))
+    np.add.at(seen, (np.repeat(kind, k), kind[near].ravel()), 1)
+    share = np.bincount(kind, minlength=n_kinds) / len(kind)
+    expected = share[:, None] * share * seen.sum()
+    return np.log2((seen + 1) / (expected + 1)), expected
 
 
 def _correlation(values: Values) -> NDArray[np.float64]:

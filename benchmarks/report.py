@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table as RichTable
 
+from benchmarks.drawn_report import drawn_tables
 from benchmarks.generation import CEILING, ONE_STEP, OURS, RING_UM, SPLIT_HALF
 from benchmarks.group import SPEARMAN, Group, bar_met, pools
 from benchmarks.split_half import spearman_brown
-from benchmarks.statistics import bootstrap_interval, holm, paired_p
+from benchmarks.statistics import over_sections
+from benchmarks.table import Table
 
 # (key, heading, lower is better)
 ACCURACY = (
@@ -47,34 +46,6 @@ REALISM = (
 )
 
 
-@dataclass
-class Table:
-    """A table of text: a title, headings, rows, and notes below."""
-
-    title: str
-    headings: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-
-    def show(self, console: Console) -> None:
-        """Print it."""
-        table = RichTable(title=self.title, title_justify="left")
-        for i, heading in enumerate(self.headings):
-            table.add_column(heading, justify="right" if i else "left")
-        for row in self.rows:
-            table.add_row(*row)
-        console.print(table)
-        for note in self.notes:
-            console.print(note, style="dim")
-
-    def markdown(self) -> str:
-        """Return it as markdown."""
-        lines = [f"**{self.title}**", "", _line(self.headings)]
-        lines.append(_line(["---"] + ["---:"] * (len(self.headings) - 1)))
-        lines += [_line(row) for row in self.rows] + [""]
-        return "\n".join(lines + [note + "\n" for note in self.notes])
-
-
 def accuracy_table(group: Group) -> Table:
     """Every method on one section, means over holes; the best floor on validation is starred."""
     rows = []
@@ -87,8 +58,6 @@ def accuracy_table(group: Group) -> Table:
             cells.append(
                 f"{_mean(values):.4f}" if key.startswith("rmse") else f"{_mean(values):.3f}"
             )
-            if key == "rmse_z_svg":
-                cells[-1] += " [{:.3f}, {:.3f}]".format(*bootstrap_interval(values))
         rows.append(cells)
     first = [r for r in group.rows if r.method == group.methods[0]]
     n_cells = [int(r.scores["n_cells"]) for r in first]
@@ -102,7 +71,7 @@ def accuracy_table(group: Group) -> Table:
         f" SVGs; {constant} gene-hole pairs constant in the truth left out of per-gene scores.",
         "* best floor on the validation holes (SVG rmse_z: "
         + ", ".join(f"{k} {v:.3f}" for k, v in sorted(group.validation.items(), key=_second))
-        + "). Brackets: 95 % bootstrap interval of the mean over holes.",
+        + "). Means over the holes of one section, which are not replicates: there is no interval.",
         f"GeST: {group.note}.",
         _split_half_note(group),
     ]
@@ -129,31 +98,43 @@ def _split_half_note(group: Group) -> str:
 
 
 def verdict_table(groups: Sequence[Group]) -> Table:
-    """GeST (weighted) against the best floor on validation, hole by hole, won or lost."""
+    """GeST (weighted) against the best floor on validation: by section, then by data set."""
     heading = {key: text for key, text, _ in ACCURACY}
-    pairs = [(group, key) for group in groups for key in COMPARED]
-    p = holm([paired_p(g.values(OURS, key), g.values(g.best, key)) for g, key in pairs])
     rows = []
-    for (group, key), adjusted in zip(pairs, p, strict=True):
-        ours, floor = group.values(OURS, key), group.values(group.best, key)
-        low, high = bootstrap_interval(ours - floor)
-        rows.append(
-            [
-                group.name,
-                group.best,
-                heading[key],
-                f"{_mean(ours):.4f}",
-                f"{_mean(floor):.4f}",
-                f"{_mean(ours - floor):+.4f} [{low:+.4f}, {high:+.4f}]",
-                f"{_mean(ours) / _mean(floor):.3f}",
-                f"{group.won(key)} of {len(ours)}",
-                f"{adjusted:.3f}",
-            ]
-        )
+    for group in groups:
+        for key in COMPARED:
+            ours, floor = _mean(group.values(OURS, key)), _mean(group.values(group.best, key))
+            rows.append(
+                [
+                    group.name,
+                    group.best,
+                    heading[key],
+                    f"{ours:.4f}",
+                    f"{floor:.4f}",
+                    f"{ours - floor:+.4f}",
+                    f"{ours / floor:.3f}",
+                    f"{group.won(key)} of {group.n_holes}",
+                ]
+            )
+    for name, own in pools(groups).items():
+        for key in COMPARED:
+            less = [_mean(g.values(OURS, key)) - _mean(g.values(g.best, key)) for g in own]
+            rows.append(
+                [
+                    f"{name}, over sections",
+                    ", ".join(dict.fromkeys(g.best for g in own)),
+                    heading[key],
+                    "",
+                    "",
+                    over_sections(less, [g.animal for g in own]).text("+.4f"),
+                    "",
+                    f"{sum(g.won(key) for g in own)} of {sum(g.n_holes for g in own)}",
+                ]
+            )
     return Table(
         "GeST (weighted) v. the best floor on validation",
         [
-            "section",
+            "section or data set",
             "best floor on validation",
             "score",
             "GeST",
@@ -161,13 +142,12 @@ def verdict_table(groups: Sequence[Group]) -> Table:
             "difference [95 %]",
             "ratio",
             "holes won",
-            "p (Holm)",
         ],
         rows,
         [
-            "rmse_z and rmse: lower is better; Spearman: higher is. A tie is not won. p: paired"
-            " Wilcoxon over holes, Holm over the rows of this table; with five holes the smallest"
-            " p before correction is 0.0625.",
+            "rmse_z and rmse: lower is better; Spearman: higher is. A tie is not won. Holes of one"
+            " section are not replicates: they are counted, and intervals (Student's t) are over"
+            " animals where there are several, over sections otherwise.",
         ],
     )
 
@@ -301,7 +281,17 @@ def calibration_table(groups: Sequence[Group]) -> Table:
 
 
 def tables(groups: Sequence[Group]) -> Iterable[Table]:
-    """Yield all tables."""
+    """Yield all tables: of the expected expression, then of drawn cells."""
+    points = [g for g in groups if g.rows]
+    drawn = [g for g in groups if g.drawn]
+    if points:
+        yield from point_tables(points)
+    if drawn:
+        yield from drawn_tables(drawn)
+
+
+def point_tables(groups: Sequence[Group]) -> Iterable[Table]:
+    """Yield the tables of the expected expression."""
     for group in groups:
         yield accuracy_table(group)
     yield bar_table(groups)
@@ -316,7 +306,7 @@ def tables(groups: Sequence[Group]) -> Iterable[Table]:
 def readme_table(groups: Sequence[Group]) -> Table:
     """The short table: GeST, the best floor on validation and the ceiling."""
     rows = []
-    for group in groups:
+    for group in (g for g in groups if g.rows):
         for method in (OURS, group.best, CEILING):
             star = " (best floor on validation)" if method == group.best else ""
             rows.append(
@@ -355,10 +345,6 @@ def _over(scores: Sequence[dict[str, float]], key: str) -> str:
 
 def _mean(values: np.ndarray) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _second(item: tuple[str, float]) -> float:

@@ -12,7 +12,9 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from benchmarks.datasets import Loaded, Source, Split, leave_one_out, load
-from benchmarks.generation import Row, TunedFloors, score_ring, score_section, tune_floors
+from benchmarks.drawn import TunedBaselines, score_distribution, tune_baselines
+from benchmarks.drawn_scores import DrawnRow
+from benchmarks.generation import TunedFloors, score_ring, score_section, tune_floors
 from benchmarks.group import Group
 from benchmarks.holes import RADII_UM
 from benchmarks.training import RUNS, trained
@@ -23,6 +25,7 @@ from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.simulate import simulate
 
 RADII_QUICK = (80.0, 120.0)
+PARTS = ("points", "distribution")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Options:
         Over the defaults.
     radii_um, buffer_um
         The holes.
+    parts
+        What is scored: ``"points"``, the expected expression, ``"distribution"``, drawn cells.
     """
 
     seeds: tuple[int, ...] = (0,)
@@ -54,6 +59,7 @@ class Options:
     generate_settings: dict[str, Any] = field(default_factory=dict)
     radii_um: tuple[float, ...] = RADII_UM
     buffer_um: float = 0.0
+    parts: tuple[str, ...] = PARTS
 
     def quick(self, radii_um: tuple[float, ...]) -> Options:
         """Return options that finish in a minute or two and prove nothing but that it runs."""
@@ -79,12 +85,13 @@ def quick_split() -> Split:
 
 def run_split(split: Split, options: Options, console: Console) -> list[Group]:
     """Return one `Group` per held-out section, all seeds in it."""
-    rows: dict[str, list[Row]] = {}
-    buffered: dict[str, list[Row]] = {}
+    groups: dict[str, Group] = {}
+    start = Path(options.start).name if options.start and not options.model else ""
     # A model trained on the test section itself, outside its holes, has seen the ring.
     ring = not options.buffer_um and bool(split.train or options.model)
+    points, distribution = (part in options.parts for part in PARTS)
     tuned: TunedFloors | None = None
-    note = ""
+    drawing: TunedBaselines | None = None
     with Bar(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
     ) as bar:
@@ -107,30 +114,41 @@ def run_split(split: Split, options: Options, console: Console) -> list[Group]:
             )
             # Floors are tuned once, on the first seed's validation holes, unless the training
             # cells themselves change with the seed.
-            if tuned is None or not split.train:
+            again = not split.train
+            if points and (tuned is None or again):
                 tuned = tune_floors(loaded.validation_cases(), options.training_seed, step)
+            if distribution and (drawing is None or again):
+                drawing = tune_baselines(loaded, model, step)
             for section in loaded.test:
-                scored = split.name, section, loaded, tuned, model, step
-                rows.setdefault(section.name, []).extend(
-                    score_section(*scored, **options.generate_settings)
-                )
-                buffered.setdefault(section.name, []).extend(
-                    score_ring(*scored, **options.generate_settings) if ring else ()
-                )
-    assert tuned is not None
-    return [
-        Group(
-            found,
-            tuned.best,
-            tuned.settings,
-            tuned.validation,
-            note,
-            split.dataset,
-            Path(options.start).name if options.start and not options.model else "",
-            buffered[name],
-        )
-        for name, found in rows.items()
-    ]
+                if section.name not in groups:
+                    groups[section.name] = Group(
+                        [],
+                        "",
+                        {},
+                        {},
+                        note,
+                        split.dataset,
+                        start,
+                        animal=loaded.animals.get(section.name, ""),
+                    )
+                group = groups[section.name]
+                scored = split.name, section, loaded
+                settings = options.generate_settings
+                if tuned is not None:
+                    group.best, group.floor_settings = tuned.best, tuned.settings
+                    group.validation = tuned.validation
+                    group.rows += score_section(*scored, tuned, model, step, **settings)
+                    if ring:
+                        group.buffered += score_ring(*scored, tuned, model, step, **settings)
+                if drawing is not None:
+                    group.drawn_best, group.drawn_settings = drawing.best, drawing.settings
+                    group.drawn_validation = drawing.validation
+                    for row in score_distribution(*scored, drawing, model, step, **settings):
+                        if isinstance(row, DrawnRow):
+                            group.drawn.append(row)
+                        else:
+                            group.downstream.append(row)
+    return list(groups.values())
 
 
 def _model(

@@ -1,18 +1,70 @@
-"""Intervals and tests over holes."""
+"""Intervals and tests: holes of one section are not replicates, sections and animals are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
 from scipy.stats import wilcoxon
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over sections or animals, with its 95 % interval (Student's t).
+
+    Attributes
+    ----------
+    mean, low, high
+        NaN for the ends of the interval where there is one section or animal alone.
+    n
+        Sections or animals.
+    unit
+        ``"section"`` or ``"animal"``.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    unit: str
+
+    def text(self, form: str = "+.3f") -> str:
+        """Return mean, interval and n; it says so where there is no interval."""
+        if self.n < 2:
+            return f"{self.mean:{form}} (1 {self.unit}: no interval)"
+        interval = f"[{self.low:{form}}, {self.high:{form}}]"
+        return f"{self.mean:{form}} {interval} ({self.n} {self.unit}s)"
+
+
+def over_sections(values: ArrayLike, animals: Sequence[str] = ()) -> Estimate:
+    """Return the mean over animals where there are several, and over sections otherwise.
+
+    Parameters
+    ----------
+    values
+        (n,) one for each section: itself a mean over the section's holes.
+    animals
+        (n,) the animal of each section, empty names where it is unknown.
+    """
+    values, unit = np.asarray(values, dtype=np.float64), "section"
+    kinds = list(dict.fromkeys(animals))
+    if len(kinds) > 1 and all(kinds):
+        of = np.asarray(animals)
+        values, unit = np.array([values[of == kind].mean() for kind in kinds]), "animal"
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Estimate(mean, float("nan"), float("nan"), n, unit)
+    half = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(mean, mean - half, mean + half, n, unit)
 
 
 def bootstrap_interval(
     values: ArrayLike, level: float = 0.95, n: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the percentile interval of the mean, holes drawn with replacement."""
+    """Return the percentile interval of the mean, values drawn with replacement."""
     values = np.asarray(values, dtype=np.float64)
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, len(values), (n, len(values)))].mean(axis=1)
@@ -29,13 +81,3 @@ def paired_p(ours: ArrayLike, theirs: ArrayLike) -> float:
     if len(difference) == 0 or not difference.any():
         return 1.0
     return float(wilcoxon(difference).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """Return Holm-adjusted p values, in the order given."""
-    p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted

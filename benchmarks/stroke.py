@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import binomtest
 
 from benchmarks.perturbation import wilson
-from benchmarks.report import Table
+from benchmarks.table import Table
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.perturb import perturb
 from napari_gest.tasks.respond import fit_response

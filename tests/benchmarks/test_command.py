@@ -46,6 +46,12 @@ def test_an_unknown_split_is_named(tmp_path):
     assert "nothing" in result.output
 
 
+def test_only_takes_one_of_the_halves():
+    result = CliRunner().invoke(app, ["generation", "--quick", "--only", "points and more"])
+    assert result.exit_code != 0
+    assert "distribution" in result.output
+
+
 def test_earlier_runs_of_generation_are_tabulated_together(tmp_path):
     names = [key for key, _, _ in ACCURACY] + ["n_cells", "n_genes", "n_genes_svg", "n_constant"]
     paths = []

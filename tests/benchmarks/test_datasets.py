@@ -88,6 +88,16 @@ def test_real_splits_hold_their_test_section_out(name):
             assert not set(source.names()) & set(split.test.names())
 
 
+def test_animals_are_read_where_a_column_names_them(tmp_path):
+    path = write(tmp_path / "t.h5ad")
+    assert Source(path).animals() == {}
+    adata = ad.read_h5ad(path)
+    adata.obs["animal"] = np.where(adata.obs["section"] == "one", "m1", "m2")
+    adata.write_h5ad(path)
+    assert Source(path).animals() == {"one": "m1", "two": "m2"}
+    assert read(leave_one_out(Source(path), ["two"])[0]).animals["two"] == "m2"
+
+
 def test_splits_of_one_animal_are_one_data_set():
     named = {name: split.dataset or name for name, split in SPLITS.items()}
     assert named["mpoa+0.26"] == named["mpoa-0.09"]

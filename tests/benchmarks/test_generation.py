@@ -26,7 +26,7 @@ from benchmarks.group import Group
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
-from napari_gest.tasks import generate
+from napari_gest.tasks import generate, sample
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -61,7 +61,9 @@ def faked():
     class Fake:
         def __init__(self, request):
             self.request = request
-            self.mixture = torch.eye(32)[torch.zeros(int(request.unseen.sum()), dtype=torch.long)]
+            m = int(request.unseen.sum())
+            self.mixture = torch.eye(32)[torch.zeros(m, dtype=torch.long)]
+            self.by_row = np.arange(m)
 
         def steps(self):
             section, unseen = self.request.section, self.request.unseen
@@ -79,6 +81,7 @@ def faked():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate, "Generation", Fake)
+        patch.setattr(sample, "SampledGeneration", Fake)
         yield
 
 
@@ -128,6 +131,9 @@ def test_tables_show_losses_and_numbers(rows):
     assert report.bar_table([one]).rows[0][-2:] == ["missed", "missed"]
     assert "n = 2 holes" in text
     assert "not trained" in text
+    # Holes are counted; an interval needs sections.
+    assert "sim, over sections" in text
+    assert "(1 section: no interval)" in text
     assert "sim: section_2" in report.readme_table([one]).markdown()
     console = Console(width=220, record=True)
     for table in made:
@@ -169,7 +175,7 @@ def test_the_ring_is_dropped_around_the_same_holes(loaded, model, tuned, faked, 
     made = Group(rows, "kNN mean", {}, {}, "", buffered=ringed)
     table = report.ring_table([made])
     assert "50 um" in table.title
-    assert len(table.rows) == 4
+    assert len(table.rows) == 8  # four scores of the section, and of its data set
     assert table.title in [t.title for t in report.tables([made])]
     assert table.title not in [t.title for t in report.tables([replace(made, buffered=[])])]
     # Seeds may choose different floors; each hole is compared with its own seed's.

@@ -44,7 +44,8 @@ def fits(monkeypatch) -> list:
                 level_sizes=(3, 2, 2),
                 seed=s.seed,
             )
-            model = GeST.create(s.model_config, tokenizer, seed=s.seed)
+            shape = s.model_config.model_copy(update={"window_um": 200.0})
+            model = GeST.create(shape, tokenizer, seed=s.seed)
             return SimpleNamespace(model=model, curve=[{"step": 1, "loss": 2.0}])
 
     monkeypatch.setattr(training, "FitRequest", Request)

@@ -48,3 +48,27 @@ def test_composition():
     assert realism.composition_error(truth, truth[::-1]) == 0
     assert realism.composition_error(truth, np.array(["c"])) == 1
     assert realism.composition_error(truth, np.array(["a"])) == 0.5
+
+
+def test_which_types_stand_side_by_side():
+    rng = np.random.default_rng(0)
+    coords = rng.uniform(0, 300, (400, 2))
+    apart = (coords[:, 0] > 150).astype(int)  # each type among its own
+    mixed = rng.permutation(apart)
+    assert realism.enrichment_error(apart, apart, coords) == 0
+    assert realism.enrichment_error(apart, mixed, coords) > 1
+    # Another patch with the same pattern is about right.
+    other = rng.uniform(0, 300, (400, 2))
+    kinds = (other[:, 0] > 150).astype(int)
+    assert realism.enrichment_error(apart, kinds, coords, other) < 0.6
+    # Shares alone are no error of enrichment.
+    rare = (rng.uniform(size=400) < 0.1).astype(int)
+    assert realism.enrichment_error(mixed, rare, coords) < 0.5
+
+
+def test_moran_of_another_patch_has_its_own_positions(tissue):
+    values, coords = tissue
+    shuffled = np.random.default_rng(1).permutation(len(coords))
+    moved = values[shuffled], coords[shuffled]
+    assert realism.moran_error(values, *moved[:1], coords) > 0.05
+    assert realism.moran_error(values, moved[0], coords, moved[1]) == pytest.approx(0)

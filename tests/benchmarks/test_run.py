@@ -7,6 +7,9 @@ from rich.console import Console
 
 from benchmarks import run
 from benchmarks.datasets import SPLITS, Source, Split
+from benchmarks.downstream import DownstreamRow
+from benchmarks.drawn import TunedBaselines
+from benchmarks.drawn_scores import DrawnRow
 from benchmarks.generation import Row, TunedFloors
 
 
@@ -14,7 +17,7 @@ from benchmarks.generation import Row, TunedFloors
 def stubbed(monkeypatch):
     """Replace what reads, trains and scores; a row says only which of the two scores made it."""
     section = SimpleNamespace(name="s")
-    loaded = SimpleNamespace(test=[section], validation_cases=list)
+    loaded = SimpleNamespace(test=[section], validation_cases=list, animals={"s": "A1"})
     model = SimpleNamespace(genes=("a", "b"), target_sum=1.0)
     monkeypatch.setattr(run, "load", lambda *_, **__: loaded)
     monkeypatch.setattr(run, "_model", lambda *_: (model, "a note"))
@@ -22,6 +25,12 @@ def stubbed(monkeypatch):
     for name in ("score_section", "score_ring"):
         row = Row("split", "s", 0, 100.0, name, "gest", {}, {})
         monkeypatch.setattr(run, name, lambda *_, row=row, **__: iter([row]))
+    monkeypatch.setattr(run, "tune_baselines", lambda *_: TunedBaselines([], {"nearest": 1.0}))
+    drawn = [
+        DrawnRow("split", "s", 0, 100.0, "drawn", "gest", 9, {}, {}, {}),
+        DownstreamRow("split", "s", 0, 100.0, "drawn", 9, {}),
+    ]
+    monkeypatch.setattr(run, "score_distribution", lambda *_, **__: iter(drawn))
 
 
 def only(split: Split, **options) -> run.Group:
@@ -43,3 +52,16 @@ def test_the_ring_is_scored_unless_it_was_trained_on_or_dropped_already(stubbed)
     itself = Split("one", (), Source("one.h5ad"))
     assert only(itself).buffered == []
     assert only(itself, model="mouse").buffered != []
+
+
+def test_one_half_runs_alone(stubbed):
+    both = only(SPLITS["molcart"], seeds=(0, 1))
+    assert [r.method for r in both.rows] == ["score_section"] * 2
+    assert [r.method for r in both.drawn] == [r.method for r in both.downstream] == ["drawn"] * 2
+    assert (both.drawn_best, both.animal) == ("nearest", "A1")
+    points = only(SPLITS["molcart"], parts=("points",))
+    assert (len(points.rows), len(points.buffered)) == (1, 1)
+    assert (points.drawn, points.downstream) == ([], [])
+    drawn = only(SPLITS["molcart"], parts=("distribution",))
+    assert (drawn.rows, drawn.buffered, len(drawn.drawn)) == ([], [], 1)
+    assert drawn.name == "split: s"

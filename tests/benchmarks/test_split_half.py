@@ -17,8 +17,8 @@ def section() -> Section:
 
 
 def test_only_counts_are_divided(section):
-    assert split_half.holds_counts(section)
-    assert not split_half.holds_counts(replace(section, expression=section.expression * 0.3))
+    assert section.holds_counts
+    assert not replace(section, expression=section.expression * 0.3).holds_counts
 
 
 def test_halves_share_the_cell_and_not_the_noise(section):

@@ -4,20 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.statistics import bootstrap_interval, holm, paired_p
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
-    np.testing.assert_allclose(holm([0.6, 0.7]), [1, 1])
-
-
-def test_holm_agrees_with_its_definition():
-    p = np.random.default_rng(0).uniform(0, 0.2, 9)
-    ranked = np.sort(p)
-    for value, adjusted in zip(p, holm(p), strict=True):
-        i = np.searchsorted(ranked, value)
-        assert adjusted == pytest.approx(min(1, max((9 - j) * ranked[j] for j in range(i + 1))))
+from benchmarks.statistics import bootstrap_interval, over_sections, paired_p
 
 
 def test_paired_p():
@@ -34,3 +21,26 @@ def test_interval_holds_the_mean_and_narrows():
     assert low < many.mean() < high
     assert high - low < np.subtract(*bootstrap_interval(few)[::-1])
     assert bootstrap_interval(few) == bootstrap_interval(few)
+
+
+def test_one_section_has_no_interval():
+    alone = over_sections([0.4])
+    assert (alone.mean, alone.n) == (0.4, 1)
+    assert np.isnan(alone.low)
+    assert alone.text() == "+0.400 (1 section: no interval)"
+
+
+def test_the_interval_over_sections_is_students():
+    values = [1.0, 2.0, 4.0]
+    made = over_sections(values)
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (made.low, made.high) == (pytest.approx(low), pytest.approx(high))
+    assert made.text(".1f").endswith("(3 sections)")
+
+
+def test_sections_of_one_animal_are_one_replicate():
+    made = over_sections([1.0, 3.0, 10.0], ["a", "a", "b"])
+    assert (made.mean, made.n, made.unit) == (6, 2, "animal")
+    # One animal alone, or one whose name is unknown: over sections.
+    assert over_sections([1.0, 3.0], ["a", "a"]).unit == "section"
+    assert over_sections([1.0, 3.0], ["a", ""]).unit == "section"
