@@ -109,7 +109,7 @@ def generation(
     python -m benchmarks generation --rows a.json --rows b.json --markdown table.md
     """
     from benchmarks.datasets import SPLITS, Source, Split, leave_one_out
-    from benchmarks.group import read_groups
+    from benchmarks.group import Group, read_groups
     from benchmarks.report import HEAD, readme_table, tables
     from benchmarks.run import PARTS, RADII_QUICK, Options, quick_split, run_split
 
@@ -152,6 +152,12 @@ def generation(
         errors.print(str(error), style="red")
         raise typer.Exit(1) from error
     groups = [group for path in rows or () for group in read_groups(path)]
+
+    def keep(found: list[Group]) -> None:
+        if json_file:  # after every seed, so that an interrupted run is not lost
+            text = json.dumps([asdict(g) for g in [*groups, *found]], indent=1, default=float)
+            write_text(json_file, text + "\n", JSON, overwrite=True, parents=True)
+
     for one in splits:
         if one.missing:
             errors.print(
@@ -161,13 +167,10 @@ def generation(
             )
             continue
         try:
-            groups += run_split(one, options, errors)
+            groups += run_split(one, options, errors, keep)
         except GestError as error:
             errors.print(f"{one.name}: {error}", style="red")
             raise typer.Exit(1) from error
-        if json_file:  # after every split, so that an interrupted run is not lost
-            text = json.dumps([asdict(g) for g in groups], indent=1, default=float)
-            write_text(json_file, text + "\n", JSON, overwrite=True, parents=True)
     if groups:
         short = [readme_table(groups)] if any(group.rows for group in groups) else []
         _show_tables(list(tables(groups)), markdown, HEAD, *short)

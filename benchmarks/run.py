@@ -83,8 +83,21 @@ def quick_split() -> Split:
     return leave_one_out(source, source.names()[-1:])[0]
 
 
-def run_split(split: Split, options: Options, console: Console) -> list[Group]:
-    """Return one `Group` per held-out section, all seeds in it."""
+def run_split(
+    split: Split,
+    options: Options,
+    console: Console,
+    on_seed: Callable[[list[Group]], None] = lambda _: None,
+) -> list[Group]:
+    """Return one `Group` per held-out section, all seeds in it.
+
+    Parameters
+    ----------
+    split, options, console
+        What to score, how, and where progress is shown.
+    on_seed
+        Called after each seed with the groups so far.
+    """
     groups: dict[str, Group] = {}
     start = Path(options.start).name if options.start and not options.model else ""
     # A model trained on the test section itself, outside its holes, has seen the ring.
@@ -148,6 +161,7 @@ def run_split(split: Split, options: Options, console: Console) -> list[Group]:
                             group.drawn.append(row)
                         else:
                             group.downstream.append(row)
+            on_seed(list(groups.values()))
     return list(groups.values())
 
 

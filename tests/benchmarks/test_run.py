@@ -65,3 +65,15 @@ def test_one_half_runs_alone(stubbed):
     drawn = only(SPLITS["molcart"], parts=("distribution",))
     assert (drawn.rows, drawn.buffered, len(drawn.drawn)) == ([], [], 1)
     assert drawn.name == "split: s"
+
+
+def test_what_is_done_is_handed_on_after_every_seed(stubbed):
+    seen = []
+    options = run.Options(seeds=(0, 1))
+    run.run_split(
+        SPLITS["molcart"],
+        options,
+        Console(quiet=True),
+        lambda groups: seen.append(len(groups[0].rows)),
+    )
+    assert seen == [1, 2]
