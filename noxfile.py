@@ -79,7 +79,8 @@ def tests(session: nox.Session, versions: str, qt: str) -> None:
     args = tuple(session.posargs) or EVERYTHING
     environment = {"QT_API": qt, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     try:
-        session.run("pytest", *args, f"--junitxml={report}", env=environment)
+        # With -m the checkout is on Python's path: tests use its folder benchmarks.
+        session.run("python", "-m", "pytest", *args, f"--junitxml={report}", env=environment)
     finally:
         if report.exists():
             _note(row, about, " ".join(args), report)
