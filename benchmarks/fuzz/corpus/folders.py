@@ -82,7 +82,7 @@ def _models() -> list[Named]:
         },
         "20,000 layers": _json(config, "config", "n_layers", value=20_000),
         "a width of 2**40": _json(config, "config", "d_model", value=2**40),
-        "another vocabulary size": _json(config, "config", "n_meta_cells", value=9),
+        "a vocabulary larger than it says": _json(config, "config", "n_meta_cells", value=7),
         "a window of 0 um": _json(config, "config", "window_um", value=0),
         "a window of NaN um": _json(config, "config", "window_um", value=float("nan")),
         "a gene twice": _json(config, "genes", 1, value="gene_1"),
