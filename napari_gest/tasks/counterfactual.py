@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.generate import GenerateRequest, Generation
+from napari_gest.tasks.generate import GenerateRequest
+from napari_gest.tasks.generation import Generation
 from napari_gest.tasks.progress import Progress, relay
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.section import Section

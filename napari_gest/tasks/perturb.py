@@ -22,8 +22,8 @@ from napari_gest.model.response import ResponseHead
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.counterfactual import Answers, Edited, Input, Regenerated, model_space
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.generate import WINDOW_TARGETS
 from napari_gest.tasks.generated import measured_layer, replace_rows
+from napari_gest.tasks.generation import WINDOW_TARGETS
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import Responded
 from napari_gest.tissue.edits import MAX_STRENGTH, Edit, apply_edits, check_edits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_gest.tasks.emission import draw_once, normalized
-from napari_gest.tasks.generate import GenerateRequest, Generation
 from napari_gest.tasks.generated import Draw, Generated, Painted
+from napari_gest.tasks.generation import Generation
 from napari_gest.tasks.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.generate import GenerateRequest
 
 
 class SampledGeneration(Generation):

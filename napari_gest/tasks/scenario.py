@@ -30,7 +30,7 @@ from napari_gest.files.kinds import JSON, ignored, peek_json
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import MAX_SEED
 from napari_gest.tasks.counterfactual import Input
-from napari_gest.tasks.generate import WINDOW_TARGETS
+from napari_gest.tasks.generation import WINDOW_TARGETS
 from napari_gest.tasks.perturb import BANDS_UM, PerturbRequest, Readout
 from napari_gest.tissue.edits import Edit, read_edits, write_edits
 from napari_gest.tissue.obs import obs_column

@@ -7,7 +7,8 @@ import torch
 
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.around import Around
-from napari_gest.tasks.generate import GenerateRequest, Generation
+from napari_gest.tasks.generate import GenerateRequest
+from napari_gest.tasks.generation import Generation
 from napari_gest.tissue.section import Section
 
 

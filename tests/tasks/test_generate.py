@@ -136,7 +136,7 @@ def test_frontier_one_is_sequential_generation(
 def test_one_step_sees_measured_cells_alone(
     section: Section, tiny_model: GeST, unseen: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_gest.tasks.generate.WINDOW_TARGETS", 32)
+    monkeypatch.setattr("napari_gest.tasks.generation.WINDOW_TARGETS", 32)
     assert unseen.sum() > 64
     at_once = generate(section, tiny_model, unseen, mode="sample", seed=1, frontier=10**6)
     other = generate(section, tiny_model, unseen, mode="sample", seed=2, frontier=10**6)
