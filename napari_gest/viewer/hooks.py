@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.text import read_json
+from napari_gest.tissue.text import load_json
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -58,7 +58,7 @@ def _readable(path: Path) -> bool:
     # Other plugins read other kinds of zarr: claim only what says that it is an AnnData.
     for name in ("zarr.json", ".zattrs"):
         try:
-            about = read_json(path / name, "zarr metadata", finite=False)
+            about = load_json(path / name, "zarr metadata", finite=False)
         except InputError:
             continue
         attributes = about.get("attributes", about) if isinstance(about, dict) else None
