@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.tasks.annotate import labels_from_obs
-from napari_gest.tissue.kept import check_named
+from napari_gest.tissue.kept import check_named, kept_column
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups
 
@@ -153,12 +153,10 @@ class NamedTypes:
         """Write the cells ``take`` (n,) into their ``rows``; returns the keys that changed."""
         label_key, confidence_key = output_keys(self.key)
         names = np.full(adata.n_obs, None, object)
-        confidence = np.full(adata.n_obs, np.nan, np.float32)
+        confidence = kept_column(adata, confidence_key)
         if label_key in adata.obs:
             old = adata.obs[label_key].astype(object)
             names[old.notna()] = old[old.notna()]
-        if confidence_key in adata.obs:
-            confidence[:] = adata.obs[confidence_key]
         names[rows], confidence[rows] = self.labels[take], self.confidence[take]
         adata.obs[label_key] = pd.Categorical(names)
         adata.obs[confidence_key] = confidence

@@ -23,11 +23,10 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     keys.NEW_CELL: (np.bool_, False),
     keys.META_CELL: (np.int32, -1),
     keys.ENTROPY: (np.float32, np.nan),
-    keys.NICHE_CONFIDENCE: (np.float32, np.nan),
-    keys.LABEL_CONFIDENCE: (np.float32, np.nan),
     keys.DISTANCE: (np.float32, np.nan),
 }
-_LAYERS = (keys.EXPRESSION, keys.SD, keys.COUNTS, keys.CONTROL, keys.PERTURBED)
+_CONFIDENCE = (np.float32, np.nan)  # of niches, labels and other names
+_OURS, _CONFIDENT = "gest_", "_confidence"  # how keys of this program begin, and those of that
 
 
 def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
@@ -40,7 +39,7 @@ def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
     InputError
         If the column holds something else.
     """
-    dtype, empty = _COLUMNS[key]
+    dtype, empty = _COLUMNS.get(key, _CONFIDENCE)
     out = np.full(adata.n_obs, empty, dtype)
     if key not in adata.obs:
         return out
@@ -65,10 +64,12 @@ def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
 
 def check_kept(adata: AnnData) -> None:
     """Raise InputError where a key of this program holds what it never wrote."""
-    for key in _COLUMNS:
-        kept_column(adata, key)
+    own = [str(key) for key in adata.obs.columns if str(key).startswith(_OURS)]
+    for key in own:
+        if key in _COLUMNS or key.endswith(_CONFIDENT):
+            kept_column(adata, key)
     for key in adata.layers:
-        if key not in _LAYERS and not is_draw(key):
+        if not key.startswith(_OURS):
             continue
         layer = adata.layers[key]
         if np.dtype(getattr(layer, "dtype", object)).kind not in "biuf":
