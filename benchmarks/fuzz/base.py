@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,6 +112,16 @@ def build(folder: Path) -> None:
         if progress.stage == "Training" and progress.done == 4:
             break
     run.close()
+    _same_clock(folder / "state" / "state.json")
+
+
+def _same_clock(path: Path) -> None:
+    """Let a training state have taken the same time whenever it is made."""
+    about = json.loads(path.read_text(encoding="utf-8"))
+    about["spent"] = 1.0
+    for entry in about["curve"]:
+        entry["seconds"] = 1.0
+    path.write_text(json.dumps(about), encoding="utf-8")
 
 
 def region(section: Section) -> Roi:

@@ -48,10 +48,10 @@ def disorder(room: Room, folder: Path) -> None:
         one.mkdir()
     elif what == "link":
         one.unlink()
-        one.symlink_to(other.absolute())
+        one.symlink_to(os.path.relpath(other, one.parent))
     elif what == "loop":
         one.unlink()
-        one.symlink_to(folder.absolute())
+        one.symlink_to(os.path.relpath(folder, one.parent))
     elif what == "dangle":
         one.unlink()
         one.symlink_to("no such place")

@@ -62,6 +62,16 @@ def _nan(array: Any) -> Any:
     return array
 
 
+def _signed(change: Change) -> Change:
+    """Return the change, after which the state vouches for its tensors."""
+
+    def signed(folder: Path) -> None:
+        change(folder)
+        state.sign(folder)
+
+    return signed
+
+
 def _lost(file: str) -> Change:
     return lambda folder: (folder / file).unlink()
 
@@ -132,6 +142,8 @@ def _states() -> list[Named]:
         "JSON that is no object": _bytes(about, b"[]"),
         "deep JSON": _bytes(about, b"[" * 100_000),
         "tensors lost": _lost(tensors),
+    }
+    damaged: dict[str, Change] = {
         "a tensor lost": _tensor(tensors, "best.", lambda a: None),
         "a tensor of another shape": _tensor(tensors, "now.", lambda a: a.reshape(-1)[:3]),
         "NaN in the weights": _tensor(tensors, "now.", _nan),
@@ -140,6 +152,8 @@ def _states() -> list[Named]:
             tensors, "optimizer.", lambda a: a.reshape(-1)[:1]
         ),
     }
+    changes |= {name: _signed(change) for name, change in damaged.items()}
+    changes |= {f"{name}, unsigned": change for name, change in damaged.items()}
     return [
         Named(f"state: {name}", _folder("state", change, state.work), "refused")
         for name, change in changes.items()

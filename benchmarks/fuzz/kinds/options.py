@@ -173,7 +173,8 @@ def _edit(room: Room, options: Options) -> None:
 CALLS: tuple[tuple[Callable[[Room, Options], None], Options], ...] = (
     (_generate, {"mode": "weighted", "seed": 0, "temperature": 1.0, "frontier": 64, "passes": 2,
                  "residuals": True, "field": 0.0, "new": None}),
-    (_generate, {"mode": "sample", "seed": 0, "temperature": 1.0, "top_k": 3, "new": None}),
+    (_generate, {"mode": "sample", "seed": 0, "temperature": 1.0, "top_k": 3, "draws": 2,
+                 "new": None}),
     (_generate, {"mode": "weighted", "seed": 0, "field": 0.7, "frontier": 1}),
     (_embed, {"read": "expression", "form": "shared", "niche_cells": 64}),
     (_embed, {"read": "content", "niche_cells": 12}),

@@ -14,6 +14,7 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import FitRequest
+from napari_gest.tasks.train_state import digest_of
 
 
 def prepare(room: Room) -> Work:
@@ -26,11 +27,20 @@ def prepare(room: Room) -> Work:
         path.write_bytes(jsons.damage(room, json.loads(path.read_text())))
     elif draw < 0.7:
         tensors.damage(room, folder / "state.safetensors")
+        if room.chance(0.7):
+            sign(folder)
     elif draw < 0.85:
         blind.damage(room, room.pick(sorted(folder.iterdir())))
     else:
         blind.disorder(room, folder)
     return lambda: work(room, folder)
+
+
+def sign(folder: Path) -> None:
+    """Let a state vouch for the tensors it has, so that they are looked at themselves."""
+    about = json.loads((folder / "state.json").read_text())
+    about["tensors"] = digest_of(folder / "state.safetensors")
+    (folder / "state.json").write_text(json.dumps(about))
 
 
 def work(room: Room, folder: Path) -> None:
