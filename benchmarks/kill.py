@@ -92,8 +92,8 @@ def run(rounds: int, seed: int, say: Callable[[str], None] = lambda _: None) -> 
                 spans[case.name] = _span(case, folder)
             else:
                 _forked(lambda: case.write(folder, OLD))  # noqa: B023 - it runs at once
-            _round(case, count, folder, rng.uniform(0, spans[case.name]))
-            say(f"{number + 1}/{rounds} {case.name}")
+            stood = _round(case, count, folder, rng.uniform(0, spans[case.name]))
+            say(f"{number + 1}/{rounds} {case.name}: {stood}")
     return counts
 
 
@@ -203,8 +203,8 @@ def _fitting(sections: dict[str, Section]) -> Case:
     return Case("fit --resume", write, read)
 
 
-def _round(case: Case, count: Count, folder: Path, wait_s: float) -> None:
-    """Kill a fork that writes, and add to the count what is found."""
+def _round(case: Case, count: Count, folder: Path, wait_s: float) -> str:
+    """Kill a fork that writes, add to the count what is found, and return it in words."""
 
     def again_and_again() -> None:
         while True:
@@ -218,7 +218,7 @@ def _round(case: Case, count: Count, folder: Path, wait_s: float) -> None:
     count.rounds += 1
     if not os.WIFSIGNALED(status):
         count.damage.append(f"the writer ended by itself ({status})")
-        return
+        return count.damage[-1]
     names = [path.name for path in folder.iterdir()]
     aside = any(is_temporary(name) and ".old" in name for name in names)
     stood, error = _forked(lambda: case.read(folder))
@@ -227,13 +227,15 @@ def _round(case: Case, count: Count, folder: Path, wait_s: float) -> None:
     count.new += stood == NEW
     if error:
         count.damage.append(error)
-        return
+        return error
     # The next to write here clears what the killed one left.
     _, error = _forked(lambda: case.write(folder, NEW))
     rest = [path.name for path in folder.iterdir() if is_temporary(path.name)]
     count.swept += any(map(is_temporary, names)) and not rest
     if error or rest:
         count.damage.append(error or f"not swept: {', '.join(rest)}")
+        return count.damage[-1]
+    return f"{stood} stood{', restored' if aside else ''}"
 
 
 def _span(case: Case, folder: Path) -> float:
