@@ -229,7 +229,7 @@ def test_the_field_of_the_section_has_its_share(
     # The other modes read out meta cells, and those only.
     picked = [generate(section, tiny_model, unseen, mode="pick", field=f) for f in (0.0, 1.0)]
     assert np.array_equal(picked[0].expression, picked[1].expression)
-    with pytest.raises(InputError, match="field is 1.5"):
+    with pytest.raises(InputError, match=r"field is 1\.5"):
         generate(section, tiny_model, unseen, field=1.5)
 
 
