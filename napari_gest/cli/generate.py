@@ -162,6 +162,8 @@ def generate(
     agreement = result.agreement(taken) if unseen.any() else None
     if agreement is not None:
         _print_agreement(agreement)
+        if mode is Mode.sample:
+            print("  (a draw is as noisy as tissue; --mode weighted has the lowest error)")
     if checked is not None:
         print(f"check: {checked.verdict}")
 

@@ -18,7 +18,7 @@ from napari_gest.widgets.train_panel import TrainPanel
 _MODES = {
     "weighted": ("Weighted mean", "The expected expression of each cell; the most accurate"),
     "pick": ("Most likely", "The profile of the most likely meta cell"),
-    "sample": ("Sampled", "Drawn cell by cell, with natural variation"),
+    "sample": ("Sampled", "A measured cell is drawn for each place: as varied as tissue"),
 }
 _USABLE = 0.5
 _GOOD = 0.9
