@@ -12,6 +12,7 @@ from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.structure import check_sparse
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def check_kept(adata: AnnData) -> None:
     """Raise InputError where a key of this program holds what it never wrote."""
     for key in _COLUMNS:
         kept_column(adata, key)
-    for key in adata.layers:
+    for key in layer_names(adata):
         if key not in _LAYERS and not is_draw(key):
             continue
         layer = adata.layers[key]
