@@ -12,6 +12,7 @@ from scipy import sparse
 
 from benchmarks.fuzz import values
 from benchmarks.fuzz.case import Room
+from napari_gest.tissue.reading import layer_names
 
 _ODD = (np.nan, np.inf, -np.inf, -1.0, 1e200, 1e308, -1e308, 1e-320, 3e38, 0.0, 1e16)
 
@@ -90,7 +91,7 @@ def positions(room: Room, adata: AnnData) -> AnnData:
 
 
 def expression(room: Room, adata: AnnData) -> AnnData:
-    key = None if room.chance(0.7) or not len(adata.layers) else room.pick(adata.layers)
+    key = None if room.chance(0.7) or not layer_names(adata) else room.pick(layer_names(adata))
     values_ = adata.X if key is None else adata.layers[key]
     if values_ is None:
         return adata

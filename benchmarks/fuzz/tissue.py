@@ -24,6 +24,7 @@ from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
 from napari_gest.tissue.moran import top_svgs
 from napari_gest.tissue.outline import outlines
+from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.roi import mask_from_obs
 from napari_gest.tissue.section import Section, section_names
 
@@ -50,8 +51,8 @@ def work(room: Room, path: Path) -> None:
     options: dict[str, Any] = {}
     if room.chance(0.1):
         options["allow_logged"] = True
-    if room.chance(0.15) and len(adata.layers):
-        options["layer"] = room.pick(adata.layers)
+    if room.chance(0.15) and layer_names(adata):
+        options["layer"] = room.pick(layer_names(adata))
     sections = [Section.from_anndata(adata, n, **options) for n in names[:3]]
     if not sections:
         sections = [Section.from_anndata(adata, **options)]

@@ -15,6 +15,7 @@ from napari_gest import keys
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.io import in_memory
 from napari_gest.tissue.kept import is_draw, kept_column
+from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Generated:
             for number, draw in enumerate(self.further, 2)
         }
         # Further draws of an earlier run belong to another result.
-        for key in list(adata.layers):
+        for key in layer_names(adata):
             if is_draw(key) and key not in layers:
                 del adata.layers[key]
         place = pd.Index(adata.var_names.astype(str)).get_indexer(list(self.genes))
@@ -367,8 +368,8 @@ def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) ->
     coords = np.zeros((m, np.asarray(adata.obsm[section.spatial_key]).shape[1]))
     coords[:, :2] = coords_um / section.um_per_unit
     new.obsm[section.spatial_key] = coords
-    for key, layer in adata.layers.items():
-        new.layers[key] = sparse.csr_matrix((m, adata.n_vars), dtype=layer.dtype)
+    for key in layer_names(adata):
+        new.layers[key] = sparse.csr_matrix((m, adata.n_vars), dtype=adata.layers[key].dtype)
     joined = anndata.concat([adata, new], join="outer", merge="first", uns_merge="first")
     joined.uns = adata.uns
     joined.var = adata.var

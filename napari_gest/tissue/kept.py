@@ -12,6 +12,7 @@ from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.structure import check_sparse
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def check_kept(adata: AnnData) -> None:
     for key in own:
         if key in _COLUMNS or key.endswith(_CONFIDENT):
             kept_column(adata, key)
-    for key in adata.layers:
+    for key in layer_names(adata):
         if not key.startswith(_OURS):
             continue
         layer = adata.layers[key]

@@ -28,6 +28,11 @@ FIELDS = {
 MOST_UM = 1e9
 
 
+def layer_names(adata: AnnData) -> list[str]:
+    """Return the names of the layers; anndata 0.13 counts X among them, as None."""
+    return [name for name in adata.layers if name is not None]
+
+
 def where(option: str) -> str:
     """Tell users where a parameter of a reading is set."""
     flag = option.replace("_", "-")

@@ -20,7 +20,7 @@ from napari_gest.tissue.expression import check_linear, log_normalize, without_d
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.kept import check_kept
 from napari_gest.tissue.obs import few, obs_column
-from napari_gest.tissue.reading import MOST_UM, Reading, where
+from napari_gest.tissue.reading import MOST_UM, Reading, layer_names, where
 from napari_gest.tissue.structure import COMPRESSED, check_rows, check_sparse, check_stored
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ class Section:
                 )
         if layer is not None and layer not in adata.layers:
             raise ReadingError(
-                f"There is no layer '{layer}'; layers here: {list(adata.layers) or 'none'}.",
+                f"There is no layer '{layer}'; layers here: {layer_names(adata) or 'none'}.",
                 f"Name a layer with linear expression, or use X ({where('layer')}).",
                 "layer",
             )

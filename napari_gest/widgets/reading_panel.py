@@ -9,7 +9,7 @@ from pandas.api.types import is_float_dtype
 from qtpy.QtCore import QLocale, QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout
 
-from napari_gest.tissue.reading import FIELDS, Reading
+from napari_gest.tissue.reading import FIELDS, Reading, layer_names
 from napari_gest.widgets.parts import Panel
 
 _X = "X"  # how the field spells that no layer is used
@@ -75,7 +75,7 @@ class ReadingPanel(Panel):
         _offer(self.spatial, [key for adata in read for key in adata.obsm])
         named = [c for adata in read for c in adata.obs if not is_float_dtype(adata.obs[c])]
         _offer(self.section, named)
-        _offer(self.layer, [_X, *(key for adata in read for key in adata.layers)])
+        _offer(self.layer, [_X, *(key for adata in read for key in layer_names(adata))])
 
     def focus(self, option: str) -> None:
         """Go to the field of a parameter of ``Section.from_anndata``."""

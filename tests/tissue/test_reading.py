@@ -9,7 +9,7 @@ import pytest
 from anndata import AnnData
 
 from napari_gest.errors import InputError, ReadingError
-from napari_gest.tissue.reading import Reading
+from napari_gest.tissue.reading import Reading, layer_names
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,15 @@ def test_a_section_knows_how_it_was_read(tissue: AnnData) -> None:
     assert reading.section(tissue, "section_1").reading == reading
     linear = Reading(allow_logged=True).section(tissue, "section_1")
     assert linear.reading == Reading()  # nothing was undone
+
+
+def test_x_is_no_layer_of_a_name(tissue: AnnData) -> None:
+    del tissue.layers
+    assert layer_names(tissue) == []
+    with pytest.raises(ReadingError, match="layers here: none"):
+        Reading(layer="scaled").section(tissue, "section_1")
+    tissue.layers["norm"] = tissue.X.log1p()
+    assert layer_names(tissue) == ["norm"]
 
 
 @pytest.mark.parametrize("length", [0.0, -1.0, float("nan"), float("inf")])
