@@ -22,14 +22,16 @@ def prepare(room: Room) -> Work:
     shutil.copytree(room.base.folder / "state", folder)
     room.own.append(folder)
     draw = room.rng.random()
-    if draw < 0.4:
+    if draw < 0.12:
+        room.note("whole")  # almost no damage is accepted, so that nothing else would be
+    elif draw < 0.45:
         path = folder / "state.json"
         path.write_bytes(jsons.damage(room, json.loads(path.read_text())))
-    elif draw < 0.7:
+    elif draw < 0.72:
         tensors.damage(room, folder / "state.safetensors")
         if room.chance(0.7):
             sign(folder)
-    elif draw < 0.85:
+    elif draw < 0.87:
         blind.damage(room, room.pick(sorted(folder.iterdir())))
     else:
         blind.disorder(room, folder)
