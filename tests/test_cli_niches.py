@@ -157,7 +157,7 @@ def test_niches_want_a_number_or_a_resolution(file: Path, model: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "cause"),
     [
-        (("--n-niches", 5000), "n_niches is 5000. Give a whole number from 2 to 600."),
+        (("--n-niches", 5000), "n_niches is 5000.\nRemedy: Give a whole number from 2 to 600."),
         (("--resolution", 0), "resolution is 0"),
         (("--resolution", 1), "needs igraph"),
     ],

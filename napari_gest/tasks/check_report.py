@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BLOCK = 25  # cells that are resampled together: neighbours resemble each other
 _RESAMPLES = 200
 _RELIABLE = 0.3  # below, nothing is claimed of a gene
-_SURE = 0.9  # probability of a gain from which a gene counts as better than the baseline
+_SURE = 0.95  # probability of a gain from which a gene counts as better than the baseline
 _MORAN_CELLS = 4000
 COLUMNS = ("expected_correlation", "gain", "p_gain", "reliability", "gain_reliability", "moran")
 CHECK_TABLE = table_kind("a table of a check", ("gene", *COLUMNS, "claim"))
@@ -347,8 +347,13 @@ def shrunk(
     keep = prior_variance / (prior_variance + noise)
     estimate = design(elsewhere) @ slope + keep * (observed - prior)
     variance = prior_variance * (1 - keep)
+    # The prior itself is uncertain where few genes are like this one.
+    known = np.where(use, 1 / (noise + prior_variance), 0.0)
+    spread = np.linalg.inv((x * known[:, None]).T @ x + 1e-9 * np.eye(x.shape[1]))
+    there = design(elsewhere)
+    of_prior = np.einsum("gf,fh,gh->g", there, spread, there)
     reliability = 1 - variance / (prior_variance + float(np.var(prior[use])))
-    return estimate, np.clip(reliability, 0, 1), np.sqrt(variance)
+    return estimate, np.clip(reliability, 0, 1), np.sqrt(variance + np.square(1 - keep) * of_prior)
 
 
 def _useful_depth(
@@ -371,13 +376,17 @@ def _useful_depth(
     )
     band = np.digitize(depth, DEPTHS_UM) - 1
     for number in range(band.max() + 1):
-        beyond = band >= number
-        if beyond.sum() < _BLOCK:
+        inside, beyond = gain[band == number], gain[band >= number]
+        if len(beyond) < _BLOCK:
             return None
-        inside = gain[band == number]
-        if len(inside) >= _BLOCK and inside.mean() <= 0 and gain[beyond].mean() <= 0:
+        if len(inside) >= _BLOCK and not _above_zero(inside) and not _above_zero(beyond):
             return DEPTHS_UM[number]
     return None
+
+
+def _above_zero(values: NDArray[np.floating]) -> bool:
+    """Whether a mean is above zero by more than its standard error."""
+    return bool(values.mean() > values.std() / np.sqrt(len(values)))
 
 
 def _compact(coords_um: NDArray[np.float64], step: int) -> NDArray[np.int64]:

@@ -330,7 +330,8 @@ def _whole(values: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return counts as int32. What is no count, as in cells that were masked, becomes 0."""
     data = np.nan_to_num(values.data.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     data = np.rint(np.clip(data, 0, np.iinfo(np.int32).max)).astype(np.int32)
-    counts = sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape)
+    # A copy: zeros are taken out of it, and the values may be the tissue's own matrix.
+    counts = sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape, copy=True)
     counts.eliminate_zeros()
     return counts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.stats import combine_pvalues
 
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
@@ -69,9 +70,11 @@ def test_the_nearest_cell_equals_encoding_without_it(section: Section, tiny_mode
 
 
 def test_the_top_k_matter_more_than_random_ones(section: Section, tiny_model: GeST) -> None:
-    found = influence(section, tiny_model, CELL, k=4, n_random=40)
-    assert found.top_k > found.random_k.mean()
-    assert found.fidelity_p <= 0.1
+    """Over several cells: the weights are random, and a single cell proves little."""
+    found = [influence(section, tiny_model, i, k=4, n_random=40) for i in range(0, 400, CELL)]
+    top, others = (np.mean([getattr(f, n) for f in found]) for n in ("top_k", "random_k"))
+    assert top > others
+    assert combine_pvalues([f.fidelity_p for f in found]).pvalue <= 0.1
 
 
 def test_the_cell_itself_has_no_influence(section: Section, tiny_model: GeST) -> None:

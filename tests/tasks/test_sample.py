@@ -136,6 +136,23 @@ def test_counts_and_donors_are_written(
     assert keys.DRAW.format(2) not in once.layers
 
 
+def test_writing_counts_leaves_measured_values_alone(
+    tissue: AnnData, section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    damaged = tissue.copy()
+    damaged.X = sparse.csr_matrix(damaged.X, dtype=np.float32)
+    row = section.rows[unseen][0]
+    damaged.X.data[damaged.X.indptr[row] : damaged.X.indptr[row + 1]] = np.nan
+    before = damaged.X.copy()
+    made = generate(section, tiny_model, unseen, mode="sample")
+    for whole in (damaged, made.to_anndata(damaged)):
+        if whole is damaged:
+            made.write(damaged)
+        np.testing.assert_array_equal(whole.X.indptr, before.indptr)
+        np.testing.assert_array_equal(whole.X.indices, before.indices)
+        np.testing.assert_array_equal(whole.X.data, before.data)
+
+
 def test_new_cells_get_donors_too(tissue: AnnData, section: Section, tiny_model: GeST) -> None:
     new = section.coords_um.mean(0) + np.array([[1.5, 2.5], [-3.5, 4.5], [5.0, -6.0]])
     nothing = np.zeros(section.n_obs, bool)
