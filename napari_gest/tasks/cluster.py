@@ -128,17 +128,24 @@ class ClusterRequest:
     def _fit(self, repeat: int, clock: Clock) -> Generator[Progress, None, NDArray[np.float32]]:
         """Return (n, K) probabilities with the seed that comes ``repeat`` after the first."""
         features, neighbours = self._together.features, self._together.neighbours
-        seed, k, done = self.seed + repeat, int(self.n_niches or 2), max(repeat - 1, 0) * _STEPS
+        seed, done = self.seed + repeat, max(repeat - 1, 0) * _STEPS
+        if self.method == "leiden":  # takes no number of niches
+            probability = _leiden(features, float(self.resolution or 1), seed)
+            yield clock.tick(done + _STEPS)
+            return smooth(probability, neighbours, self.smoothing)
+        assert self.n_niches is not None  # as ``check`` knows
         if self.method == "mixture":
             fit = fit_field_mixture(
-                features, neighbours, k, smoothing=self.smoothing, starts=_STARTS, seed=seed
+                features,
+                neighbours,
+                self.n_niches,
+                smoothing=self.smoothing,
+                starts=_STARTS,
+                seed=seed,
             )
             made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
             return made.probability
-        if self.method == "leiden":
-            probability = _leiden(features, float(self.resolution or 1), seed)
-        else:
-            probability = kmeans_probability(features, k, seed)
+        probability = kmeans_probability(features, self.n_niches, seed)
         yield clock.tick(done + _STEPS)
         return smooth(probability, neighbours, self.smoothing)
 
