@@ -195,7 +195,14 @@ def check_asked(n_cells: int, method: str, n_niches: int | None, resolution: flo
         check_number("resolution", resolution, 0, _MAX_RESOLUTION, above=True)
         _igraph()
     else:
-        check_number("n_niches", n_niches, 2, n_cells // 2, whole=True)
+        check_n_niches("n_niches", n_niches, n_cells)
+
+
+def check_n_niches(name: str, n_niches: int | None, n_cells: int) -> None:
+    """Raise InputError unless so many cells make that many niches, two cells each on average."""
+    if n_cells < 4:
+        raise InputError(f"{n_cells} cells cannot be clustered.", "Embed 4 cells at least.")
+    check_number(name, n_niches, 2, n_cells // 2, whole=True)
 
 
 @dataclass(frozen=True, eq=False)
