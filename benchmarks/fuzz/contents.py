@@ -42,9 +42,12 @@ def _numbers(room: Room, array: np.ndarray) -> np.ndarray:
 
 
 def positions(room: Room, adata: AnnData) -> AnnData:
-    coords = np.asarray(adata.obsm["spatial"], float) if "spatial" in adata.obsm else None
-    if coords is None or coords.ndim != 2 or coords.shape[1] < 2:
+    coords = adata.obsm.get("spatial")
+    if not isinstance(coords, np.ndarray) or coords.ndim != 2 or coords.shape[1] < 2:
+        return adata  # changed before
+    if coords.dtype.kind not in "fiu":
         return adata
+    coords = coords.astype(float)
     n = len(coords)
     what = room.pick(
         ("numbers", "same", "line", "one far", "scaled", "shifted", "flat", "wide", "text", "frame",
@@ -96,6 +99,8 @@ def expression(room: Room, adata: AnnData) -> AnnData:
     if values_ is None:
         return adata
     dense = values_.toarray() if sparse.issparse(values_) else np.asarray(values_)
+    if dense.dtype.kind not in "biuf":
+        return adata  # changed before
     what = room.pick(
         ("numbers", "numbers", "zeros", "logged", "scaled", "type", "stored zeros", "one gene",
          "one cell", "dense", "csc", "centred", "nothing")
@@ -126,11 +131,11 @@ def expression(room: Room, adata: AnnData) -> AnnData:
         adata.X = None
         return adata
     if what == "stored zeros":
-        made = sparse.csr_matrix(made)
+        made = sparse.csr_matrix(made.astype(float))
         made.data[_some(room, made.nnz)] = 0
     elif what == "csc":
         made = sparse.csc_matrix(made)
-    elif what != "dense" and room.chance(0.6) and made.dtype.kind not in "OU":
+    elif what != "dense" and room.chance(0.6) and made.dtype.char not in "OUe":
         made = sparse.csr_matrix(made)
     if key is None:
         adata.X = made

@@ -128,17 +128,24 @@ class ClusterRequest:
     def _fit(self, repeat: int, clock: Clock) -> Generator[Progress, None, NDArray[np.float32]]:
         """Return (n, K) probabilities with the seed that comes ``repeat`` after the first."""
         features, neighbours = self._together.features, self._together.neighbours
-        seed, k, done = self.seed + repeat, int(self.n_niches or 2), max(repeat - 1, 0) * _STEPS
+        seed, done = self.seed + repeat, max(repeat - 1, 0) * _STEPS
+        if self.method == "leiden":  # takes no number of niches
+            probability = _leiden(features, float(self.resolution or 1), seed)
+            yield clock.tick(done + _STEPS)
+            return smooth(probability, neighbours, self.smoothing)
+        assert self.n_niches is not None  # as ``check`` knows
         if self.method == "mixture":
             fit = fit_field_mixture(
-                features, neighbours, k, smoothing=self.smoothing, starts=_STARTS, seed=seed
+                features,
+                neighbours,
+                self.n_niches,
+                smoothing=self.smoothing,
+                starts=_STARTS,
+                seed=seed,
             )
             made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
             return made.probability
-        if self.method == "leiden":
-            probability = _leiden(features, float(self.resolution or 1), seed)
-        else:
-            probability = kmeans_probability(features, k, seed)
+        probability = kmeans_probability(features, self.n_niches, seed)
         yield clock.tick(done + _STEPS)
         return smooth(probability, neighbours, self.smoothing)
 
@@ -188,7 +195,14 @@ def check_asked(n_cells: int, method: str, n_niches: int | None, resolution: flo
         check_number("resolution", resolution, 0, _MAX_RESOLUTION, above=True)
         _igraph()
     else:
-        check_number("n_niches", n_niches, 2, n_cells // 2, whole=True)
+        check_n_niches("n_niches", n_niches, n_cells)
+
+
+def check_n_niches(name: str, n_niches: int | None, n_cells: int) -> None:
+    """Raise InputError unless so many cells make that many niches, two cells each on average."""
+    if n_cells < 4:
+        raise InputError(f"{n_cells} cells cannot be clustered.", "Embed 4 cells at least.")
+    check_number(name, n_niches, 2, n_cells // 2, whole=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_gest.limits import check_number
 from napari_gest.seeds import check_seed
-from napari_gest.tasks.cluster import MAX_SMOOTHING, Together, check_together
+from napari_gest.tasks.cluster import MAX_SMOOTHING, Together, check_n_niches, check_together
 from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches import Clustered, ordered
@@ -43,7 +43,7 @@ class NicheTreeRequest:
         """Raise InputError if there are too few cells, or embeddings do not fit together."""
         check_together(self.embedded)
         n = sum(len(e.rows) for e in self.embedded)
-        check_number("n_leaves", self.n_leaves, 2, n // 2, whole=True)
+        check_n_niches("n_leaves", self.n_leaves, n)
         check_number("smoothing", self.smoothing, 0, MAX_SMOOTHING)
         check_seed(self.seed)
 

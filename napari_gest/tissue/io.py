@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
 
-from napari_gest.errors import InputError
+from napari_gest.errors import GestError, InputError
 from napari_gest.files import (
     Draft,
     FileKind,
@@ -165,19 +167,44 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
             with warnings.catch_warnings():
                 # Which of zarr's formats is the default is no concern of users'.
                 warnings.filterwarnings("ignore", message="Writing zarr v2")
-                write_zarr(temporary, adata)
+                with _storable(path):
+                    write_zarr(temporary, adata)
             return
         with Draft(temporary) as draft:
             try:
                 with h5py.File(draft, "w") as file:
                     light = {"compression": "gzip", "compression_opts": 1}
-                    write_elem(file, "/", adata, dataset_kwargs=light)
+                    with _storable(path):
+                        write_elem(file, "/", adata, dataset_kwargs=light)
                     # anndata stores that there is no raw, and trips over it in backed mode.
                     if adata.raw is None and "raw" in file:
                         del file["raw"]
             finally:
                 # Comes before whatever HDF5 makes of bytes that were not kept.
                 draft.check()
+
+
+@contextmanager
+def _storable(path: Path) -> Iterator[None]:
+    """Raise InputError where tissue holds what anndata cannot write, and say where.
+
+    Errors of the disk are left to ``replacing``.
+    """
+    try:
+        yield
+    except (GestError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        odd = isinstance(error, NotImplementedError | RecursionError)
+        if isinstance(error, RuntimeError) and not odd:  # HDF5's own
+            raise
+        notes = " ".join(getattr(error, "__notes__", [str(error)]))
+        place = re.search(r"writing key '([^']*)' .* to (/\S*)", notes)
+        where = f"'{place[2].strip('/')}/{place[1]}' of " if place else ""
+        raise InputError(
+            f"{where}the tissue cannot be written to '{path.name}' ({_first_line(error)}).",
+            "Remove that entry, or turn it into numbers or text.",
+        ) from error
 
 
 def kind_of(path: Path) -> FileKind | FolderKind:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,11 @@ def check_zarr(path: Path) -> None:
     for place, _, names in os.walk(path):
         for name in names:
             file = Path(place, name)
+            about = file.stat()
+            if not stat.S_ISREG(about.st_mode):  # opening a pipe waits for who writes to it
+                raise InputError(f"'{file.relative_to(path)}' in it is no file.", _DAMAGED)
             n_files += 1
-            n_bytes += file.stat().st_size
+            n_bytes += about.st_size
             if name in (".zarray", ".zmetadata", "zarr.json"):
                 documents.append(file)
     alone = _Claims(n_bytes, n_files)

@@ -321,3 +321,11 @@ def test_every_real_file_opens(data_dir: Path) -> None:
         adata = read_tissue(path)
         assert adata.n_obs > 0
         assert "spatial" in adata.obsm
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_what_cannot_be_written_is_named(tissue: AnnData, tmp_path: Path, suffix: str) -> None:
+    tissue.uns["made"] = {"by": object()}
+    with pytest.raises(InputError, match="'uns/made/by' of the tissue cannot be written"):
+        write_tissue(tissue, tmp_path / f"out{suffix}")
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -152,6 +153,16 @@ def _text_column(key: str, values: Any) -> Callable[[AnnData], None]:
     return change
 
 
+def _pipe(room: Room) -> Work:
+    """Put a pipe that nobody writes to in the place of a chunk."""
+    path = room.inputs / "tissue.zarr"
+    shutil.copytree(room.base.folder / "rich-3.zarr", path)
+    chunk = next(p for p in sorted((path / "X/data/c").rglob("*")) if p.is_file())
+    chunk.unlink()
+    os.mkfifo(chunk)
+    return read_all(room, path)
+
+
 def _long_name(adata: AnnData) -> None:
     names = list(adata.obs_names)
     names[0] = "a" * 300
@@ -178,5 +189,6 @@ CASES = [
     ),
     Named("a name of 300 characters", _filled(_long_name, _generate), "accepted"),
     Named("HTML in the name of a section", _filled(_html_section, _embed), "accepted"),
+    Named("a pipe for a chunk", _pipe, "refused"),
     Named("a layer of another kind", _filled(_mixed_layer, _generate), "accepted"),
 ]
