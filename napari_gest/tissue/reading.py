@@ -56,7 +56,7 @@ class Reading:
     allow_logged: bool = False
 
     def __post_init__(self) -> None:
-        check_number("um_per_unit", self.um_per_unit, 0, above=True)
+        check_number("um_per_unit", self.um_per_unit, 0, MOST_UM, above=True)
         for name in ("spatial_key", "section_key", "layer"):
             key = getattr(self, name)
             if not isinstance(key, str) and not (key is None and name == "layer"):
