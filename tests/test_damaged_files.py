@@ -379,3 +379,39 @@ def test_blocks_of_a_matrix_on_disk_are_checked(
             Section.from_anndata(adata, "section_2")
         with pytest.raises(InputError, match="X is not sound"):
             io.in_memory(adata)
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_a_block_that_cannot_be_read_is_an_error_with_a_remedy(
+    tissue: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = tmp_path / f"in{suffix}"
+    if suffix == ".zarr":
+        write_zarr(tissue, path)
+        (piece,) = [p for p in (path / "X" / "data").iterdir() if p.name[0] != "."]
+        piece.write_bytes(piece.read_bytes()[:-200])
+    else:
+        write_tissue(tissue, path)
+        with h5py.File(path) as file:
+            piece = file["X/data"].id.get_chunk_info(0)
+        data = bytearray(path.read_bytes())
+        data[piece.byte_offset : piece.byte_offset + piece.size] = bytes(piece.size)
+        path.write_bytes(data)
+    with pytest.raises(InputError, match="not a readable AnnData"):
+        read_tissue(path)
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
+    adata = read_tissue(path)
+    with pytest.raises(InputError, match="X cannot be read from its file"):
+        Section.from_anndata(adata, "section_1")
+    with pytest.raises(InputError, match="cannot be read from its file"):
+        io.in_memory(adata)
+
+
+@pytest.mark.parametrize("value", [object(), "a\0b", {1: 2}, [object()]])
+def test_values_that_no_file_can_hold_are_named(
+    tissue: AnnData, tmp_path: Path, value: object
+) -> None:
+    tissue.uns["odd"] = value
+    with pytest.raises(InputError, match=r"out\.h5ad' cannot hold .*odd"):
+        write_tissue(tissue, tmp_path / "out.h5ad")
+    assert not list(tmp_path.iterdir())

@@ -27,7 +27,7 @@ from napari_gest.files import (
 from napari_gest.files.kinds import ignored, peek_json
 from napari_gest.tissue import probe
 from napari_gest.tissue.stored import check_hdf5, check_zarr, check_zarr_groups
-from napari_gest.tissue.structure import check_structure
+from napari_gest.tissue.structure import check_structure, from_disk
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -127,7 +127,8 @@ def in_memory(adata: AnnData) -> AnnData:
     if adata.isbacked or not (
         adata.X is None or isinstance(adata.X, np.ndarray) or sparse.issparse(adata.X)
     ):
-        whole = adata.to_memory()
+        with from_disk("The tissue"):
+            whole = adata.to_memory()
         check_structure(whole)
         return whole
     return adata
@@ -150,7 +151,8 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
     InputError
         If its suffix is neither ``.h5ad`` nor ``.zarr``, or its folder does not exist; if the path
         exists and ``overwrite`` is false, or is no tissue of that format, or holds other files
-        too; or if it is the file that ``adata`` is read from.
+        too; if it is the file that ``adata`` is read from; or if ``adata`` holds values that no
+        such file can.
     CheckpointError
         If the disk is full or the folder cannot be written. Nothing is left behind, and a file
         that was there before is unchanged.
@@ -162,7 +164,7 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
     kind = kind_of(path)
     check_outputs([Output("path", path, kind, overwrite)], [("the open tissue", source_of(adata))])
     # Neither HDF5 nor zarr's threads may be broken off.
-    with replacing(path, kind, overwrite=overwrite) as temporary, held():
+    with replacing(path, kind, overwrite=overwrite) as temporary, held(), _storable(path):
         if path.suffix == ".zarr":
             with warnings.catch_warnings():
                 # Which of zarr's formats is the default is no concern of users'.

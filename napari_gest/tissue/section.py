@@ -21,7 +21,13 @@ from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.kept import check_kept
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, Reading, layer_names, where
-from napari_gest.tissue.structure import COMPRESSED, check_rows, check_sparse, check_stored
+from napari_gest.tissue.structure import (
+    COMPRESSED,
+    check_rows,
+    check_sparse,
+    check_stored,
+    from_disk,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -394,8 +400,10 @@ def _take(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_matrix:
     stored = getattr(values, "group", None)  # of a sparse matrix that anndata left on disk
     if stored is not None and values.format == "csc":
         # Rows of columns on disk would each read everything.
-        check_stored(stored, values.shape[1], name)
-        values = _numeric(values.to_memory())
+        with from_disk(name):
+            check_stored(stored, values.shape[1], name)
+            values = values.to_memory()
+        values = _numeric(values)
     if sparse.issparse(values):
         # Rows of a CSR matrix are copied without a look at their indices, columns are not.
         (check_rows if values.format == "csr" else check_sparse)(values, name)
@@ -403,14 +411,16 @@ def _take(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_matrix:
     if isinstance(values, np.ndarray) or sparse.issparse(values):
         return _float32(values if whole else values[rows], name)
     if stored is not None:
-        check_stored(stored, values.shape[0], name)
+        with from_disk(name):
+            check_stored(stored, values.shape[0], name)
     # On disk one row at a time is slow and everything at once may not fit.
     blocks = []
     for start in range(int(rows[0]), int(rows[-1]) + 1, _BLOCK):
         here = rows[(rows >= start) & (rows < start + _BLOCK)]
         if len(here):
-            block = _float32(_numeric(values[start : int(here[-1]) + 1]), name)
-            blocks.append(block[here - start])
+            with from_disk(name):
+                block = values[start : int(here[-1]) + 1]
+            blocks.append(_float32(_numeric(block), name)[here - start])
     return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
 
 

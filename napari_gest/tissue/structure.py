@@ -7,13 +7,14 @@ inside it. One that is damaged makes it write over the memory of the whole progr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_gest.errors import InputError
+from napari_gest.errors import GestError, InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -97,6 +98,17 @@ def check_stored(group: Any, n_major: int, name: str) -> None:
     if any(len(shape) != 1 for shape in shapes):
         raise _unsound(name, f"its indices and values have the shapes {shapes}")
     check_pointers(group["indptr"][...], shapes[0][0], shapes[1][0], n_major, name)
+
+
+@contextmanager
+def from_disk(name: str) -> Iterator[None]:
+    """Turn what h5py, zarr and codecs raise while they read into an InputError."""
+    try:
+        yield
+    except (GestError, MemoryError):
+        raise
+    except Exception as error:  # each raises its own kinds
+        raise InputError(f"{name} cannot be read from its file ({error}).", _REMEDY) from error
 
 
 def check_structure(adata: AnnData) -> None:

@@ -254,8 +254,8 @@ def test_damage_in_unseen_cells_is_allowed(
         ({"name": "section_1", "um_per_unit": 0}, "um_per_unit"),
         ({"name": "section_1", "um_per_unit": np.nan}, "um_per_unit"),
         ({"name": "section_1", "um_per_unit": np.inf}, "um_per_unit"),
-        ({"name": "section_1", "um_per_unit": 1e308}, "um_per_unit"),
-        ({"name": "section_1", "um_per_unit": 9e8}, "from the origin"),
+        ({"name": "section_1", "um_per_unit": 1e308}, r"um_per_unit is 1e\+308"),
+        ({"name": "section_1", "um_per_unit": 1e8}, "from the origin"),
         ({"name": "section_1", "um_per_unit": 1e-300}, "in one place"),
     ],
 )
