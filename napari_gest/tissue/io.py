@@ -201,8 +201,9 @@ def _storable(path: Path) -> Iterator[None]:
         if isinstance(error, RuntimeError) and not odd:  # HDF5's own
             raise
         notes = " ".join(getattr(error, "__notes__", [str(error)]))
-        place = re.search(r"writing key '([^']*)' .* to (/\S*)", notes)
-        where = f"'{place[2].strip('/')}/{place[1]}' of " if place else ""
+        # The innermost key comes first. It may be no text.
+        place = re.search(r"writing key (.+?) of <.*?> to (/\S*)", notes)
+        where = f"""'{place[2].strip("/")}/{place[1].strip("'")}' of """ if place else ""
         raise InputError(
             f"{where}the tissue cannot be written to '{path.name}' ({_first_line(error)}).",
             "Remove that entry, or turn it into numbers or text.",
