@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -203,7 +203,8 @@ def _storable(path: Path) -> Iterator[None]:
         notes = " ".join(getattr(error, "__notes__", [str(error)]))
         # The innermost key comes first. It may be no text.
         place = re.search(r"writing key (.+?) of <.*?> to (/\S*)", notes)
-        where = f"""'{place[2].strip("/")}/{place[1].strip("'")}' of """ if place else ""
+        entry = place and PurePosixPath(place[2], place[1].strip("'"))  # a whole path stays one
+        where = f"'{str(entry).strip('/')}' of " if entry else ""
         raise InputError(
             f"{where}the tissue cannot be written to '{path.name}' ({_first_line(error)}).",
             "Remove that entry, or turn it into numbers or text.",
