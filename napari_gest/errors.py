@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Names in files can be of any length; nobody reads more of a message.
+_LONGEST = 1000
+
 
 class GestError(Exception):
     """Base of all errors meant for the user.
@@ -15,9 +18,18 @@ class GestError(Exception):
     """
 
     def __init__(self, cause: str, remedy: str) -> None:
+        cause, remedy = _readable(cause), _readable(remedy)
         super().__init__(f"{cause} {remedy}")
         self.cause = cause
         self.remedy = remedy
+
+
+def _readable(text: str) -> str:
+    """Return the text, without its middle where it is too long to be read."""
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]} [...] {text[-half:]}"
 
 
 class InputError(GestError, ValueError):

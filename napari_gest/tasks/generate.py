@@ -155,7 +155,7 @@ class GenerateRequest:
             return np.empty((0, 2))
         try:
             return np.asarray(self.new_coords_um, dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return np.full((1, 2), np.nan)  # which ``check`` refuses
 
 

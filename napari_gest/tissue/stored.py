@@ -104,6 +104,11 @@ def check_hdf5(file: Any, path: Path) -> None:
             elif isinstance(item, h5py.Dataset) and item.shape is not None:
                 if item.external or item.is_virtual:
                     raise _elsewhere(item.name)
+                if h5py.check_ref_dtype(item.dtype) is not None:
+                    raise InputError(
+                        f"'{item.name}' holds references of HDF5, which cannot be copied.",
+                        "Write the file again with anndata.",
+                    )
                 claims.add(item.name, item.shape, item.dtype.itemsize, item.chunks)
 
     walk(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,11 +49,14 @@ def load_json(
 def check_size(path: Path, what: str) -> None:
     """Raise InputError if there is no such file, or it is too large to be read as text."""
     try:
-        size = path.stat().st_size
+        about = path.stat()
     except (OSError, ValueError) as error:
         raise InputError(
             f"There is no file '{path}'.", "Check the path and its spelling."
         ) from error
+    if not stat.S_ISREG(about.st_mode):  # reading a pipe waits for who writes to it
+        raise InputError(f"'{path}' is no file.", f"Give a file with {what}.")
+    size = about.st_size
     if size > _MOST_BYTES:
         raise InputError(
             f"'{path}' has {size / 1e6:,.0f} MB, too much for {what}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,14 @@ def _signed(change: Change) -> Change:
 
 def _lost(file: str) -> Change:
     return lambda folder: (folder / file).unlink()
+
+
+def _pipe(file: str) -> Change:
+    def change(folder: Path) -> None:
+        (folder / file).unlink()
+        os.mkfifo(folder / file)
+
+    return change
 
 
 def _bytes(file: str, content: bytes) -> Change:
@@ -171,6 +180,8 @@ def _scenarios() -> list[Named]:
         "JSON that is a list": (_bytes(about, b"[1]"), "refused"),
         "deep JSON": (_bytes(about, b"[" * 100_000), "refused"),
         "no region": (_lost("roi.geojson"), "refused"),
+        "a pipe for edits": (_pipe("edits.csv"), "refused"),
+        "a pipe for a region": (_pipe("roi.geojson"), "refused"),
         "bands that are no numbers": (_json(about, "bands_um", value=[0, "x"]), "refused"),
         "bands without an end": (_json(about, "bands_um", value=[0, float("inf")]), "refused"),
     }

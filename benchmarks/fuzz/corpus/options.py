@@ -34,6 +34,7 @@ _ODD: dict[str, tuple[Any, ...]] = {
     "n_permutations": (-1, 2.5, math.nan, "text", None),
     "um_per_unit": (0, -1, math.nan, math.inf, 1e308, "text", None),
     "n_cells": (0, -1, 2**63, math.nan, 2.5, "text", None),
+    "new": (10**400, "text", math.nan, math.inf, 1e200),
     "log2fc": (1024, -math.inf, math.nan, math.inf, "text"),
 }
 # Large, and yet what was asked for.

@@ -153,6 +153,11 @@ def _text_column(key: str, values: Any) -> Callable[[AnnData], None]:
     return change
 
 
+def _reference(root: Any) -> None:
+    del root["uns/gest/seed"]
+    root["uns/gest"].create_dataset("seed", data=root["obs"].ref, dtype=h5py.ref_dtype)
+
+
 def _pipe(room: Room) -> Work:
     """Put a pipe that nobody writes to in the place of a chunk."""
     path = room.inputs / "tissue.zarr"
@@ -189,6 +194,7 @@ CASES = [
     ),
     Named("a name of 300 characters", _filled(_long_name, _generate), "accepted"),
     Named("HTML in the name of a section", _filled(_html_section, _embed), "accepted"),
+    Named("a reference of HDF5", _stored("rich.h5ad", _reference, _generate), "refused"),
     Named("a pipe for a chunk", _pipe, "refused"),
     Named("a layer of another kind", _filled(_mixed_layer, _generate), "accepted"),
 ]

@@ -37,7 +37,7 @@ def prepare(room: Room) -> Work:
 
 def work(room: Room, folder: Path) -> None:
     """Read scenarios, run the first, write all and read them back."""
-    room.names += ["region", "outline"]
+    room.names += ["region", "outline", "gene", "operation", "log2fc", "value"]
     scenarios = read_scenarios(folder)
     base = room.base
     room.names += ["edit", "region", "section", "cell", "strength", "reach_um", "bands", "readout"]
