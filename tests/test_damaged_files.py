@@ -229,6 +229,8 @@ def test_a_piece_that_unpacks_to_more_than_it_can_hold_is_refused(
 def test_more_texts_than_an_array_can_have_are_refused(tissue: AnnData, tmp_path: Path) -> None:
     write_zarr(tissue, tmp_path / "in.zarr")
     folder = tmp_path / "in.zarr" / "var" / "_index"
+    if not (folder / ".zarray").exists():  # newer versions of anndata keep a mask beside the texts
+        folder /= "values"
     edit_json(folder / ".zarray", compressor=None)
     (folder / "0").write_bytes((2**32 - 1).to_bytes(4, "little") + b"\x01\x00\x00\x00a")
     with pytest.raises(InputError, match="4,294,967,295 texts"):
@@ -271,7 +273,7 @@ def test_the_shape_of_a_matrix_agrees_with_its_parts(
     tissue: AnnData, tmp_path: Path, suffix: str, shape: tuple[int, int]
 ) -> None:
     path = tmp_path / f"in{suffix}"
-    write_tissue(tissue, path)
+    (write_tissue if suffix == ".h5ad" else write_zarr)(tissue, path)
     group = open_to_change(path)
     group["X"].attrs["shape"] = list(shape)
     if isinstance(group, h5py.File):
