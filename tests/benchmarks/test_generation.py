@@ -26,7 +26,7 @@ from benchmarks.group import Group
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
-from napari_gest.tasks import generate, sample
+from napari_gest.tasks import generate
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -81,7 +81,7 @@ def faked():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generate, "Generation", Fake)
-        patch.setattr(sample, "SampledGeneration", Fake)
+        patch.setattr(generate, "SampledGeneration", Fake)
         yield
 
 
