@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 PASSED = ("accepted", "refused")
 FAILED = ("raw", "crash", "hang", "memory", "wrong", "suite")
 OUTCOMES = (*PASSED, *FAILED)
-# A message longer than this is not read by anybody.
-_LONGEST = 3000
-
 Work = Callable[[], None]
 
 
@@ -175,8 +172,6 @@ def _check_message(room: Room, error: GestError) -> None:
     """Raise unless a refusal says what is wrong, with what, and what to do."""
     if not error.cause.strip() or not error.remedy.strip():
         raise WrongError(f"a refusal without cause or remedy: {error!r}")
-    if len(str(error)) > _LONGEST:
-        raise WrongError(f"a refusal of {len(str(error)):,} characters: {str(error)[:300]}")
     words = {part for path in _walk(room.inputs) for part in (path.name, path.stem)}
     words |= {room.folder.name, *room.names}
     if not any(word and word in str(error) for word in words):

@@ -280,6 +280,13 @@ class Section:
                 f"Name a layer to use ({where('layer')}).",
                 "layer",
             )
+        if tuple(values.shape) != adata.shape:  # nobody looks at what is left on disk before
+            raise ReadingError(
+                f"'{_matrix_name(layer)}' has the shape {tuple(values.shape)} in a file of"
+                f" {adata.n_obs:,} cells and {adata.n_vars:,} genes.",
+                f"The file is damaged: write it again, or name another layer ({where('layer')}).",
+                "layer",
+            )
         hidden = None if unseen is None else _hidden(adata, unseen, rows, coords)
         stored = _take(values, rows, _matrix_name(layer))
         expression = check_linear(

@@ -43,9 +43,7 @@ def test_a_refusal_with_cause_and_remedy_passes(room):
     assert _run(room, _refuse()).outcome == "refused"
 
 
-@pytest.mark.parametrize(
-    "work", [_refuse(remedy=" "), _refuse("It is odd.", "Fix it."), _refuse("thing.txt " * 999)]
-)
+@pytest.mark.parametrize("work", [_refuse(remedy=" "), _refuse("It is odd.", "Fix it.")])
 def test_a_refusal_nobody_can_use_is_a_failure(room, work):
     assert _run(room, work).outcome == "wrong"
 

@@ -158,6 +158,14 @@ def _reference(root: Any) -> None:
     root["uns/gest"].create_dataset("seed", data=root["obs"].ref, dtype=h5py.ref_dtype)
 
 
+def _unlike_the_rest(root: Any) -> None:
+    """Declare an X of one row of zeros, so large that it is left on disk."""
+    del root["X"]
+    made = root.create_dataset("X", (2**29,), "f4", chunks=(2**20,), compression="gzip")
+    made.attrs["encoding-type"], made.attrs["encoding-version"] = "array", "0.2.0"
+    made[: 2**20] = 0
+
+
 def _pipe(room: Room) -> Work:
     """Put a pipe that nobody writes to in the place of a chunk."""
     path = room.inputs / "tissue.zarr"
@@ -195,6 +203,7 @@ CASES = [
     Named("a name of 300 characters", _filled(_long_name, _generate), "accepted"),
     Named("HTML in the name of a section", _filled(_html_section, _embed), "accepted"),
     Named("a reference of HDF5", _stored("rich.h5ad", _reference, _generate), "refused"),
+    Named("X on disk in another shape", _stored("csc.h5ad", _unlike_the_rest), "refused"),
     Named("a pipe for a chunk", _pipe, "refused"),
     Named("a layer of another kind", _filled(_mixed_layer, _generate), "accepted"),
 ]
