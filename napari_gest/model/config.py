@@ -84,6 +84,12 @@ class EmissionConfig(BaseModel):
         Regularises the tilt, as a share of the mean variance of a component.
     n_pcs
         Principal components of the donors in which it acts.
+    shared_ridge, shared_pcs
+        The same of a second tilt, which the places that are filled together share.
+    common_reach, common_pcs
+        Distance over which neighbours have something in common that nobody can predict, in
+        distances between neighbouring cells, and the principal components in which they do.
+        With a reach of 0 each cell is drawn by itself.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -95,3 +101,7 @@ class EmissionConfig(BaseModel):
     tilt: float = Field(1.0, ge=0)
     tilt_ridge: float = Field(0.7, ge=0)
     n_pcs: int = Field(30, ge=1, le=10_000)
+    shared_ridge: float = Field(0.7, ge=0)
+    shared_pcs: int = Field(100, ge=1, le=10_000)
+    common_reach: float = Field(4.0, ge=0)
+    common_pcs: int = Field(60, ge=1, le=10_000)

@@ -36,6 +36,7 @@ class SampledGeneration(Generation):
         """Forget what was drawn, so that the region can be drawn again with other numbers."""
         self.random = np.random.default_rng([self.request.seed, self.number])
         self.free = np.ones(len(self.donors), bool)
+        self.common = self.donors.draw_common(self.coords, self.depth, self.random)
         self.generated[:] = False
         self.number += 1
 
@@ -85,11 +86,18 @@ class SampledGeneration(Generation):
         if self.field is not None:
             share = np.float32(self.request.field) * self.measured
             expected = expected + share * (self.field[cells] - expected)
-        log_weights = self.donors.log_weights(probability.numpy(), expected, self.coords[cells])
-        weights = normalized(log_weights)
+        given = probability.numpy(), expected, self.coords[cells]
+        enough = self.free.sum() >= len(cells)
+        common = None if self.common is None else self.common[cells]
+        log_weights = self.donors.log_weights(*given, self.free if enough else None, common)
         drawn = draw_once(log_weights, self.free, self.random)
-        if self.type_share is not None and self.number == 1:
-            self.type_share[cells] = self.type_probability(weights)
+        spread = np.zeros_like(expected)  # of further draws nobody asks for it
+        if self.number == 1:
+            # What is expected of a place is asked of all donors, whoever has given before.
+            weights = normalized(self.donors.log_weights(*given))
+            spread = self.donors.spread_of(weights)
+            if self.type_share is not None:
+                self.type_share[cells] = self.type_probability(weights)
         token = self.donors.token[drawn]
         values = self.donors.values[drawn]
         rest = values - self.model.tokenizer.c_expr[token]
@@ -100,7 +108,7 @@ class SampledGeneration(Generation):
         return Painted(
             self.place_by_row[cells],
             values,
-            self.donors.spread_of(weights),
+            spread,
             torch.special.entr(probability).sum(-1).numpy(),
             token.astype(np.int32),
         )

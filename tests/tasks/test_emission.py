@@ -77,6 +77,61 @@ def test_the_tilt_moves_the_mean_over_donors_to_what_is_expected() -> None:
         assert 0.45 < (nearer * shift).sum() / np.square(shift).sum() < 0.55
 
 
+def test_the_shared_tilt_moves_the_mean_over_places_to_what_is_expected() -> None:
+    own = PLAIN.model_copy(update={"tilt": 1.0, "tilt_ridge": 1e9, "shared_ridge": 1e9})
+    without, ours = donors(own), donors(own.model_copy(update={"shared_ridge": 0.0}))
+    probability, expected, coords = places(100)
+    before = normalized(without.log_weights(probability, expected, coords)).mean(0) @ ours.values
+    wanted = before + np.random.default_rng(3).normal(0, 0.1, G)
+    asked = np.tile(wanted, (100, 1)).astype(np.float32)
+    after = normalized(ours.log_weights(probability, asked, coords)).mean(0) @ ours.values
+    assert np.linalg.norm(after - wanted) < 0.1 * np.linalg.norm(before - wanted)
+
+
+def test_the_shared_tilt_is_never_farther_off_than_none() -> None:
+    own = PLAIN.model_copy(update={"tilt": 1.0, "tilt_ridge": 1e9, "shared_ridge": 1e9})
+    without, ours = donors(own), donors(own.model_copy(update={"shared_ridge": 0.0}))
+    probability, _, coords = places(100)
+    for far in (1.0, 10.0, 1000.0):  # no mean of donors can be so far out
+        asked = np.full((100, G), far, np.float32)
+        plain, tilted = (
+            normalized(of.log_weights(probability, asked, coords)).mean(0) @ of.scores
+            for of in (without, ours)
+        )
+        wanted = (ours._scaled(asked) @ ours.axes.T).mean(0)
+        assert np.isfinite(tilted).all()
+        assert np.linalg.norm(tilted - wanted) <= np.linalg.norm(plain - wanted) + 1e-9
+
+
+def test_a_donor_that_has_given_is_left_out_and_its_meta_cell_keeps_its_share() -> None:
+    ours = donors()
+    probability, expected, coords = places()
+    free = np.ones(N, bool)
+    free[np.flatnonzero(ours.token == 0)[10:]] = False
+    weights = normalized(ours.log_weights(probability, expected, coords, free))
+    assert (weights[:, ~free] == 0).all()
+    everyone = normalized(ours.log_weights(probability, expected, coords))
+    first = ours.token == 0
+    np.testing.assert_allclose(weights[:, first].sum(1), everyone[:, first].sum(1), rtol=1e-6)
+
+
+def test_neighbours_are_drawn_together_where_they_have_something_in_common() -> None:
+    ours = donors(PLAIN.model_copy(update={"tilt": 1.0}))
+    probability, expected, coords = places(60)
+    depth = np.full(60, 1e6)
+    ours.common_variance.known = {64: np.full(ours.common_scores.shape[1], 5.0)}
+    common = ours.draw_common(coords, depth, np.random.default_rng(0))
+    assert common is not None
+    plain = normalized(ours.log_weights(probability, expected, coords)) @ ours.common_scores
+    moved = (
+        normalized(ours.log_weights(probability, expected, coords, None, common))
+        @ ours.common_scores
+    ) - plain
+    assert np.corrcoef(moved[:, 0], common.unit[:, 0])[0, 1] > 0.5
+    alone = donors(PLAIN.model_copy(update={"tilt": 1.0, "common_reach": 0.0}))
+    assert alone.draw_common(coords, depth, np.random.default_rng(0)) is None
+
+
 def test_donors_nearby_are_preferred() -> None:
     ours = donors(PLAIN.model_copy(update={"locality": 1.0}))
     probability, expected, coords = places()
