@@ -16,11 +16,12 @@ from napari_gest.model.sampling import MODES, Mode
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.cell_types import CellTypes
 from napari_gest.tasks.generated import Agreement, Draw, Generated, Painted
-from napari_gest.tasks.generation import WINDOW_TARGETS, Generation, symmetries
+from napari_gest.tasks.generation import WINDOW_TARGETS, Generation
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.sample import SampledGeneration
 from napari_gest.tissue.reading import MOST_UM
 from napari_gest.tissue.section import Section
+from napari_gest.tissue.window import symmetries
 
 __all__ = ["Agreement", "Draw", "GenerateRequest", "Generated", "Painted", "generate"]
 

@@ -27,7 +27,7 @@ from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
-from napari_gest.tissue.window import compact_groups, reach
+from napari_gest.tissue.window import compact_groups, reach, symmetries
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generate import GenerateRequest
@@ -404,11 +404,3 @@ def rim_first(
         group[np.argsort(depth[group], kind="stable")] for group in compact_groups(coords, size)
     ]
     return sorted(groups, key=lambda group: float(depth[group].mean()))
-
-
-def symmetries() -> NDArray[np.float32]:
-    """Return (8, 2, 2): the identity first, then the other symmetries of the square."""
-    turn, flip = np.array([[0, 1], [-1, 0]]), np.diag([1, -1])
-    turns = [np.linalg.matrix_power(turn, i) for i in range(4)]
-    # A rotation and a reflection take turns, so that few passes already hold both.
-    return np.array([m for i in (0, 2, 1, 3) for m in (turns[i], turns[i] @ flip)], np.float32)

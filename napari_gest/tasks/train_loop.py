@@ -26,6 +26,7 @@ from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
+from napari_gest.model.temperature import best_temperature
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
@@ -50,10 +51,11 @@ from napari_gest.tasks.train_windows import (
 )
 from napari_gest.tissue.fingerprint import fingerprints
 from napari_gest.tissue.section import Section, name_order
-from napari_gest.tissue.window import window_side
+from napari_gest.tissue.window import symmetries, window_side
 
 _WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
+_TURNS = 4  # of a window, over which generation averages p(meta cell)
 _TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section is for
 
 
@@ -131,6 +133,7 @@ class TrainLoop:
                 yield tick
         require_finite("The trained model", **self.best)
         self.average.load_state_dict(self.best)
+        temperature = self.temperature(self.average)
         card = {
             "version": napari_gest.__version__,
             "sections": [{"name": s.name, "cells": s.n_obs} for s in self.request.sections],
@@ -147,6 +150,7 @@ class TrainLoop:
             name=self.request.name,
             card=card,
             training_cells=self.cells,
+            emission=self.model.emission.model_copy(update={"temperature": temperature}),
         )
         return model, self.curve
 
@@ -228,6 +232,17 @@ class TrainLoop:
         self.curve.append(entry)
         if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
             self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+
+    @torch.inference_mode()
+    def temperature(self, network: Decoder) -> float:
+        """Return the temperature of p(meta cell) on the validation cells."""
+        network.eval()
+        turns = torch.from_numpy(symmetries()[:_TURNS]).to(self.device)
+        logits = [
+            torch.stack([_predict(network, batch.turned(turn))[0] for turn in turns])
+            for batch in self.validation
+        ]
+        return best_temperature(logits, [batch.target for batch in self.validation])
 
     def _require_finite(self, entry: dict[str, float]) -> None:
         """Raise ResultError where there is nothing to choose the best weights by."""

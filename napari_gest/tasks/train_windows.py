@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,11 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self)[:-1]}
         return Batch(**tensors, causal=self.causal)
+
+    def turned(self, turn: Tensor) -> Batch:
+        """Return the batch with its positions turned or reflected by ``turn`` (2, 2)."""
+        content, query = self.content_xy @ turn, self.query_xy @ turn
+        return replace(self, content_xy=content, query_xy=query)
 
 
 @dataclass(frozen=True, eq=False)

@@ -130,3 +130,11 @@ def hole_window(
 def reach(n_context: int) -> int:
     """Return how many of the nearest cells a context of ``n_context`` spans."""
     return 12 * n_context
+
+
+def symmetries() -> NDArray[np.float32]:
+    """Return (8, 2, 2): the identity first, then the other symmetries of the square."""
+    turn, flip = np.array([[0, 1], [-1, 0]]), np.diag([1, -1])
+    turns = [np.linalg.matrix_power(turn, i) for i in range(4)]
+    # A rotation and a reflection take turns, so that few passes already hold both.
+    return np.array([m for i in (0, 2, 1, 3) for m in (turns[i], turns[i] @ flip)], np.float32)

@@ -1,4 +1,4 @@
-"""The moving parts of a run: order of cells, symmetries of windows, donors."""
+"""The moving parts of a run: order of cells, donors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import sparse
 from napari_gest.model.gest import GeST
 from napari_gest.tasks import generation
 from napari_gest.tasks.generate import GenerateRequest
-from napari_gest.tasks.generation import Generation, rim_first, symmetries
+from napari_gest.tasks.generation import Generation, rim_first
 from napari_gest.tissue.section import Section
 
 
@@ -25,14 +25,6 @@ def test_groups_are_compact_and_the_rim_comes_first() -> None:
     means = [depth[group].mean() for group in groups]
     assert means == sorted(means)
     assert all((np.diff(depth[group]) >= 0).all() for group in groups)
-
-
-def test_symmetries_keep_distances_and_begin_with_none() -> None:
-    turns = symmetries()
-    assert len(np.unique(turns, axis=0)) == 8
-    np.testing.assert_array_equal(turns[0], np.eye(2))
-    for turn in turns:
-        np.testing.assert_allclose(turn @ turn.T, np.eye(2))
 
 
 def test_donors_are_filled_known_cells_the_nearest_of_many(

@@ -134,3 +134,17 @@ def test_validation_cells_that_do_not_vary_are_named(
     with pytest.raises(ResultError, match="no gene varies") as caught:
         fit(sections, MODEL, SHORT)
     assert "validation_share" in caught.value.remedy
+
+
+def test_the_temperature_is_learned_on_validation_cells_and_kept(
+    sections: list[Section], tmp_path: Path
+) -> None:
+    config = SHORT.model_copy(update={"validation_share": 0.2})
+    loop = TrainLoop(FitRequest(sections, MODEL, config, 0))
+    model, _ = finish(loop.steps())
+    own = loop.temperature(loop.average)
+    assert model.emission.temperature == own != 1.0
+    model.save(tmp_path / "model")
+    assert GeST.load(tmp_path / "model").emission.temperature == own
+    again = fit(sections, MODEL, config)
+    assert again.emission == model.emission

@@ -12,6 +12,7 @@ from napari_gest.tissue.window import (
     crop,
     hole_window,
     reflect_rotate,
+    symmetries,
     window_side,
 )
 
@@ -90,3 +91,11 @@ def test_every_cell_is_in_one_compact_group() -> None:
     assert sorted(np.concatenate(groups).tolist()) == list(range(500))
     assert max(map(len, groups)) <= 32
     assert max(np.ptp(coords[g], axis=0).max() for g in groups) < 0.5
+
+
+def test_symmetries_keep_distances_and_begin_with_none() -> None:
+    turns = symmetries()
+    assert len(np.unique(turns, axis=0)) == 8
+    np.testing.assert_array_equal(turns[0], np.eye(2))
+    for turn in turns:
+        np.testing.assert_allclose(turn @ turn.T, np.eye(2))
