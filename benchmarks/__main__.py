@@ -71,6 +71,9 @@ def generation(
     spatial_key: SpatialKey = "spatial",
     layer: Annotated[str | None, typer.Option(help="Layer with linear expression.")] = None,
     um_per_unit: Annotated[float, typer.Option(help="Micrometres in a coordinate unit.")] = 1.0,
+    type_key: Annotated[
+        str | None, typer.Option(help="obs column of cell types in --test.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Score this model, by name or folder; train none.")
     ] = None,
@@ -135,7 +138,13 @@ def generation(
             options = options.quick(RADII_QUICK)
         elif test is not None:
             source = Source(
-                str(test), tuple(section or ()), section_key, spatial_key, layer, um_per_unit
+                str(test),
+                tuple(section or ()),
+                section_key,
+                spatial_key,
+                layer,
+                um_per_unit,
+                type_key,
             )
             if train:
                 others = tuple(replace(source, path=str(p), sections=()) for p in train)

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.holes import RADII_UM, Case, case_seed, cases, draw_holes
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.tasks.annotate import labels_from_obs
+from napari_gest.tasks.cell_types import CellTypes
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.section import Section, section_names
 
@@ -38,6 +41,8 @@ class Source:
         Names wanted; all where empty.
     section_key, spatial_key, layer, um_per_unit
         As for `Section.from_anndata`.
+    type_key
+        obs column of cell types, where there is one.
     """
 
     path: str
@@ -46,6 +51,7 @@ class Source:
     spatial_key: str = keys.SPATIAL
     layer: str | None = None
     um_per_unit: float = 1.0
+    type_key: str | None = None
 
     def resolve(self) -> Path:
         """Return the path as it is, or in the data folder."""
@@ -65,6 +71,13 @@ class Source:
         found = obs.groupby(self.section_key, observed=True)[key].first()
         return {str(section): str(animal) for section, animal in found.items()}
 
+    def types(self) -> NDArray[np.object_] | None:
+        """Return the cell type of every row of the file; None where no column is given."""
+        if self.type_key is None:
+            return None
+        adata = read_tissue(self.resolve())
+        return labels_from_obs(adata, self.type_key, np.arange(adata.n_obs))
+
     def read(self) -> list[Section]:
         """Return the sections, checked."""
         adata = read_tissue(self.resolve())
@@ -79,6 +92,10 @@ class Source:
             )
             for name in self.sections or section_names(adata, self.section_key)
         ]
+
+
+def _mpoa(*sections: str) -> Source:
+    return Source(_MPOA, sections, type_key="cell_type")
 
 
 @dataclass(frozen=True)
@@ -114,14 +131,14 @@ SPLITS = {
     for s in (
         Split(
             "mpoa+0.26",
-            (Source(_MPOA, ("A1_-0.29", "A1_-0.09", "A1_+0.21")),),
-            Source(_MPOA, ("A1_+0.26",)),
+            (_mpoa("A1_-0.29", "A1_-0.09", "A1_+0.21"),),
+            _mpoa("A1_+0.26"),
             "MERFISH mPOA",
         ),
         Split(
             "mpoa-0.09",
-            (Source(_MPOA, ("A1_-0.29", "A1_+0.21", "A1_+0.26")),),
-            Source(_MPOA, ("A1_-0.09",)),
+            (_mpoa("A1_-0.29", "A1_+0.21", "A1_+0.26"),),
+            _mpoa("A1_-0.09"),
             "MERFISH mPOA",
         ),
         Split("xenium", (Source(_REP1),), Source(_SEC_B)),
@@ -189,6 +206,9 @@ class Loaded:
         The holes.
     animals
         Animal of each held-out section, where it is known.
+    type_key, types
+        obs column of cell types, where one is given, and for each section's name the type of
+        every row of its file.
     """
 
     train: list[Section]
@@ -199,6 +219,14 @@ class Loaded:
     radii_um: tuple[float, ...]
     buffer_um: float
     animals: dict[str, str] = field(default_factory=dict)
+    type_key: str | None = None
+    types: dict[str, NDArray[np.object_]] = field(default_factory=dict)
+
+    def types_of(self, section: Section) -> CellTypes | None:
+        """Return the types of a section's cells, None where there are none."""
+        if self.type_key is None or section.name not in self.types:
+            return None
+        return CellTypes(self.type_key, self.types[section.name][section.rows])
 
     def test_cases(self, section: Section) -> list[Case]:
         """Return the test cases of one held-out section."""
@@ -252,7 +280,13 @@ def load(
             "Point GEST_DATA at the folder of the data sets.",
         )
     test = split.test.read()
-    train = [section for source in split.train for section in source.read()]
+    parts = [(source, source.read()) for source in split.train]
+    train = [section for _, sections in parts for section in sections]
+    types = {}
+    for source, sections in (*parts, (split.test, test)):
+        labels = source.types()
+        if labels is not None:
+            types |= {section.name: labels for section in sections}
     wanted = genes if genes is not None else (train + test)[0].genes
     shared = tuple(g for g in wanted if all(g in set(s.genes) for s in train + test))
     if len(shared) < 2:
@@ -267,7 +301,18 @@ def load(
         totals = [np.asarray(s.expression.sum(axis=1)).ravel() for s in train]
         target_sum = float(np.median(np.concatenate(totals)))
     radii, animals = tuple(radii_um), split.test.animals()
-    return Loaded(train, test, shared, target_sum, seed, radii, buffer_um, animals)
+    return Loaded(
+        train,
+        test,
+        shared,
+        target_sum,
+        seed,
+        radii,
+        buffer_um,
+        animals,
+        split.test.type_key,
+        types,
+    )
 
 
 def _on_panel(section: Section, genes: tuple[str, ...]) -> Section:

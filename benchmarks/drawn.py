@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from benchmarks.drawn_scores import (
     SAMPLE_NO_TILT,
     SAMPLE_ONE_STEP,
     SAMPLE_P_ALONE,
+    SAMPLE_UNSHARED,
     WEIGHTED,
     DrawnRow,
     Draws,
@@ -29,9 +30,19 @@ from benchmarks.drawn_scores import (
 )
 from benchmarks.holes import Case
 from benchmarks.lookalike import look_alike
+from benchmarks.named import (
+    LEVEL_1,
+    NamedRow,
+    combined_types,
+    meta_cell_row,
+    named_rows,
+    tuned_number,
+)
 from benchmarks.vocabulary import columns, tokens
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.cell_types import CellTypes, NamedTypes
 from napari_gest.tasks.generate import Generated, GenerateRequest
+from napari_gest.tasks.generation import Generation
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.section import Section
 
@@ -49,10 +60,13 @@ class TunedBaselines:
         All of them.
     validation
         Energy score of each on the validation holes.
+    numbers
+        Neighbours whose shares predict each kind of name best.
     """
 
     methods: list[Donation]
     validation: dict[str, float]
+    numbers: dict[str, int] = field(default_factory=dict)
 
     @property
     def best(self) -> str:
@@ -76,7 +90,13 @@ def tune_baselines(
         chosen = method.fit(validation)
         methods.append(chosen)
         scores[chosen.name] = validation_score(chosen, validation)
-    return TunedBaselines(methods, scores)
+    on_step("tuning shares among neighbours")
+    numbers = {LEVEL_1: tuned_number(validation, {})}
+    types = {s.name: own for s in loaded.train if (own := loaded.types_of(s)) is not None}
+    if loaded.type_key is not None:
+        named = [typed for typed in validation if typed.case.section in types]
+        numbers[loaded.type_key] = tuned_number(named, types)
+    return TunedBaselines(methods, scores, numbers)
 
 
 def typed_cases(cases: Sequence[Case], loaded: Loaded, model: GeST) -> list[Typed]:
@@ -98,7 +118,7 @@ def score_distribution(
     model: GeST,
     on_step: Callable[[str], None] = lambda _: None,
     **generate_settings: Any,
-) -> Iterator[DrawnRow | DownstreamRow]:
+) -> Iterator[DrawnRow | DownstreamRow | NamedRow]:
     """Yield a row for every method on every test hole of a section, and what follows from it.
 
     Parameters
@@ -123,7 +143,14 @@ def score_distribution(
         case = typed.case
         place = split, section.name, seed, case.hole.radius_um
         kept: dict[str, Draws] = {}
-        methods = _ours(model, section, typed, loaded, generate_settings)
+        types = loaded.types_of(section)
+        asked = generate_settings | {"types": combined_types(typed, types)}
+        sampled = gest_draws(model, section, typed, loaded, None, **asked)
+        assert sampled.types is not None
+        yield from named_rows(place, typed, types, sampled.types, tuned.numbers, seed)
+        mean, p = gest_mean(model, section, typed, loaded, sampled.field, **generate_settings)
+        yield meta_cell_row(place, typed, p, model.emission.temperature)
+        methods = _ours(model, section, typed, loaded, sampled, mean, generate_settings)
         for name, kind, draws in (*methods, *_theirs(typed, tuned, seed)):
             on_step(f"{section.name} {case.hole.radius_um:.0f} um: {name}")
             scores = score_draws(typed, draws, seed, AUC_DRAWS if name == SAMPLE else 1)
@@ -142,19 +169,23 @@ def score_distribution(
 
 
 def _ours(
-    model: GeST, section: Section, typed: Typed, loaded: Loaded, settings: dict[str, Any]
+    model: GeST,
+    section: Section,
+    typed: Typed,
+    loaded: Loaded,
+    sampled: Sampled,
+    mean: NDArray[np.float32],
+    settings: dict[str, Any],
 ) -> Iterator[tuple[str, str, Draws]]:
     """Yield GeST's draws, and those of GeST without one of its parts each."""
     case, own = typed.case, model.emission
-    sampled, fitted = gest_draws(model, section, typed, loaded, None, **settings)
-    yield SAMPLE, "gest", sampled
+    scored = model, section, typed, loaded
+    yield SAMPLE, "gest", sampled.draws
     # Windows join whole, and may be small: far more than the hole's cells means all at once.
     together = settings | {"frontier": 1000 * len(case.truth)}
-    yield (
-        SAMPLE_ONE_STEP,
-        "gest",
-        gest_draws(model, section, typed, loaded, fitted, **together)[0],
-    )
+    yield SAMPLE_ONE_STEP, "gest", gest_draws(*scored, sampled.field, **together).draws
+    apart = settings | {"emission": own.model_copy(update={"common_reach": 0.0})}
+    yield SAMPLE_UNSHARED, "gest", gest_draws(*scored, sampled.field, **apart).draws
     plain = settings | {"field": 0.0}
     no_tilt = own.model_copy(update={"tilt": 0.0})
     p_alone = own.model_copy(update={"tilt": 0.0, "locality": 0.0, "prior_shift": 0.0})
@@ -164,8 +195,7 @@ def _ours(
         (SAMPLE_NO_TILT, {"emission": no_tilt}),
         (SAMPLE_P_ALONE, {"emission": p_alone}),
     ):
-        yield name, "gest", gest_draws(model, section, typed, loaded, None, **plain | extra)[0]
-    mean = gest_mean(model, section, typed, loaded, fitted, **settings)
+        yield name, "gest", gest_draws(*scored, None, **plain | extra).draws
     token = tokens(model, loaded, mean)
     yield WEIGHTED, "gest", Draws(np.stack([mean] * 2), np.stack([token] * 2), None, True)
 
@@ -187,6 +217,25 @@ def _patch_scores(typed: Typed, patch: NDArray[np.int64], seed: int) -> dict[str
     return scores | {"auc": float(np.mean(auc))}
 
 
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """Cells of a hole that mode ``sample`` drew.
+
+    Attributes
+    ----------
+    draws
+        The draws.
+    field
+        The section's field.
+    types
+        What the cells are called, where that was asked for.
+    """
+
+    draws: Draws
+    field: NDArray[np.float32] | None
+    types: NamedTypes | None
+
+
 def gest_draws(
     model: GeST,
     section: Section,
@@ -194,7 +243,7 @@ def gest_draws(
     loaded: Loaded,
     fitted: NDArray[np.float32] | None,
     **settings: Any,
-) -> tuple[Draws, NDArray[np.float32] | None]:
+) -> Sampled:
     """Draw the cells of a hole with mode ``sample``.
 
     Parameters
@@ -205,20 +254,19 @@ def gest_draws(
         The section's field where another run on the same hole fitted it already.
     settings
         Of `generate`.
-
-    Returns
-    -------
-    The draws, and the section's field.
     """
     hole = typed.case.hole
     made, run = _generated(model, section, typed.case, loaded, fitted, "sample", N_DRAWS, settings)
     assert made.donor is not None
-    donor = np.stack([made.donor, *(d.donor for d in made.further)])
-    donor = donor[:, _order(made, section.rows[hole.mask])]
+    order = _order(made, section.rows[hole.mask])
+    donor = np.stack([made.donor, *(d.donor for d in made.further)])[:, order]
     # From the section without the hole's ring to the known cells of the case.
     known = np.full(section.n_obs, -1)
     known[hole.known] = np.arange(hole.known.sum())
-    return Draws.of(typed, known[np.flatnonzero(~hole.buffer)[donor]]), run.field
+    types = made.types
+    if types is not None:
+        types = replace(types, probability=types.probability[order], code=types.code[order])
+    return Sampled(Draws.of(typed, known[np.flatnonzero(~hole.buffer)[donor]]), run.field, types)
 
 
 def gest_mean(
@@ -228,12 +276,13 @@ def gest_mean(
     loaded: Loaded,
     fitted: NDArray[np.float32] | None,
     **settings: Any,
-) -> NDArray[np.float32]:
-    """Return (m, G) the expected expression: mode ``weighted``."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return (m, G) the expected expression, mode ``weighted``, and (m, K) p(meta cell)."""
     case = typed.case
-    made, _ = _generated(model, section, case, loaded, fitted, "weighted", 1, settings)
+    made, run = _generated(model, section, case, loaded, fitted, "weighted", 1, settings)
     order = _order(made, section.rows[case.hole.mask])
-    return made.expression[order][:, columns(made.genes, loaded.genes)]
+    panel = columns(made.genes, loaded.genes)
+    return made.expression[order][:, panel], run.mixture.numpy()[run.by_row][order]
 
 
 def _generated(
@@ -245,14 +294,17 @@ def _generated(
     mode: str,
     n_draws: int,
     settings: dict[str, Any],
-) -> tuple[Generated, Any]:
+) -> tuple[Generated, Generation]:
     present = ~case.hole.buffer
+    if "types" in settings:
+        types: CellTypes = settings["types"]
+        settings = settings | {"types": CellTypes(types.key, types.labels[present])}
     asked = {"mode": mode, "draws": n_draws, "seed": loaded.seed} | settings
     request = GenerateRequest(section.subset(present), model, case.hole.mask[present], **asked)
     run = request.begin()
     if fitted is not None:
         # Section, hole and seed decide the field, so it would come out the same.
-        run.fit_field = lambda: _given(fitted)
+        run.fit_field = lambda: _given(fitted)  # type: ignore[method-assign]
     return finish(run.steps()), run
 
 

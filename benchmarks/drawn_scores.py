@@ -31,6 +31,7 @@ from benchmarks.realism import (
 
 SAMPLE = "GeST sample"
 SAMPLE_ONE_STEP = "GeST sample, one step"
+SAMPLE_UNSHARED = "GeST sample, neighbours apart"
 SAMPLE_NO_FIELD = "GeST sample, no field"
 SAMPLE_NO_TILT = "GeST sample, no tilt"
 SAMPLE_P_ALONE = "GeST sample, p(meta cell) alone"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmarks.downstream import DownstreamRow
 from benchmarks.drawn_scores import DrawnRow
 from benchmarks.generation import OURS, Row
+from benchmarks.named import NamedRow
 
 # The bar names no gene set for its Spearman; every count of it is made with both.
 SPEARMAN = ("spearman_gene_svg", "spearman_gene")
@@ -48,6 +49,8 @@ class Group:
         validation chose, and the scores there.
     downstream
         What follows from the filled holes.
+    named
+        Probabilities and names of cell types.
     """
 
     rows: list[Row]
@@ -64,6 +67,7 @@ class Group:
     drawn_settings: dict[str, str] = field(default_factory=dict)
     drawn_validation: dict[str, float] = field(default_factory=dict)
     downstream: list[DownstreamRow] = field(default_factory=list)
+    named: list[NamedRow] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -168,7 +172,13 @@ def pools(groups: Sequence[Group]) -> dict[str, list[Group]]:
 def read_groups(path: Path) -> list[Group]:
     """Return what ``python -m benchmarks generation --json`` wrote."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    lists = {"rows": Row, "buffered": Row, "drawn": DrawnRow, "downstream": DownstreamRow}
+    lists = {
+        "rows": Row,
+        "buffered": Row,
+        "drawn": DrawnRow,
+        "downstream": DownstreamRow,
+        "named": NamedRow,
+    }
     return [
         Group(
             **one | {key: [kind(**row) for row in one.get(key, [])] for key, kind in lists.items()}

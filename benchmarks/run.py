@@ -17,6 +17,7 @@ from benchmarks.drawn_scores import DrawnRow
 from benchmarks.generation import TunedFloors, score_ring, score_section, tune_floors
 from benchmarks.group import Group
 from benchmarks.holes import RADII_UM
+from benchmarks.named import NamedRow
 from benchmarks.training import RUNS, trained
 from napari_gest.files import make_folder
 from napari_gest.model.gest import GeST
@@ -159,6 +160,8 @@ def run_split(
                     for row in score_distribution(*scored, drawing, model, step, **settings):
                         if isinstance(row, DrawnRow):
                             group.drawn.append(row)
+                        elif isinstance(row, NamedRow):
+                            group.named.append(row)
                         else:
                             group.downstream.append(row)
             on_seed(list(groups.values()))

@@ -18,10 +18,12 @@ from benchmarks.drawn_scores import (
     SAMPLE_NO_TILT,
     SAMPLE_ONE_STEP,
     SAMPLE_P_ALONE,
+    SAMPLE_UNSHARED,
     WEIGHTED,
     DrawnRow,
 )
 from benchmarks.group import Group, read_groups
+from benchmarks.named import LEVEL_1, META_CELL, NamedRow
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
@@ -35,7 +37,12 @@ SETTINGS = {"field": 0.0, "passes": 1}  # fitting the field takes most of the ti
 def loaded() -> Loaded:
     adata = simulate(2400, 20, 2, seed=0)
     train, test = (Section.from_anndata(adata, f"section_{i}") for i in (1, 2))
-    return Loaded([train], [test], train.genes, 200.0, 0, (80.0, 100.0), 30.0)
+    kinds = np.where(np.arange(adata.n_obs) % 3 == 0, "a", "b").astype(object)
+    kinds[5::7] = None
+    types = {name: kinds for name in (train.name, test.name)}
+    return Loaded(
+        [train], [test], train.genes, 200.0, 0, (80.0, 100.0), 30.0, type_key="kind", types=types
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,7 @@ def model(loaded) -> GeST:
 def tuned() -> drawn.TunedBaselines:
     methods = [AnyCell(), NearbyCell(60), NearestCell()]
     scores = {AnyCell.name: 4.5, NearbyCell.name: 4.2, NearestCell.name: 8.0}
-    return drawn.TunedBaselines(methods, scores)
+    return drawn.TunedBaselines(methods, scores, {LEVEL_1: 30, "kind": 30})
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +87,14 @@ def group(rows: list, tuned: drawn.TunedBaselines, **named: str) -> Group:
         drawn_settings=tuned.settings,
         drawn_validation=tuned.validation,
         downstream=[r for r in rows if isinstance(r, DownstreamRow)],
+        named=[r for r in rows if isinstance(r, NamedRow)],
         **named,
     )
 
 
 def test_every_method_draws_every_hole(rows, tuned):
-    ours = {SAMPLE, SAMPLE_ONE_STEP, SAMPLE_NO_FIELD, SAMPLE_NO_TILT, SAMPLE_P_ALONE, WEIGHTED}
+    ours = {SAMPLE, SAMPLE_ONE_STEP, SAMPLE_UNSHARED, SAMPLE_NO_FIELD, SAMPLE_NO_TILT}
+    ours |= {SAMPLE_P_ALONE, WEIGHTED}
     theirs = {m.name for m in tuned.methods} | {TrueToken.name, PATCH}
     for radius in (80.0, 100.0):
         found = [r for r in rows if isinstance(r, DrawnRow) and r.radius_um == radius]
@@ -96,6 +105,8 @@ def test_every_method_draws_every_hole(rows, tuned):
         assert scores[WEIGHTED]["auc"] > 0.9
         assert scores[NearestCell.name]["distinct"] < scores[SAMPLE]["distinct"] == 1
         assert scores[SAMPLE_NO_FIELD] == pytest.approx(scores[SAMPLE], abs=0.2)
+    named = [r for r in rows if isinstance(r, NamedRow)]
+    assert [r.what for r in named] == [LEVEL_1, "kind", META_CELL] * 2
     follow = {r.method for r in rows if isinstance(r, DownstreamRow)}
     assert follow == {SAMPLE, WEIGHTED, tuned.best, SURROUNDINGS}
 
@@ -103,7 +114,7 @@ def test_every_method_draws_every_hole(rows, tuned):
 def test_drawn_cells_are_known_cells_in_the_order_of_the_hole(loaded, model):
     section = loaded.test[0]
     (typed, _) = drawn.typed_cases(loaded.test_cases(section), loaded, model)
-    draws, _ = drawn.gest_draws(model, section, typed, loaded, None, **SETTINGS)
+    draws = drawn.gest_draws(model, section, typed, loaded, None, **SETTINGS).draws
     m = len(typed.case.truth)
     assert draws.values.shape == (drawn.N_DRAWS, m, len(loaded.genes))
     # The same run by hand: the ring around the hole is neither known nor a donor.
@@ -119,10 +130,10 @@ def test_drawn_cells_are_known_cells_in_the_order_of_the_hole(loaded, model):
 def test_a_field_that_was_fitted_before_gives_the_same_cells(loaded, model):
     section = loaded.test[0]
     (typed, _) = drawn.typed_cases(loaded.test_cases(section), loaded, model)
-    first, field = drawn.gest_draws(model, section, typed, loaded, None, passes=1)
-    assert field is not None
-    again, _ = drawn.gest_draws(model, section, typed, loaded, field, passes=1)
-    np.testing.assert_array_equal(first.donor, again.donor)
+    first = drawn.gest_draws(model, section, typed, loaded, None, passes=1)
+    assert first.field is not None
+    again = drawn.gest_draws(model, section, typed, loaded, first.field, passes=1)
+    np.testing.assert_array_equal(first.draws.donor, again.draws.donor)
 
 
 def test_baselines_are_tuned_on_training_sections(loaded, model, monkeypatch):
@@ -133,6 +144,7 @@ def test_baselines_are_tuned_on_training_sections(loaded, model, monkeypatch):
     made = drawn.tune_baselines(loaded, model)
     assert {t.case.section for t in seen} == {loaded.train[0].name}
     assert made.best == AnyCell.name
+    assert set(made.numbers) == {LEVEL_1, "kind"}
 
 
 def test_the_tables_say_what_was_met_and_survive_json(rows, tuned, tmp_path):
