@@ -88,7 +88,7 @@ def generation(
     buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is dropped.")] = 0.0,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="'points' (expected expression) or 'distribution' (drawn cells)."),
+        typer.Option(help="'points' (expected expression), 'distribution' or 'check'."),
     ] = None,
     rows: Rows = None,
     markdown: Markdown = None,
@@ -97,7 +97,8 @@ def generation(
 ) -> None:
     """GeST beside the floors, on sections held out of training.
 
-    Two halves: the expected expression against the floors, and drawn cells as a distribution.
+    Three parts: the expected expression against the floors, drawn cells as a distribution, and
+    what the check expects of a hole against what comes.
 
     Examples
     --------

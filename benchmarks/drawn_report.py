@@ -51,7 +51,7 @@ def drawn_tables(groups: Sequence[Group]) -> Iterable[Table]:
     yield bars_table(groups)
     yield difference_table(groups)
     yield coverage_table(groups)
-    yield calibration_table(groups)
+    yield probabilities_table(groups)
     yield names_table(groups)
     yield downstream_table(groups)
 
@@ -264,7 +264,7 @@ def coverage_table(groups: Sequence[Group]) -> Table:
     )
 
 
-def calibration_table(groups: Sequence[Group]) -> Table:
+def probabilities_table(groups: Sequence[Group]) -> Table:
     """Whether probabilities of types and meta cells are right."""
     rows = []
     for group in groups:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.checked import CheckRow
 from benchmarks.downstream import DownstreamRow
 from benchmarks.drawn_scores import DrawnRow
 from benchmarks.generation import OURS, Row
@@ -51,6 +52,8 @@ class Group:
         What follows from the filled holes.
     named
         Probabilities and names of cell types.
+    checks
+        What the check expected, and what came.
     """
 
     rows: list[Row]
@@ -68,6 +71,7 @@ class Group:
     drawn_validation: dict[str, float] = field(default_factory=dict)
     downstream: list[DownstreamRow] = field(default_factory=list)
     named: list[NamedRow] = field(default_factory=list)
+    checks: list[CheckRow] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -80,8 +84,8 @@ class Group:
         return f"{self.dataset or self._first.split}{self._trained}"
 
     @property
-    def _first(self) -> Row | DrawnRow:
-        return (self.rows or self.drawn)[0]
+    def _first(self) -> Row | DrawnRow | CheckRow:
+        return (self.rows or self.drawn or self.checks)[0]
 
     @property
     def _trained(self) -> str:
@@ -178,6 +182,7 @@ def read_groups(path: Path) -> list[Group]:
         "drawn": DrawnRow,
         "downstream": DownstreamRow,
         "named": NamedRow,
+        "checks": CheckRow,
     }
     return [
         Group(

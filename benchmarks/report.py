@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from benchmarks.check_table import check_table
 from benchmarks.drawn_report import drawn_tables
 from benchmarks.generation import CEILING, ONE_STEP, OURS, RING_UM, SPLIT_HALF
 from benchmarks.group import SPEARMAN, Group, bar_met, pools
@@ -281,13 +282,15 @@ def calibration_table(groups: Sequence[Group]) -> Table:
 
 
 def tables(groups: Sequence[Group]) -> Iterable[Table]:
-    """Yield all tables: of the expected expression, then of drawn cells."""
+    """Yield all tables: of the expected expression, of drawn cells, of the check."""
     points = [g for g in groups if g.rows]
     drawn = [g for g in groups if g.drawn]
     if points:
         yield from point_tables(points)
     if drawn:
         yield from drawn_tables(drawn)
+    if any(g.checks for g in groups):
+        yield check_table(groups)
 
 
 def point_tables(groups: Sequence[Group]) -> Iterable[Table]:

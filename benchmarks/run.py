@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from benchmarks.checked import score_checks
 from benchmarks.datasets import Loaded, Source, Split, leave_one_out, load
 from benchmarks.drawn import TunedBaselines, score_distribution, tune_baselines
 from benchmarks.drawn_scores import DrawnRow
@@ -26,7 +27,7 @@ from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.simulate import simulate
 
 RADII_QUICK = (80.0, 120.0)
-PARTS = ("points", "distribution")
+PARTS = ("points", "distribution", "check")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Options:
     radii_um, buffer_um
         The holes.
     parts
-        What is scored: ``"points"``, the expected expression, ``"distribution"``, drawn cells.
+        What is scored: ``"points"``, the expected expression, ``"distribution"``, drawn cells,
+        ``"check"``, what the check expects of a hole.
     """
 
     seeds: tuple[int, ...] = (0,)
@@ -103,7 +105,7 @@ def run_split(
     start = Path(options.start).name if options.start and not options.model else ""
     # A model trained on the test section itself, outside its holes, has seen the ring.
     ring = not options.buffer_um and bool(split.train or options.model)
-    points, distribution = (part in options.parts for part in PARTS)
+    points, distribution, checks = (part in options.parts for part in PARTS)
     tuned: TunedFloors | None = None
     drawing: TunedBaselines | None = None
     with Bar(
@@ -164,6 +166,8 @@ def run_split(
                             group.named.append(row)
                         else:
                             group.downstream.append(row)
+                if checks:
+                    group.checks += score_checks(*scored, model, step, **settings)
             on_seed(list(groups.values()))
     return list(groups.values())
 

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import run
+from benchmarks.checked import CheckRow
 from benchmarks.datasets import SPLITS, Source, Split
 from benchmarks.downstream import DownstreamRow
 from benchmarks.drawn import TunedBaselines
@@ -31,6 +32,8 @@ def stubbed(monkeypatch):
         DownstreamRow("split", "s", 0, 100.0, "drawn", 9, {}),
     ]
     monkeypatch.setattr(run, "score_distribution", lambda *_, **__: iter(drawn))
+    checked = CheckRow("split", "s", 0, 100.0, 9, "", {})
+    monkeypatch.setattr(run, "score_checks", lambda *_, **__: iter([checked]))
 
 
 def only(split: Split, **options) -> run.Group:
@@ -54,7 +57,7 @@ def test_the_ring_is_scored_unless_it_was_trained_on_or_dropped_already(stubbed)
     assert only(itself, model="mouse").buffered != []
 
 
-def test_one_half_runs_alone(stubbed):
+def test_one_part_runs_alone(stubbed):
     both = only(SPLITS["molcart"], seeds=(0, 1))
     assert [r.method for r in both.rows] == ["score_section"] * 2
     assert [r.method for r in both.drawn] == [r.method for r in both.downstream] == ["drawn"] * 2
@@ -63,7 +66,10 @@ def test_one_half_runs_alone(stubbed):
     assert (len(points.rows), len(points.buffered)) == (1, 1)
     assert (points.drawn, points.downstream) == ([], [])
     drawn = only(SPLITS["molcart"], parts=("distribution",))
-    assert (drawn.rows, drawn.buffered, len(drawn.drawn)) == ([], [], 1)
+    assert (drawn.rows, drawn.buffered, len(drawn.drawn), drawn.checks) == ([], [], 1, [])
+    checks = only(SPLITS["molcart"], parts=("check",))
+    assert (checks.rows, checks.drawn, len(checks.checks)) == ([], [], 1)
+    assert checks.name == "split: s"
     assert drawn.name == "split: s"
 
 
