@@ -209,7 +209,19 @@ def train_head(
 ) -> GeST:
     """Train a label layer on a model's embeddings and return the model with it.
 
-    Parameters are those of ``HeadRequest``; ``on_progress`` is called between steps.
+    Parameters
+    ----------
+    model, sections, labels, label_key
+        As in ``HeadRequest``.
+    config
+        How labels are read off; by default as ``HeadConfig`` says.
+    on_progress
+        Called between steps.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to learn from.
     """
     request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key)
     return finish(request.run(), on_progress)
@@ -401,7 +413,22 @@ class LabelAgreement:
 def annotate(
     section: Section, model: GeST, *, on_progress: Callable[[Progress], None] | None = None
 ) -> Annotated:
-    """Predict the label of every cell of a section with a model that has a head."""
+    """Predict the label of every cell of a section.
+
+    Parameters
+    ----------
+    section
+        The section.
+    model
+        A model with a label layer (`train_head`).
+    on_progress
+        Called after every few windows.
+
+    Raises
+    ------
+    InputError
+        If the model has no labels to give, or the panel does not fit.
+    """
     return finish(AnnotateRequest(section, model).run(), on_progress)
 
 
@@ -412,7 +439,24 @@ def labels_from_obs(
     *,
     ignore: Sequence[str] = (),
 ) -> NDArray[np.object_]:
-    """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``."""
+    """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes. Never modified.
+    key
+        Column of ``obs`` with labels.
+    rows
+        (n,) rows of the cells wanted, such as ``Section.rows``; all by default.
+    ignore
+        Values that mean no label.
+
+    Raises
+    ------
+    InputError
+        If the column is absent, or holds numbers and no labels.
+    """
     remedy = "Name the column that holds the labels (--label-key)."
     column = obs_column(adata, key, remedy, rows)
     if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:

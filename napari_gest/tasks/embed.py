@@ -209,21 +209,26 @@ def embed_niches(
     section: Section,
     model: GeST,
     *,
+    read: Read = "content",
+    form: Form | None = None,
+    niche_cells: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> Embedded:
     """Embed the niche of every cell of a section.
 
     Parameters
     ----------
-    section, model
+    section, model, read, form, niche_cells
         As in ``EmbedRequest``.
     on_progress
         Called after every few windows.
-    settings
-        Further fields of ``EmbedRequest``: read, form, niche_cells.
+
+    Raises
+    ------
+    InputError
+        If the run cannot be done as asked.
     """
-    return finish(EmbedRequest(section, model, **settings).run(), on_progress)
+    return finish(EmbedRequest(section, model, read, form, niche_cells).run(), on_progress)
 
 
 def _digest(section: Section, embedding: NDArray[np.float32]) -> str:

@@ -199,7 +199,19 @@ def generated_niches(
 ) -> GeneratedNiches:
     """Find the measured cells whose niches are most like those of generated cells.
 
-    Parameters are those of ``GeneratedNicheRequest``; ``on_progress`` is called between steps.
+    Parameters
+    ----------
+    generated, model
+        As in ``GeneratedNicheRequest``.
+    embedded
+        What ``embed_niches`` returned, for one section or several.
+    on_progress
+        Called between steps.
+
+    Raises
+    ------
+    InputError
+        If the measured cells were embedded by another model.
     """
     several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
     return finish(GeneratedNicheRequest(generated, model, several).run(), on_progress)

@@ -336,7 +336,11 @@ def cell_order(sections: Sequence[Section]) -> NDArray[np.int64]:
 
 
 def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:
-    """Return the names of the sections in ``adata``, in order of first appearance."""
+    """Return the names of the sections in ``adata``, in order of first appearance.
+
+    ``section_key`` is the column of ``obs`` that names them; where it is absent all cells are one
+    section.
+    """
     if section_key not in adata.obs:
         return ["section"]
     named = obs_column(adata, section_key, f"Name another one ({where('section_key')}).")

@@ -180,7 +180,7 @@ class OpenPanel(Panel):
             opened = []
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
-                opened += open_sections(adata, path, [name], **vars(asked.reading))
+                opened += open_sections(adata, path, [name], asked.reading)
                 opened[-1].section.geometry  # noqa: B018 - so that the first run need not measure it
             return opened
 
