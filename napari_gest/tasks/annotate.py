@@ -23,10 +23,10 @@ from napari_gest.tasks.cluster import smooth
 from napari_gest.tasks.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tissue.kept import kept_column
+from napari_gest.tissue.kept import generated_cells, kept_column
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.obs import obs_column
-from napari_gest.tissue.section import Section, name_order
+from napari_gest.tissue.section import Section, name_order, section_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -125,7 +125,7 @@ class HeadRequest:
             "config": self.config.model_dump(mode="json"),
             "label_key": self.label_key,
             "version": napari_gest.__version__,
-            "sections": [{"name": t.section.name, "cells": int(t.known.sum())} for t in tissues],
+            "sections": [section_record(t.section, int(t.known.sum())) for t in tissues],
         }
         head = _fit(tissues, self.config, settings)
         require_finite("The label layer", **{name: getattr(head, name) for name in ARRAYS})
@@ -302,7 +302,11 @@ class AnnotateRequest:
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
-        settings = {"model": self.model.name, "version": napari_gest.__version__} | head.settings
+        settings = {
+            "model": self.model.name,
+            "version": napari_gest.__version__,
+            "generated_from": section.generated_from,
+        } | head.settings
         return Annotated(
             self.section,
             self.section.rows,
@@ -438,6 +442,7 @@ def labels_from_obs(
     rows: NDArray[np.int64] | None = None,
     *,
     ignore: Sequence[str] = (),
+    include_generated: bool = False,
 ) -> NDArray[np.object_]:
     """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``.
 
@@ -451,6 +456,9 @@ def labels_from_obs(
         (n,) rows of the cells wanted, such as ``Section.rows``; all by default.
     ignore
         Values that mean no label.
+    include_generated
+        Take the labels of new cells too, which are no observations (decision 31); by default they
+        are None.
 
     Raises
     ------
@@ -466,6 +474,9 @@ def labels_from_obs(
         )
     text = column.astype(str).to_numpy(dtype=object)
     missing = column.isna().to_numpy() | np.isin(text.astype(str), [*ignore, ""])
+    if not include_generated:
+        made = generated_cells(adata, None)
+        missing |= made if rows is None else made[rows]
     text[missing] = None
     return text
 

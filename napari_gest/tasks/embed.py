@@ -196,11 +196,13 @@ class Embedded:
         made = {
             "sections": np.array([self.section_name]),
             "digests": np.array([_digest(self.section, self.embedding)]),
+            "generated_from": np.array([self.section.generated_from]),
         }
         if self.covariance is not None:
             made["covariance"] = self.covariance[None]
         if others:
-            made = {k: np.concatenate([about[k][others], v]) for k, v in made.items()}
+            told = {"generated_from": np.full(len(about["sections"]), "")} | dict(about)
+            made = {k: np.concatenate([np.asarray(told[k])[others], v]) for k, v in made.items()}
         adata.uns[keys.NICHE_EMBEDDED] = {"settings": dict(self.settings), **made}
         return frozenset({keys.NICHE_EMBEDDING, keys.NICHE_EMBEDDED})
 

@@ -335,6 +335,7 @@ class Perturbed:
             "version": napari_gest.__version__,
             "target_sum": request.model.target_sum,
             "section": request.section.name,
+            "generated_from": request.section.generated_from,
             "edits": [asdict(e) for e in request.edits],
             "strength": request.strength,
             "remove": request.remove,
