@@ -26,6 +26,7 @@ GENERATED_NICHE = "gest_generated_niche"  # obs, categorical: niche of a cell as
 GENERATED_NICHE_COLORS = "gest_generated_niche_colors"  # uns, as NICHE_COLORS
 LABEL = "gest_label"  # obs, categorical: predicted label
 LABEL_CONFIDENCE = "gest_label_confidence"  # obs, float32: probability of that label
+GENERATED_NICHED = "gest_generated_niche_from"  # uns, dict: by section, the draw they are of
 # Written by perturbation.
 CONTROL = "gest_control"  # layers, float32: model space, before the edit
 PERTURBED = "gest_perturbed"  # layers, float32: model space, after the edit

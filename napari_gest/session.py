@@ -16,6 +16,7 @@ from psygnal import Signal
 
 from napari_gest.errors import InputError
 from napari_gest.tissue.obs import obs_column
+from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section, section_names
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def open_sections(
     adata: AnnData,
     path: Path | None = None,
     names: Sequence[str] | None = None,
-    **settings: Any,
+    reading: Reading | None = None,
 ) -> list[Opened]:
     """Check sections of an AnnData and return them ready for a session.
 
@@ -231,14 +232,19 @@ def open_sections(
         File it came from.
     names
         Sections wanted; all by default.
-    settings
-        Passed to ``Section.from_anndata``.
+    reading
+        How they are read; in the usual way by default.
+
+    Raises
+    ------
+    InputError
+        As ``Section.from_anndata``.
     """
-    section_key = {k: v for k, v in settings.items() if k == "section_key"}
-    present = section_names(adata, **section_key)
+    reading = reading or Reading()
+    present = section_names(adata, reading.section_key)
     opened = []
     for name in present if names is None else names:
-        section = Section.from_anndata(adata, name, **settings)
+        section = reading.section(adata, name)
         alone = len(present) == 1 and path is not None
         opened.append(Opened(path.stem if alone and path else name, adata, section, path))
     return opened

@@ -84,6 +84,12 @@ def test_draws_types_and_counts_are_written(file: Path, model: Path, tissue: Ann
     tissue.obs["kind"] = np.where(np.arange(tissue.n_obs) % 3, "a", "b")
     write_tissue(tissue, file, overwrite=True)
     options = ["--mask-key", "hole", "--mode", "sample", "--draws", 3, "--type-key", "kind"]
+    common = ("generate", file, "--model", model, "--section", "section_1")
+    told = run(*common, *options, "--out", file.parent / "told.h5ad")
+    assert "gest_expression and gest_donor are draw 1 of 3" in told
+    assert "the others are gest_draw_2, gest_draw_3" in told
+    assert "agreement of draw 1 of 3 with" in told
+    assert "draw 1 of 3" in run("info", file.parent / "told.h5ad")
     out = generated(file, model, "out.h5ad", *options)
     hole = tissue.obs["hole"].to_numpy()
     assert out.obs["gest_kind"].notna().tolist() == hole.tolist()

@@ -100,7 +100,7 @@ def _print_tissue(path: Path, adata: AnnData, spatial_key: str, section_key: str
     import numpy as np
 
     from napari_gest import keys
-    from napari_gest.tissue.kept import kept_column
+    from napari_gest.tissue.kept import draw_of, kept_column
     from napari_gest.tissue.obs import obs_column
     from napari_gest.tissue.section import section_names, stored_coordinates
 
@@ -108,7 +108,9 @@ def _print_tissue(path: Path, adata: AnnData, spatial_key: str, section_key: str
     for key in ("obs", "obsm", "layers", "uns"):
         fields[key] = ", ".join(map(str, getattr(adata, key).keys())) or "none"
     if keys.GENERATED in adata.obs:
-        fields["generated"] = f"{int(kept_column(adata, keys.GENERATED).sum())} cells"
+        made, new = (int(kept_column(adata, k).sum()) for k in (keys.GENERATED, keys.NEW_CELL))
+        source = draw_of(adata, keys.EXPRESSION)
+        fields["generated"] = f"{made} cells, {new} of them new; {source}"
     print_fields(str(path), fields)
     print("  sections")
     coords = np.full((adata.n_obs, 2), np.nan)

@@ -12,6 +12,7 @@ from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
     AllowLogged,
+    IncludeGenerated,
     Layer,
     Mode,
     Model,
@@ -24,6 +25,7 @@ from napari_gest.cli.options import (
     Tissue,
     UmPerUnit,
     model_folder,
+    take,
 )
 from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
@@ -91,6 +93,7 @@ def generate(
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
     allow_logged: AllowLogged = False,
+    include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Generate the unseen cells of a section and write them beside the measured ones.
@@ -117,13 +120,13 @@ def generate(
         outputs.append(Output("--check-table", check_table, CHECK_TABLE, overwrite))
     check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)])
     adata = read_tissue(path)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
     region = None
     if roi is not None:
         from napari_gest.tissue.roi import Roi
 
         region = Roi.read_geojson(roi)
-    taken = reading.section(adata, section, None if place_new else region or mask_key)
+    taken = take(reading, adata, section, None if place_new else region or mask_key)
     unseen, new = _unseen(adata, taken, mask_key, region, place_new, seed)
 
     from napari_gest.model.gest import GeST
@@ -159,9 +162,13 @@ def generate(
     if checked is not None and check_table is not None:
         write_table(checked.table, check_table, CHECK_TABLE, index=True, overwrite=overwrite)
     print(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
+    if mode is Mode.sample:
+        further = [f"gest_draw_{number}" for number in range(2, draws + 1)]
+        others = f"; the others are {', '.join(further)}" if further else ""
+        print(f"gest_expression and gest_donor are {result.draw_name()}{others}")
     agreement = result.agreement(taken) if unseen.any() else None
     if agreement is not None:
-        _print_agreement(agreement)
+        _print_agreement(agreement, result.draw_name())
         if mode is Mode.sample:
             print("  (a draw is as noisy as tissue; --mode weighted has the lowest error)")
     if checked is not None:
@@ -194,7 +201,7 @@ def _unseen(
         )
     if unseen.any() and not place_new:
         return unseen, None
-    new = place_cells(region, section.coords_um, np.random.default_rng(seed))
+    new = place_cells(region, section.occupied_um, np.random.default_rng(seed))
     if not len(new):
         raise InputError(
             "There is no room for another cell in the region.",
@@ -204,8 +211,9 @@ def _unseen(
     return np.zeros_like(unseen), new
 
 
-def _print_agreement(agreement: Any) -> None:
-    print(f"agreement with the {agreement.n_cells} measured cells (model space):")
+def _print_agreement(agreement: Any, draw: str) -> None:
+    of = f" of {draw}" if draw else ""
+    print(f"agreement{of} with the {agreement.n_cells} measured cells (model space):")
     print(f"  {'':10}{'GeST':>10}{'mean of 60 nearest':>20}")
     for name in ("rmse", "rmse_z", "pearson", "spearman"):
         print(f"  {name:10}{getattr(agreement, name):10.3f}{getattr(agreement.floor, name):20.3f}")

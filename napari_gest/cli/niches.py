@@ -13,6 +13,7 @@ from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
     AllowLogged,
+    IncludeGenerated,
     Layer,
     Model,
     OutTissue,
@@ -23,6 +24,7 @@ from napari_gest.cli.options import (
     Tissue,
     UmPerUnit,
     model_folder,
+    take,
 )
 from napari_gest.tissue.reading import Reading
 
@@ -100,6 +102,7 @@ def niches(
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
     allow_logged: AllowLogged = False,
+    include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Cluster the niches of cells; sections are clustered together and share their niches.
@@ -122,7 +125,7 @@ def niches(
     if table is not None:
         outputs.append(Output("--table", table, REPORT, overwrite))
     check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model))])
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
     adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST
@@ -197,6 +200,7 @@ def annotate(
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
     allow_logged: AllowLogged = False,
+    include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Label cells with a model that 'fine-tune --label-key' taught the labels.
@@ -211,7 +215,7 @@ def annotate(
         [Output("--out", out, kind_of(out), overwrite)],
         [("SECTION", path), ("--model", model_folder(model))],
     )
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
     adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST
@@ -224,7 +228,12 @@ def annotate(
         request.check()
     known = {}
     if compare_with is not None:
-        known = {s.name: labels_from_obs(adata, compare_with, s.rows) for s in sections}
+        known = {
+            s.name: labels_from_obs(
+                adata, compare_with, s.rows, include_generated=include_generated
+            )
+            for s in sections
+        }
     written = in_memory(adata)
     results = [run(request.run()) for request in requests]
     for result in results:
@@ -253,4 +262,4 @@ def _open(
 
     adata = read_tissue(path)
     names = wanted or section_names(adata, reading.section_key)
-    return adata, [reading.section(adata, name) for name in names]
+    return adata, [take(reading, adata, name) for name in names]

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 import napari_gest
+from napari_gest.cli.console import say
 from napari_gest.errors import InputError
 from napari_gest.seeds import MAX_SEED
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from pydantic import BaseModel
 
+    from napari_gest.tissue.reading import Reading
+    from napari_gest.tissue.roi import Roi
+    from napari_gest.tissue.section import Section
 
 Config = TypeVar("Config", bound="BaseModel")
 
@@ -49,6 +54,31 @@ OutModel = Annotated[Path, typer.Option(metavar="MODEL", help="Model folder to w
 Model = Annotated[
     str, typer.Option(metavar="MODEL", help="Name of a bundled model, or a model folder.")
 ]
+
+
+IncludeGenerated = Annotated[
+    bool,
+    typer.Option(
+        "--include-generated",
+        help="Take generated cells as if they had been measured; --layer names where their values"
+        " are.",
+    ),
+]
+
+
+def take(
+    reading: Reading, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None
+) -> Section:
+    """Take a section out of a file, and say what becomes of the generated cells in it."""
+    section = reading.section(adata, name, unseen)
+    if len(section.generated_um):
+        say(
+            f"Section '{section.name}': {len(section.generated_um)} generated cells are left out"
+            " (--include-generated takes them)."
+        )
+    if section.generated_from:
+        say(f"Section '{section.name}': generated cells are from {section.generated_from}.")
+    return section
 
 
 def model_folder(model: str | None) -> Path | None:

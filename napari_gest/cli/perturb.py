@@ -12,6 +12,7 @@ from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
     AllowLogged,
+    IncludeGenerated,
     Layer,
     OneSection,
     Overwrite,
@@ -21,6 +22,7 @@ from napari_gest.cli.options import (
     Tissue,
     UmPerUnit,
     model_folder,
+    take,
 )
 from napari_gest.tissue.reading import Reading
 
@@ -119,6 +121,7 @@ def perturb(
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
     allow_logged: AllowLogged = False,
+    include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit the cells of a region and predict how the cells around it respond.
@@ -158,7 +161,7 @@ def perturb(
     ]
     check_outputs(outputs, inputs)
     adata = read_tissue(path)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
 
     from napari_gest.model.gest import GeST
     from napari_gest.tissue.roi import Roi
@@ -175,7 +178,7 @@ def perturb(
     else:
         assert model is not None
         assert roi is not None
-        taken, fitted = reading.section(adata, section), GeST.load(model)
+        taken, fitted = take(reading, adata, section), GeST.load(model)
         settings = Settings(
             model=model,
             section=taken.name,
@@ -197,7 +200,7 @@ def perturb(
         if len(every) > 1:
             say(f"{asked.settings.name}:")
         if scenario is not None:
-            taken = reading.section(adata, section or asked.settings.section)
+            taken = take(reading, adata, section or asked.settings.section)
             fitted = GeST.load(model or asked.settings.model)
         result = _result(asked, adata, taken, fitted)
         # The effect is safe before the test, which takes longer, begins.

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.options import AllowLogged, Layer, SectionKey, SpatialKey, UmPerUnit
+from napari_gest.cli.options import (
+    AllowLogged,
+    IncludeGenerated,
+    Layer,
+    SectionKey,
+    SpatialKey,
+    UmPerUnit,
+)
 from napari_gest.tissue.reading import Reading
 
 
@@ -59,12 +66,13 @@ def view(
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
     allow_logged: AllowLogged = False,
+    include_generated: IncludeGenerated = False,
 ) -> None:
     """Open tissue in napari."""
     from napari_gest.files import as_usual
     from napari_gest.tissue.io import check_input
 
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
     for path in paths:
         check_input(path)
     from napari_gest.widgets.app import launch

@@ -13,6 +13,7 @@ from napari_gest.cli.console import print_fields, run
 from napari_gest.cli.describe import card
 from napari_gest.cli.options import (
     AllowLogged,
+    IncludeGenerated,
     Layer,
     Model,
     OutModel,
@@ -23,6 +24,7 @@ from napari_gest.cli.options import (
     UmPerUnit,
     checked,
     model_folder,
+    take,
 )
 from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
@@ -84,11 +86,12 @@ def fit(
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
     allow_logged: AllowLogged = False,
+    include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on your own tissue, whatever its genes."""
     _check_outputs(out, resume, overwrite, paths)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
     training, validation = _training_sections(paths, section, validation_section, reading)
 
     from napari_gest.model.config import ModelConfig
@@ -135,6 +138,7 @@ def fine_tune(
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
     allow_logged: AllowLogged = False,
+    include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on with your own tissue; for other genes its vocabulary is rebuilt.
@@ -145,7 +149,7 @@ def fine_tune(
     if steps == 0 and label_key is None:
         raise typer.BadParameter("--steps 0 trains nothing but labels: give --label-key")
     _check_outputs(out, resume, overwrite, paths, model)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
     labels: Labels | None = None
     if label_key is not None:
         labels = Labels(label_key, tuple(ignore_label or ()))
@@ -186,7 +190,15 @@ class Labels:
     def read(self, adata: AnnData, section: Section) -> None:
         from napari_gest.tasks.annotate import labels_from_obs
 
-        self.of.append(labels_from_obs(adata, self.key, section.rows, ignore=self.ignore))
+        self.of.append(
+            labels_from_obs(
+                adata,
+                self.key,
+                section.rows,
+                ignore=self.ignore,
+                include_generated=section.include_generated,
+            )
+        )
 
 
 def _training_sections(
@@ -207,9 +219,9 @@ def _training_sections(
         for name in section_names(adata, reading.section_key):
             seen.add(name)
             if name == validation:
-                held_out.append(reading.section(adata, name))
+                held_out.append(take(reading, adata, name))
             elif not wanted or name in wanted:
-                training.append(reading.section(adata, name))
+                training.append(take(reading, adata, name))
                 if labels is not None:
                     labels.read(adata, training[-1])
     for name in [*(wanted or []), *([validation] if validation else [])]:

@@ -23,10 +23,10 @@ from napari_gest.tasks.cluster import smooth
 from napari_gest.tasks.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tissue.kept import kept_column
+from napari_gest.tissue.kept import generated_cells, kept_column
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.obs import obs_column
-from napari_gest.tissue.section import Section, name_order
+from napari_gest.tissue.section import Section, name_order, section_record
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -125,7 +125,7 @@ class HeadRequest:
             "config": self.config.model_dump(mode="json"),
             "label_key": self.label_key,
             "version": napari_gest.__version__,
-            "sections": [{"name": t.section.name, "cells": int(t.known.sum())} for t in tissues],
+            "sections": [section_record(t.section, int(t.known.sum())) for t in tissues],
         }
         head = _fit(tissues, self.config, settings)
         require_finite("The label layer", **{name: getattr(head, name) for name in ARRAYS})
@@ -209,7 +209,19 @@ def train_head(
 ) -> GeST:
     """Train a label layer on a model's embeddings and return the model with it.
 
-    Parameters are those of ``HeadRequest``; ``on_progress`` is called between steps.
+    Parameters
+    ----------
+    model, sections, labels, label_key
+        As in ``HeadRequest``.
+    config
+        How labels are read off; by default as ``HeadConfig`` says.
+    on_progress
+        Called between steps.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to learn from.
     """
     request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key)
     return finish(request.run(), on_progress)
@@ -290,7 +302,11 @@ class AnnotateRequest:
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
-        settings = {"model": self.model.name, "version": napari_gest.__version__} | head.settings
+        settings = {
+            "model": self.model.name,
+            "version": napari_gest.__version__,
+            "generated_from": section.generated_from,
+        } | head.settings
         return Annotated(
             self.section,
             self.section.rows,
@@ -401,7 +417,22 @@ class LabelAgreement:
 def annotate(
     section: Section, model: GeST, *, on_progress: Callable[[Progress], None] | None = None
 ) -> Annotated:
-    """Predict the label of every cell of a section with a model that has a head."""
+    """Predict the label of every cell of a section.
+
+    Parameters
+    ----------
+    section
+        The section.
+    model
+        A model with a label layer (`train_head`).
+    on_progress
+        Called after every few windows.
+
+    Raises
+    ------
+    InputError
+        If the model has no labels to give, or the panel does not fit.
+    """
     return finish(AnnotateRequest(section, model).run(), on_progress)
 
 
@@ -411,8 +442,29 @@ def labels_from_obs(
     rows: NDArray[np.int64] | None = None,
     *,
     ignore: Sequence[str] = (),
+    include_generated: bool = False,
 ) -> NDArray[np.object_]:
-    """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``."""
+    """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes. Never modified.
+    key
+        Column of ``obs`` with labels.
+    rows
+        (n,) rows of the cells wanted, such as ``Section.rows``; all by default.
+    ignore
+        Values that mean no label.
+    include_generated
+        Take the labels of new cells too, which are no observations (decision 31); by default they
+        are None.
+
+    Raises
+    ------
+    InputError
+        If the column is absent, or holds numbers and no labels.
+    """
     remedy = "Name the column that holds the labels (--label-key)."
     column = obs_column(adata, key, remedy, rows)
     if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:
@@ -422,6 +474,9 @@ def labels_from_obs(
         )
     text = column.astype(str).to_numpy(dtype=object)
     missing = column.isna().to_numpy() | np.isin(text.astype(str), [*ignore, ""])
+    if not include_generated:
+        made = generated_cells(adata, None)
+        missing |= made if rows is None else made[rows]
     text[missing] = None
     return text
 

@@ -52,7 +52,10 @@ class CellTypes:
             If there is no such column, it holds numbers that are no names, or what would be
             written for it (``obs["gest_<key>"]``) is a key of napari-gest's own.
         """
-        types = cls(key, labels_from_obs(adata, key, section.rows))
+        labels = labels_from_obs(
+            adata, key, section.rows, include_generated=section.include_generated
+        )
+        types = cls(key, labels)
         types.check(section.n_obs, np.zeros(section.n_obs, bool))
         check_named(adata, *output_keys(key))
         return types

@@ -154,8 +154,12 @@ def cluster_niches(
     embedded: Embedded | Sequence[Embedded],
     n_niches: int | None = 8,
     *,
+    method: Method = "mixture",
+    resolution: float | None = None,
+    smoothing: float = 5.0,
+    seed: int = 0,
+    repeats: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> Clustered:
     """Cluster niche embeddings.
 
@@ -165,13 +169,19 @@ def cluster_niches(
         What ``embed_niches`` returned, for one section or several.
     n_niches
         Number of niches; ignored by the method ``leiden``.
+    method, resolution, smoothing, seed, repeats
+        As in ``ClusterRequest``.
     on_progress
         Called between stages.
-    settings
-        Further fields of ``ClusterRequest``: method, resolution, smoothing, seed, repeats.
+
+    Raises
+    ------
+    InputError
+        If the clustering cannot be done as asked.
     """
     several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
-    return finish(ClusterRequest(several, n_niches, **settings).run(), on_progress)
+    request = ClusterRequest(several, n_niches, method, resolution, smoothing, seed, repeats)
+    return finish(request.run(), on_progress)
 
 
 def check_together(embedded: Sequence[Embedded]) -> None:

@@ -78,5 +78,18 @@ def dose_response(
     *,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> pd.DataFrame:
-    """Return gene, strength and mean effect on the surroundings (see ``DoseRequest``)."""
+    """Return a table of gene, strength and mean effect on the surroundings, model space.
+
+    Parameters
+    ----------
+    perturbed, strengths
+        As in ``DoseRequest``.
+    on_progress
+        Called after every strength.
+
+    Raises
+    ------
+    InputError
+        If the strengths are not usable, or no gene was edited.
+    """
     return finish(DoseRequest(perturbed, strengths).run(), on_progress)

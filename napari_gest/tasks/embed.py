@@ -196,11 +196,13 @@ class Embedded:
         made = {
             "sections": np.array([self.section_name]),
             "digests": np.array([_digest(self.section, self.embedding)]),
+            "generated_from": np.array([self.section.generated_from]),
         }
         if self.covariance is not None:
             made["covariance"] = self.covariance[None]
         if others:
-            made = {k: np.concatenate([about[k][others], v]) for k, v in made.items()}
+            told = {"generated_from": np.full(len(about["sections"]), "")} | dict(about)
+            made = {k: np.concatenate([np.asarray(told[k])[others], v]) for k, v in made.items()}
         adata.uns[keys.NICHE_EMBEDDED] = {"settings": dict(self.settings), **made}
         return frozenset({keys.NICHE_EMBEDDING, keys.NICHE_EMBEDDED})
 
@@ -209,21 +211,26 @@ def embed_niches(
     section: Section,
     model: GeST,
     *,
+    read: Read = "content",
+    form: Form | None = None,
+    niche_cells: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> Embedded:
     """Embed the niche of every cell of a section.
 
     Parameters
     ----------
-    section, model
+    section, model, read, form, niche_cells
         As in ``EmbedRequest``.
     on_progress
         Called after every few windows.
-    settings
-        Further fields of ``EmbedRequest``: read, form, niche_cells.
+
+    Raises
+    ------
+    InputError
+        If the run cannot be done as asked.
     """
-    return finish(EmbedRequest(section, model, **settings).run(), on_progress)
+    return finish(EmbedRequest(section, model, read, form, niche_cells).run(), on_progress)
 
 
 def _digest(section: Section, embedding: NDArray[np.float32]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from napari_gest import keys
+from napari_gest.limits import check_number
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.io import in_memory
-from napari_gest.tissue.kept import is_draw, kept_column
+from napari_gest.tissue.kept import draw_name, is_draw, kept_column
 from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.section import Section
 
@@ -151,6 +152,36 @@ class Generated:
     @property
     def section_name(self) -> str:
         return self.section.name
+
+    @property
+    def n_draws(self) -> int:
+        """Draws there are; 1 of modes that draw nothing."""
+        return 1 + len(self.further)
+
+    def draw_name(self, draw: int = 1) -> str:
+        """Return how a draw is called, "draw 2 of 3"; empty of modes that draw nothing."""
+        return "" if self.donor is None else draw_name(draw, self.n_draws)
+
+    def of_draw(self, draw: int) -> Generated:
+        """Return the cells of one draw alone, 1 to ``n_draws``.
+
+        Raises
+        ------
+        InputError
+            If there is no such draw.
+        """
+        check_number("draw", draw, 1, self.n_draws, whole=True)
+        if draw == 1:
+            return self if not self.further else replace(self, further=())
+        one = self.further[draw - 2]
+        return replace(
+            self,
+            expression=one.expression,
+            meta_cell=one.meta_cell,
+            donor=one.donor,
+            settings=self.settings | {"draw": draw},
+            further=(),
+        )
 
     def write(self, adata: AnnData) -> frozenset[str]:
         """Write the cells that have a row into ``adata``; ``X`` is never touched.

@@ -15,6 +15,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.limits import check_number
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.embed import Embedded, EmbedRequest
 from napari_gest.tasks.generated import Generated
@@ -45,14 +46,18 @@ class GeneratedNicheRequest:
         The model that embedded the measured cells.
     embedded
         Measured cells of one or more sections, as they were clustered.
+    draw
+        Which draw of mode ``sample`` is read, 1 to ``Generated.n_draws``.
     """
 
     generated: Generated
     model: GeST
     embedded: Sequence[Embedded]
+    draw: int = 1
 
     def check(self) -> None:
-        """Raise InputError if the measured cells were embedded by another model."""
+        """Raise InputError if another model embedded the measured cells, or there is no draw."""
+        check_number("draw", self.draw, 1, self.generated.n_draws, whole=True)
         # By what models compute with: another one may have the same name, and the same another.
         if {e.settings.get("model_digest") for e in self.embedded} != {self.model.digest}:
             made_by = ", ".join(sorted({str(e.settings["model"]) for e in self.embedded}))
@@ -67,7 +72,7 @@ class GeneratedNicheRequest:
     def run(self) -> Generator[Progress, None, GeneratedNiches]:
         """Embed the tissue around the generated cells; yields after every few windows."""
         self.check()
-        tissue = as_section(self.generated)
+        tissue = as_section(self.generated.of_draw(self.draw))
         own = np.zeros(tissue.n_obs, bool)
         own[self.generated.index] = True
         own[self.generated.section.n_obs :] = True
@@ -87,7 +92,7 @@ class GeneratedNicheRequest:
         found = nearest.kneighbors(made.embedding[cells], return_distance=False)
         alike = order[found][np.argsort(cells)]
         yield Progress("Comparing generated cells", 1, 1)
-        return GeneratedNiches(self.generated, alike)
+        return GeneratedNiches(self.generated, alike, self.draw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +105,13 @@ class GeneratedNiches:
         The cells.
     alike
         (m, k) int64 index of measured cells, over the sections embedded one after another.
+    draw
+        The draw of the cells that was read.
     """
 
     generated: Generated
     alike: NDArray[np.int64]
+    draw: int = 1
 
     def probability(self, clustered: Clustered) -> NDArray[np.float32]:
         """Return (m, K) probability of each niche, the mean of the measured cells most alike."""
@@ -122,6 +130,7 @@ class GeneratedNiches:
         ``obs["gest_generated_niche"]`` is the niche of a cell as it was generated. A cell that
         was measured too keeps the niche it was measured in; a new one, which has no other, gets
         it in ``obs["gest_niche"]`` and ``obs["gest_niche_confidence"]`` as well.
+        ``uns["gest_generated_niche_from"]`` says, by section, which draw of how many was read.
 
         Parameters
         ----------
@@ -160,7 +169,8 @@ class GeneratedNiches:
         code[rows[there]] = label[there]
         adata.obs[keys.GENERATED_NICHE] = pd.Categorical.from_codes(code, pd.Index(names))
         adata.uns[keys.GENERATED_NICHE_COLORS] = list(clustered.colors)
-        changed = {keys.GENERATED_NICHE, keys.GENERATED_NICHE_COLORS}
+        self._write_draw(adata, fresh=old is None)
+        changed = {keys.GENERATED_NICHE, keys.GENERATED_NICHE_COLORS, keys.GENERATED_NICHED}
         new = there & (self.generated.rows < 0)
         if new.any():
             code = measured.cat.codes.to_numpy(np.int64, copy=True)
@@ -171,6 +181,19 @@ class GeneratedNiches:
             adata.obs[keys.NICHE_CONFIDENCE] = confidence
             changed |= {keys.NICHE, keys.NICHE_CONFIDENCE}
         return frozenset(changed)
+
+    def _write_draw(self, adata: AnnData, fresh: bool) -> None:
+        """Write the draw that was read; other sections keep theirs unless their niches are gone."""
+        own = {
+            "sections": np.array([self.generated.section_name]),
+            "draw": np.array([self.draw]),
+            "draws": np.array([self.generated.n_draws]),
+        }
+        about = adata.uns.get(keys.GENERATED_NICHED)
+        if about is not None and not fresh:
+            others = np.atleast_1d(about["sections"]).astype(str) != self.generated.section_name
+            own = {k: np.append(np.atleast_1d(about[k])[others], v) for k, v in own.items()}
+        adata.uns[keys.GENERATED_NICHED] = own
 
     def rows_in(self, adata: AnnData) -> NDArray[np.int64]:
         """Return (m,) the row of each cell, -1 where it has none; new ones are known by place."""
@@ -195,14 +218,29 @@ def generated_niches(
     model: GeST,
     embedded: Embedded | Sequence[Embedded],
     *,
+    draw: int = 1,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeneratedNiches:
     """Find the measured cells whose niches are most like those of generated cells.
 
-    Parameters are those of ``GeneratedNicheRequest``; ``on_progress`` is called between steps.
+    Parameters
+    ----------
+    generated, model
+        As in ``GeneratedNicheRequest``.
+    embedded
+        What ``embed_niches`` returned, for one section or several.
+    draw
+        Which draw of mode ``sample`` is read, 1 to ``generated.n_draws``.
+    on_progress
+        Called between steps.
+
+    Raises
+    ------
+    InputError
+        If the measured cells were embedded by another model, or there is no such draw.
     """
     several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
-    return finish(GeneratedNicheRequest(generated, model, several).run(), on_progress)
+    return finish(GeneratedNicheRequest(generated, model, several, draw).run(), on_progress)
 
 
 def as_section(generated: Generated) -> Section:

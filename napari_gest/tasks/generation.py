@@ -210,6 +210,7 @@ class Generation:
             "seed": self.request.seed,
             "mode": self.request.mode,
             "target_sum": self.model.target_sum,
+            "generated_from": self.request.section.generated_from,
             "field": 0.0,
         }
         return Generated(

@@ -202,10 +202,25 @@ def influence(
     model: GeST,
     cell: int,
     *,
-    on_progress: Callable[[Progress], None] | None = None,
     seed: int = 0,
     k: int = 8,
     n_random: int = 50,
+    around: Around | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Influence:
-    """Return which measured neighbours drove the prediction of a cell (``InfluenceRequest``)."""
-    return finish(InfluenceRequest(section, model, cell, seed, k, n_random).run(), on_progress)
+    """Return which measured neighbours drove the prediction of a cell.
+
+    Parameters
+    ----------
+    section, model, cell, seed, k, n_random, around
+        As in ``InfluenceRequest``.
+    on_progress
+        Called after every few removals.
+
+    Raises
+    ------
+    InputError
+        If there is no such cell, or there are too few around it.
+    """
+    request = InfluenceRequest(section, model, cell, seed, k, n_random, around)
+    return finish(request.run(), on_progress)

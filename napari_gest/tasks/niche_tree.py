@@ -122,8 +122,10 @@ class NicheTree:
 def niche_tree(
     embedded: Embedded | Sequence[Embedded],
     *,
+    n_leaves: int = 30,
+    smoothing: float = 5.0,
+    seed: int = 0,
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> NicheTree:
     """Build the tree of niches, to be cut at any number.
 
@@ -131,13 +133,18 @@ def niche_tree(
     ----------
     embedded
         What ``embed_niches`` returned, for one section or several.
+    n_leaves, smoothing, seed
+        As in ``NicheTreeRequest``.
     on_progress
         Called between stages.
-    settings
-        Further fields of ``NicheTreeRequest``: n_leaves, smoothing, seed.
+
+    Raises
+    ------
+    InputError
+        If there are too few cells, or embeddings do not fit together.
     """
     several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
-    return finish(NicheTreeRequest(several, **settings).run(), on_progress)
+    return finish(NicheTreeRequest(several, n_leaves, smoothing, seed).run(), on_progress)
 
 
 def _ward(features: NDArray[np.floating], labels: NDArray[np.int64], k: int) -> NDArray[np.int64]:

@@ -335,6 +335,7 @@ class Perturbed:
             "version": napari_gest.__version__,
             "target_sum": request.model.target_sum,
             "section": request.section.name,
+            "generated_from": request.section.generated_from,
             "edits": [asdict(e) for e in request.edits],
             "strength": request.strength,
             "remove": request.remove,
@@ -422,21 +423,60 @@ def perturb(
     roi: NDArray[np.bool_],
     edits: Sequence[Edit] = (),
     *,
+    strength: float = 1.0,
+    only: NDArray[np.bool_] | None = None,
+    replace_by: NDArray[np.bool_] | None = None,
+    remove: bool = False,
+    readout: Readout = "response",
+    input: Input = "continuous",
+    reach_um: float = BANDS_UM[-1],
+    bands_um: tuple[float, ...] = BANDS_UM,
+    seed: int = 0,
+    frontier: int = WINDOW_TARGETS,
+    passes: int = 4,
+    response: ResponseHead | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> Perturbed:
     """Predict how the surroundings of a region respond to an edit of its cells.
 
     Parameters
     ----------
     section, model, roi, edits
-        As in ``PerturbRequest``.
+        As in ``PerturbRequest``, as are all that follow but the last.
+    strength, only, replace_by, remove
+        What becomes of the cells of the region.
+    readout, input, response
+        Who answers for the surroundings, and how edited expression enters.
+    reach_um, bands_um
+        How far around the region to look, in um.
+    seed, frontier, passes
+        Of the read-out ``generation``; the seed also draws what replaces cells.
     on_progress
         Called with every tick.
-    settings
-        Further fields of ``PerturbRequest``: strength, only, replace_by, remove, readout and so on.
+
+    Raises
+    ------
+    InputError
+        If the run cannot be done as asked, or would show nothing; before any work.
     """
-    request = PerturbRequest(section, model, roi, tuple(edits), **settings)
+    request = PerturbRequest(
+        section,
+        model,
+        roi,
+        tuple(edits),
+        strength=strength,
+        only=only,
+        replace_by=replace_by,
+        remove=remove,
+        readout=readout,
+        input=input,
+        reach_um=reach_um,
+        bands_um=bands_um,
+        seed=seed,
+        frontier=frontier,
+        passes=passes,
+        response=response,
+    )
     return finish(request.run(), on_progress)
 
 

@@ -70,7 +70,20 @@ def fit_response(
     *,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
-    """Return the model with a response head fitted on measured sections; it is saved with it."""
+    """Return the model with a response head fitted on measured sections; it is saved with it.
+
+    Parameters
+    ----------
+    model, sections
+        As in ``ResponseRequest``.
+    on_progress
+        Called after every window.
+
+    Raises
+    ------
+    InputError
+        If there is no section, or one on another panel.
+    """
     return with_response(model, finish(ResponseRequest(sections, model).run(), on_progress))
 
 

@@ -274,11 +274,27 @@ class Significance:
 def significance(
     perturbed: Perturbed,
     *,
+    n_permutations: int = 200,
+    seed: int = 0,
+    tissue: Residuals | None = None,
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> Significance:
-    """Test an effect against permutation nulls; settings are fields of ``SignificanceRequest``."""
-    return finish(SignificanceRequest(perturbed, **settings).run(), on_progress)
+    """Test an effect against permutation nulls.
+
+    Parameters
+    ----------
+    perturbed, n_permutations, seed, tissue
+        As in ``SignificanceRequest``.
+    on_progress
+        Called at every draw.
+
+    Raises
+    ------
+    InputError
+        If nothing can be tested.
+    """
+    request = SignificanceRequest(perturbed, n_permutations, seed, tissue)
+    return finish(request.run(), on_progress)
 
 
 def stand_out(evidence: NDArray[np.float64], judged: NDArray[np.bool_]) -> NDArray[np.float64]:

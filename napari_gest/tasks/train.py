@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -216,8 +216,10 @@ def fit(
     train_config: TrainConfig | None = None,
     *,
     seed: int = 0,
+    validation: Section | None = None,
+    checkpoint_dir: Path | None = None,
+    name: str = "unnamed",
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> GeST:
     """Train a model from scratch and return it.
 
@@ -225,16 +227,28 @@ def fit(
     ----------
     sections
         Sections measured with one panel.
-    model_config, train_config, seed
-        As in ``FitRequest``; by default what suits the number of cells (`configs_for`).
+    model_config, train_config
+        Shape and training; by default what suits the number of cells (`configs_for`).
+    seed, validation, checkpoint_dir, name
+        As in ``FitRequest``.
     on_progress
         Called after every step.
-    settings
-        Further fields of ``FitRequest``: validation, checkpoint_dir, name.
+
+    Raises
+    ------
+    InputError
+        If the sections cannot be trained on together, or ``checkpoint_dir`` is neither absent nor
+        empty nor a training state alone.
     """
-    shape, training = configs_for(sections, settings.get("start"))
+    shape, training = configs_for(sections)
     request = FitRequest(
-        sections, model_config or shape, train_config or training, seed, **settings
+        sections,
+        model_config or shape,
+        train_config or training,
+        seed,
+        validation=validation,
+        checkpoint_dir=checkpoint_dir,
+        name=name,
     )
     return finish(request.run(), on_progress).model
 
@@ -245,19 +259,36 @@ def fine_tune(
     train_config: TrainConfig | None = None,
     *,
     seed: int = 0,
+    validation: Section | None = None,
+    checkpoint_dir: Path | None = None,
+    name: str = "unnamed",
     on_progress: Callable[[Progress], None] | None = None,
-    **settings: Any,
 ) -> GeST:
     """Train a model on with new tissue ("Ours-FT", Sec. 5.2) and return a new model.
 
-    Parameters are those of ``fit``. For another panel the transformer is kept and the vocabulary
-    rebuilt.
+    For another panel the transformer is kept and the vocabulary rebuilt.
+
+    Parameters
+    ----------
+    model
+        The model to start from; it stays as it is.
+    sections, train_config, seed, validation, checkpoint_dir, name, on_progress
+        As in ``fit``.
+
+    Raises
+    ------
+    InputError
+        As ``fit``.
     """
-    return fit(
+    shape, training = configs_for(sections, model)
+    request = FitRequest(
         sections,
-        train_config=train_config,
-        seed=seed,
-        on_progress=on_progress,
+        shape,
+        train_config or training,
+        seed,
+        validation=validation,
+        checkpoint_dir=checkpoint_dir,
         start=model,
-        **settings,
+        name=name,
     )
+    return finish(request.run(), on_progress).model

@@ -50,7 +50,7 @@ from napari_gest.tasks.train_windows import (
     validation_batches,
 )
 from napari_gest.tissue.fingerprint import fingerprints
-from napari_gest.tissue.section import Section, name_order
+from napari_gest.tissue.section import Section, name_order, section_record
 from napari_gest.tissue.window import symmetries, window_side
 
 _WARMUP = 100  # steps
@@ -136,7 +136,7 @@ class TrainLoop:
         temperature = self.temperature(self.average)
         card = {
             "version": napari_gest.__version__,
-            "sections": [{"name": s.name, "cells": s.n_obs} for s in self.request.sections],
+            "sections": [section_record(s, s.n_obs) for s in self.request.sections],
             "parameters": self.model.n_parameters,
             "training": self.config.model_dump(),
             "seed": self.request.seed,

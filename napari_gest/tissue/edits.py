@@ -164,6 +164,11 @@ def read_edits(path: str | Path) -> tuple[Edit, ...]:
     Rows of a fold-change table without a value, or with a value of 0, edit nothing and are
     left out.
 
+    Parameters
+    ----------
+    path
+        The csv.
+
     Raises
     ------
     InputError
@@ -244,7 +249,24 @@ def _number(text: object) -> float:
 
 
 def write_edits(edits: Sequence[Edit], path: str | Path, *, overwrite: bool = False) -> None:
-    """Write edits as a csv with the columns ``gene,op,value``, whole or not at all."""
+    """Write edits as a csv with the columns ``gene,op,value``, whole or not at all.
+
+    Parameters
+    ----------
+    edits
+        The edits.
+    path
+        Where to write.
+    overwrite
+        Replace the table of edits that is there.
+
+    Raises
+    ------
+    InputError
+        If the path exists and ``overwrite`` is false, or its folder does not exist.
+    CheckpointError
+        If the disk is full or the folder cannot be written.
+    """
     table = pd.DataFrame(
         {
             "gene": [e.gene for e in edits],

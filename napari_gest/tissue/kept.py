@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,16 +78,59 @@ def check_kept(adata: AnnData) -> None:
             raise _foreign(f"layers['{key}']", "is not numeric")
         if sparse.issparse(layer):
             check_sparse(layer, f"layers/{key}")
-    for key in (keys.UNS, keys.PERTURBATION, keys.NICHE_EMBEDDED):
+    for key in (keys.UNS, keys.PERTURBATION, keys.NICHE_EMBEDDED, keys.GENERATED_NICHED):
         if key in adata.uns and not isinstance(adata.uns[key], Mapping):
             raise _foreign(f"uns['{key}']", f"is a {type(adata.uns[key]).__name__}")
     _check_embedding(adata)
+    about = adata.uns.get(keys.GENERATED_NICHED)
+    if about is not None:
+        lists = [np.atleast_1d(about.get(key, [])) for key in ("sections", "draw", "draws")]
+        if len({len(values) for values in lists}) > 1 or any(
+            v.dtype.kind != "i" for v in lists[1:]
+        ):
+            raise _foreign(f"uns['{keys.GENERATED_NICHED}']", "lacks sections, draw or draws")
 
 
 def is_draw(key: str) -> bool:
     """Whether a layer of this name holds a further draw of mode ``sample``."""
     head, tail = keys.DRAW.split("{}")
     return key.startswith(head) and key.removeprefix(head).removesuffix(tail).isdigit()
+
+
+def holds_generated(layer: str | None) -> bool:
+    """Whether generation wrote the matrix of this name: expression, counts or a further draw."""
+    return layer is not None and (
+        layer in (keys.EXPRESSION, keys.COUNTS, keys.SD) or is_draw(layer)
+    )
+
+
+def generated_cells(adata: AnnData, layer: str | None) -> NDArray[np.bool_]:
+    """Return (n_obs,) bool: cells of which a matrix holds no measurement (decision 31).
+
+    In ``X`` and in layers of users these are new cells, which have no measurement anywhere; in the
+    layers that generation wrote they are all cells that were generated.
+    """
+    made = kept_column(adata, keys.NEW_CELL)
+    return made | kept_column(adata, keys.GENERATED) if holds_generated(layer) else made
+
+
+def draw_of(adata: AnnData, layer: str | None) -> str:
+    """Return where the generated cells of a matrix come from, "layer gest_draw_2, draw 2 of 3".
+
+    Only mode ``sample`` draws; of other modes it is the layer alone.
+    """
+    name = "X" if layer is None else f"layer {layer}"
+    about = adata.uns.get(keys.UNS, {})
+    draws = about.get("draws") if about.get("mode") == "sample" else None
+    if not holds_generated(layer) or layer == keys.SD or not isinstance(draws, Integral):
+        return name
+    number = int("".join(filter(str.isdigit, str(layer)))) if is_draw(str(layer)) else 1
+    return f"{name}, {draw_name(number, int(draws))}"
+
+
+def draw_name(number: int, draws: int) -> str:
+    """Return how a draw is called: "draw 2 of 3"."""
+    return f"draw {number} of {draws}"
 
 
 def check_named(adata: AnnData, label_key: str, confidence_key: str) -> None:
@@ -104,6 +148,8 @@ def _check_embedding(adata: AnnData) -> None:
     if about is not None:
         name = f"uns['{keys.NICHE_EMBEDDED}']"
         lists = [np.atleast_1d(about.get(key, [])) for key in ("sections", "digests")]
+        if len(np.atleast_1d(about.get("generated_from", lists[0]))) != len(lists[0]):
+            raise _foreign(name, "does not say of each section where generated cells are from")
         if not isinstance(about.get("settings"), Mapping) or not len(lists[0]) == len(lists[1]) > 0:
             raise _foreign(name, "lacks settings, sections or digests")
         shared = about.get("covariance")

@@ -22,6 +22,7 @@ FIELDS = {
     "layer": "Expression",
     "um_per_unit": "µm per unit",
     "allow_logged": "Values are logged",
+    "include_generated": "Generated cells too",
 }
 
 # Positions beyond this are no micrometres of tissue, and their products overflow.
@@ -54,6 +55,7 @@ class Reading:
     layer: str | None = None
     um_per_unit: float = 1.0
     allow_logged: bool = False
+    include_generated: bool = False
 
     def __post_init__(self) -> None:
         check_number("um_per_unit", self.um_per_unit, 0, MOST_UM, above=True)

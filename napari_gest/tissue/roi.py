@@ -220,6 +220,11 @@ def _polygons(node: Any, file: str) -> list[Polygon]:
     )
 
 
+def is_true(value: Any) -> bool | None:
+    """Return whether a value of a mask is true, None where it is neither true nor false."""
+    return _TRUE_FALSE.get(str(value).strip().lower())
+
+
 def mask_from_obs(adata: AnnData, key: str, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Read a checked mask of cells from ``obs``.
 
@@ -250,7 +255,7 @@ def mask_from_obs(adata: AnnData, key: str, rows: NDArray[np.int64]) -> NDArray[
             "Fill in True or False for every cell of the section.",
         )
     codes, values = pd.factorize(column)
-    known = [_TRUE_FALSE.get(str(value).strip().lower()) for value in values]
+    known = [is_true(value) for value in values]
     if None in known:
         other = values[known.index(None)]
         raise InputError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.area import cell_areas_um2
 from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
-from napari_gest.tissue.kept import check_kept
+from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, Reading, layer_names, where
 from napari_gest.tissue.structure import (
@@ -62,6 +62,13 @@ class Section:
         How it was read, so that results can be written back in the same way.
     logged
         Whether the stored values were logged and ``expm1`` was applied to them.
+    include_generated
+        Whether generated cells were taken as if they had been measured.
+    generated_from
+        Where their values come from, such as "layer gest_draw_2, draw 2 of 3"; empty where there
+        is none among the cells.
+    generated_um
+        (m, 2) um, (x, y), of the generated cells that were left out.
     """
 
     name: str
@@ -75,6 +82,9 @@ class Section:
     layer: str | None = None
     um_per_unit: float = 1.0
     logged: bool = False
+    include_generated: bool = False
+    generated_from: str = ""
+    generated_um: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
 
     @property
     def n_obs(self) -> int:
@@ -124,8 +134,18 @@ class Section:
     def reading(self) -> Reading:
         """How it was read; the same again gives the same section."""
         return Reading(
-            self.spatial_key, self.section_key, self.layer, self.um_per_unit, self.logged
+            self.spatial_key,
+            self.section_key,
+            self.layer,
+            self.um_per_unit,
+            self.logged,
+            self.include_generated,
         )
+
+    @property
+    def occupied_um(self) -> NDArray[np.float64]:
+        """(n_obs + m, 2) um of all cells there are, generated ones that were left out last."""
+        return np.concatenate([self.coords_um, self.generated_um])
 
     @cached_property
     def areas_um2(self) -> NDArray[np.float64]:
@@ -216,9 +236,14 @@ class Section:
         layer: str | None = None,
         um_per_unit: float = 1.0,
         allow_logged: bool = False,
+        include_generated: bool = False,
         unseen: str | Roi | None = None,
     ) -> Section:
         """Take one section out of an AnnData and check it.
+
+        Generated cells are no observations and are left out (decision 31): of ``X`` and of layers
+        of your own the new cells, which have no measurement there; of the layers that generation
+        wrote, such as ``gest_counts``, all cells that were generated.
 
         Parameters
         ----------
@@ -236,22 +261,40 @@ class Section:
             Micrometres in one unit of the stored coordinates.
         allow_logged
             Accept values that look logged; ``expm1`` is applied to them.
+        include_generated
+            Take generated cells too, as if they had been measured. New cells have no values in
+            ``X``, so name the layer that holds them.
         unseen
             The cells that will be generated: a column of ``obs`` as ``mask_from_obs`` reads it, or
             a region. What they hold then decides nothing, neither whether values look logged nor
-            whether any is missing or negative; those with such values are taken as empty.
+            whether any is missing or negative; those with such values are taken as empty. Cells
+            that were generated before are not left out where they are to be generated again.
 
         Raises
         ------
         InputError
             For missing keys, an unknown or ambiguous section, duplicated names, coordinates or
-            expression that are missing, infinite or negative, logged expression, and a column
-            that is no mask. It is a ReadingError where another of these parameters may do.
+            expression that are missing, infinite or negative, logged expression, a column that is
+            no mask, and generated cells without values. It is a ReadingError where another of
+            these parameters may do.
         """
         Reading(spatial_key, section_key, layer, um_per_unit)  # checks them
         check_kept(adata)
         name, rows = _section_rows(adata, name, section_key)
         coords = _coordinates(adata, rows, spatial_key, um_per_unit)
+        generated = generated_cells(adata, layer)[rows]
+        again = np.zeros(len(rows), bool)
+        if unseen is not None and generated.any():
+            again[generated] = _asked_again(adata, unseen, rows[generated], coords[generated])
+        kept = np.full(len(rows), True) if include_generated else ~generated | again
+        if not kept.any():
+            raise ReadingError(
+                f"All {len(rows)} cells of section '{name}' were generated; none was measured.",
+                f"Take them too ({where('include_generated')}), or open another section.",
+                "include_generated",
+            )
+        generated, left_out_um = (generated & ~again)[kept], coords[~kept]
+        rows, coords = rows[kept], coords[kept]
         genes = pd.Index(adata.var_names.astype(str))
         obs_names = pd.Index(adata.obs_names.astype(str))[rows]
         for index, what in ((genes, "gene"), (obs_names, "cell")):
@@ -297,6 +340,13 @@ class Section:
             unseen=hidden,
         )
         logged = expression is not stored
+        if generated.any() and not expression[generated].nnz:
+            raise ReadingError(
+                f"{_matrix_name(layer)} holds no values of {generated.sum()} generated cells.",
+                f"Name a layer that holds them, such as '{keys.COUNTS}' or '{keys.EXPRESSION}'"
+                f" ({where('layer')}), or leave these cells out.",
+                "layer",
+            )
         if hidden is not None:
             expression = without_damage(expression, hidden)
         return cls(
@@ -311,7 +361,16 @@ class Section:
             layer,
             um_per_unit,
             logged,
+            include_generated,
+            draw_of(adata, layer) if generated.any() else "",
+            left_out_um,
         )
+
+
+def section_record(section: Section, n_cells: int) -> dict[str, Any]:
+    """Return what a record says of a section of which ``n_cells`` were used."""
+    told = {"name": section.name, "cells": n_cells}
+    return told | ({"generated_from": section.generated_from} if section.generated_from else {})
 
 
 def name_order(sections: Sequence[Section]) -> list[int]:
@@ -336,7 +395,11 @@ def cell_order(sections: Sequence[Section]) -> NDArray[np.int64]:
 
 
 def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:
-    """Return the names of the sections in ``adata``, in order of first appearance."""
+    """Return the names of the sections in ``adata``, in order of first appearance.
+
+    ``section_key`` is the column of ``obs`` that names them; where it is absent all cells are one
+    section.
+    """
     if section_key not in adata.obs:
         return ["section"]
     named = obs_column(adata, section_key, f"Name another one ({where('section_key')}).")
@@ -383,6 +446,21 @@ def _hidden(
 
         return mask_from_obs(adata, unseen, rows)
     return unseen.contains(coords_um)
+
+
+def _asked_again(
+    adata: AnnData, unseen: str | Roi, rows: NDArray[np.int64], coords_um: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Return (n,) bool: which generated cells are in a region or marked in an obs column.
+
+    New cells may have no value in the column: they are not marked then.
+    """
+    if not isinstance(unseen, str):
+        return unseen.contains(coords_um)
+    from napari_gest.tissue.roi import is_true
+
+    column = obs_column(adata, unseen, "Name a column of booleans.", rows)
+    return np.array([is_true(value) is True for value in column], bool)
 
 
 def _sorted(expression: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -65,7 +65,12 @@ class LabelPlan:
 
         section = self.source.section
         if self.column is not None:
-            labels = labels_from_obs(self.source.adata, self.column, section.rows)
+            labels = labels_from_obs(
+                self.source.adata,
+                self.column,
+                section.rows,
+                include_generated=section.include_generated,
+            )
         else:
             labels = region_labels(self.regions, section.coords_um)
         found = sorted({x for x in labels if x is not None})
@@ -99,7 +104,13 @@ class LabelPlan:
         annotated = yield from AnnotateRequest(self.target.section, model).run()
         agreement = None
         if self.column in self.target.adata.obs and self.target is not self.source:
-            truth = labels_from_obs(self.target.adata, self.column, self.target.section.rows)
+            section = self.target.section
+            truth = labels_from_obs(
+                self.target.adata,
+                self.column,
+                section.rows,
+                include_generated=section.include_generated,
+            )
             if any(x is not None for x in truth):
                 agreement = annotated.agreement(truth)
         return Labelled(self, model, annotated, agreement)
@@ -116,7 +127,10 @@ class LabelPlan:
             ]
             if self.column is not None:
                 names.add("labels_from_obs")
-                lines.append(f"labels = labels_from_obs(labelled, {self.column!r}, source.rows)")
+                too = ", include_generated=True" if self.source.section.include_generated else ""
+                lines.append(
+                    f"labels = labels_from_obs(labelled, {self.column!r}, source.rows{too})"
+                )
             else:
                 names.add("Roi")
                 lines.append("labels = np.full(source.n_obs, None, object)")

@@ -165,6 +165,12 @@ class Found:
         }
         return Preview("niches", parts, generated)
 
+    @property
+    def draws(self) -> str:
+        """Which draws the generated cells are of, "draw 1 of 1"; empty where none was drawn."""
+        named = (one.generated.draw_name(one.draw) for one in self.generated)
+        return ", ".join(dict.fromkeys(filter(None, named)))
+
     def generated_counts(self, niches: Clustered) -> NDArray[np.int64]:
         """Return (K,) generated cells in each niche."""
         count = np.zeros(niches.n_niches, np.int64)

@@ -102,7 +102,7 @@ class Plan:
             from napari_gest.tissue.placement import place_cells
 
             yield Progress("Placing new cells", 0, 1)
-            new = place_cells(self.roi, section.coords_um, np.random.default_rng(self.seed))
+            new = place_cells(self.roi, section.occupied_um, np.random.default_rng(self.seed))
             if not len(new):
                 raise InputError(
                     "The region is too small for a cell.", "Draw a larger one, near the tissue."
@@ -143,9 +143,8 @@ class Plan:
             lines.append("unseen = roi.contains(section.coords_um)")
             if not self.unseen.any():
                 names.append("place_cells")
-                lines.append(
-                    f"new = place_cells(roi, section.coords_um, np.random.default_rng({self.seed}))"
-                )
+                rng = f"np.random.default_rng({self.seed})"
+                lines.append(f"new = place_cells(roi, section.occupied_um, {rng})")
                 extra = ", new_coords_um=new"
         arguments = f"section, model, unseen, mode={self.mode!r}, seed={self.seed}{extra}"
         lines += [

@@ -502,8 +502,10 @@ class NichesPanel(Panel):
         same, total = self.found.same_niche(niches)
         self.generated.setVisible(total > 0)
         if total:
+            draws = f" ({self.found.draws})" if self.found.draws else ""
             self.generated.setText(
-                f"{same:,} of {total:,} generated cells are in the niche of the measured cell."
+                f"{same:,} of {total:,} generated cells{draws} are in the niche of the measured"
+                " cell."
             )
         self._allow_edits()
 

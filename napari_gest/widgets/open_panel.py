@@ -26,7 +26,7 @@ from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import TISSUE, read_tissue
 from napari_gest.tissue.obs import few
 from napari_gest.tissue.reading import Reading, where
-from napari_gest.tissue.section import section_names
+from napari_gest.tissue.section import Section, section_names
 from napari_gest.viewer.hooks import SAMPLE_SECTION
 from napari_gest.viewer.worker import Job, Tick, Work
 from napari_gest.widgets.context import Context
@@ -180,7 +180,7 @@ class OpenPanel(Panel):
             opened = []
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
-                opened += open_sections(adata, path, [name], **vars(asked.reading))
+                opened += open_sections(adata, path, [name], asked.reading)
                 opened[-1].section.geometry  # noqa: B018 - so that the first run need not measure it
             return opened
 
@@ -240,7 +240,7 @@ class OpenPanel(Panel):
         width, height = (section.coords_um.max(axis=0) - section.coords_um.min(axis=0)) / 1000
         self.about.setText(
             f"{section.n_obs:,} cells · {len(section.genes):,} genes ·"
-            f" {width:.2f} × {height:.2f} mm"
+            f" {width:.2f} × {height:.2f} mm{_generated(section)}"
         )
 
 
@@ -281,6 +281,14 @@ class SectionDialog(QDialog):
         for index in range(self.list.count()):
             state = Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
             self.list.item(index).setCheckState(state)
+
+
+def _generated(section: Section) -> str:
+    """Return what became of the generated cells of a section, in a line of its own."""
+    if section.generated_from:
+        return f"\nGenerated cells too, from {section.generated_from}"
+    n = len(section.generated_um)
+    return f"\n{n:,} generated cells are left out" if n else ""
 
 
 def dropped(mime: QMimeData) -> list[Path]:

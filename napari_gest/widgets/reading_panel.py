@@ -36,6 +36,12 @@ class ReadingPanel(Panel):
             "The logarithm is undone with expm1; values that do not look logged stay as they are"
         )
         self.logged.toggled.connect(lambda _: self.changed.emit())
+        self.generated = QCheckBox(FIELDS["include_generated"])
+        self.generated.setToolTip(
+            "Generated cells are no observations and are left out; with this they are taken as if"
+            " they had been measured, from the layer under Expression"
+        )
+        self.generated.toggled.connect(lambda _: self.changed.emit())
         for box in (self.spatial, self.section, self.layer):
             box.editTextChanged.connect(lambda _: self.changed.emit())
         form = QFormLayout()
@@ -46,6 +52,7 @@ class ReadingPanel(Panel):
         form.addRow(FIELDS["layer"], self.layer)
         form.addRow(FIELDS["um_per_unit"], self.um)
         form.addRow("", self.logged)
+        form.addRow("", self.generated)
         self.column.addLayout(form)
         self.choose(Reading())
 
@@ -60,6 +67,7 @@ class ReadingPanel(Panel):
             None if layer in ("", _X) else layer,
             self.um.value(),
             self.logged.isChecked(),
+            self.generated.isChecked(),
         )
 
     def choose(self, reading: Reading) -> None:
@@ -69,6 +77,7 @@ class ReadingPanel(Panel):
         self.layer.setEditText(reading.layer or _X)
         self.um.setValue(reading.um_per_unit)
         self.logged.setChecked(reading.allow_logged)
+        self.generated.setChecked(reading.include_generated)
 
     def offer(self, read: Sequence[AnnData]) -> None:
         """Offer the keys, columns and layers of files that were read; what is typed stays."""
@@ -85,6 +94,7 @@ class ReadingPanel(Panel):
             "layer": self.layer,
             "um_per_unit": self.um,
             "allow_logged": self.logged,
+            "include_generated": self.generated,
         }
         fields[option].setFocus()
 

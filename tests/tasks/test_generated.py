@@ -132,4 +132,7 @@ def test_new_cells_are_stored_as_the_tissue_was_read(tissue: AnnData, tiny_model
     assert np.allclose(out.obsm["pixels"][-2:], new / 0.25)
     assert (out.obs["slide"].iloc[-2:] == "section_1").all()
     again = Reading("pixels", "slide", um_per_unit=0.25).section(out, "section_1")
-    assert np.allclose(again.coords_um[-2:], new)
+    assert again.n_obs == section.n_obs
+    assert np.allclose(again.generated_um, new)
+    reading = Reading("pixels", "slide", keys.EXPRESSION, 0.25, True, True)
+    assert np.allclose(reading.section(out, "section_1").coords_um[-2:], new)

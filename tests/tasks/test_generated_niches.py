@@ -11,7 +11,7 @@ from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.embed import embed_niches
-from napari_gest.tasks.generated import Generated
+from napari_gest.tasks.generated import Draw, Generated
 from napari_gest.tasks.generated_niches import as_section, generated_niches
 from napari_gest.tasks.niche_tree import niche_tree
 from napari_gest.tissue.io import read_tissue, write_tissue
@@ -141,3 +141,36 @@ def test_models_are_told_apart_by_what_they_compute_with(copied, section, tiny_m
     assert generated_niches(copied, same, embedded).alike.shape == (42, 15)
     with pytest.raises(InputError, match="no model"):
         generated_niches(copied, same, [])
+
+
+def test_niches_are_read_from_the_draw_that_is_asked_for(
+    copied, section, tissue, tiny_model, tmp_path
+):
+    embedded = embed_niches(section, tiny_model)
+    donor = np.append(copied.index, copied.index[:2])
+    far = np.resize(np.setdiff1d(np.arange(section.n_obs), copied.index), len(donor))
+    other = section.model_space(tiny_model.target_sum)[far]
+    drawn = replace(
+        copied, donor=donor, further=(Draw(other, np.zeros(len(donor), np.int32), far),)
+    )
+    first, second = (
+        generated_niches(drawn, tiny_model, embedded, draw=number) for number in (1, 2)
+    )
+    assert np.array_equal(first.alike, generated_niches(drawn, tiny_model, embedded).alike)
+    assert not np.array_equal(first.alike, second.alike)
+    alone = generated_niches(drawn.of_draw(2), tiny_model, embedded)
+    assert np.array_equal(alone.alike, second.alike)
+    assert drawn.of_draw(2).settings["draw"] == 2
+    assert (drawn.draw_name(2), copied.draw_name()) == ("draw 2 of 2", "")
+    for number in (0, 3, 1.5):
+        with pytest.raises(InputError, match=f"draw is {number}"):
+            generated_niches(drawn, tiny_model, embedded, draw=number)
+    niches = niche_tree(embedded, n_leaves=6).cut(3)
+    niches.write(tissue)
+    assert keys.GENERATED_NICHED in second.write(tissue, niches)
+    write_tissue(tissue, tmp_path / "whole.h5ad")
+    read = read_tissue(tmp_path / "whole.h5ad")
+    about = read.uns[keys.GENERATED_NICHED]
+    assert [list(about[key]) for key in ("sections", "draw", "draws")] == [["section_1"], [2], [2]]
+    first.write(read, niches)
+    assert list(read.uns[keys.GENERATED_NICHED]["draw"]) == [1]

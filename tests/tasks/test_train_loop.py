@@ -17,6 +17,7 @@ from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.train import (
     FitRequest,
+    fine_tune,
     fit,
 )
 from napari_gest.tasks.train_loop import TrainLoop
@@ -120,7 +121,7 @@ def test_a_network_that_predicts_no_numbers_is_not_trained_on(
     with torch.no_grad():
         start.network.to_genes.bias.fill_(float("nan"))
     with pytest.raises(ResultError, match="validation after 0 steps") as caught:
-        fit(sections, MODEL, SHORT, start=start)
+        fine_tune(start, sections, SHORT)
     assert "learning_rate" in caught.value.remedy
 
 

@@ -61,6 +61,15 @@ def embedding_without_settings(a: AnnData) -> None:
     a.uns[keys.NICHE_EMBEDDED] = {}
 
 
+def embedding_of_half_known_origin(a: AnnData) -> None:
+    about = {"settings": {}, "sections": ["a", "b"], "digests": ["c", "d"]}
+    a.uns[keys.NICHE_EMBEDDED] = about | {"generated_from": [""]}
+
+
+def niches_of_no_draw(a: AnnData) -> None:
+    a.uns[keys.GENERATED_NICHED] = {"sections": ["a"], "draw": [1]}
+
+
 def covariance_of_text(a: AnnData) -> None:
     about = {"settings": {}, "sections": ["a"], "digests": ["c"], "covariance": ["x"]}
     a.uns[keys.NICHE_EMBEDDED] = about
@@ -80,6 +89,7 @@ def twice_a_column(a: AnnData) -> None:
     [
         *(foreign_layer, unsound_layer, text_settings, short_embedding, sparse_embedding),
         *(embedding_without_settings, covariance_of_text, twice_a_column),
+        *(embedding_of_half_known_origin, niches_of_no_draw),
     ],
 )
 def test_other_foreign_keys_are_found_before_a_run(

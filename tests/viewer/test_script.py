@@ -30,7 +30,7 @@ def sections(tissue, tmp_path):
     tissue.layers["norm"] = tissue.X.log1p()
     write_tissue(tissue, tmp_path / "own.h5ad")
     path = tmp_path / "own.h5ad"
-    return open_sections(read_tissue(path), path, **vars(OTHER))
+    return open_sections(read_tissue(path), path, reading=OTHER)
 
 
 def test_a_section_is_taken_as_it_was(sections):

@@ -252,6 +252,24 @@ def test_fields_say_what_is_chosen(home):
     assert fields.reading.um_per_unit == 0.108333333333
 
 
+def test_generated_cells_are_left_out_unless_they_are_asked_for(home, settled, tissue, tmp_path):
+    one = tissue[tissue.obs["section"] == "section_1"].copy()
+    one.obs["gest_generated"] = one.obs["gest_new_cell"] = np.arange(one.n_obs) < 40
+    one.layers["gest_counts"] = one.X.copy()
+    one.uns["gest"] = {"mode": "sample", "draws": 2}
+    write_tissue(one, tmp_path / "filled.h5ad")
+    home.open_panel.open([tmp_path / "filled.h5ad"])
+    settled(1)
+    assert home.context.scene.active.section.n_obs == 560
+    assert "40 generated cells are left out" in home.open_panel.about.text()
+    home.open_panel.reading.choose(Reading(layer="gest_counts", include_generated=True))
+    assert home.open_panel.reading.generated.isChecked()
+    home.open_panel.again.click()
+    settled(1)
+    assert home.context.scene.active.section.n_obs == 600
+    assert "from layer gest_counts, draw 1 of 2" in home.open_panel.about.text()
+
+
 def test_the_sample_opens_whatever_is_set(home, settled):
     home.open_panel.reading.choose(OTHER)
     home.open_panel.sample.click()
