@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
@@ -21,6 +22,9 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.respond import fit_response
 from napari_gest.tasks.train import FitRequest, configs_for
+from napari_gest.tasks.train_loop import temperature_on
+from napari_gest.tasks.train_windows import Score, validation_batches
+from napari_gest.tissue.fingerprint import fingerprints
 
 WEIGHTS = Path(__file__).parents[1] / "napari_gest" / "model" / "weights"
 RUNS = Path("runs") / "bundled"
@@ -105,6 +109,26 @@ def refit(bundle: Bundle, console: Console) -> None:
     console.print(f"{WEIGHTS / bundle.name}: response")
 
 
+def temper(bundle: Bundle, console: Console) -> None:
+    """Learn the temperature of a bundled model on the cells of its sections that trained nothing.
+
+    Training does so itself; this is for weights that were trained before it did.
+    """
+    model = GeST.load(bundle.name)
+    assert model.training_cells is not None
+    batches = []
+    for section in (s.ordered() for source in bundle.sources for s in source.read()):
+        cells = fingerprints(section.expression, section.genes)
+        hidden = ~np.isin(cells, model.training_cells.trained)
+        scored = Score.of(model.tokenizer)
+        batches += validation_batches(section, hidden, hidden, model, scored)
+    found = temperature_on(model.network, batches)
+    n_cells = sum(len(batch.target) for batch in batches)
+    emission = model.emission.model_copy(update={"temperature": found})
+    _write(replace(model, emission=emission))
+    console.print(f"{bundle.name}: temperature {found} on {n_cells} cells")
+
+
 def add_scores(bundle: Bundle, groups: list[Group]) -> None:
     """Write into the card what models held out of sections like ``bundle``'s are worth."""
     table = readme_table([g for g in groups if g.rows[0].split in bundle.held_out])
@@ -140,6 +164,8 @@ def card_text(model: GeST) -> str:
         f"- Validation (holes of a window's size set aside in every section): rmse_z"
         f" {curve[0]['rmse_z']:.4f} untrained, {best['rmse_z']:.4f} at step {best['step']}, which"
         f" is kept; there {best['nll']:.3f} nats per cell.",
+        f"- Temperature of p(meta cell) in mode `sample`: {model.emission.temperature:g}, learned"
+        " on the validation cells.",
         "- Response head (perturbation): fitted to the same sections.",
         "",
         *_held_out(card.get("held_out", [])),
@@ -176,6 +202,9 @@ def main(
     response: Annotated[
         bool, typer.Option("--response", help="Only fit the response again, to the weights.")
     ] = False,
+    temperature: Annotated[
+        bool, typer.Option("--temperature", help="Only learn the temperature again.")
+    ] = False,
     scores: Annotated[
         list[Path] | None,
         typer.Option(help="Only write the cards, with scores of a generation --json; repeatable."),
@@ -191,6 +220,8 @@ def main(
             add_scores(bundle, groups)
         elif response:
             refit(bundle, console)
+        elif temperature:
+            temper(bundle, console)
         else:
             train(bundle, console)
 

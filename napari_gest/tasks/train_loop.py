@@ -133,7 +133,7 @@ class TrainLoop:
                 yield tick
         require_finite("The trained model", **self.best)
         self.average.load_state_dict(self.best)
-        temperature = self.temperature(self.average)
+        temperature = temperature_on(self.average, self.validation)
         card = {
             "version": napari_gest.__version__,
             "sections": [section_record(s, s.n_obs) for s in self.request.sections],
@@ -233,17 +233,6 @@ class TrainLoop:
         if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
             self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
 
-    @torch.inference_mode()
-    def temperature(self, network: Decoder) -> float:
-        """Return the temperature of p(meta cell) on the validation cells."""
-        network.eval()
-        turns = torch.from_numpy(symmetries()[:_TURNS]).to(self.device)
-        logits = [
-            torch.stack([_predict(network, batch.turned(turn))[0] for turn in turns])
-            for batch in self.validation
-        ]
-        return best_temperature(logits, [batch.target for batch in self.validation])
-
     def _require_finite(self, entry: dict[str, float]) -> None:
         """Raise ResultError where there is nothing to choose the best weights by."""
         if all(math.isfinite(entry[name]) for name in ("nll", "error", "rmse_z")):
@@ -340,6 +329,17 @@ class TrainLoop:
         self.curve, self.spent, self.losses = list(about.curve), about.spent, list(about.losses)
         self.found = None
         return about.step
+
+
+@torch.inference_mode()
+def temperature_on(network: Decoder, validation: Sequence[Batch]) -> float:
+    """Return the temperature of p(meta cell) on validation cells that trained nothing."""
+    network.eval()
+    logits = []
+    for batch in validation:
+        turns = torch.from_numpy(symmetries()[:_TURNS]).to(batch.content_xy.device)
+        logits.append(torch.stack([_predict(network, batch.turned(turn))[0] for turn in turns]))
+    return best_temperature(logits, [batch.target for batch in validation])
 
 
 def fast_bfloat16(device: torch.device) -> bool:

@@ -20,7 +20,7 @@ from napari_gest.tasks.train import (
     fine_tune,
     fit,
 )
-from napari_gest.tasks.train_loop import TrainLoop
+from napari_gest.tasks.train_loop import TrainLoop, temperature_on
 from napari_gest.tissue.section import Section
 
 
@@ -143,7 +143,7 @@ def test_the_temperature_is_learned_on_validation_cells_and_kept(
     config = SHORT.model_copy(update={"validation_share": 0.2})
     loop = TrainLoop(FitRequest(sections, MODEL, config, 0))
     model, _ = finish(loop.steps())
-    own = loop.temperature(loop.average)
+    own = temperature_on(loop.average, loop.validation)
     assert model.emission.temperature == own != 1.0
     model.save(tmp_path / "model")
     assert GeST.load(tmp_path / "model").emission.temperature == own
