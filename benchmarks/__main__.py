@@ -88,7 +88,7 @@ def generation(
     buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is dropped.")] = 0.0,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="'points' (expected expression), 'distribution' or 'check'."),
+        typer.Option(help="'points', 'distribution', 'check' or 'ablation'; repeatable."),
     ] = None,
     rows: Rows = None,
     markdown: Markdown = None,
@@ -97,8 +97,9 @@ def generation(
 ) -> None:
     """GeST beside the floors, on sections held out of training.
 
-    Three parts: the expected expression against the floors, drawn cells as a distribution, and
-    what the check expects of a hole against what comes.
+    Four parts: the expected expression against the floors (points), drawn cells as a
+    distribution, what the check expects of a hole against what comes, and drawn cells without
+    one of the method's parts each (ablation).
 
     Examples
     --------

@@ -16,6 +16,7 @@ from benchmarks.downstream import DownstreamRow, conclusions
 from benchmarks.drawn_scores import (
     PATCH,
     SAMPLE,
+    SAMPLE_COOL,
     SAMPLE_NO_FIELD,
     SAMPLE_NO_TILT,
     SAMPLE_ONE_STEP,
@@ -177,27 +178,51 @@ def _ours(
     mean: NDArray[np.float32],
     settings: dict[str, Any],
 ) -> Iterator[tuple[str, str, Draws]]:
-    """Yield GeST's draws, and those of GeST without one of its parts each."""
-    case, own = typed.case, model.emission
-    scored = model, section, typed, loaded
+    """Yield GeST's draws, those in one step, and its expected expression."""
+    case, scored = typed.case, (model, section, typed, loaded)
     yield SAMPLE, "gest", sampled.draws
     # Windows join whole, and may be small: far more than the hole's cells means all at once.
     together = settings | {"frontier": 1000 * len(case.truth)}
     yield SAMPLE_ONE_STEP, "gest", gest_draws(*scored, sampled.field, **together).draws
-    apart = settings | {"emission": own.model_copy(update={"common_reach": 0.0})}
-    yield SAMPLE_UNSHARED, "gest", gest_draws(*scored, sampled.field, **apart).draws
-    plain = settings | {"field": 0.0}
-    no_tilt = own.model_copy(update={"tilt": 0.0})
-    p_alone = own.model_copy(update={"tilt": 0.0, "locality": 0.0, "prior_shift": 0.0})
-    for name, extra in (
-        (SAMPLE_NO_FIELD, {}),
-        # What is expected decides through the tilt alone, so these need no field.
-        (SAMPLE_NO_TILT, {"emission": no_tilt}),
-        (SAMPLE_P_ALONE, {"emission": p_alone}),
-    ):
-        yield name, "gest", gest_draws(*scored, None, **plain | extra).draws
     token = tokens(model, loaded, mean)
     yield WEIGHTED, "gest", Draws(np.stack([mean] * 2), np.stack([token] * 2), None, True)
+
+
+def score_ablations(
+    split: str,
+    section: Section,
+    loaded: Loaded,
+    model: GeST,
+    on_step: Callable[[str], None] = lambda _: None,
+    **generate_settings: Any,
+) -> Iterator[DrawnRow]:
+    """Yield GeST and GeST without one of its parts each, on every test hole of a section.
+
+    Parameters are those of `score_distribution`. There is no AUC: trees take most of the time.
+    """
+    own, alone = model.emission, {"tilt": 0.0, "locality": 0.0, "prior_shift": 0.0}
+    no_field = {"field": 0.0}
+    parts: dict[str, dict[str, Any]] = {
+        SAMPLE: {},
+        SAMPLE_UNSHARED: {"emission": own.model_copy(update={"common_reach": 0.0})},
+        SAMPLE_COOL: {"emission": own.model_copy(update={"temperature": 1.0})},
+        SAMPLE_NO_FIELD: no_field,
+        # What is expected decides through the tilt alone, so these need no field.
+        SAMPLE_NO_TILT: no_field | {"emission": own.model_copy(update={"tilt": 0.0})},
+        SAMPLE_P_ALONE: no_field | {"emission": own.model_copy(update=alone)},
+    }
+    for typed in typed_cases(loaded.test_cases(section), loaded, model):
+        case = typed.case
+        place = split, section.name, loaded.seed, case.hole.radius_um
+        fitted = None
+        for name, extra in parts.items():
+            on_step(f"{section.name} {case.hole.radius_um:.0f} um: {name}")
+            given = None if "field" in extra else fitted
+            settings = generate_settings | extra
+            sampled = gest_draws(model, section, typed, loaded, given, **settings)
+            fitted = fitted if sampled.field is None else sampled.field
+            scores = score_draws(typed, sampled.draws, loaded.seed, 0)
+            yield DrawnRow(*place, name, "gest", len(case.truth), scores, {}, {})
 
 
 def _theirs(typed: Typed, tuned: TunedBaselines, seed: int) -> Iterator[tuple[str, str, Draws]]:

@@ -84,6 +84,28 @@ def scores_table(group: Group) -> Table:
     return Table(f"{group.name}: cells as a distribution", headings, rows, notes)
 
 
+def ablation_table(groups: Sequence[Group]) -> Table:
+    """GeST sample without one of its parts each: what each part gives."""
+    rows = []
+    keys = [score for score in SCORES if score[0] not in ("auc", "distinct")]
+    for group in groups:
+        for method in dict.fromkeys(r.method for r in group.ablated):
+            own = [r.scores for r in group.ablated if r.method == method]
+            means = [np.nanmean([s[key] for s in own]) for key, _, _ in keys]
+            cells = [f"{m:{form}}" for m, (_, _, form) in zip(means, keys, strict=True)]
+            rows.append([group.name, method, str(len(own)), *cells])
+    return Table(
+        "What each part of GeST sample gives",
+        ["section", "method", "holes", *(heading for _, heading, _ in keys)],
+        rows,
+        [
+            "Means over the same holes. 'Neighbours apart': what neighbours have in common beyond"
+            " what is expected is not drawn. 'No field': the tilts go to what the decoder expects"
+            " alone. 'No tilt': p(meta cell), the section's composition and locality.",
+        ],
+    )
+
+
 def bars_table(groups: Sequence[Group]) -> Table:
     """What generated cells have to be, met or missed, by section and by data set."""
     listed = [(g.name, [g]) for g in groups]

@@ -31,6 +31,7 @@ from benchmarks.realism import (
 
 SAMPLE = "GeST sample"
 SAMPLE_ONE_STEP = "GeST sample, one step"
+SAMPLE_COOL = "GeST sample, temperature 1"
 SAMPLE_UNSHARED = "GeST sample, neighbours apart"
 SAMPLE_NO_FIELD = "GeST sample, no field"
 SAMPLE_NO_TILT = "GeST sample, no tilt"
@@ -144,7 +145,8 @@ def score_draws(typed: Typed, draws: Draws, seed: int, auc_draws: int = 1) -> di
     seed
         Of the trees and their folds.
     auc_draws
-        How many draws the trees are shown, one after another: they take most of the time.
+        How many draws the trees are shown, one after another: they take most of the time. With
+        0 there is no AUC.
     """
     case = typed.case
     truth, made = (scaled(v, case.known_values) for v in (case.truth, draws.values))
@@ -162,7 +164,8 @@ def score_draws(typed: Typed, draws: Draws, seed: int, auc_draws: int = 1) -> di
     each = [population_scores(typed, draws.values[i], draws.token[i]) for i in range(n)]
     scores |= {key: float(np.mean([one[key] for one in each])) for key in each[0]}
     auc = [two_sample_auc(truth, made[i], seed + i) for i in range(min(n, auc_draws))]
-    scores["auc"] = float(np.mean(auc))
+    if auc:
+        scores["auc"] = float(np.mean(auc))
     if draws.donor is not None:
         scores["distinct"] = float(np.mean([distinct(one) for one in draws.donor]))
     return scores

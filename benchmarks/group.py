@@ -54,6 +54,8 @@ class Group:
         Probabilities and names of cell types.
     checks
         What the check expected, and what came.
+    ablated
+        GeST's draws without one of its parts each.
     """
 
     rows: list[Row]
@@ -72,6 +74,7 @@ class Group:
     downstream: list[DownstreamRow] = field(default_factory=list)
     named: list[NamedRow] = field(default_factory=list)
     checks: list[CheckRow] = field(default_factory=list)
+    ablated: list[DrawnRow] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -85,7 +88,7 @@ class Group:
 
     @property
     def _first(self) -> Row | DrawnRow | CheckRow:
-        return (self.rows or self.drawn or self.checks)[0]
+        return (self.rows or self.drawn or self.checks or self.ablated)[0]
 
     @property
     def _trained(self) -> str:
@@ -183,6 +186,7 @@ def read_groups(path: Path) -> list[Group]:
         "downstream": DownstreamRow,
         "named": NamedRow,
         "checks": CheckRow,
+        "ablated": DrawnRow,
     }
     return [
         Group(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from benchmarks.check_table import check_table
-from benchmarks.drawn_report import drawn_tables
+from benchmarks.drawn_report import ablation_table, drawn_tables
 from benchmarks.generation import CEILING, ONE_STEP, OURS, RING_UM, SPLIT_HALF
 from benchmarks.group import SPEARMAN, Group, bar_met, pools
 from benchmarks.split_half import spearman_brown
@@ -289,6 +289,8 @@ def tables(groups: Sequence[Group]) -> Iterable[Table]:
         yield from point_tables(points)
     if drawn:
         yield from drawn_tables(drawn)
+    if any(g.ablated for g in groups):
+        yield ablation_table([g for g in groups if g.ablated])
     if any(g.checks for g in groups):
         yield check_table(groups)
 

@@ -13,7 +13,12 @@ from rich.progress import Progress as Bar
 
 from benchmarks.checked import score_checks
 from benchmarks.datasets import Loaded, Source, Split, leave_one_out, load
-from benchmarks.drawn import TunedBaselines, score_distribution, tune_baselines
+from benchmarks.drawn import (
+    TunedBaselines,
+    score_ablations,
+    score_distribution,
+    tune_baselines,
+)
 from benchmarks.drawn_scores import DrawnRow
 from benchmarks.generation import TunedFloors, score_ring, score_section, tune_floors
 from benchmarks.group import Group
@@ -27,7 +32,7 @@ from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.simulate import simulate
 
 RADII_QUICK = (80.0, 120.0)
-PARTS = ("points", "distribution", "check")
+PARTS = ("points", "distribution", "check", "ablation")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Options:
         The holes.
     parts
         What is scored: ``"points"``, the expected expression, ``"distribution"``, drawn cells,
-        ``"check"``, what the check expects of a hole.
+        ``"check"``, what the check expects of a hole, ``"ablation"``, cells drawn without one of
+        the parts each.
     """
 
     seeds: tuple[int, ...] = (0,)
@@ -105,7 +111,7 @@ def run_split(
     start = Path(options.start).name if options.start and not options.model else ""
     # A model trained on the test section itself, outside its holes, has seen the ring.
     ring = not options.buffer_um and bool(split.train or options.model)
-    points, distribution, checks = (part in options.parts for part in PARTS)
+    points, distribution, checks, ablation = (part in options.parts for part in PARTS)
     tuned: TunedFloors | None = None
     drawing: TunedBaselines | None = None
     with Bar(
@@ -168,6 +174,8 @@ def run_split(
                             group.downstream.append(row)
                 if checks:
                     group.checks += score_checks(*scored, model, step, **settings)
+                if ablation:
+                    group.ablated += score_ablations(*scored, model, step, **settings)
             on_seed(list(groups.values()))
     return list(groups.values())
 

@@ -47,7 +47,8 @@ def draw_common(
 ) -> Common:
     """Draw a random field whose correlation falls as ``exp(-distance / reach)``.
 
-    It is a sum of waves of random length and direction (random Fourier features of that kernel).
+    It is a sum of waves of random length and direction (random Fourier features of that kernel),
+    with strengths of its own in each column.
 
     Parameters
     ----------
@@ -63,11 +64,10 @@ def draw_common(
         Source of the waves.
     """
     place = (coords_um - coords_um.mean(0)) / reach_um
-    unit = np.empty((len(place), n_pcs))
-    for column in unit.T:
-        waves = rng.normal(size=(2, _WAVES)) / np.sqrt(rng.chisquare(1, _WAVES))
-        phase = place @ waves + rng.uniform(0, 2 * np.pi, _WAVES)
-        column[:] = np.sqrt(2 / _WAVES) * np.cos(phase).sum(1)
+    waves = rng.normal(size=(2, _WAVES)) / np.sqrt(rng.chisquare(1, _WAVES))
+    phase = place @ waves
+    strength = rng.normal(size=(2, _WAVES, n_pcs)) / np.sqrt(_WAVES)
+    unit = np.cos(phase) @ strength[0] + np.sin(phase) @ strength[1]
     return Common(unit, 1 - np.exp(-2 * depth_um / reach_um))
 
 

@@ -32,6 +32,7 @@ def stubbed(monkeypatch):
         DownstreamRow("split", "s", 0, 100.0, "drawn", 9, {}),
     ]
     monkeypatch.setattr(run, "score_distribution", lambda *_, **__: iter(drawn))
+    monkeypatch.setattr(run, "score_ablations", lambda *_, **__: iter(drawn[:1]))
     checked = CheckRow("split", "s", 0, 100.0, 9, "", {})
     monkeypatch.setattr(run, "score_checks", lambda *_, **__: iter([checked]))
 
