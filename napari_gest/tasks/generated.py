@@ -348,6 +348,16 @@ def replace_rows(
     return sparse.csr_matrix(stacked[order])
 
 
+def _empty(layer: Any, n: int) -> Any:
+    """Return n rows of zeros, or of empty text, that can follow those of a layer or of X."""
+    if layer is None:
+        return None
+    shape = (n, layer.shape[1])
+    if sparse.issparse(layer):
+        return sparse.csr_matrix(shape, dtype=layer.dtype)
+    return np.full(shape, "", object) if layer.dtype == object else np.zeros(shape, layer.dtype)
+
+
 def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) -> AnnData:
     """Return ``adata`` with new cells as last rows: empty X, positions, section and names."""
     import anndata
@@ -363,14 +373,12 @@ def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) ->
     obs = pd.DataFrame(index=pd.Index(names))
     if section.section_key in adata.obs:
         obs[section.section_key] = section.name
-    new = anndata.AnnData(
-        X=sparse.csr_matrix((m, adata.n_vars), dtype=np.float32), obs=obs, var=adata.var
-    )
+    new = anndata.AnnData(X=_empty(adata.X, m), obs=obs, var=adata.var)
     coords = np.zeros((m, np.asarray(adata.obsm[section.spatial_key]).shape[1]))
     coords[:, :2] = coords_um / section.um_per_unit
     new.obsm[section.spatial_key] = coords
     for key in layer_names(adata):
-        new.layers[key] = sparse.csr_matrix((m, adata.n_vars), dtype=adata.layers[key].dtype)
+        new.layers[key] = _empty(adata.layers[key], m)
     joined = anndata.concat([adata, new], join="outer", merge="first", uns_merge="first")
     joined.uns = adata.uns
     joined.var = adata.var

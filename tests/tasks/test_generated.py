@@ -133,3 +133,34 @@ def test_new_cells_are_stored_as_the_tissue_was_read(tissue: AnnData, tiny_model
     assert (out.obs["slide"].iloc[-2:] == "section_1").all()
     again = Reading("pixels", "slide", um_per_unit=0.25).section(out, "section_1")
     assert np.allclose(again.coords_um[-2:], new)
+
+
+_TEXT = np.full((2, 3), "text")
+
+
+@pytest.mark.parametrize(
+    "values", [_TEXT, _TEXT.astype(object), np.ones((2, 3), "f2"), np.ones((2, 3), ">f4")]
+)
+def test_new_cells_follow_layers_of_any_type(
+    section: Section, tissue: AnnData, tiny_model: GeST, tmp_path: Path, values: np.ndarray
+) -> None:
+    tissue.layers["other"] = np.resize(values, tissue.shape)
+    section = Section.from_anndata(tissue, "section_1")
+    nothing = np.zeros(section.n_obs, bool)
+    made = generate(section, tiny_model, nothing, new_coords_um=section.coords_um[:1] + 3.0)
+    out = made.to_anndata(tissue)
+    assert np.array_equal(out.layers["other"][:-1], tissue.layers["other"])
+    assert not out.layers["other"][-1].any()
+    write_tissue(out, tmp_path / "out.h5ad")
+    assert not read_tissue(tmp_path / "out.h5ad").layers["other"][-1].any()
+
+
+def test_new_cells_follow_tissue_without_x(tissue: AnnData, tiny_model: GeST) -> None:
+    tissue.layers["counts"], tissue.X = tissue.X, None
+    section = Section.from_anndata(tissue, "section_1", layer="counts")
+    nothing = np.zeros(section.n_obs, bool)
+    new = section.coords_um[:1] + 3.0
+    out = generate(section, tiny_model, nothing, new_coords_um=new).to_anndata(tissue)
+    assert out.X is None
+    assert out.layers["counts"][-1].nnz == 0
+    assert out.layers[keys.EXPRESSION][-1].nnz > 0
