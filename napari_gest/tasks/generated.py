@@ -359,7 +359,10 @@ def _empty(layer: Any, n: int) -> Any:
 
 
 def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) -> AnnData:
-    """Return ``adata`` with new cells as last rows: empty X, positions, section and names."""
+    """Return ``adata`` with new cells as last rows: empty X, positions, section and names.
+
+    Positions that ``adata`` holds as text become numbers in it.
+    """
     import anndata
 
     m = len(coords_um)
@@ -372,10 +375,17 @@ def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) ->
             names.append(name)
     obs = pd.DataFrame(index=pd.Index(names))
     if section.section_key in adata.obs:
-        obs[section.section_key] = section.name
+        # As the column has it: the name is text, and sections may be numbered.
+        obs = adata.obs[[section.section_key]].iloc[np.full(m, section.rows[0])].set_axis(obs.index)
     new = anndata.AnnData(X=_empty(adata.X, m), obs=obs, var=adata.var)
-    coords = np.zeros((m, np.asarray(adata.obsm[section.spatial_key]).shape[1]))
+    held = adata.obsm[section.spatial_key]
+    coords: Any = np.zeros((m, held.shape[1]))
     coords[:, :2] = coords_um / section.um_per_unit
+    if isinstance(held, pd.DataFrame):  # numbers may be held as text
+        adata.obsm[section.spatial_key] = held.astype(np.float64)
+        coords = pd.DataFrame(coords, new.obs_names, held.columns)
+    elif held.dtype.kind not in "biuf":
+        adata.obsm[section.spatial_key] = np.asarray(held, np.float64)
     new.obsm[section.spatial_key] = coords
     for key in layer_names(adata):
         new.layers[key] = _empty(adata.layers[key], m)

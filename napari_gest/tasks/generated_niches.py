@@ -21,7 +21,7 @@ from napari_gest.tasks.generated import Generated
 from napari_gest.tasks.niches import Clustered
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.kept import kept_column
-from napari_gest.tissue.section import Section, cell_order
+from napari_gest.tissue.section import Section, cell_order, stored_coordinates
 from napari_gest.tissue.window import window_side
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class GeneratedNiches:
             own = own & (adata.obs[section.section_key].astype(str) == section.name).to_numpy()
         there = np.flatnonzero(own)
         if len(there):
-            place = np.asarray(adata.obsm[section.spatial_key])[there, :2] * section.um_per_unit
+            place = stored_coordinates(adata, section.spatial_key)[there] * section.um_per_unit
             far, near = cKDTree(place).query(made.coords_um[new])
             same = far < _SAME_PLACE_UM
             rows[new[same]] = there[near[same]]
