@@ -43,7 +43,9 @@ def _numbers(room: Room, array: np.ndarray) -> np.ndarray:
 
 def positions(room: Room, adata: AnnData) -> AnnData:
     coords = adata.obsm.get("spatial")
-    if not isinstance(coords, np.ndarray) or coords.ndim != 2 or coords.shape[1] < 2:
+    if not isinstance(coords, np.ndarray) or coords.ndim != 2:
+        return adata  # changed before
+    if coords.shape[1] < 2 or not len(coords):
         return adata  # changed before
     if coords.dtype.kind not in "fiu":
         return adata

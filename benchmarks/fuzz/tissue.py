@@ -163,7 +163,8 @@ def _annotate(room: Room, adata: AnnData, section: Section, sections: list[Secti
 
 def _perturb(room: Room, adata: AnnData, section: Section, sections: list[Section]) -> AnnData:
     readout = room.pick(("response", "generation"))
-    gene = room.pick([g for g in room.base.model.genes if g in section.genes])
+    known = room.base.model.genes
+    gene = room.pick([g for g in known if g in section.genes] or known)
     made = perturb(
         section,
         room.base.model,

@@ -201,6 +201,18 @@ def _new_cells(room: Room, adata: AnnData, section: Section) -> AnnData:
     return made.to_anndata(adata)
 
 
+def _describe(room: Room, adata: AnnData, section: Section) -> AnnData:
+    return tissue._describe(room, adata, section, [section])
+
+
+def _text_positions(adata: AnnData) -> None:
+    adata.obsm["spatial"] = adata.obsm["spatial"].astype(str).astype(object)
+
+
+def _frame_of_positions(adata: AnnData) -> None:
+    adata.obsm["spatial"] = pd.DataFrame(adata.obsm["spatial"], adata.obs_names, ["x", "y"])
+
+
 def _text_layer(adata: AnnData) -> None:
     adata.layers["names"] = np.full(adata.shape, "text", object)
 
@@ -229,6 +241,10 @@ CASES = [
     Named("X on disk in another shape", _stored("csc.h5ad", _unlike_the_rest), "refused"),
     Named("a pipe for a chunk", _pipe, "refused"),
     Named("text for niches", _filled(_text_column("gest_niche", _texts), _niches), "refused"),
+    Named("one cell at 1e5 um", _filled(_coordinates(1e5), _describe), "accepted"),
+    Named("one cell at 1e9 um", _filled(_coordinates(1e9), _describe), "accepted"),
+    Named("positions of text", _filled(_text_positions, _new_cells), "accepted"),
+    Named("a table of positions", _filled(_frame_of_positions, _new_cells), "accepted"),
     Named("a layer of text", _filled(_text_layer, _new_cells), "accepted"),
     Named("a layer of half precision", _filled(_half_layer, _new_cells), "accepted"),
     Named("a layer of another kind", _filled(_mixed_layer, _generate), "accepted"),
