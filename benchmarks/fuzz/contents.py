@@ -149,6 +149,8 @@ def expression(room: Room, adata: AnnData) -> AnnData:
 def names(room: Room, adata: AnnData) -> AnnData:
     index = adata.obs_names if room.chance(0.5) else adata.var_names
     listed = list(map(str, index))
+    if not listed:
+        return adata
     chosen = _some(room, len(listed))
     for i in chosen[:5]:
         listed[i] = values.name(room.rng) if room.chance(0.7) else listed[0]
@@ -164,6 +166,8 @@ def names(room: Room, adata: AnnData) -> AnnData:
 
 def sections(room: Room, adata: AnnData) -> AnnData:
     n = adata.n_obs
+    if not n:
+        return adata
     what = room.pick(
         ("names", "gaps", "all gaps", "numbers", "many", "bools", "lone", "text", "empty category",
          "alike", "dates", "same")
