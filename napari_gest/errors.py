@@ -25,7 +25,8 @@ class GestError(Exception):
 
 
 def _readable(text: str) -> str:
-    """Return the text, without its middle where it is too long to be read."""
+    """Return text that any terminal takes, without its middle where it is too long to be read."""
+    text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= _LONGEST:
         return text
     half = _LONGEST // 2

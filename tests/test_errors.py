@@ -14,3 +14,8 @@ def test_a_name_of_any_length_leaves_a_message_that_can_be_read():
     assert len(str(error)) < 1100
     assert error.cause.startswith("There is no gene 'xxx")
     assert error.cause.endswith("in the panel.")
+
+
+def test_a_name_that_is_no_text_can_be_printed():
+    error = InputError("'\udcff' is odd.", "Give another.")
+    assert str(error).encode() == b"'\\udcff' is odd. Give another."

@@ -43,7 +43,9 @@ def _numbers(room: Room, array: np.ndarray) -> np.ndarray:
 
 def positions(room: Room, adata: AnnData) -> AnnData:
     coords = adata.obsm.get("spatial")
-    if not isinstance(coords, np.ndarray) or coords.ndim != 2 or coords.shape[1] < 2:
+    if not isinstance(coords, np.ndarray) or coords.ndim != 2:
+        return adata  # changed before
+    if coords.shape[1] < 2 or not len(coords):
         return adata  # changed before
     if coords.dtype.kind not in "fiu":
         return adata
@@ -147,6 +149,8 @@ def expression(room: Room, adata: AnnData) -> AnnData:
 def names(room: Room, adata: AnnData) -> AnnData:
     index = adata.obs_names if room.chance(0.5) else adata.var_names
     listed = list(map(str, index))
+    if not listed:
+        return adata
     chosen = _some(room, len(listed))
     for i in chosen[:5]:
         listed[i] = values.name(room.rng) if room.chance(0.7) else listed[0]
@@ -162,6 +166,8 @@ def names(room: Room, adata: AnnData) -> AnnData:
 
 def sections(room: Room, adata: AnnData) -> AnnData:
     n = adata.n_obs
+    if not n:
+        return adata
     what = room.pick(
         ("names", "gaps", "all gaps", "numbers", "many", "bools", "lone", "text", "empty category",
          "alike", "dates", "same")

@@ -21,8 +21,9 @@ def change(room: Room, root: Any) -> None:
     for _ in range(int(room.rng.integers(1, 3))):
         groups, arrays = walk(root)
         draw = room.rng.random()
-        sparse_ = [g for g in groups if "indptr" in g]
-        categorical = [g for g in groups if "codes" in g]
+        # A change before may have spoilt some of them.
+        sparse_ = [g for g in groups if _is_sparse(g)]
+        categorical = [g for g in groups if _are_lists(g, "codes", "categories")]
         if draw < 0.4 and sparse_:
             _sparse(room, room.pick(sparse_))
         elif draw < 0.5 and categorical:
@@ -65,6 +66,17 @@ def put(group: Any, key: str, data: np.ndarray) -> None:
             made.attrs[name] = value
 
 
+def _is_sparse(group: Any) -> bool:
+    shape = np.asarray(group.attrs.get("shape", ()))
+    whole = shape.shape == (2,) and shape.dtype.kind in "iu"
+    return whole and _are_lists(group, "indptr", "indices", "data")
+
+
+def _are_lists(group: Any, *keys: str) -> bool:
+    """Return whether a group has arrays of one dimension under these keys."""
+    return all(len(getattr(group.get(key), "shape", ())) == 1 for key in keys)
+
+
 def _sparse(room: Room, group: Any) -> None:
     part = room.pick(("indices", "indices", "indptr", "indptr", "data", "shape"))
     room.note(f"{group.name} {part}")
@@ -86,11 +98,13 @@ def _sparse(room: Room, group: Any) -> None:
 
 def _list(room: Room, old: np.ndarray) -> np.ndarray:
     """Return a list of numbers with some of them wrong, or of another length."""
+    if old.ndim == 0 or old.dtype.kind not in "fiub":  # changed before
+        return np.arange(3)
     what = room.pick(("value", "value", "value", "longer", "shorter", "empty", "reversed",
                       "doubled",
                       "shuffled", "2-D", "scalar"))  # fmt: skip
     room.note(what)
-    made = old.copy()
+    made = np.array(old, order="C")
     if what == "value" and made.size:
         kind = made.dtype.kind
         odd = (np.nan, np.inf, -1.0, 1e308, -np.inf) if kind == "f" else (
@@ -100,7 +114,7 @@ def _list(room: Room, old: np.ndarray) -> np.ndarray:
         at = room.pick((0, -1, int(room.rng.integers(made.size)), slice(None)))
         room.note(f"{wrong} at {at}")
         with np.errstate(all="ignore"):
-            made[at] = np.asarray(wrong).astype(made.dtype)
+            made.reshape(-1)[at] = np.asarray(wrong).astype(made.dtype)
     elif what == "longer":
         made = np.concatenate([made, made[: int(room.rng.integers(1, 9))]])
     elif what == "shorter":
@@ -135,12 +149,13 @@ def _categorical(room: Room, group: Any) -> None:
     what = room.pick(("code", "code", "codes", "categories", "fewer", "none", "lost"))
     room.note(f"{group.name} {what}")
     codes = np.asarray(group["codes"][...])
-    if what == "code":
+    if what == "code" and codes.size and codes.dtype.kind in "iu":
         codes = codes.copy()
         wrong = room.pick((127, -2, -128, int(codes.max()) + 1))
-        codes[room.pick((0, -1, slice(None)))] = wrong
+        with np.errstate(all="ignore"):
+            codes[room.pick((0, -1, slice(None)))] = np.asarray(wrong).astype(codes.dtype)
         put(group, "codes", codes)
-    elif what == "codes":
+    elif what in ("code", "codes"):
         put(group, "codes", _list(room, codes) if room.chance(0.5) else _typed(room, codes))
     elif what == "lost":
         del group[room.pick(("codes", "categories"))]

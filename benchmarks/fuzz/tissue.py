@@ -112,7 +112,7 @@ def _cluster(room: Room, adata: AnnData, section: Section, sections: list[Sectio
     found.write(adata)
     finite("markers", found.markers(2)[["log_fold_change", "t"]].to_numpy(float))
     found.summary()
-    column = room.pick(adata.obs)
+    column = room.pick(list(adata.obs) or ["absent"])
     values = pd.concat([adata.obs[column].iloc[one.rows] for one in sections])
     found.composition(values)
     return adata
@@ -150,7 +150,7 @@ def _generated_niches(
 def _annotate(room: Room, adata: AnnData, section: Section, sections: list[Section]) -> AnnData:
     model = room.base.model
     if room.chance(0.5):
-        column = room.pick(adata.obs)
+        column = room.pick(list(adata.obs) or ["absent"])
         room.names.append(str(column))
         labels = labels_from_obs(adata, column, section.rows)
         config = HeadConfig(penalty=1.0)
@@ -163,7 +163,8 @@ def _annotate(room: Room, adata: AnnData, section: Section, sections: list[Secti
 
 def _perturb(room: Room, adata: AnnData, section: Section, sections: list[Section]) -> AnnData:
     readout = room.pick(("response", "generation"))
-    gene = room.pick([g for g in room.base.model.genes if g in section.genes])
+    known = room.base.model.genes
+    gene = room.pick([g for g in known if g in section.genes] or known)
     made = perturb(
         section,
         room.base.model,
@@ -185,7 +186,7 @@ def _describe(room: Room, adata: AnnData, section: Section, sections: list[Secti
     top_svgs(section.model_space(250.0), section.coords_um, 3)
     labels = np.arange(section.n_obs) % 2
     outlines(section.coords_um, labels, 2)
-    column = room.pick(adata.obs)
+    column = room.pick(list(adata.obs) or ["absent"])
     room.names.append(str(column))
     mask_from_obs(adata, column, section.rows)
     return adata

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari_gest.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 # own, or the text's: one more or one less keeps every text apart from every other.
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
                       "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}]")  # fmt: skip
+
+_SHOWN = 20  # characters to each side of one that cannot be written
 
 
 def escaped(cell: Any) -> Any:
@@ -52,7 +56,9 @@ def write_table(
 
     Raises
     ------
-    InputError, CheckpointError
+    InputError
+        As ``replacing``; or if text holds half of a surrogate pair, as text that was no UTF-8 may.
+    CheckpointError
         As ``replacing``.
     """
     from napari_gest.files.writing import replacing
@@ -64,7 +70,15 @@ def write_table(
     broken = any("\r" in str(cell) for cells in parts for cell in cells)
     quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL
     with replacing(path, kind, overwrite=overwrite) as temporary:
-        safe.to_csv(temporary, index=index, encoding="utf-8", quoting=quoting)
+        try:
+            safe.to_csv(temporary, index=index, encoding="utf-8", quoting=quoting)
+        except UnicodeEncodeError as error:
+            odd = error.object[max(error.start - _SHOWN, 0) : error.start + _SHOWN]
+            raise InputError(
+                f"'{odd}' cannot be written to '{Path(path).name}': it holds a character that does"
+                " not exist in Unicode.",
+                "Rename what is called so.",
+            ) from error
 
 
 def _escaped_table(table: pd.DataFrame, index: bool) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from napari_gest import keys
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.gest import GeST
 from napari_gest.model.head import ARRAYS, LabelHead
-from napari_gest.tasks.cluster import smooth
+from napari_gest.tasks.cluster import MAX_SMOOTHING, smooth
 from napari_gest.tasks.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Progress, finish
@@ -64,7 +64,7 @@ class HeadConfig(BaseModel):
     pools: tuple[PositiveInt, ...] = Field((1, 7, 19), min_length=1)
     penalty: float = Field(0.01, gt=0)
     adapt: bool = True
-    smoothing: float = Field(2.0, ge=0)
+    smoothing: float = Field(2.0, ge=0, le=MAX_SMOOTHING)
 
 
 @dataclass(frozen=True, eq=False)

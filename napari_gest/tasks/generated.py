@@ -379,8 +379,21 @@ def replace_rows(
     return sparse.csr_matrix(stacked[order])
 
 
+def _empty(layer: Any, n: int) -> Any:
+    """Return n rows of zeros, or of empty text, that can follow those of a layer or of X."""
+    if layer is None:
+        return None
+    shape = (n, layer.shape[1])
+    if sparse.issparse(layer):
+        return sparse.csr_matrix(shape, dtype=layer.dtype)
+    return np.full(shape, "", object) if layer.dtype == object else np.zeros(shape, layer.dtype)
+
+
 def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) -> AnnData:
-    """Return ``adata`` with new cells as last rows: empty X, positions, section and names."""
+    """Return ``adata`` with new cells as last rows: empty X, positions, section and names.
+
+    Positions that ``adata`` holds as text become numbers in it.
+    """
     import anndata
 
     m = len(coords_um)
@@ -393,15 +406,20 @@ def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) ->
             names.append(name)
     obs = pd.DataFrame(index=pd.Index(names))
     if section.section_key in adata.obs:
-        obs[section.section_key] = section.name
-    new = anndata.AnnData(
-        X=sparse.csr_matrix((m, adata.n_vars), dtype=np.float32), obs=obs, var=adata.var
-    )
-    coords = np.zeros((m, np.asarray(adata.obsm[section.spatial_key]).shape[1]))
+        # As the column has it: the name is text, and sections may be numbered.
+        obs = adata.obs[[section.section_key]].iloc[np.full(m, section.rows[0])].set_axis(obs.index)
+    new = anndata.AnnData(X=_empty(adata.X, m), obs=obs, var=adata.var)
+    held = adata.obsm[section.spatial_key]
+    coords: Any = np.zeros((m, held.shape[1]))
     coords[:, :2] = coords_um / section.um_per_unit
+    if isinstance(held, pd.DataFrame):  # numbers may be held as text
+        adata.obsm[section.spatial_key] = held.astype(np.float64)
+        coords = pd.DataFrame(coords, new.obs_names, held.columns)
+    elif held.dtype.kind not in "biuf":
+        adata.obsm[section.spatial_key] = np.asarray(held, np.float64)
     new.obsm[section.spatial_key] = coords
     for key in layer_names(adata):
-        new.layers[key] = sparse.csr_matrix((m, adata.n_vars), dtype=adata.layers[key].dtype)
+        new.layers[key] = _empty(adata.layers[key], m)
     joined = anndata.concat([adata, new], join="outer", merge="first", uns_merge="first")
     joined.uns = adata.uns
     joined.var = adata.var

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from napari_gest.tasks.generated import Generated
 from napari_gest.tasks.niches import Clustered
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.kept import kept_column
-from napari_gest.tissue.section import Section, cell_order
+from napari_gest.tissue.section import Section, cell_order, stored_coordinates
 from napari_gest.tissue.window import window_side
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class GeneratedNiches:
         """
         names = list(clustered.names)
         measured = adata.obs.get(keys.NICHE)
-        if measured is None or list(measured.cat.categories) != names:
+        if not _categorical(measured) or list(measured.cat.categories) != names:
             raise InputError(
                 "The tissue does not hold the niches of the measured cells.",
                 "Write those first: niches.write(adata).",
@@ -159,11 +159,7 @@ class GeneratedNiches:
         rows, share = self.rows_in(adata), self.probability(clustered)
         old = adata.obs.get(keys.GENERATED_NICHE)
         code = np.full(adata.n_obs, -1)
-        if isinstance(old, pd.Series) and isinstance(old.dtype, pd.CategoricalDtype):
-            old = old if list(old.cat.categories) == names else None
-        else:
-            old = None
-        if old is not None:
+        if _categorical(old) and list(old.cat.categories) == names:
             code = old.cat.codes.to_numpy(np.int64, copy=True)
         there, label = rows >= 0, share.argmax(1)
         code[rows[there]] = label[there]
@@ -176,7 +172,7 @@ class GeneratedNiches:
             code = measured.cat.codes.to_numpy(np.int64, copy=True)
             code[rows[new]] = label[new]
             adata.obs[keys.NICHE] = pd.Categorical.from_codes(code, pd.Index(names))
-            confidence = adata.obs[keys.NICHE_CONFIDENCE].to_numpy(np.float32, copy=True)
+            confidence = kept_column(adata, keys.NICHE_CONFIDENCE)
             confidence[rows[new]] = share.max(1)[new]
             adata.obs[keys.NICHE_CONFIDENCE] = confidence
             changed |= {keys.NICHE, keys.NICHE_CONFIDENCE}
@@ -206,7 +202,7 @@ class GeneratedNiches:
             own = own & (adata.obs[section.section_key].astype(str) == section.name).to_numpy()
         there = np.flatnonzero(own)
         if len(there):
-            place = np.asarray(adata.obsm[section.spatial_key])[there, :2] * section.um_per_unit
+            place = stored_coordinates(adata, section.spatial_key)[there] * section.um_per_unit
             far, near = cKDTree(place).query(made.coords_um[new])
             same = far < _SAME_PLACE_UM
             rows[new[same]] = there[near[same]]
@@ -267,3 +263,7 @@ def as_section(generated: Generated) -> Section:
         obs_names=np.concatenate([section.obs_names, [f"new {i + 1}" for i in range(n_new)]]),
         rows=np.concatenate([section.rows, generated.rows[new]]),
     )
+
+
+def _categorical(column: Any) -> bool:
+    return isinstance(column, pd.Series) and isinstance(column.dtype, pd.CategoricalDtype)

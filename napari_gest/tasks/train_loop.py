@@ -251,8 +251,9 @@ class TrainLoop:
             kept = f" The state of step {self.curve[-1]['step']} is kept."
         return ResultError(
             f"Training stopped: {when} the loss is not a finite number.",
-            f"Train with a smaller learning_rate than {self.config.learning_rate:g}, and look for"
-            f" extreme values in the tissue.{kept}",
+            f"Train with a smaller learning_rate than {self.config.learning_rate:g}, weight_decay"
+            f" than {self.config.weight_decay:g} or expression_weight than"
+            f" {self.config.expression_weight:g}, and look for extreme values in the tissue.{kept}",
         )
 
     def exhausted(self) -> bool:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 _PIXELS = 6  # per cell, on average
+_TILE = 8  # pixels to a side of what is looked at together
 _CHUNK = 200_000
 
 
@@ -23,13 +24,21 @@ def cell_areas_um2(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
     if not usual > 0:
         return np.zeros(n)
     pixel, reach = np.sqrt(usual / _PIXELS), 0.8 * np.sqrt(usual)
-    low, high = coords_um.min(0) - reach, coords_um.max(0) + reach
-    x = np.arange(low[0], high[0], pixel) + pixel / 2
-    y = np.arange(low[1], high[1], pixel) + pixel / 2
+    # One cell far from all others must not cost a grid of all that lies between. Pixels come in
+    # tiles, wider than the square of a cell's reach, and only those with its corners are looked at.
+    low = coords_um.min(0) - reach
+    step = (low + pixel) - low  # as numbers of this size hold it
+    span = np.stack([coords_um - reach, coords_um + reach]) - low  # (2, n, 2)
+    side = np.floor(span / (pixel * _TILE))
+    # As complex numbers, which are sorted by both of their parts.
+    corners = [side[i, :, 0] + 1j * side[j, :, 1] for i in (0, 1) for j in (0, 1)]
+    tiles = np.unique(np.concatenate(corners))
+    tiles = np.stack([tiles.real, tiles.imag], 1)
+    inside = np.stack(np.meshgrid(np.arange(_TILE), np.arange(_TILE)), -1).reshape(1, -1, 2)
     count = np.zeros(n)
-    rows = max(1, _CHUNK // len(x))
-    for start in range(0, len(y), rows):
-        grid = np.stack(np.meshgrid(x, y[start : start + rows]), -1).reshape(-1, 2)
+    for start in range(0, len(tiles), _CHUNK // _TILE**2):
+        index = tiles[start : start + _CHUNK // _TILE**2, None] * _TILE + inside
+        grid = (low + index * step + pixel / 2).reshape(-1, 2)
         cell = tree.query(grid, distance_upper_bound=reach)[1]
         count += np.bincount(cell[cell < n], minlength=n)
     return count * pixel**2

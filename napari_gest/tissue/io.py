@@ -158,13 +158,16 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
         that was there before is unchanged.
     """
     import h5py
+    from anndata import settings
     from anndata.io import write_elem, write_zarr
 
     path = Path(path)
     kind = kind_of(path)
     check_outputs([Output("path", path, kind, overwrite)], [("the open tissue", source_of(adata))])
+    # anndata does not write pandas' text that may be missing unless it is allowed to.
+    text = settings.override(allow_write_nullable_strings=True)
     # Neither HDF5 nor zarr's threads may be broken off.
-    with replacing(path, kind, overwrite=overwrite) as temporary, held(), _storable(path):
+    with replacing(path, kind, overwrite=overwrite) as temporary, held(), text, _storable(path):
         if path.suffix == ".zarr":
             with warnings.catch_warnings():
                 # Which of zarr's formats is the default is no concern of users'.

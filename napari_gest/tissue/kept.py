@@ -13,6 +13,7 @@ from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.errors import InputError
+from napari_gest.limits import shown
 from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.structure import check_sparse
 
@@ -54,7 +55,7 @@ def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
     held = column[there]
     # Only what is named a number or a truth value is one: text that looks like them is not ours.
     if pd.api.types.infer_dtype(held, skipna=True) not in _NUMBERS and len(held):
-        raise _foreign(f"obs['{key}']", f"holds {held.dtype} such as '{held.iloc[0]}'")
+        raise _foreign(f"obs['{key}']", f"holds {held.dtype} such as '{shown(held.iloc[0])}'")
     with np.errstate(all="ignore"):
         values = held.to_numpy(np.float64)
         made = values.astype(dtype)

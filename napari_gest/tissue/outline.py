@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
@@ -12,7 +14,47 @@ _PIXELS_A_CELL = 4
 _REACH = 1.3  # widths of a cell; places farther from any cell are no tissue
 _BLUR = 0.7  # widths of a cell; single cells among others disappear
 _SMALLEST = 6  # cells; smaller areas are left out, smaller holes filled
+_GAP = 8.0  # widths; wider stretches of an axis without cells are shortened to about that
+_MOST_PIXELS = 50_000_000  # of the map; where tissue is larger, pixels are
 _CHUNK = 200_000
+
+
+@dataclass(frozen=True)
+class _Gaps:
+    """Stretches of an axis without cells, which are shortened while areas are looked for.
+
+    Attributes
+    ----------
+    start
+        (g,) where each begins, um.
+    total
+        (g + 1,) by how much those before a place are shortened together, um: before the first of
+        them, after the first, and so on.
+    least
+        What they are wide at least, and once they are shortened, um.
+    """
+
+    start: NDArray[np.float64]
+    total: NDArray[np.float64]
+    least: float
+
+    @classmethod
+    def of(cls, along: NDArray[np.float64], least: float, pixel: float) -> _Gaps:
+        """Find those that are wider than ``least``, to be shortened by whole pixels."""
+        along = np.sort(along)
+        cut = np.floor(np.maximum(np.diff(along) - least, 0) / pixel) * pixel
+        total = np.concatenate([[0.0], np.cumsum(cut[cut > 0])])
+        return cls(along[:-1][cut > 0], total, least)
+
+    def close(self, along: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return positions of cells (n,) as they are where gaps are short."""
+        return along - self.total[np.searchsorted(self.start, along)]
+
+    def open(self, along: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return positions (n,) where gaps are short as they are in the tissue."""
+        # What lies in the first half of a gap belongs to the cells before it.
+        middle = self.start - self.total[:-1] + self.least / 2
+        return along + self.total[np.searchsorted(middle, along)]
 
 
 def outlines(
@@ -39,8 +81,15 @@ def outlines(
     if not width > 0:
         return [shapely.MultiPolygon()] * n_labels
     pixel = width / np.sqrt(_PIXELS_A_CELL)
+    # One cell far from all others must not cost a picture of all that lies between.
+    gaps = [_Gaps.of(along, _GAP * width, pixel) for along in coords_um.T]
+    coords_um = np.stack(
+        [gap.close(along) for gap, along in zip(gaps, coords_um.T, strict=True)], 1
+    )
+    size = np.ptp(coords_um, axis=0) + 4 * _REACH * width
+    pixel = max(pixel, float(np.sqrt(size.prod() / _MOST_PIXELS)))
     origin = coords_um.min(0) - 2 * _REACH * width
-    shape = np.ceil((np.ptp(coords_um, axis=0) + 4 * _REACH * width) / pixel).astype(int)
+    shape = np.ceil(size / pixel).astype(int)
     ground = _ground(coords_um, labels, n_labels, origin, pixel, shape, _REACH * width)
     ground = _blurred(ground, n_labels + 2, _BLUR * width / pixel)
     areas = shapely.get_parts(shapely.polygonize(_edges(ground)))
@@ -48,7 +97,12 @@ def outlines(
     group = ground[inside[:, 1], inside[:, 0]]
     areas = shapely.coverage_simplify(areas[group > 0], tolerance=2.0)
     group = group[group > 0]
-    areas = shapely.transform(areas, lambda xy: origin + xy * pixel)
+
+    def place(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        closed = (origin + xy * pixel).T
+        return np.stack([gap.open(along) for gap, along in zip(gaps, closed, strict=True)], 1)
+
+    areas = shapely.transform(areas, place)
     return [_large(areas[group == i + 2], _SMALLEST * width**2) for i in range(n_labels)]
 
 

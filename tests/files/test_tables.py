@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_gest.errors import InputError
 from napari_gest.files import table_kind, unescaped, write_table
 from napari_gest.files.tables import escaped
 
@@ -73,3 +74,14 @@ def test_columns_of_one_name_stay_two(tmp_path: Path) -> None:
     table = pd.DataFrame([["a", "=b"]], columns=["gene", "gene"])
     write_table(table, tmp_path / "t.csv", TABLE)
     assert (tmp_path / "t.csv").read_text().splitlines() == ["gene,gene", "a,'=b"]
+
+
+@pytest.mark.parametrize("where", ["cell", "header", "index"])
+def test_half_a_surrogate_pair_is_refused_by_name(tmp_path: Path, where: str) -> None:
+    odd = "gene \udcff 1"
+    table = pd.DataFrame({odd if where == "header" else "gene": [odd if where == "cell" else "a"]})
+    table.index = pd.Index([odd if where == "index" else "b"])
+    with pytest.raises(InputError, match=r"odd\.csv") as caught:
+        write_table(table, tmp_path / "odd.csv", TABLE, index=True)
+    assert r"gene \udcff 1" in caught.value.cause
+    assert not [*tmp_path.iterdir()]

@@ -206,6 +206,7 @@ def test_the_head_lives_in_the_checkpoint(
         ({"config": {"reads": ["no"]}}, "head.settings.config.reads.0"),
         ({"config": {"pools": [0]}}, "head.settings.config.pools.0"),
         ({"config": {"smoothing": float("nan")}}, "head.settings.config.smoothing"),
+        ({"config": {"smoothing": 1e308}}, "head.settings.config.smoothing"),
         ({"config": {"pools": [1, 7]}}, "of 24 features, and its settings name 16"),
     ],
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
@@ -136,3 +139,65 @@ def test_new_cells_are_stored_as_the_tissue_was_read(tissue: AnnData, tiny_model
     assert np.allclose(again.generated_um, new)
     reading = Reading("pixels", "slide", keys.EXPRESSION, 0.25, True, True)
     assert np.allclose(reading.section(out, "section_1").coords_um[-2:], new)
+
+
+_TEXT = np.full((2, 3), "text")
+
+
+@pytest.mark.parametrize(
+    "values", [_TEXT, _TEXT.astype(object), np.ones((2, 3), "f2"), np.ones((2, 3), ">f4")]
+)
+def test_new_cells_follow_layers_of_any_type(
+    section: Section, tissue: AnnData, tiny_model: GeST, tmp_path: Path, values: np.ndarray
+) -> None:
+    tissue.layers["other"] = np.resize(values, tissue.shape)
+    section = Section.from_anndata(tissue, "section_1")
+    nothing = np.zeros(section.n_obs, bool)
+    made = generate(section, tiny_model, nothing, new_coords_um=section.coords_um[:1] + 3.0)
+    out = made.to_anndata(tissue)
+    assert np.array_equal(out.layers["other"][:-1], tissue.layers["other"])
+    assert not out.layers["other"][-1].any()
+    write_tissue(out, tmp_path / "out.h5ad")
+    assert not read_tissue(tmp_path / "out.h5ad").layers["other"][-1].any()
+
+
+def test_new_cells_follow_tissue_without_x(tissue: AnnData, tiny_model: GeST) -> None:
+    tissue.layers["counts"], tissue.X = tissue.X, None
+    section = Section.from_anndata(tissue, "section_1", layer="counts")
+    nothing = np.zeros(section.n_obs, bool)
+    new = section.coords_um[:1] + 3.0
+    out = generate(section, tiny_model, nothing, new_coords_um=new).to_anndata(tissue)
+    assert out.X is None
+    assert out.layers["counts"][-1].nnz == 0
+    assert out.layers[keys.EXPRESSION][-1].nnz > 0
+
+
+def _frame(adata: AnnData, kind: type) -> pd.DataFrame:
+    return pd.DataFrame(adata.obsm["spatial"].astype(kind), adata.obs_names, ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        lambda adata: _frame(adata, float),
+        lambda adata: _frame(adata, str),
+        lambda adata: adata.obsm["spatial"].astype(np.dtypes.StringDType()),
+        lambda adata: adata.obsm["spatial"].astype(str).astype(object),
+    ],
+)
+@pytest.mark.parametrize("numbered", [False, True])
+def test_new_cells_follow_positions_and_sections_of_any_type(
+    tissue: AnnData, tiny_model: GeST, tmp_path: Path, held: Callable[..., Any], numbered: bool
+) -> None:
+    tissue.obsm["spatial"] = held(tissue)
+    name = "section_1"
+    if numbered:
+        tissue.obs["section"] = np.where(tissue.obs["section"] == name, 1, 2)
+        name = "1"
+    section = Section.from_anndata(tissue, name)
+    nothing, new = np.zeros(section.n_obs, bool), section.coords_um[:1] + 3.0
+    out = generate(section, tiny_model, nothing, new_coords_um=new).to_anndata(tissue)
+    write_tissue(out, tmp_path / "out.h5ad")
+    again = Section.from_anndata(read_tissue(tmp_path / "out.h5ad"), name)
+    np.testing.assert_allclose(again.coords_um, section.coords_um)
+    np.testing.assert_allclose(again.generated_um, new)

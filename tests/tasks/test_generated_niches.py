@@ -76,6 +76,9 @@ def test_niches_of_generated_cells_are_written_beside_those_of_measured_ones(
     found = generated_niches(copied, tiny_model, embedded)
     with pytest.raises(InputError, match="does not hold the niches"):
         found.write(tissue, niches)
+    tissue.obs[keys.NICHE] = "text"
+    with pytest.raises(InputError, match="does not hold the niches"):
+        found.write(tissue, niches)
     niches.write(tissue)
     before = tissue.obs[keys.NICHE].copy()
     whole = copied.to_anndata(tissue)

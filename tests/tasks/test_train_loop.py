@@ -107,6 +107,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     with pytest.raises(ResultError, match="in step 9") as caught:
         finish(request.run())
     assert "smaller learning_rate than 0.001" in caught.value.remedy
+    assert "weight_decay than 0.05 or expression_weight than 20" in caught.value.remedy
     assert "step 6 is kept" in caught.value.remedy
     monkeypatch.setattr(TrainLoop, "step", step)
     assert finish(request.run()).curve[-1]["step"] == 12

@@ -12,6 +12,7 @@ from typing import Any
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
@@ -329,3 +330,13 @@ def test_what_cannot_be_written_is_named(tissue: AnnData, tmp_path: Path, suffix
     with pytest.raises(InputError, match="'uns/made/by' of the tissue cannot be written"):
         write_tissue(tissue, tmp_path / f"out{suffix}")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.h5ad", "out.zarr"])
+def test_text_of_pandas_with_gaps_is_written(tissue: AnnData, tmp_path: Path, name: str) -> None:
+    text = pd.Series(["a", None] * (tissue.n_obs // 2), tissue.obs_names, dtype="string")
+    tissue.obs["text"] = text
+    write_tissue(tissue, tmp_path / name)
+    pd.testing.assert_series_equal(
+        read_tissue(tmp_path / name).obs["text"].astype("string"), text, check_names=False
+    )

@@ -101,6 +101,13 @@ def test_other_foreign_keys_are_found_before_a_run(
     assert caught.value.remedy
 
 
+def test_long_text_in_a_foreign_column_is_cut_short(tissue: AnnData) -> None:
+    tissue.obs[keys.NEW_CELL] = "b" * 100_000
+    with pytest.raises(InputError, match=keys.NEW_CELL) as caught:
+        check_kept(tissue)
+    assert len(str(caught.value)) < 300
+
+
 def test_joined_files_are_read_on(tissue: AnnData) -> None:
     first, second = tissue[:600].copy(), tissue[600:].copy()
     first.obs[keys.GENERATED] = np.arange(600) < 3

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import shapely
 
+from napari_gest.tissue import outline
 from napari_gest.tissue.outline import outlines
 
 
@@ -59,3 +60,37 @@ def test_cells_of_no_group_are_left_out(halves):
 def test_cells_all_in_one_place_have_no_outline():
     (area,) = outlines(np.zeros((5, 2)), np.zeros(5, np.int64), 1)
     assert area.is_empty
+
+
+def test_cells_far_from_all_others_leave_outlines_as_they_are(halves):
+    coords, labels = halves
+    near = outlines(coords, labels, 2)
+    far = np.array([[1e5, 1e5], [1e9, 200], [200, -1e9]])
+    with_far = outlines(np.concatenate([coords, far]), np.append(labels, [0, 1, 0]), 2)
+    for one, other in zip(near, with_far, strict=True):
+        assert one.symmetric_difference(other).area < 0.05 * one.area
+
+
+def test_pieces_far_apart_have_outlines_where_they_are(halves):
+    coords, labels = halves
+    shift = np.array([5e4, -3e4])
+    areas = outlines(np.concatenate([coords, coords + shift]), np.append(labels, labels + 2), 4)
+    for one, other in zip(areas[:2], areas[2:], strict=True):
+        moved = shapely.transform(one, lambda xy: xy + shift)
+        assert moved.symmetric_difference(other).area < 0.05 * one.area
+
+
+def test_scattered_cells_cost_no_more_than_a_map_can(monkeypatch):
+    monkeypatch.setattr(outline, "_MOST_PIXELS", 10_000)
+    shapes = []
+    ground = outline._ground
+
+    def counted(*given):
+        shapes.append(ground(*given).shape)
+        return ground(*given)
+
+    monkeypatch.setattr(outline, "_ground", counted)
+    coords = np.random.default_rng(0).uniform(0, 1000, (4000, 2))
+    (area,) = outline.outlines(coords, np.zeros(4000, np.int64), 1)
+    assert np.prod(shapes) < 11_000
+    assert area.area == pytest.approx(1e6, rel=0.2)

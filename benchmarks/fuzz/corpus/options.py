@@ -54,4 +54,15 @@ def _cases() -> list[Named]:
     return cases
 
 
-CASES = _cases()
+def _later(option: str, value: Any, expected: str) -> Named:
+    """Return the value for the last call that has the option."""
+    call, usual = next(one for one in reversed(options.CALLS) if option in one[1])
+    return Named(f"{option}={value!r}, last call", _call(call, usual, {option: value}), expected)
+
+
+CASES = [
+    *_cases(),
+    _later("smoothing", 1e308, "refused"),  # of labels
+    _later("weight_decay", 1e38, "refused"),
+    _later("expression_weight", 1e308, "refused"),
+]

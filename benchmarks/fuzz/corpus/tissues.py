@@ -153,6 +153,10 @@ def _text_column(key: str, values: Any) -> Callable[[AnnData], None]:
     return change
 
 
+def _texts(n: int) -> list[str]:
+    return ["text"] * n
+
+
 def _reference(root: Any) -> None:
     del root["uns/gest/seed"]
     root["uns/gest"].create_dataset("seed", data=root["obs"].ref, dtype=h5py.ref_dtype)
@@ -186,6 +190,37 @@ def _html_section(adata: AnnData) -> None:
     adata.obs["section"] = pd.Categorical(["<b>one</b>"] * adata.n_obs)
 
 
+def _niches(room: Room, adata: AnnData, section: Section) -> AnnData:
+    return tissue._generated_niches(room, adata, section, [section])
+
+
+def _new_cells(room: Room, adata: AnnData, section: Section) -> AnnData:
+    nothing = np.zeros(section.n_obs, bool)
+    new = section.coords_um[:2] + 1.5
+    made = generate(section, room.base.model, nothing, field=0.0, new_coords_um=new)
+    return made.to_anndata(adata)
+
+
+def _describe(room: Room, adata: AnnData, section: Section) -> AnnData:
+    return tissue._describe(room, adata, section, [section])
+
+
+def _text_positions(adata: AnnData) -> None:
+    adata.obsm["spatial"] = adata.obsm["spatial"].astype(str).astype(object)
+
+
+def _frame_of_positions(adata: AnnData) -> None:
+    adata.obsm["spatial"] = pd.DataFrame(adata.obsm["spatial"], adata.obs_names, ["x", "y"])
+
+
+def _text_layer(adata: AnnData) -> None:
+    adata.layers["names"] = np.full(adata.shape, "text", object)
+
+
+def _half_layer(adata: AnnData) -> None:
+    adata.layers["half"] = np.ones(adata.shape, np.float16)
+
+
 def _mixed_layer(adata: AnnData) -> None:
     adata.layers["gest_expression"] = sparse.csc_matrix(adata.shape, dtype=np.int8)
 
@@ -197,7 +232,7 @@ CASES = [
         for value in (1e200, np.nan, np.inf)
     ),
     *(
-        Named(f"text in {key}", _filled(_text_column(key, lambda n: ["text"] * n), task), "refused")
+        Named(f"text in {key}", _filled(_text_column(key, _texts), task), "refused")
         for key, task in (("gest_generated", _generate), ("gest_entropy", _generate))
     ),
     Named("a name of 300 characters", _filled(_long_name, _generate), "accepted"),
@@ -205,5 +240,12 @@ CASES = [
     Named("a reference of HDF5", _stored("rich.h5ad", _reference, _generate), "refused"),
     Named("X on disk in another shape", _stored("csc.h5ad", _unlike_the_rest), "refused"),
     Named("a pipe for a chunk", _pipe, "refused"),
+    Named("text for niches", _filled(_text_column("gest_niche", _texts), _niches), "refused"),
+    Named("one cell at 1e5 um", _filled(_coordinates(1e5), _describe), "accepted"),
+    Named("one cell at 1e9 um", _filled(_coordinates(1e9), _describe), "accepted"),
+    Named("positions of text", _filled(_text_positions, _new_cells), "accepted"),
+    Named("a table of positions", _filled(_frame_of_positions, _new_cells), "accepted"),
+    Named("a layer of text", _filled(_text_layer, _new_cells), "accepted"),
+    Named("a layer of half precision", _filled(_half_layer, _new_cells), "accepted"),
     Named("a layer of another kind", _filled(_mixed_layer, _generate), "accepted"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -150,6 +152,7 @@ def _place(room: Room, options: Options) -> None:
     scale = options.pop("scale")
     if isinstance(scale, bool) or not isinstance(scale, int | float):
         scale = 2.0
+    scale = float(scale) if abs(scale) <= sys.float_info.max else math.inf
     room.names += ["region", "outline", "cells"]
     roi = region(section)
     rings = [np.asarray(roi.geometry.exterior.coords) * scale]
