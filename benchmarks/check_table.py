@@ -35,7 +35,10 @@ def check_table(groups: Sequence[Group]) -> Table:
             "gain: agreement",
             "its reliability",
             "at least 70 % of it",
-            "genes said to gain: right",
+            "genes that gain: expected",
+            "real",
+            "of",
+            "said to gain almost surely: right",
             "least reliability of a claim",
             "share chosen less usual",
             "less none",
@@ -56,7 +59,7 @@ def check_table(groups: Sequence[Group]) -> Table:
 def _cells(rows: Sequence[CheckRow]) -> list[str]:
     made = [r.scores for r in rows if not r.refused]
     if not made:
-        return ["0", str(len(rows)), *["-"] * 11]
+        return ["0", str(len(rows)), *["-"] * 14]
 
     def values(key: str) -> np.ndarray:
         return np.array([s[key] for s in made])
@@ -73,6 +76,7 @@ def _cells(rows: Sequence[CheckRow]) -> list[str]:
         f"{agreement:.3f}",
         f"{reliability:.3f}",
         "yes" if enough else "no",
+        *(f"{values(key).sum():.0f}" for key in ("likely", "gained", "genes")),
         f"{values('claims_right').sum():.0f} of {values('claims').sum():.0f}",
         f"{np.nanmin(values('least_reliability')):.2f}",
         *(

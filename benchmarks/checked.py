@@ -119,8 +119,10 @@ def score_check(
     gain_agreement, gain_reliability
         Pearson over genes of the expected with the real gain over the neighbours' mean, and the
         reliability of the real gain (Spearman-Brown, halves of blocks of neighbouring cells).
+    likely, gained
+        Genes that should gain, by the check, and genes that do.
     claims, claims_right
-        Genes said to gain, and how many of them do.
+        Genes said to gain almost surely, and how many of them do.
     least_reliability
         Of the genes of which anything is claimed.
     chosen_share, error_chosen, error_usual, error_none, error_whole
@@ -165,6 +167,9 @@ def score_check(
         "moran_rank": _rank(table["moran"].to_numpy()[use], r[use]),
         "gain_agreement": float(np.corrcoef(expected[use], gain[use])[0, 1]),
         "gain_reliability": spearman_brown(float(np.corrcoef(one[use], two[use])[0, 1])),
+        "likely": float(table["p_gain"].to_numpy()[use].sum()),
+        "gained": float((gain[use] > 0).sum()),
+        "genes": float(use.sum()),
         "claims": float(sure.sum()),
         "claims_right": float((gain[sure] > 0).sum()),
         "least_reliability": float(claimed.min()) if len(claimed) else float("nan"),

@@ -136,6 +136,15 @@ class Check:
         blocks = _Blocks.of(patches)
         r, r_draws = blocks.correlation(made)
         base, base_draws = blocks.correlation(local)
+        # What differs from place to place, of the correlation and of the gain.
+        each = [_Blocks.of([p]) for p in patches]
+        own = [b.correlation([m]) for b, m in zip(each, made, strict=True)]
+        theirs = [b.correlation([m]) for b, m in zip(each, local, strict=True)]
+        r_place = between_places([(v, d.var(0)) for v, d in own], measured)
+        gain_place = between_places(
+            [(v - w, (d - e).var(0)) for (v, d), (w, e) in zip(own, theirs, strict=True)],
+            measured,
+        )
 
         def features(m: list[NDArray[np.float32]], n: list[NDArray[np.float32]]) -> NDArray:
             # A calibrated mean correlates with the truth as its spread does with the gene's own.
@@ -144,10 +153,25 @@ class Check:
 
         seen = features(made, local)
         here = features([region.expected(share)], [region.neighbours[neighbours]])
-        expected, reliability, _ = shrunk(r, r_draws.var(0), seen, here, measured)
-        gain, gain_reliability, gain_sd = shrunk(
-            r - base, (r_draws - base_draws).var(0), seen, here, measured
+        expected, reliability, _ = shrunk(
+            r, r_draws.var(0), seen, here, measured, place=r_place, n_places=len(patches)
         )
+        # A gain has nothing to do with how variable a gene is; it is foreseen, or it is not.
+        ours = region.expected(share), region.neighbours[neighbours]
+        noise = (r_draws - base_draws).var(0)
+        gain, gain_reliability, gain_sd = shrunk(
+            r - base,
+            noise,
+            foreseen_gain(made, local, spread)[:, None],
+            foreseen_gain([ours[0]], [ours[1]], spread)[:, None],
+            measured,
+            place=gain_place,
+            n_places=len(patches),
+            through_origin=True,
+        )
+        # The region's own gain is that of its cells, as many as it has.
+        cells = sum(len(p.truth) for p in patches), len(region.truth)
+        gain_sd = np.sqrt(np.square(gain_sd) + noise * cells[0] / cells[1])
         table = pd.DataFrame(
             {
                 "expected_correlation": expected,
@@ -181,6 +205,11 @@ class Check:
         return int((sure & (self.table["p_gain"] >= _SURE)).sum())
 
     @property
+    def n_likely(self) -> int:
+        """Genes that are better than the neighbours' mean, as many as are to be expected."""
+        return round(float(self.table["p_gain"].sum()))
+
+    @property
     def believable(self) -> list[str]:
         """Genes of which a correlation above 0.2 is claimed, the best first."""
         good = self.table["claim"] & (self.table["expected_correlation"] >= 0.2)
@@ -190,10 +219,11 @@ class Check:
     def verdict(self) -> str:
         """The check in plain sentences."""
         n, claimed = len(self.table), int(self.table["claim"].sum())
+        sure = f" ({self.n_better} of them almost surely)" if self.n_better else ""
         lines = [
-            f"On {self.n_reporting} measured patches like this region ({self.n_cells} cells),"
-            f" generated cells are better than the mean of {self.neighbours} neighbours for"
-            f" {self.n_better} of {n} genes."
+            f"By {self.n_reporting} measured patches like this region ({self.n_cells} cells),"
+            f" generated cells will be better than the mean of {self.neighbours} neighbours for"
+            f" about {self.n_likely} of {n} genes{sure}."
         ]
         best = self.believable[:3]
         if best:
@@ -223,7 +253,7 @@ class Check:
         """What to do next."""
         if self.depth_um is not None and self.depth_um < 0.7 * self.region_depth_um:
             return "shrink the region, or read only its outer part."
-        if self.n_better == 0:
+        if self.n_likely <= len(self.table) / 2:
             return "train a model on this tissue, or use the neighbours' mean."
         if not self.believable:
             return "read the region's types and composition rather than single genes."
@@ -241,6 +271,7 @@ class Check:
             "n_reporting": self.n_reporting,
             "n_choosing": self.n_choosing,
             "n_better": self.n_better,
+            "n_likely": self.n_likely,
             "genes": self.table.index.to_numpy(dtype=str),
             **{str(name): self.table[name].to_numpy() for name in self.table},
         }
@@ -300,12 +331,55 @@ def _ratio(
     return np.asarray(np.divide(xy, norm_, out=np.zeros_like(xy), where=norm_ > 1e-12))
 
 
+def between_places(
+    places: list[tuple[NDArray[np.float64], NDArray[np.float64]]], use: NDArray[np.bool_]
+) -> float:
+    """Return the variance between places that sampling does not explain, a mean over genes.
+
+    Parameters
+    ----------
+    places
+        For each place (G,) values and their sampling variances.
+    use
+        (G,) bool, genes that count.
+    """
+    if len(places) < 2:
+        return 0.0
+    values = np.stack([v for v, _ in places])[:, use]
+    noise = np.stack([n for _, n in places])[:, use]
+    return max(float((values.var(0, ddof=1) - noise.mean(0)).mean()), 0.0)
+
+
+def foreseen_gain(
+    made: list[NDArray[np.float32]], local: list[NDArray[np.float32]], spread: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return (G,) the gain in correlation that generated means foresee of themselves.
+
+    Were they calibrated, so that the truth is each of them and noise, they would correlate with
+    it as their own spread does with the gene's, and the local mean as far as it agrees with them.
+
+    Parameters
+    ----------
+    made, local
+        (m_i, G) generated means and local means, patch by patch.
+    spread
+        (G,) standard deviation of the gene over cells.
+    """
+    x, y = _centred(made), _centred(local)
+    own, other = x.std(0), np.maximum(y.std(0), 1e-9)
+    return np.asarray((own - (x * y).mean(0) / other) / spread)
+
+
 def shrunk(
     observed: NDArray[np.float64],
     noise: NDArray[np.float64],
     features: NDArray[np.floating],
     elsewhere: NDArray[np.floating],
     use: NDArray[np.bool_],
+    *,
+    place: float = 0.0,
+    n_places: int = 1,
+    through_origin: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return empirical Bayes estimates: each observation shrunk towards what like genes have.
 
@@ -322,6 +396,11 @@ def shrunk(
         (G, F) what is known of the gene without it, in the patches and in the region.
     use
         (G,) bool, genes that the prior is learned from.
+    place, n_places
+        Variance from place to place, and the patches that ``observed`` is a mean of. The region
+        is another place.
+    through_origin
+        Whether the prior mean is zero where all features are.
 
     Returns
     -------
@@ -329,30 +408,33 @@ def shrunk(
         (G,) each, of the region. Reliability is the share of the variance over genes, explained
         by the features or not, that is no noise in the estimate; sd is that of the estimate.
     """
-    noise = np.maximum(noise, 1e-6)
+    noise = np.maximum(noise, 1e-6) + place / n_places
     mean, sd = features[use].mean(0), features[use].std(0)
     sd = np.where(sd > 1e-9, sd, 1)
 
     def design(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        if through_origin:
+            return np.asarray(values / sd, np.float64)
         return np.column_stack([np.ones(len(values)), (values - mean) / sd])
 
     weight = np.where(use, 1 / (noise + max(float(np.var(observed[use])), 1e-6)), 0.0)
     x = design(features)
     ridge = 1e-2 * weight.sum() * np.eye(x.shape[1])
-    ridge[0, 0] = 0
+    if not through_origin:
+        ridge[0, 0] = 0  # the mean over genes is not shrunk
     slope = np.linalg.solve((x * weight[:, None]).T @ x + ridge, (x * weight[:, None]).T @ observed)
     prior = x @ slope
     rest = np.square(observed - prior)[use] - noise[use]
     prior_variance = max(float(np.average(rest, weights=1 / noise[use])), 1e-5)
     keep = prior_variance / (prior_variance + noise)
     estimate = design(elsewhere) @ slope + keep * (observed - prior)
-    variance = prior_variance * (1 - keep)
+    variance = prior_variance * (1 - keep) + place
     # The prior itself is uncertain where few genes are like this one.
     known = np.where(use, 1 / (noise + prior_variance), 0.0)
     spread = np.linalg.inv((x * known[:, None]).T @ x + 1e-9 * np.eye(x.shape[1]))
     there = design(elsewhere)
     of_prior = np.einsum("gf,fh,gh->g", there, spread, there)
-    reliability = 1 - variance / (prior_variance + float(np.var(prior[use])))
+    reliability = 1 - variance / (prior_variance + place + float(np.var(prior[use])))
     return estimate, np.clip(reliability, 0, 1), np.sqrt(variance + np.square(1 - keep) * of_prior)
 
 

@@ -53,7 +53,7 @@ def test_a_gene_has_a_row_and_the_verdict_can_be_read(
     assert table[["reliability", "gain_reliability"]].stack().between(0, 1).all()
     assert table["expected_correlation"].is_monotonic_decreasing
     assert check.n_cells > 40
-    assert f"{check.n_better} of {len(table)} genes" in check.verdict
+    assert f"about {check.n_likely} of {len(table)} genes" in check.verdict
     assert "Next:" in check.verdict
     again = check_generation(large[1], model, hole)
     assert again.table.equals(table)
