@@ -14,7 +14,6 @@ from scipy.stats import spearmanr
 from benchmarks.datasets import Loaded
 from benchmarks.holes import Case
 from benchmarks.metrics import accuracy, pearson
-from benchmarks.split_half import spearman_brown
 from benchmarks.vocabulary import columns
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
@@ -116,9 +115,9 @@ def score_check(
     correlation_rank, moran_rank
         Spearman over genes of the expected correlation, and of Moran's I, with the real
         correlation.
-    gain_agreement, gain_reliability
-        Pearson over genes of the expected with the real gain over the neighbours' mean, and the
-        reliability of the real gain (Spearman-Brown, halves of blocks of neighbouring cells).
+    gain_agreement, gain_halves
+        Pearson over genes of the expected with the real gain over the neighbours' mean, and of
+        the real gain in one half of the cells with that in the other (blocks of neighbours).
     likely, gained
         Genes that should gain, by the check, and genes that do.
     claims, claims_right
@@ -166,7 +165,7 @@ def score_check(
         "correlation_rank": _rank(table["expected_correlation"].to_numpy()[use], r[use]),
         "moran_rank": _rank(table["moran"].to_numpy()[use], r[use]),
         "gain_agreement": float(np.corrcoef(expected[use], gain[use])[0, 1]),
-        "gain_reliability": spearman_brown(float(np.corrcoef(one[use], two[use])[0, 1])),
+        "gain_halves": float(np.corrcoef(one[use], two[use])[0, 1]),
         "likely": float(table["p_gain"].to_numpy()[use].sum()),
         "gained": float((gain[use] > 0).sum()),
         "genes": float(use.sum()),
