@@ -32,10 +32,10 @@ def release() -> None:
 
 
 def give_back() -> bool:
-    """Return free memory to the system; False where the C library has no way to ask for it.
+    """Return free memory to the system; False where no way to ask for it is known.
 
-    glibc keeps memory apart for each of several threads, and every job has a new one: what a job
-    has freed another does not always find. It takes 1 ms, or 25 ms where 300 MB are free.
+    glibc keeps what rounds of work have freed, up to 300 MB (decision 26). It takes 1 ms, or 25 ms
+    of processor time where it keeps that much.
     """
     trim = _malloc_trim()
     if trim is None:
