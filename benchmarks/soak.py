@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import sys
 import tempfile
 import time
 import tracemalloc
@@ -27,6 +25,7 @@ from napari_gest.tasks.embed import Embedded
 from napari_gest.tasks.generated import Generated
 from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.section import Section
+from napari_gest.viewer import garbage
 from napari_gest.viewer.trial import Trial
 from napari_gest.viewer.worker import Job
 from napari_gest.widgets.driven import DrivenWindow
@@ -203,13 +202,7 @@ def _figures(
 
 def _trimmed(process: psutil.Process) -> float | None:
     """Return memory once the C library has given back what is free, where it can; else None."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):  # another C library
-        return None
-    return process.memory_info().rss / _MB
+    return process.memory_info().rss / _MB if garbage.give_back() else None
 
 
 def _line(one: Round) -> str:

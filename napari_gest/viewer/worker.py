@@ -209,6 +209,7 @@ def _run(jobs: Jobs, job: Job, work: Callable[[], Work], window: Mail) -> None:
     finally:
         # Its end comes behind what the last report has put off.
         window.post(partial(later, partial(jobs._end, job)))
+        garbage.give_back()
 
 
 def _throttled(job: Job, work: Callable[[], Work]) -> Generator[Tick | _Done | _Failed, None, None]:

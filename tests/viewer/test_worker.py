@@ -9,6 +9,7 @@ from collections.abc import Generator
 import pytest
 
 from napari_gest.tasks.progress import Progress
+from napari_gest.viewer import garbage
 from napari_gest.viewer.turns import later
 from napari_gest.viewer.worker import Job, Jobs, Tick
 
@@ -108,3 +109,17 @@ def test_every_payload_is_reported_in_order(jobs, qtbot):
     qtbot.waitUntil(lambda: not jobs.busy)
     assert seen == list(range(200))
     assert done == [200]
+
+
+def test_a_job_that_has_ended_gives_free_memory_back(jobs, qtbot, monkeypatch):
+    threads: list[str] = []
+    monkeypatch.setattr(
+        garbage, "give_back", lambda: threads.append(threading.current_thread().name)
+    )
+
+    def work() -> Generator[Progress, None, None]:
+        yield Progress("Working", 0, 1)
+
+    jobs.start(Job(work))
+    qtbot.waitUntil(lambda: bool(threads))
+    assert threads == ["napari-gest job"]  # the window need not wait for it
