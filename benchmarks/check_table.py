@@ -50,8 +50,8 @@ def check_table(groups: Sequence[Group]) -> Table:
             "Spearman over genes of the expected with the real correlation. Gain: of the"
             " correlation over that of the neighbours' mean, Pearson over genes; reliability by"
             " halves of each hole (Spearman-Brown of their mean correlation). Share of the"
-            " section's field: SVG rmse_z with the share that the check chose, less that with another;"
-            " negative is better. In brackets the 95 % interval over holes, which are no"
+            " section's field: SVG rmse_z with the share that the check chose, less that with"
+            " another; negative is better. In brackets the 95 % interval over holes, which are no"
             f" replicates: {_LOSS} above zero would be a loss.",
         ],
     )
