@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
+from napari_gest.session import Opened
 from napari_gest.viewer.look import Look
 from napari_gest.widgets.color_panel import ColorPanel
 from napari_gest.widgets.context import Context
@@ -242,7 +243,7 @@ class Home(QWidget):
                 bool(self.perturb_panel.scenarios.effects), niches.niches is not None,
                 labels.labelled is not None]  # fmt: skip
         notes = [
-            f"{opened.label} · {opened.section.n_obs:,} cells" if opened is not None else "",
+            _open_note(opened) if opened is not None else "",
             look.gene or look.column or (look.preview.title if look.preview else ""),
             context.choices.mask_key or "",
             model.name if model is not None else "",
@@ -256,3 +257,11 @@ class Home(QWidget):
             is_done = is_done and opened is not None
             state = "done" if is_done else "next" if index == coming else "later"
             step.set_state(state, notes[index] if opened is not None else "")
+
+
+def _open_note(opened: Opened) -> str:
+    """Return what is open, in a line; of how many cells, where generated ones are left out."""
+    section = opened.section
+    left_out = len(section.generated_um)
+    of = f" of {section.n_obs + left_out:,}" if left_out else ""
+    return f"{opened.label} · {section.n_obs:,}{of} cells"

@@ -262,6 +262,7 @@ def test_generated_cells_are_left_out_unless_they_are_asked_for(home, settled, t
     settled(1)
     assert home.context.scene.active.section.n_obs == 560
     assert "40 generated cells are left out" in home.open_panel.about.text()
+    assert "560 of 600 cells" in home.steps[0]._summary.toolTip()
     home.open_panel.reading.choose(Reading(layer="gest_counts", include_generated=True))
     assert home.open_panel.reading.generated.isChecked()
     home.open_panel.again.click()
