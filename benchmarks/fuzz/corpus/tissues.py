@@ -23,6 +23,7 @@ from benchmarks.fuzz.structure import put
 from napari_gest.tasks.embed import embed_niches
 from napari_gest.tasks.generate import generate
 from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
+from napari_gest.tissue.outline import outlines
 from napari_gest.tissue.section import Section, section_names
 
 Task = Callable[..., AnnData]
@@ -201,8 +202,10 @@ def _new_cells(room: Room, adata: AnnData, section: Section) -> AnnData:
     return made.to_anndata(adata)
 
 
-def _describe(room: Room, adata: AnnData, section: Section) -> AnnData:
-    return tissue._describe(room, adata, section, [section])
+def _shapes(room: Room, adata: AnnData, section: Section) -> AnnData:
+    tissue.finite("areas", section.areas_um2)
+    outlines(section.coords_um, np.arange(section.n_obs) % 2, 2)
+    return adata
 
 
 def _text_positions(adata: AnnData) -> None:
@@ -241,8 +244,8 @@ CASES = [
     Named("X on disk in another shape", _stored("csc.h5ad", _unlike_the_rest), "refused"),
     Named("a pipe for a chunk", _pipe, "refused"),
     Named("text for niches", _filled(_text_column("gest_niche", _texts), _niches), "refused"),
-    Named("one cell at 1e5 um", _filled(_coordinates(1e5), _describe), "accepted"),
-    Named("one cell at 1e9 um", _filled(_coordinates(1e9), _describe), "accepted"),
+    Named("one cell at 1e5 um", _filled(_coordinates(1e5), _shapes), "accepted"),
+    Named("one cell at 1e9 um", _filled(_coordinates(1e9), _shapes), "accepted"),
     Named("positions of text", _filled(_text_positions, _new_cells), "accepted"),
     Named("a table of positions", _filled(_frame_of_positions, _new_cells), "accepted"),
     Named("a layer of text", _filled(_text_layer, _new_cells), "accepted"),
