@@ -27,11 +27,11 @@ class TrainConfig(BaseModel):
     Attributes
     ----------
     n_steps
-        Optimiser steps; the learning rate warms up, then falls to zero over them.
+        Optimiser steps, 10,000,000 at most. The learning rate warms up, then falls to zero.
     batch_windows
-        Windows B in a step.
+        Windows B in a step, 1,024 at most.
     targets
-        Cells predicted in a window of order ``hole``.
+        Cells predicted in a window of order ``hole``, 100,000 at most.
     learning_rate, weight_decay
         Of AdamW.
     ema_decay
@@ -55,9 +55,9 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    n_steps: int = Field(400, ge=1)
-    batch_windows: int = Field(8, ge=1)
-    targets: int = Field(192, ge=1)
+    n_steps: int = Field(400, ge=1, le=10_000_000)
+    batch_windows: int = Field(8, ge=1, le=1024)
+    targets: int = Field(192, ge=1, le=100_000)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
     ema_decay: float = Field(0.99, ge=0, lt=1)

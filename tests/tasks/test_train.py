@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from anndata import AnnData
+from pydantic import ValidationError
 from training import MODEL, SHORT, same, weights
 
 from napari_gest.errors import InputError
@@ -217,3 +218,9 @@ def test_fine_tuning_remembers_the_cells_of_its_start(sections: list[Section]) -
     assert tuned.training_cells is not None
     assert np.isin(start.training_cells.trained, tuned.training_cells.trained).all()
     assert len(tuned.training_cells.trained) > len(start.training_cells.trained)
+
+
+@pytest.mark.parametrize("option", ["n_steps", "batch_windows", "targets"])
+def test_more_than_any_training_can_do_is_refused(option: str) -> None:
+    with pytest.raises(ValidationError, match=option):
+        TrainConfig(**{option: 2**31})

@@ -65,4 +65,9 @@ CASES = [
     _later("smoothing", 1e308, "refused"),  # of labels
     _later("weight_decay", 1e38, "refused"),
     _later("expression_weight", 1e308, "refused"),
+    *(
+        _later(option, value, "refused")
+        for option in ("n_steps", "batch_windows", "targets")
+        for value in (2**31, 10**30)
+    ),
 ]
