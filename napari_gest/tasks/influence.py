@@ -67,8 +67,8 @@ class InfluenceRequest:
         check_number("n_random", self.n_random, 1, _MOST_RANDOM, whole=True)
         if self.section.n_obs < self.k + 3:
             raise InputError(
-                f"The section has {self.section.n_obs} cells.",
-                f"{self.k + 3} are needed to leave {self.k} of them out.",
+                f"k is {self.k}, and the section has {self.section.n_obs} cells.",
+                f"{self.k + 3} are needed to leave {self.k} of them out: lower k.",
             )
         self.section.align(self.model.genes)
 
