@@ -202,6 +202,10 @@ def _check_pieces(
             packed = Path(place, file)
             with packed.open("rb") as stream:
                 head = stream.read(32)
+                if compressor == "blosc" and not _is_blosc(head, packed.stat().st_size):
+                    raise InputError(
+                        f"A piece of the array '{name}' ({file}) is cut short or damaged.", _DAMAGED
+                    )
                 size = _SIZES[compressor](head) if compressor in _SIZES else 0
                 if size > most:
                     raise InputError(
@@ -231,6 +235,23 @@ def _unpack(compressor: str | None, packed: bytes) -> memoryview:
         return memoryview(get_codec({"id": compressor}).decode(packed)).cast("B")
     except Exception as error:  # each codec raises its own kinds
         raise InputError(f"A piece of the file cannot be unpacked ({error}).", _DAMAGED) from error
+
+
+def _is_blosc(head: bytes, size: int) -> bool:
+    """Whether a piece of ``size`` bytes is as long as its header says; blosc itself trusts it.
+
+    The header is: versions, flags and bytes of an item, one byte each; then three numbers of four
+    bytes, the unpacked size, that of a block, and the packed size.
+    """
+    if len(head) < 16:
+        return False
+    unpacked, block, packed = (int.from_bytes(head[i : i + 4], "little") for i in (4, 8, 12))
+    if packed != size or not head[3]:
+        return False
+    if head[2] & 2:  # stored as it is
+        return packed == unpacked + 16
+    # Where each block begins is written behind the header.
+    return block > 0 and 16 + 4 * -(-unpacked // block) <= packed
 
 
 def _zstd_size(head: bytes) -> int:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from anndata import AnnData
 
 from napari_gest.errors import InputError
 from napari_gest.tissue.io import write_tissue
-from napari_gest.tissue.stored import check_hdf5, check_zarr
+from napari_gest.tissue.stored import _is_blosc, check_hdf5, check_zarr
 
 
 @pytest.fixture
@@ -58,3 +60,49 @@ def test_links_to_other_files_are_refused(tmp_path: Path) -> None:
         pytest.raises(InputError, match="refers to another one"),
     ):
         check_hdf5(file, tmp_path / "a.h5ad")
+
+
+def _blosc(unpacked: bytes, shuffle: int = 1) -> bytes:
+    from numcodecs import Blosc
+
+    return bytes(Blosc("lz4", 5, shuffle).encode(unpacked))
+
+
+@pytest.mark.parametrize("n", [10, 1000, 5_000_000])
+def test_sound_blosc_is_known(n: int) -> None:
+    for unpacked in (bytes(n), np.random.default_rng(0).bytes(n)):
+        packed = _blosc(unpacked)
+        assert _is_blosc(packed[:32], len(packed))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[:-6],  # shorter than its header says: blosc reads on behind the end
+        lambda b: b + b"\0",
+        lambda b: b[:7] + bytes([b[7] ^ 1]) + b[8:],  # unpacked size
+        lambda b: b[:15] + bytes([b[15] ^ 1]) + b[16:],  # packed size
+        lambda b: b[:12],
+        lambda b: b"",
+    ],
+)
+def test_blosc_that_is_not_as_long_as_it_says_is_refused(
+    tissue: AnnData, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    write_tissue(tissue, tmp_path / "a.zarr")
+    for name in (".zarray", "zarr.json"):
+        for document in (tmp_path / "a.zarr" / "obsm" / "spatial").rglob(name):
+            about = json.loads(document.read_text())
+            if name == "zarr.json":
+                pytest.skip("this version of zarr writes another format")
+            about |= {"compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}}
+            document.write_text(json.dumps(about))
+            pieces = [p for p in document.parent.iterdir() if not p.name.startswith(".")]
+            for piece in pieces:
+                piece.write_bytes(_blosc(np.random.default_rng(0).bytes(16 * tissue.n_obs)))
+            check_zarr(tmp_path / "a.zarr")
+            pieces[0].write_bytes(damage(pieces[0].read_bytes()))
+            with pytest.raises(InputError, match=r"cut short or damaged|unpacks to"):
+                check_zarr(tmp_path / "a.zarr")
+            return
+    raise AssertionError("no array was found")
