@@ -48,9 +48,12 @@ def note(text: str = "", name: str = "gestHelp") -> QLabel:
 
 def tooltip(text: str) -> str:
     """Return text for a tooltip, which Qt would show as HTML where it looks like that."""
-    if "<" not in text:
-        return text
-    return "<qt>" + html.escape(text).replace("\n", "<br>") + "</qt>"
+    return text if "<" not in text else f"<qt>{rich(text)}</qt>"
+
+
+def rich(text: str) -> str:
+    """Return text for a label that shows HTML, as it is."""
+    return html.escape(text).replace("\n", "<br>")
 
 
 def row(*widgets: QWidget, stretch: int | None = None) -> QHBoxLayout:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QCheckBox, QFileDialog
 
@@ -13,7 +14,7 @@ from napari_gest.errors import InputError
 from napari_gest.viewer.plan import Plan
 from napari_gest.viewer.trial import Trial
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.parts import Panel, Segments, allow, button, note, row
+from napari_gest.widgets.parts import Panel, Segments, allow, button, note, rich, row
 from napari_gest.widgets.saving import save_opened
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class ResultPanel(Panel):
         self.entropy = QCheckBox("of the meta cell (entropy), not of the gene")
         self.entropy.toggled.connect(lambda on: context.painter.show(entropy=on))
         self.agreement = note(name="gestFacts")
+        self.agreement.setTextFormat(Qt.TextFormat.RichText)  # of numbers; other text is escaped
         self.keep_button = button("Keep", self.keep, primary=True)
         self.discard_button = button("Discard", self.discard)
         self.again_button = button("Another seed", self.again)
@@ -101,7 +103,14 @@ class ResultPanel(Panel):
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the section's file with all that was kept, in the background."""
         opened = self.context.scene.active
-        save_opened(self.context, self, opened, path, overwrite, self.agreement.setText)
+        save_opened(
+            self.context,
+            self,
+            opened,
+            path,
+            overwrite,
+            lambda told: self.agreement.setText(rich(told)),
+        )
 
     def refresh(self) -> None:
         """Enable what is possible now."""

@@ -11,6 +11,7 @@ import pytest
 from mouse import drag, press
 from napari.layers import Layer
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_gest import keys
@@ -89,6 +90,10 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
     assert layer.border_width[0] > 0
     assert keys.GENERATED not in context.scene.active.adata.obs
     assert "Agreement" in result.agreement.text()
+    shown = QTextDocument()
+    shown.setHtml(result.agreement.text())
+    assert "<" not in shown.toPlainText()
+    assert result.agreement.textFormat() == Qt.TextFormat.RichText
 
     # Look at every view.
     colors = {}
