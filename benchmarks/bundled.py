@@ -116,11 +116,10 @@ def temper(bundle: Bundle, console: Console) -> None:
     """
     model = GeST.load(bundle.name)
     assert model.training_cells is not None
-    batches = []
+    batches, scored = [], Score.of(model.tokenizer)
     for section in (s.ordered() for source in bundle.sources for s in source.read()):
         cells = fingerprints(section.expression, section.genes)
         hidden = ~np.isin(cells, model.training_cells.trained)
-        scored = Score.of(model.tokenizer)
         batches += validation_batches(section, hidden, hidden, model, scored)
     found = temperature_on(model.network, batches)
     n_cells = sum(len(batch.target) for batch in batches)

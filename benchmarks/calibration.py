@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -48,13 +49,25 @@ def expected_calibration_error(
     n_bins
         Bins between 0 and 1.
     """
-    edges = np.linspace(0, 1, n_bins + 1)
-    bins = np.clip(np.digitize(confidence, edges) - 1, 0, n_bins - 1)
-    gaps = [
-        abs(correct[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean()
-        for b in np.unique(bins)
-    ]
-    return float(np.sum(gaps))
+    return pooled_calibration_error([confidence_bins(confidence, correct, n_bins)])
+
+
+def confidence_bins(
+    confidence: NDArray[np.floating], correct: NDArray[np.bool_], n_bins: int = 10
+) -> list[list[float]]:
+    """Return, for each bin of the confidence: cells, sum of the confidence, cells that are right.
+
+    Bins of several holes can be added up. Parameters are those of `expected_calibration_error`.
+    """
+    place = np.clip((confidence * n_bins).astype(int), 0, n_bins - 1)
+    each = [place == b for b in range(n_bins)]
+    return [[float(b.sum()), float(confidence[b].sum()), float(correct[b].sum())] for b in each]
+
+
+def pooled_calibration_error(bins: Sequence[Sequence[Sequence[float]]]) -> float:
+    """Return the expected calibration error of several holes' ``confidence_bins``, pooled."""
+    total = np.sum([np.asarray(b) for b in bins], axis=0)
+    return float(np.abs(total[:, 1] - total[:, 2]).sum() / total[:, 0].sum())
 
 
 def calibration(

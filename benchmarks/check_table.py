@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student
 
 from benchmarks.checked import CheckRow
 from benchmarks.group import Group, pools
 from benchmarks.split_half import spearman_brown
+from benchmarks.statistics import student_interval
 from benchmarks.table import Table
 
 AGREES = 0.7  # of the reliability
@@ -90,9 +90,7 @@ def _cells(rows: Sequence[CheckRow]) -> list[str]:
 
 def _paired(difference: np.ndarray) -> str:
     """Return mean and interval of a paired difference over holes."""
-    n = len(difference)
-    if n < 2:
+    if len(difference) < 2:
         return f"{difference.mean():+.4f}"
-    half = student.ppf(0.975, n - 1) * difference.std(ddof=1) / np.sqrt(n)
-    low, high = difference.mean() - half, difference.mean() + half
+    low, high = student_interval(difference)
     return f"{difference.mean():+.4f} [{low:+.4f}, {high:+.4f}]"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from sklearn.metrics import f1_score
 
+from benchmarks.calibration import pooled_calibration_error
 from benchmarks.distribution import LEVELS, skill
 from benchmarks.donors import NearestCell, TrueToken
 from benchmarks.drawn_scores import PATCH, SAMPLE, SAMPLE_ONE_STEP, WEIGHTED
 from benchmarks.group import Group, pools
-from benchmarks.named import TRUTH, calibration_error
+from benchmarks.named import TRUTH
 from benchmarks.statistics import over_sections
 from benchmarks.table import Table
 
@@ -295,7 +296,7 @@ def probabilities_table(groups: Sequence[Group]) -> Table:
             cells = [r.n_cells for r in own]
             for method in own[0].losses:
                 loss = float(np.average([r.losses[method] for r in own], weights=cells))
-                error = calibration_error([r.bins[method] for r in own])
+                error = pooled_calibration_error([r.bins[method] for r in own])
                 rows.append(
                     [
                         group.name,

@@ -229,12 +229,15 @@ class Filled:
     ----------
     mean, sd
         (m, G), on the panel of the split.
+    decoder
+        (m, G), what the decoder alone says, without the section's field.
     probability
         (m, K) p(meta cell); one-hot but in mode ``weighted``.
     """
 
     mean: NDArray[np.float32]
     sd: NDArray[np.float32]
+    decoder: NDArray[np.float32]
     probability: NDArray[np.float32]
 
 
@@ -251,6 +254,7 @@ def fill(model: GeST, section: Section, case: Case, loaded: Loaded, **settings: 
     return Filled(
         generated.expression[order][:, panel],
         generated.sd[order][:, panel],
+        run.mean_of[run.by_row][order][:, panel],
         run.mixture.numpy()[run.by_row][order],
     )
 

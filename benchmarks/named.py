@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.calibration import confidence_bins
 from benchmarks.donors import Typed
 from napari_gest.tasks.cell_types import CellTypes, NamedTypes
 
@@ -16,7 +17,6 @@ OURS, NEIGHBOURS = "GeST sample", "shares among neighbours"
 RANDOM, MAJORITY, TRUTH = "random neighbour", "most frequent name", "truth"
 AT_ONE = "p at temperature 1"
 NUMBERS = (10, 20, 30, 60, 120, 250)  # of neighbours, among which validation chooses
-N_BINS = 10
 _PRIOR = 0.02  # of the section's composition, as GeST's own probabilities have it
 _BETWEEN = "\x1f"  # of the two names of a cell
 
@@ -126,22 +126,13 @@ def log_loss(
     return float(-np.log(np.maximum(own, 1e-6)).mean())
 
 
-def confidence_bins(
+def bins_of(
     probability: NDArray[np.floating], names: Sequence[str], truth: NDArray[np.object_]
 ) -> list[list[float]]:
     """Return ``bins`` of a `NamedRow`."""
     named = np.array([name is not None for name in truth])
-    top, sure = probability.argmax(1), probability.max(1)
-    right = np.array(names, object)[top] == truth
-    place = np.clip((sure * N_BINS).astype(int), 0, N_BINS - 1)
-    each = [named & (place == b) for b in range(N_BINS)]
-    return [[float(b.sum()), float(sure[b].sum()), float(right[b].sum())] for b in each]
-
-
-def calibration_error(bins: Sequence[Sequence[Sequence[float]]]) -> float:
-    """Return the expected calibration error of holes' ``bins``, pooled."""
-    total = np.sum([np.asarray(b) for b in bins], axis=0)
-    return float(np.abs(total[:, 1] - total[:, 2]).sum() / total[:, 0].sum())
+    right = np.array(names, object)[probability.argmax(1)] == truth
+    return confidence_bins(probability.max(1)[named], right[named])
 
 
 def named_rows(
@@ -194,7 +185,7 @@ def named_rows(
             what,
             len(keep),
             {m: log_loss(p, names, truth) for m, p in ((OURS, ours), (NEIGHBOURS, theirs))},
-            {m: confidence_bins(p, names, truth) for m, p in ((OURS, ours), (NEIGHBOURS, theirs))},
+            {m: bins_of(p, names, truth) for m, p in ((OURS, ours), (NEIGHBOURS, theirs))},
             {method: [list_[i] for i in keep] for method, list_ in everyone.items()},
         )
 
@@ -225,5 +216,5 @@ def meta_cell_row(
         META_CELL,
         len(truth),
         {method: log_loss(p, names, truth) for method, p in both.items()},
-        {method: confidence_bins(p, names, truth) for method, p in both.items()},
+        {method: bins_of(p, names, truth) for method, p in both.items()},
     )

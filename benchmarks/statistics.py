@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 from scipy.stats import wilcoxon
 
@@ -57,8 +57,14 @@ def over_sections(values: ArrayLike, animals: Sequence[str] = ()) -> Estimate:
     mean, n = float(values.mean()), len(values)
     if n < 2:
         return Estimate(mean, float("nan"), float("nan"), n, unit)
+    return Estimate(mean, *student_interval(values), n, unit)
+
+
+def student_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % interval (Student's t) of the mean of values (n,), 2 at least."""
+    n, mean = len(values), float(values.mean())
     half = float(student.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
-    return Estimate(mean, mean - half, mean + half, n, unit)
+    return mean - half, mean + half
 
 
 def bootstrap_interval(

@@ -199,10 +199,15 @@ class Check:
         )
 
     @property
-    def n_better(self) -> int:
-        """Genes that are better than the neighbours' mean, of those with a claim."""
+    def better(self) -> list[str]:
+        """Genes that are almost surely better than the neighbours' mean, of those with a claim."""
         sure = self.table["claim"] & (self.table["gain_reliability"] >= _RELIABLE)
-        return int((sure & (self.table["p_gain"] >= _SURE)).sum())
+        return [str(gene) for gene in self.table.index[sure & (self.table["p_gain"] >= _SURE)]]
+
+    @property
+    def n_better(self) -> int:
+        """How many genes are almost surely better than the neighbours' mean."""
+        return len(self.better)
 
     @property
     def n_likely(self) -> int:

@@ -71,6 +71,7 @@ def faked():
             order = np.random.default_rng(0).permutation(np.flatnonzero(unseen))
             known = section.coords_um[~unseen], values[~unseen]
             mean = KnnMean(20).predict(*known, section.coords_um[order])
+            self.mean_of = mean
             yield Progress("Generating", 1, 1)
             return SimpleNamespace(
                 rows=section.rows[order],

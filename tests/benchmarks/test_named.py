@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import named
+from benchmarks.calibration import pooled_calibration_error
 from benchmarks.donors import Typed
 from benchmarks.holes import Case, Hole
 from napari_gest.tasks.cell_types import CellTypes, NamedTypes
@@ -55,13 +56,13 @@ def test_loss_and_calibration_by_hand() -> None:
     truth = np.array(["a", "b", "b", None], object)
     loss = named.log_loss(p, ["a", "b"], truth)
     assert loss == pytest.approx(-np.log([0.9, 0.4, 0.8]).mean())
-    bins = named.confidence_bins(p, ["a", "b"], truth)
+    bins = named.bins_of(p, ["a", "b"], truth)
     assert bins[9] == [1.0, 0.9, 1.0]
     assert bins[6] == [1.0, 0.6, 0.0]
     assert bins[8] == [1.0, 0.8, 1.0]
-    assert named.calibration_error([bins]) == pytest.approx((0.1 + 0.6 + 0.2) / 3)
+    assert pooled_calibration_error([bins]) == pytest.approx((0.1 + 0.6 + 0.2) / 3)
     # Holes are pooled before the gaps are taken.
-    assert named.calibration_error([bins, bins]) == pytest.approx(0.3)
+    assert pooled_calibration_error([bins, bins]) == pytest.approx(0.3)
 
 
 def test_a_meta_cell_is_scored_with_the_temperature_and_without(typed: Typed) -> None:
