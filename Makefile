@@ -33,7 +33,7 @@ lint: setup
 	$(VENV)/bin/lint-imports
 
 train-bundled: setup
-	$(PY) -m benchmarks.bundled
+	$(PY) -m benchmarks.common.bundled
 
 rivals: setup
 	$(PY) -m benchmarks.rivals.environments

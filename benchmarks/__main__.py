@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.timing import Figure
+from benchmarks.common.timing import Figure
 from napari_gest.errors import GestError
 from napari_gest.files import JSON, TEXT, FileKind, check_output, write_text
 
@@ -113,10 +113,10 @@ def generation(
 
     python -m benchmarks generation --rows a.json --rows b.json --markdown table.md
     """
-    from benchmarks.datasets import SPLITS, Source, Split, leave_one_out
-    from benchmarks.group import Group, read_groups
-    from benchmarks.report import HEAD, readme_table, tables
-    from benchmarks.run import PARTS, RADII_QUICK, Options, quick_split, run_split
+    from benchmarks.common.datasets import SPLITS, Source, Split, leave_one_out
+    from benchmarks.common.scored_section import Group, read_groups
+    from benchmarks.common.split_run import PARTS, RADII_QUICK, Options, quick_split, run_split
+    from benchmarks.generation.report import HEAD, readme_table, tables
 
     options = Options(
         seeds=tuple(int(s) for s in seeds.split(",")),
@@ -228,7 +228,7 @@ def niches(
 
     python -m benchmarks niches --file mine.h5ad --label-key layer --json rows.json
     """
-    from benchmarks.niche_command import Options, run_niches
+    from benchmarks.niches.command import Options, run_niches
 
     options = Options(
         tuple(dataset or ()),
@@ -273,7 +273,7 @@ def annotation(
 
     python -m benchmarks annotation --file mine.h5ad --label-key layer
     """
-    from benchmarks.niche_command import Options, run_annotation
+    from benchmarks.niches.command import Options, run_annotation
 
     options = Options(
         tuple(dataset or ()),
@@ -302,7 +302,7 @@ def niche_scale(
     """Seconds and memory of embedding niches, the tree's cuts, shared beside exact windows."""
     import torch
 
-    from benchmarks.niche_scale import figures
+    from benchmarks.scale.niche_scale import figures
 
     torch.set_num_threads(1)
     sizes = (1000, 2000) if quick else tuple(int(n) for n in cells.split(","))
@@ -344,7 +344,7 @@ def speed(
     """Ratios of what generation costs, each measured in one run on the same threads."""
     import torch
 
-    from benchmarks.speed import run
+    from benchmarks.scale.speed import run
     from napari_gest.tasks.threads import share_processors
 
     share_processors() if threads is None else torch.set_num_threads(threads)
@@ -364,7 +364,7 @@ def canvas(
     """What a user waits for in the window; without a screen on a virtual one, drawn in software."""
     from contextlib import nullcontext
 
-    from benchmarks.canvas import run
+    from benchmarks.window.canvas import run
     from napari_gest.widgets.display import has_display, virtual_display
 
     with nullcontext() if has_display() else virtual_display():
@@ -395,7 +395,7 @@ def soak(
     """
     from contextlib import nullcontext
 
-    from benchmarks.soak import run
+    from benchmarks.window.soak import run
     from napari_gest.widgets.display import has_display, virtual_display
 
     if quick:
@@ -410,7 +410,7 @@ def soak(
 @app.command(name="imports")
 def imports_(json_file: Json = None, quick: Quick = False) -> None:
     """Import time in fresh interpreters, and what it loads."""
-    from benchmarks.imports import figures
+    from benchmarks.common.imports import figures
 
     _show("Import", figures(2 if quick else 7), json_file)
 
@@ -448,8 +448,8 @@ def rivals(
 
     python -m benchmarks rivals --test mine.h5ad --label-key layer --seeds 0,1,2,3,4
     """
-    from benchmarks.datasets import data_dir
-    from benchmarks.labelled import REAL, Labelled, from_file, real, simulated_cells
+    from benchmarks.common.datasets import data_dir
+    from benchmarks.labels.labelled import REAL, Labelled, from_file, real, simulated_cells
     from benchmarks.rivals.cases import cases
     from benchmarks.rivals.registry import ANNOTATION, NICHES, VISIUM
     from benchmarks.rivals.registry import rivals as registered
@@ -533,9 +533,9 @@ def perturbation(
 
     python -m benchmarks perturbation --json perturbation.json
     """
-    import benchmarks.perturbation as planted
-    from benchmarks.planted import Setting
-    from benchmarks.stroke import real_tables
+    import benchmarks.perturbation.command as planted
+    from benchmarks.perturbation.planted import Setting
+    from benchmarks.perturbation.stroke import real_tables
 
     errors = Console(stderr=True)
 
@@ -583,7 +583,7 @@ def kill(
     --------
     python -m benchmarks kill --rounds 100 --seed 1
     """
-    from benchmarks.kill import run
+    from benchmarks.robustness.kill import run
 
     errors = Console(stderr=True)
     counts = run(

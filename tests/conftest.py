@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 
 if TYPE_CHECKING:
+    from napari_gest.app.runs.generated_cells import Trial
+    from napari_gest.app.session import Opened
     from napari_gest.model.gest import GeST
 
 
@@ -112,3 +115,35 @@ def tiny_model(_simulated: AnnData, untrained: Callable[..., GeST]) -> GeST:
     section = Section.from_anndata(_simulated, "section_1")
     size = {"n_meta_cells": 16, "n_pcs": 8, "level_sizes": (4, 3, 2)}
     return untrained([section], 250.0, "tiny", 32, **size)
+
+
+@pytest.fixture
+def opened(tissue: AnnData) -> Opened:
+    """The first of the two simulated sections, as a session holds it."""
+    from napari_gest.app.session import open_sections
+
+    return open_sections(tissue)[0]
+
+
+@pytest.fixture
+def trial(opened: Opened) -> Trial:
+    """A run of 40 measured cells and 3 new ones, of which the first 10 are filled."""
+    from napari_gest.app.runs.generated_cells import Trial
+    from napari_gest.app.session import Snapshot
+
+    unseen = np.zeros(opened.section.n_obs, bool)
+    unseen[5:45] = True
+    snapshot = Snapshot(opened.label, opened.section)
+    new = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    made = Trial(snapshot, opened.section.genes, unseen, new)
+    rng = np.random.default_rng(0)
+    shape = (10, len(made.genes))
+    made.fill(
+        SimpleNamespace(
+            index=np.arange(10),
+            expression=rng.random(shape, np.float32),
+            sd=rng.random(shape, np.float32),
+            entropy=rng.random(10, np.float32),
+        )
+    )
+    return made

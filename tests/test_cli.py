@@ -186,7 +186,7 @@ def test_view_and_demo_open_the_window(file: Path, monkeypatch: pytest.MonkeyPat
     app, demo = ModuleType("app"), ModuleType("demo")
     app.launch = lambda paths, **settings: called.append((paths, settings))  # type: ignore[attr-defined]
     demo.run_demo = lambda out, show: [out / "after.png"]  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "napari_gest.widgets.app", app)
+    monkeypatch.setitem(sys.modules, "napari_gest.widgets.window", app)
     monkeypatch.setitem(sys.modules, "napari_gest.widgets.demo", demo)
     assert run("view", file, "--section", "section_1").exit_code == 0
     assert called == [([file], {"section": "section_1", "model": None, "reading": Reading()})]

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from napari_gest import cli, keys
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import EmbedRequest, embed_niches
+from napari_gest.tasks.niches.cluster import cluster_niches
+from napari_gest.tasks.niches.embed import EmbedRequest, embed_niches
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
 

@@ -15,16 +15,16 @@ from typer.testing import CliRunner, Result
 from napari_gest import cli, keys
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.annotate import annotate, labels_from_obs, train_head
-from napari_gest.tasks.check import check_generation
-from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import embed_niches
-from napari_gest.tasks.generate import generate
-from napari_gest.tasks.influence import influence
-from napari_gest.tasks.niche_tree import niche_tree
-from napari_gest.tasks.perturb import perturb
-from napari_gest.tasks.respond import fit_response
-from napari_gest.tasks.significance import significance
+from napari_gest.tasks.generation.check import check_generation
+from napari_gest.tasks.generation.generate import generate
+from napari_gest.tasks.labels.annotate import annotate, labels_from_obs, train_head
+from napari_gest.tasks.niches.cluster import cluster_niches
+from napari_gest.tasks.niches.embed import embed_niches
+from napari_gest.tasks.niches.niche_tree import niche_tree
+from napari_gest.tasks.perturbation.influence import influence
+from napari_gest.tasks.perturbation.perturb import perturb
+from napari_gest.tasks.perturbation.respond import fit_response
+from napari_gest.tasks.perturbation.significance import significance
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.reading import Reading

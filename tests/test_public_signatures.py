@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import napari_gest
-from napari_gest.tasks.dose import DoseRequest
-from napari_gest.tasks.influence import InfluenceRequest
-from napari_gest.tasks.respond import ResponseRequest
-from napari_gest.tasks.significance import SignificanceRequest
-from napari_gest.tasks.train import FitRequest
+from napari_gest.tasks.perturbation.dose import DoseRequest
+from napari_gest.tasks.perturbation.influence import InfluenceRequest
+from napari_gest.tasks.perturbation.respond import ResponseRequest
+from napari_gest.tasks.perturbation.significance import SignificanceRequest
+from napari_gest.tasks.training.train import FitRequest
 
 PUBLIC = {
     name: made

@@ -12,14 +12,14 @@ from napari_gest.errors import InputError
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import MAX_SEED, check_seed
-from napari_gest.tasks.cluster import ClusterRequest, cluster_niches
-from napari_gest.tasks.embed import embed_niches
-from napari_gest.tasks.generate import GenerateRequest
-from napari_gest.tasks.influence import InfluenceRequest
-from napari_gest.tasks.niche_tree import NicheTreeRequest
-from napari_gest.tasks.perturb import PerturbRequest
-from napari_gest.tasks.scenario import Settings
-from napari_gest.tasks.train import FitRequest, TrainConfig
+from napari_gest.tasks.generation.generate import GenerateRequest
+from napari_gest.tasks.niches.cluster import ClusterRequest, cluster_niches
+from napari_gest.tasks.niches.embed import embed_niches
+from napari_gest.tasks.niches.niche_tree import NicheTreeRequest
+from napari_gest.tasks.perturbation.influence import InfluenceRequest
+from napari_gest.tasks.perturbation.perturb import PerturbRequest
+from napari_gest.tasks.perturbation.scenario import Settings
+from napari_gest.tasks.training.train import FitRequest, TrainConfig
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.programme import simulate_programme
 from napari_gest.tissue.section import Section

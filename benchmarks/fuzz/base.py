@@ -16,15 +16,15 @@ from scipy import sparse
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
-from napari_gest.tasks.annotate import HeadConfig, HeadRequest, annotate, labels_from_obs
-from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import embed_niches
-from napari_gest.tasks.generate import generate
-from napari_gest.tasks.perturb import PerturbRequest
+from napari_gest.tasks.generation.generate import generate
+from napari_gest.tasks.labels.annotate import HeadConfig, HeadRequest, annotate, labels_from_obs
+from napari_gest.tasks.niches.cluster import cluster_niches
+from napari_gest.tasks.niches.embed import embed_niches
+from napari_gest.tasks.perturbation.perturb import PerturbRequest
+from napari_gest.tasks.perturbation.respond import fit_response
+from napari_gest.tasks.perturbation.scenario import Labels, Scenario, Settings, write_scenarios
 from napari_gest.tasks.progress import finish
-from napari_gest.tasks.respond import fit_response
-from napari_gest.tasks.scenario import Labels, Scenario, Settings, write_scenarios
-from napari_gest.tasks.train import FitRequest, TrainConfig
+from napari_gest.tasks.training.train import FitRequest, TrainConfig
 from napari_gest.tissue.edits import Edit, write_edits
 from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.roi import Roi

@@ -13,13 +13,13 @@ from anndata import AnnData
 from scipy import sparse
 
 from benchmarks.fuzz.case import Room, WrongError
-from napari_gest.tasks.annotate import HeadConfig, annotate, labels_from_obs, train_head
-from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import EmbedRequest, embed_niches
-from napari_gest.tasks.generate import generate
-from napari_gest.tasks.generated_niches import generated_niches
-from napari_gest.tasks.niche_tree import niche_tree
-from napari_gest.tasks.perturb import perturb
+from napari_gest.tasks.generation.generate import generate
+from napari_gest.tasks.labels.annotate import HeadConfig, annotate, labels_from_obs, train_head
+from napari_gest.tasks.niches.cluster import cluster_niches
+from napari_gest.tasks.niches.embed import EmbedRequest, embed_niches
+from napari_gest.tasks.niches.generated_niches import generated_niches
+from napari_gest.tasks.niches.niche_tree import niche_tree
+from napari_gest.tasks.perturbation.perturb import perturb
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
 from napari_gest.tissue.moran import top_svgs

@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from benchmarks.labelled import Labelled
+from benchmarks.labels.labelled import Labelled
 from benchmarks.rivals.registry import NICHES
 from napari_gest import keys
 from napari_gest.tissue.section import Section

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmarks.common.table import Table
 from benchmarks.rivals.registry import ANNOTATION, RIVALS
 from benchmarks.rivals.run import Row
-from benchmarks.table import Table
 
 SCORES = {
     "niches": (("ami", "AMI"), ("ari", "ARI"), ("nmi", "NMI"), ("homogeneity", "homogeneity")),

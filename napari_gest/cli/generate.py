@@ -115,7 +115,7 @@ def generate(
 
     outputs = [Output("--out", out, kind_of(out), overwrite)]
     if check_table is not None:
-        from napari_gest.tasks.check_report import CHECK_TABLE
+        from napari_gest.tasks.generation.check_report import CHECK_TABLE
 
         outputs.append(Output("--check-table", check_table, CHECK_TABLE, overwrite))
     check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)])
@@ -130,11 +130,11 @@ def generate(
     unseen, new = _unseen(adata, taken, mask_key, region, place_new, seed)
 
     from napari_gest.model.gest import GeST
-    from napari_gest.tasks.generate import GenerateRequest
+    from napari_gest.tasks.generation.generate import GenerateRequest
 
     types = None
     if type_key is not None:
-        from napari_gest.tasks.cell_types import CellTypes
+        from napari_gest.tasks.generation.cell_types import CellTypes
 
         types = CellTypes.from_obs(adata, type_key, taken)
     request = GenerateRequest(
@@ -150,7 +150,7 @@ def generate(
     request.check()
     checked = None
     if check or check_table is not None:
-        from napari_gest.tasks.check import CheckRequest
+        from napari_gest.tasks.generation.check import CheckRequest
 
         checked = run(CheckRequest(taken, request.model, unseen, new, seed).run())
         request = replace(request, field=checked.field)

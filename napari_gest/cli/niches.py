@@ -31,8 +31,8 @@ from napari_gest.tissue.reading import Reading
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from napari_gest.tasks.cluster import Method as Way
-    from napari_gest.tasks.embed import Embedded, EmbedRequest
+    from napari_gest.tasks.niches.cluster import Method as Way
+    from napari_gest.tasks.niches.embed import Embedded, EmbedRequest
     from napari_gest.tissue.section import Section
 
 Sections = Annotated[
@@ -118,7 +118,7 @@ def niches(
     if resolution is not None and method is not Method.mixture:
         raise typer.BadParameter("--method is for --n-niches")
     from napari_gest.files import Output, check_outputs, write_table
-    from napari_gest.tasks.niches import REPORT
+    from napari_gest.tasks.niches.niches import REPORT
     from napari_gest.tissue.io import kind_of
 
     outputs = [Output("--out", out, kind_of(out), overwrite)]
@@ -129,9 +129,9 @@ def niches(
     adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST
-    from napari_gest.tasks.annotate import labels_from_obs
-    from napari_gest.tasks.cluster import ClusterRequest, check_asked
-    from napari_gest.tasks.embed import EmbedRequest
+    from napari_gest.tasks.labels.annotate import labels_from_obs
+    from napari_gest.tasks.niches.cluster import ClusterRequest, check_asked
+    from napari_gest.tasks.niches.embed import EmbedRequest
     from napari_gest.tissue.io import in_memory, write_tissue
 
     way: Way = method.value if resolution is None else "leiden"
@@ -219,7 +219,7 @@ def annotate(
     adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST
-    from napari_gest.tasks.annotate import AnnotateRequest, labels_from_obs
+    from napari_gest.tasks.labels.annotate import AnnotateRequest, labels_from_obs
     from napari_gest.tissue.io import in_memory, write_tissue
 
     loaded = GeST.load(model)

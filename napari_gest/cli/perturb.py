@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from napari_gest.model.gest import GeST
-    from napari_gest.tasks.perturb import Perturbed
-    from napari_gest.tasks.scenario import Labels, Scenario
+    from napari_gest.tasks.perturbation.perturb import Perturbed
+    from napari_gest.tasks.perturbation.scenario import Labels, Scenario
     from napari_gest.tissue.edits import Edit
     from napari_gest.tissue.section import Section
 
@@ -140,7 +140,7 @@ def perturb(
     from napari_gest.tissue.io import in_memory, kind_of, read_tissue, write_tissue
 
     outputs = [] if out is None else [Output("--out", out, kind_of(out), overwrite)]
-    from napari_gest.tasks.scenario import (
+    from napari_gest.tasks.perturbation.scenario import (
         EFFECTS,
         SCENARIO,
         Scenario,
@@ -236,7 +236,7 @@ def _result(asked: Scenario, adata: AnnData, section: Section, model: GeST) -> P
 
 
 def _tested(asked: Scenario, result: Perturbed) -> DataFrame:
-    from napari_gest.tasks.significance import SignificanceRequest
+    from napari_gest.tasks.perturbation.significance import SignificanceRequest
 
     s = asked.settings
     if not s.n_permutations or s.remove:
@@ -262,7 +262,7 @@ def _edits(path: Path | None, genes: tuple[str, ...], skip: bool) -> tuple[Edit,
 
 
 def _labels(text: str | None) -> Labels | None:
-    from napari_gest.tasks.scenario import Labels
+    from napari_gest.tasks.perturbation.scenario import Labels
 
     if text is None:
         return None

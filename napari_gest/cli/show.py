@@ -75,7 +75,7 @@ def view(
     reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
     for path in paths:
         check_input(path)
-    from napari_gest.widgets.app import launch
+    from napari_gest.widgets.window import launch
 
     with as_usual():  # a window's event loop runs no handler of Python's
         launch(paths, section=section, model=model, reading=reading)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_gest.model.config import ModelConfig
-    from napari_gest.tasks.train import TrainConfig
+    from napari_gest.tasks.training.train import TrainConfig
     from napari_gest.tissue.section import Section
 
 Train = Annotated[
@@ -95,7 +95,7 @@ def fit(
     training, validation = _training_sections(paths, section, validation_section, reading)
 
     from napari_gest.model.config import ModelConfig
-    from napari_gest.tasks.train import configs_for
+    from napari_gest.tasks.training.train import configs_for
 
     model_config, train_config = configs_for(training)
     shape = {"n_layers": layers, "n_heads": heads, "d_model": width}
@@ -156,7 +156,7 @@ def fine_tune(
     training, validation = _training_sections(paths, section, validation_section, reading, labels)
 
     from napari_gest.model.gest import GeST
-    from napari_gest.tasks.train import configs_for
+    from napari_gest.tasks.training.train import configs_for
 
     start = GeST.load(model)
     model_config, train_config = configs_for(training, start)
@@ -170,7 +170,7 @@ def _check_outputs(
 ) -> None:
     from napari_gest.files import Output, check_outputs
     from napari_gest.model.checkpoint import MODEL
-    from napari_gest.tasks.train import STATE
+    from napari_gest.tasks.training.train import STATE
 
     outputs = [Output("--out", out, MODEL, overwrite)]
     if resume is not None:
@@ -188,7 +188,7 @@ class Labels:
     of: list[Any] = field(default_factory=list)
 
     def read(self, adata: AnnData, section: Section) -> None:
-        from napari_gest.tasks.annotate import labels_from_obs
+        from napari_gest.tasks.labels.annotate import labels_from_obs
 
         self.of.append(
             labels_from_obs(
@@ -251,8 +251,8 @@ def _train(
     labels: Labels | None = None,
     only_labels: bool = False,
 ) -> None:
-    from napari_gest.tasks.annotate import HeadConfig, HeadRequest, renamed
-    from napari_gest.tasks.train import FitRequest
+    from napari_gest.tasks.labels.annotate import HeadConfig, HeadRequest, renamed
+    from napari_gest.tasks.training.train import FitRequest
 
     request = FitRequest(
         training,

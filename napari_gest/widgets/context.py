@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_gest.session import Session, session_of
-from napari_gest.viewer.paint import Painter
-from napari_gest.viewer.plan import Mode
-from napari_gest.viewer.scene import Scene
-from napari_gest.viewer.shelf import ModelInfo, Shelf
-from napari_gest.viewer.worker import Jobs
-from napari_gest.widgets.errors import show_error
+from napari_gest.app.model_registry import ModelInfo, ModelRegistry
+from napari_gest.app.runs.generation import Mode
+from napari_gest.app.session import Session, session_of
+from napari_gest.canvas.jobs import Jobs
+from napari_gest.canvas.painter import Painter
+from napari_gest.canvas.scene import Scene
+from napari_gest.widgets.common.errors import show_error
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -43,7 +43,7 @@ class Context:
     scene: Scene
     painter: Painter
     jobs: Jobs = field(default_factory=Jobs)
-    shelf: Shelf = field(default_factory=Shelf)
+    registry: ModelRegistry = field(default_factory=ModelRegistry)
     choices: Choices = field(default_factory=Choices)
     report: Callable[[QWidget, Exception], object] = show_error
 
@@ -60,4 +60,4 @@ class Context:
     @property
     def model(self) -> ModelInfo | None:
         """The model chosen, if it is still on the shelf."""
-        return self.shelf.models.get(self.choices.model or "")
+        return self.registry.models.get(self.choices.model or "")

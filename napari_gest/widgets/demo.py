@@ -12,7 +12,7 @@ from napari_gest.tissue.io import H5AD
 from napari_gest.widgets.display import has_display, virtual_display
 
 if TYPE_CHECKING:
-    from napari_gest.widgets.home import Home
+    from napari_gest.widgets.dock import Home
 
 PICTURES = ("before.png", "during.png", "after.png", "uncertainty.png")
 RESULT = "generated.h5ad"
@@ -54,10 +54,10 @@ class _Demo:
     """Presses the buttons a user would press."""
 
     def __init__(self, out_dir: Path) -> None:
-        from napari_gest.widgets.driven import DrivenWindow
+        from napari_gest.widgets.headless_viewer import HeadlessViewer
 
         self.out_dir = out_dir
-        self.window = DrivenWindow()
+        self.window = HeadlessViewer()
         self.home = self.window.home
 
     def finish(self, stay: bool) -> list[Path]:
@@ -73,9 +73,9 @@ class _Demo:
         return written
 
     def _run(self) -> list[Path]:
+        from napari_gest.app.sample_tissue import SAMPLE_ROI, SAMPLE_SECTION
+        from napari_gest.canvas.shapes import from_roi
         from napari_gest.tissue.roi import Roi
-        from napari_gest.viewer.hooks import SAMPLE_ROI, SAMPLE_SECTION
-        from napari_gest.viewer.shapes import from_roi
 
         home, context = self.home, self.home.context
         home.open_panel.open([SAMPLE_SECTION])

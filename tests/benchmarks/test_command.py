@@ -8,9 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
-from benchmarks.generation import CEILING, OURS, Row
-from benchmarks.group import Group, read_groups
-from benchmarks.report import ACCURACY
+from benchmarks.common.scored_section import Group, read_groups
+from benchmarks.generation.command import CEILING, OURS, Row
+from benchmarks.generation.report import ACCURACY
 
 
 @pytest.mark.parametrize("command", typer.main.get_command(app).commands)

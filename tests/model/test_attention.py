@@ -30,9 +30,9 @@ def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 @pytest.mark.parametrize("seen", ["all", "causal", "mask"])
 def test_it_is_softmax_attention_and_its_log_sum_exp(form: str, seen: str) -> None:
     q, k, v = rows()
-    later = torch.full((L, L), float("-inf")).triu(1)
-    scores = (q @ k.mT) * SCALE + (0 if seen == "all" else later)
-    mask = later if seen == "mask" else None
+    call_later = torch.full((L, L), float("-inf")).triu(1)
+    scores = (q @ k.mT) * SCALE + (0 if seen == "all" else call_later)
+    mask = call_later if seen == "mask" else None
     out, lse = attend(q, k, v, SCALE, causal=seen == "causal", mask=mask)
     torch.testing.assert_close(out, scores.softmax(-1) @ v)
     torch.testing.assert_close(lse, scores.logsumexp(-1))

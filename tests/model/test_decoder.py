@@ -7,7 +7,7 @@ import torch
 from decoders import PAPER, SHIPPED, L, decoder, window
 from torch import Tensor
 
-from benchmarks.masked import masked_forward
+from benchmarks.generation.masked import masked_forward
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST, bundled_models
 

@@ -12,7 +12,7 @@ import torch
 from napari_gest.errors import CheckpointError
 from napari_gest.model import checkpoint
 from napari_gest.model.gest import GeST, bundled_models
-from napari_gest.tasks.generate import generate
+from napari_gest.tasks.generation.generate import generate
 from napari_gest.tissue.section import Section
 
 

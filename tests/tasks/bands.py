@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_gest.tasks.embed import Embedded
+from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tissue.section import Section
 
 

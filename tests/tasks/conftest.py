@@ -7,9 +7,9 @@ import pytest
 from anndata import AnnData
 
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.embed import Embedded, embed_niches
-from napari_gest.tasks.perturb import Perturbed, PerturbRequest, perturb
-from napari_gest.tasks.respond import fit_response
+from napari_gest.tasks.niches.embed import Embedded, embed_niches
+from napari_gest.tasks.perturbation.perturb import Perturbed, PerturbRequest, perturb
+from napari_gest.tasks.perturbation.respond import fit_response
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.section import Section
 

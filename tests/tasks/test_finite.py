@@ -13,20 +13,21 @@ import torch
 
 from napari_gest.errors import ResultError
 from napari_gest.model.gest import GeST
-from napari_gest.tasks import cluster, significance
-from napari_gest.tasks.annotate import annotate, train_head
-from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.dose import dose_response
-from napari_gest.tasks.embed import Embedded, embed_niches
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.generate import GenerateRequest, generate
-from napari_gest.tasks.generated_niches import generated_niches
-from napari_gest.tasks.influence import influence
-from napari_gest.tasks.niche_tree import niche_tree
-from napari_gest.tasks.perturb import Perturbed, PerturbRequest, perturb
+from napari_gest.tasks.generation.generate import GenerateRequest, generate
+from napari_gest.tasks.labels.annotate import annotate, train_head
+from napari_gest.tasks.niches import cluster
+from napari_gest.tasks.niches.cluster import cluster_niches
+from napari_gest.tasks.niches.embed import Embedded, embed_niches
+from napari_gest.tasks.niches.generated_niches import generated_niches
+from napari_gest.tasks.niches.niche_tree import niche_tree
+from napari_gest.tasks.perturbation import significance
+from napari_gest.tasks.perturbation.dose import dose_response
+from napari_gest.tasks.perturbation.influence import influence
+from napari_gest.tasks.perturbation.perturb import Perturbed, PerturbRequest, perturb
+from napari_gest.tasks.perturbation.respond import fit_response
+from napari_gest.tasks.perturbation.significance import SignificanceRequest
 from napari_gest.tasks.progress import finish
-from napari_gest.tasks.respond import fit_response
-from napari_gest.tasks.significance import SignificanceRequest
 from napari_gest.tissue.section import Section
 
 NAN = float("nan")
@@ -168,16 +169,16 @@ def test_a_response_with_slopes_of_no_numbers(request_: PerturbRequest) -> None:
 def _answering(effect: Perturbed, value: float) -> Perturbed:
     """The effect, with what answered for it gone wrong since."""
 
-    class Wrong(type(effect.answers)):  # type: ignore[misc]
+    class Wrong(type(effect.predictor)):  # type: ignore[misc]
         def expression(self, edited: Any, stage: str) -> Any:
             made = yield from super().expression(edited, stage)
             return made * np.float32(value)
 
-    return replace(effect, answers=Wrong(**vars_of(effect.answers)))
+    return replace(effect, predictor=Wrong(**vars_of(effect.predictor)))
 
 
-def vars_of(answers: Any) -> dict[str, Any]:
-    return {name: getattr(answers, name) for name in answers.__dataclass_fields__}
+def vars_of(predictor: Any) -> dict[str, Any]:
+    return {name: getattr(predictor, name) for name in predictor.__dataclass_fields__}
 
 
 def test_doses_and_tests(effect: Perturbed) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.train import (
+from napari_gest.tasks.training.train import (
     TrainConfig,
 )
 

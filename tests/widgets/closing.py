@@ -16,9 +16,9 @@ import napari
 import numpy as np
 from qtpy.QtWidgets import QApplication
 
+from napari_gest.app import model_registry
 from napari_gest.model import field
-from napari_gest.viewer import shelf
-from napari_gest.widgets.home import Home
+from napari_gest.widgets.dock import Home
 
 JOB = "napari-gest job"
 
@@ -104,7 +104,7 @@ def leave(tissue: str) -> None:
 
 if __name__ == "__main__":
     _, case, tissue_file, models = sys.argv
-    shelf.BUNDLED, shelf.TRAINED_HERE = Path("none"), Path(models)
+    model_registry.BUNDLED, model_registry.TRAINED_HERE = Path("none"), Path(models)
     field.N_STEPS = 1_000_000
     globals()[case](tissue_file)
     print("done")

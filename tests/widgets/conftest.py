@@ -49,11 +49,11 @@ def viewer(make_napari_viewer):
 @pytest.fixture
 def home(viewer, model_folder, errors, monkeypatch, tmp_path):
     """The dock, with the tiny model as the only one."""
-    from napari_gest.viewer import shelf
-    from napari_gest.widgets.home import Home
+    from napari_gest.app import model_registry
+    from napari_gest.widgets.dock import Home
 
-    monkeypatch.setattr(shelf, "BUNDLED", tmp_path / "none")
-    monkeypatch.setattr(shelf, "TRAINED_HERE", model_folder.parent)
+    monkeypatch.setattr(model_registry, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(model_registry, "TRAINED_HERE", model_folder.parent)
     made = Home(viewer)
     viewer.window.add_dock_widget(made, name="GeST", area="right")
     made.context.report = lambda parent, error: errors.append(error)

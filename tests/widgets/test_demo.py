@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from napari_gest import keys
+from napari_gest.app import model_registry, sample_tissue
 from napari_gest.errors import InputError
 from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.roi import Roi
-from napari_gest.viewer import hooks, shelf
 from napari_gest.widgets import display
 from napari_gest.widgets.demo import PICTURES, RESULT, run_demo
 
@@ -35,10 +35,10 @@ def sample(tissue, model_folder, tmp_path, monkeypatch, qapp):
     centre, half = alone.obsm["spatial"].mean(axis=0), 0.15 * np.ptp(alone.obsm["spatial"][:, 0])
     square = centre + half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
     Roi.from_vertices([square]).write_geojson(tmp_path / "roi.geojson")
-    monkeypatch.setattr(hooks, "SAMPLE_SECTION", tmp_path / "sample.h5ad")
-    monkeypatch.setattr(hooks, "SAMPLE_ROI", tmp_path / "roi.geojson")
-    monkeypatch.setattr(shelf, "BUNDLED", tmp_path / "none")
-    monkeypatch.setattr(shelf, "TRAINED_HERE", model_folder.parent)
+    monkeypatch.setattr(sample_tissue, "SAMPLE_SECTION", tmp_path / "sample.h5ad")
+    monkeypatch.setattr(sample_tissue, "SAMPLE_ROI", tmp_path / "roi.geojson")
+    monkeypatch.setattr(model_registry, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(model_registry, "TRAINED_HERE", model_folder.parent)
 
 
 def test_it_leaves_pictures_and_the_tissue_twice(sample, n_colors, tmp_path):
@@ -58,7 +58,7 @@ def test_it_leaves_pictures_and_the_tissue_twice(sample, n_colors, tmp_path):
 
 
 def test_without_a_model_it_says_so(sample, tmp_path, monkeypatch):
-    monkeypatch.setattr(shelf, "TRAINED_HERE", tmp_path / "none")
+    monkeypatch.setattr(model_registry, "TRAINED_HERE", tmp_path / "none")
     with pytest.raises(InputError, match="no bundled model"):
         run_demo(tmp_path / "demo", show=False)
 

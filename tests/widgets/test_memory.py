@@ -11,15 +11,15 @@ from napari.layers import Points
 from qtpy.QtWidgets import QMessageBox
 from test_flow import draw_region
 
+from napari_gest.app.runs.generated_cells import Trial
+from napari_gest.app.session import Opened
 from napari_gest.errors import InputError
-from napari_gest.session import Opened
-from napari_gest.tasks.embed import Embedded
-from napari_gest.tasks.generated import Generated
+from napari_gest.tasks.generation.generated import Generated
+from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.section import Section
-from napari_gest.viewer.trial import Trial
-from napari_gest.widgets.errors import show_error
-from napari_gest.widgets.open_panel import SectionDialog
+from napari_gest.widgets.common.errors import show_error
+from napari_gest.widgets.open.open_panel import SectionDialog
 
 pytestmark = pytest.mark.gui
 

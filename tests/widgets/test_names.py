@@ -8,9 +8,9 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_gest.errors import InputError
 from napari_gest.tissue.io import read_tissue, write_tissue
-from napari_gest.widgets.errors import show_error
-from napari_gest.widgets.parts import allow, button, note, tooltip
-from napari_gest.widgets.step import Step
+from napari_gest.widgets.common.controls import allow, button, note, tooltip
+from napari_gest.widgets.common.errors import show_error
+from napari_gest.widgets.common.step import Step
 
 pytestmark = pytest.mark.gui
 NAME = "<img src='file:///etc/passwd'><b>bold</b> & <br>"

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_gest.app.colors import Categories, Scale
 from napari_gest.tissue.io import write_tissue
-from napari_gest.viewer.colors import Categories, Scale
-from napari_gest.widgets.color_panel import columns, telling_gene
-from napari_gest.widgets.legend import ticks
-from napari_gest.widgets.open_panel import SectionDialog
-from napari_gest.widgets.region_panel import masks
+from napari_gest.widgets.color.color_panel import columns, telling_gene
+from napari_gest.widgets.color.legend import ticks
+from napari_gest.widgets.open.open_panel import SectionDialog
+from napari_gest.widgets.regions.region_panel import masks
 
 pytestmark = pytest.mark.gui
 
@@ -48,7 +48,7 @@ def test_limits_follow_the_slider_and_auto_undoes_it(opened_home, until):
     assert isinstance(automatic, Scale)
     low, high = painter.legend.range
     panel.limits.setValue((low + 0.25 * (high - low), low + 0.5 * (high - low)))
-    until(lambda: painter.look.value_limits is not None)
+    until(lambda: painter.view_state.value_limits is not None)
     assert painter.legend.colors.high == pytest.approx(low + 0.5 * (high - low), abs=0.02)
     panel.auto.click()
     assert painter.legend.colors == automatic
@@ -66,9 +66,9 @@ def test_a_numeric_column_has_a_colour_bar(opened_home):
 def test_unknown_names_are_not_picked(opened_home):
     panel, painter = opened_home.color_panel, opened_home.context.painter
     panel.show_gene(opened_home.context.scene.active.section.genes[0])
-    before = painter.look
+    before = painter.view_state
     panel.gene._pick("no such gene")
-    assert painter.look == before
+    assert painter.view_state == before
 
 
 def test_columns_and_masks_offered(opened_home):
@@ -132,16 +132,16 @@ def test_a_broken_model_is_listed_greyed_with_the_reason(
     viewer, model_folder, errors, monkeypatch, tmp_path, qtbot
 ):
     """And does not keep the dock from opening."""
-    from napari_gest.viewer import shelf
-    from napari_gest.widgets.home import Home
+    from napari_gest.app import model_registry
+    from napari_gest.widgets.dock import Home
 
     trained = tmp_path / "trained"
     shutil.copytree(model_folder, trained / "good")
     for name, text in (("deep", '{"card":' + "[" * 100_000), ("list", "[]"), ("empty", "")):
         broken = Path(shutil.copytree(model_folder, trained / name))
         (broken / "config.json").write_text(text)
-    monkeypatch.setattr(shelf, "BUNDLED", tmp_path / "none")
-    monkeypatch.setattr(shelf, "TRAINED_HERE", trained)
+    monkeypatch.setattr(model_registry, "BUNDLED", tmp_path / "none")
+    monkeypatch.setattr(model_registry, "TRAINED_HERE", trained)
     home = Home(viewer)
     qtbot.addWidget(home)
     box = home.model_panel.models
@@ -152,7 +152,7 @@ def test_a_broken_model_is_listed_greyed_with_the_reason(
     assert box.model().item(0).isEnabled()
     shutil.copy(model_folder / "config.json", trained / "list" / "config.json")
     home.model_panel.add_folder(trained / "list")  # mended, and so no longer greyed
-    assert "list" not in home.context.shelf.broken
+    assert "list" not in home.context.registry.broken
     assert errors == []
     home.detach()
 

@@ -20,8 +20,8 @@ from benchmarks.fuzz.case import Room, Work
 from benchmarks.fuzz.corpus.named import Named
 from benchmarks.fuzz.kinds.zarr import forget_consolidated
 from benchmarks.fuzz.structure import put
-from napari_gest.tasks.embed import embed_niches
-from napari_gest.tasks.generate import generate
+from napari_gest.tasks.generation.generate import generate
+from napari_gest.tasks.niches.embed import embed_niches
 from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
 from napari_gest.tissue.outline import outlines
 from napari_gest.tissue.section import Section, section_names

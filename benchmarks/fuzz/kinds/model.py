@@ -11,9 +11,9 @@ import numpy as np
 from benchmarks.fuzz import blind, jsons, tensors
 from benchmarks.fuzz.case import Room, Work, WrongError
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.annotate import annotate
-from napari_gest.tasks.generate import generate
-from napari_gest.tasks.perturb import perturb
+from napari_gest.tasks.generation.generate import generate
+from napari_gest.tasks.labels.annotate import annotate
+from napari_gest.tasks.perturbation.perturb import perturb
 from napari_gest.tissue.edits import Edit
 
 

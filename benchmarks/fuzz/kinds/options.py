@@ -15,16 +15,16 @@ from benchmarks.fuzz import values
 from benchmarks.fuzz.base import SHAPE, TRAINING, region
 from benchmarks.fuzz.case import Room, Work, WrongError
 from napari_gest.model.config import ModelConfig
-from napari_gest.tasks.annotate import HeadConfig, annotate, labels_from_obs, train_head
-from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.dose import dose_response
-from napari_gest.tasks.embed import embed_niches
-from napari_gest.tasks.generate import generate
-from napari_gest.tasks.influence import influence
-from napari_gest.tasks.niche_tree import niche_tree
-from napari_gest.tasks.perturb import perturb
-from napari_gest.tasks.significance import significance
-from napari_gest.tasks.train import TrainConfig, fit
+from napari_gest.tasks.generation.generate import generate
+from napari_gest.tasks.labels.annotate import HeadConfig, annotate, labels_from_obs, train_head
+from napari_gest.tasks.niches.cluster import cluster_niches
+from napari_gest.tasks.niches.embed import embed_niches
+from napari_gest.tasks.niches.niche_tree import niche_tree
+from napari_gest.tasks.perturbation.dose import dose_response
+from napari_gest.tasks.perturbation.influence import influence
+from napari_gest.tasks.perturbation.perturb import perturb
+from napari_gest.tasks.perturbation.significance import significance
+from napari_gest.tasks.training.train import TrainConfig, fit
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.placement import place_cells
 from napari_gest.tissue.reading import Reading

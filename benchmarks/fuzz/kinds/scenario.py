@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.fuzz import blind, jsons
 from benchmarks.fuzz.case import Room, Work, WrongError
 from benchmarks.fuzz.kinds.geojson import SHAPES
+from napari_gest.tasks.perturbation.scenario import Scenario, read_scenarios, write_scenarios
 from napari_gest.tasks.progress import finish
-from napari_gest.tasks.scenario import Scenario, read_scenarios, write_scenarios
 
 
 def prepare(room: Room) -> Work:

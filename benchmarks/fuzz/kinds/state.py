@@ -13,8 +13,8 @@ from benchmarks.fuzz.kinds.model import finite
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import finish
-from napari_gest.tasks.train import FitRequest
-from napari_gest.tasks.train_state import digest_of
+from napari_gest.tasks.training.train import FitRequest
+from napari_gest.tasks.training.train_state import digest_of
 
 
 def prepare(room: Room) -> Work:

@@ -18,17 +18,17 @@ from scipy import sparse
 from training import MODEL, SHORT, weights
 
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.annotate import annotate, labels_from_obs, train_head
-from napari_gest.tasks.cluster import cluster_niches
-from napari_gest.tasks.embed import Embedded, embed_niches
-from napari_gest.tasks.generate import GenerateRequest, generate
-from napari_gest.tasks.generated_niches import generated_niches
-from napari_gest.tasks.influence import influence
-from napari_gest.tasks.niche_tree import niche_tree
-from napari_gest.tasks.perturb import perturb
+from napari_gest.tasks.generation.generate import GenerateRequest, generate
+from napari_gest.tasks.labels.annotate import annotate, labels_from_obs, train_head
+from napari_gest.tasks.niches.cluster import cluster_niches
+from napari_gest.tasks.niches.embed import Embedded, embed_niches
+from napari_gest.tasks.niches.generated_niches import generated_niches
+from napari_gest.tasks.niches.niche_tree import niche_tree
+from napari_gest.tasks.perturbation.influence import influence
+from napari_gest.tasks.perturbation.perturb import perturb
+from napari_gest.tasks.perturbation.significance import significance
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tasks.significance import significance
-from napari_gest.tasks.train import fine_tune, fit
+from napari_gest.tasks.training.train import fine_tune, fit
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.placement import place_cells

@@ -1,0 +1,183 @@
+"""``python -m benchmarks niches`` and ``annotation``: which sets run, with which model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.common.datasets import data_dir
+from benchmarks.common.table import Table
+from benchmarks.labels import annotation
+from benchmarks.labels.labelled import REAL, Labelled, from_file, real, simulated_cells
+from benchmarks.niches import clustering
+from benchmarks.niches.report_tables import read_rows, tables
+from benchmarks.niches.scored import Method
+from napari_gest.files import JSON, write_text
+from napari_gest.model.config import ModelConfig
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.training.train import TrainConfig
+
+_SMALL = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_meta_cells=32, n_pcs=15, window_cells=64)
+_SHORT = TrainConfig(n_steps=10, batch_windows=2, targets=32, validate_every=10)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line decides.
+
+    Attributes
+    ----------
+    datasets
+        Real sets by name; all where empty.
+    file, label_key
+        A file of one's own to score instead, and its column of labels.
+    reading
+        How its sections are read.
+    model
+        A model to use; by default one is fitted, without labels, to each set.
+    seeds
+        Each is one run from the fit to the niches.
+    fine_tuning_seeds
+        Those of them for which a bundled model is fine-tuned too.
+    training_seed
+        Of the fit, for annotation.
+    rivals
+        JSON of rows that ``python -m benchmarks rivals`` wrote; those of sets in the table join it.
+    only
+        Methods to run, by name; all where empty.
+    rows
+        JSON of earlier runs to tabulate; nothing is run.
+    json_file
+        GeST's and the simple rivals' rows are written here as they come, so that an interrupted
+        run is not lost.
+    quick
+        A simulated set and a model that prove nothing but that it runs.
+    """
+
+    datasets: tuple[str, ...] = ()
+    file: Path | None = None
+    label_key: str = "region"
+    reading: dict[str, Any] | None = None
+    model: str | None = None
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    fine_tuning_seeds: tuple[int, ...] = (0,)
+    training_seed: int = 0
+    rivals: Path | None = None
+    only: tuple[str, ...] = ()
+    rows: tuple[Path, ...] = ()
+    json_file: Path | None = None
+    quick: bool = False
+
+
+def run_niches(options: Options, console: Console) -> tuple[list[clustering.Row], list[Table]]:
+    """Return the rows of the niche benchmark and their tables."""
+    rows, say = [r for path in options.rows for r in read_rows(path, clustering.Row)], _say(console)
+    for labelled in _sets(options, console):
+        for seed in options.seeds:
+            for row in clustering.score_set(labelled, seed, _chosen(options, labelled, seed), say):
+                rows.append(row)
+                _keep(rows, options)
+    if options.rivals and rows:
+        rows += read_rows(options.rivals, clustering.Row, "ami", _names(rows))
+    return rows, tables(rows, clustering.SCORES, "Niches") if rows else []
+
+
+def run_annotation(options: Options, console: Console) -> tuple[list[annotation.Row], list[Table]]:
+    """Return the rows of the annotation benchmark and their tables."""
+    rows = [r for path in options.rows for r in read_rows(path, annotation.Row)]
+    for labelled in _sets(options, console):
+        for train, test in labelled.splits():
+            # The model sees the training sections alone.
+            model, seconds = _model(options, labelled, options.training_seed, train)
+            chosen = [
+                m for m in annotation.methods(model) if not options.only or m.name in options.only
+            ]
+            for row in annotation.score_split(
+                labelled, train, test, options.seeds[:1], chosen, seconds, _say(console)
+            ):
+                rows.append(row)
+                _keep(rows, options)
+    if options.rivals and rows:
+        rows += read_rows(options.rivals, annotation.Row, "macro_f1", _names(rows))
+    if not rows:
+        return rows, []
+    made = tables(rows, annotation.SCORES, "Annotation")
+    ours = [r for r in rows if r.method == "GeST" and r.confusion]
+    return rows, made + [_confusion(r) for r in ours]
+
+
+def _chosen(options: Options, labelled: Labelled, seed: int) -> list[Method]:
+    """Return the methods of one run over the niches of a set, their models fitted."""
+    only = set(options.only)
+    made = clustering.methods(*_model(options, labelled, seed, None))
+    again = options.model is None and seed in options.fine_tuning_seeds
+    if again and (not only or only & set(clustering.FINE_TUNED)):
+        training = _SHORT if options.quick else clustering.TRAINING
+        fitted = clustering.model_for(labelled, seed, training=training, start=clustering.START)
+        made += clustering.fine_tuned_methods(*fitted)
+    return [m for m in made if not only or m.name in only]
+
+
+def _keep(rows: Sequence[Any], options: Options) -> None:
+    """Write the rows so far as JSON."""
+    if options.json_file is not None:
+        text = json.dumps([asdict(r) for r in rows], indent=1, default=float)
+        write_text(options.json_file, text + "\n", JSON, overwrite=True, parents=True)
+
+
+def _sets(options: Options, console: Console) -> list[Labelled]:
+    if options.rows:
+        return []
+    if options.quick:
+        return [simulated_cells(0)]
+    if options.file is not None:
+        return [from_file(options.file, options.label_key, **(options.reading or {}))]
+    found = []
+    for name in options.datasets or REAL:
+        if (data_dir() / REAL[name][0]).exists():
+            found.append(real(name))
+        else:
+            console.print(
+                f"skipped {name}: {REAL[name][0]} absent; point GEST_DATA at the folder of the"
+                " data sets",
+                style="yellow",
+            )
+    return found
+
+
+def _model(
+    options: Options, labelled: Labelled, seed: int, sections: Sequence[int] | None
+) -> tuple[GeST, float]:
+    if options.model is not None:
+        return _load(options.model), 0.0
+    if options.quick:
+        return clustering.model_for(labelled, seed, _SMALL, _SHORT, sections)
+    return clustering.model_for(labelled, seed, sections=sections)
+
+
+# One model for all seeds, so that what has no seed is done once.
+_load = cache(GeST.load)
+
+
+def _confusion(row: annotation.Row) -> Table:
+    made = sorted({label for found in row.confusion.values() for label in found})
+    return Table(
+        f"Confusion of GeST: {row.dataset} {row.section}",
+        ["known, down; predicted, across", *made],
+        [[known, *(str(n.get(m, 0)) for m in made)] for known, n in sorted(row.confusion.items())],
+        [],
+    )
+
+
+def _names(rows: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(r.dataset for r in rows))
+
+
+def _say(console: Console) -> Callable[[str], None]:
+    return lambda what: console.print(what, style="dim", highlight=False)

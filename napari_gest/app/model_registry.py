@@ -1,0 +1,163 @@
+"""The models a user can choose from. Listing them reads only JSON, so it needs no torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+import napari_gest
+from napari_gest.errors import CheckpointError
+from napari_gest.files import restore_in
+from napari_gest.model.about import CONFIG, VOCABULARY, WEIGHTS, read_about
+
+if TYPE_CHECKING:
+    from napari_gest.model.gest import GeST
+
+BUNDLED = Path(napari_gest.__file__).parent / "model" / "weights"
+TRAINED_HERE = Path(platformdirs.user_data_dir("napari-gest", appauthor=False)) / "models"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model folder says about itself.
+
+    Attributes
+    ----------
+    name
+        Name shown to people.
+    path
+        Its folder.
+    genes
+        Its panel.
+    target_sum
+        Total a cell is scaled to in its model space.
+    labels
+        Labels it can give, if it was trained to.
+    """
+
+    name: str
+    path: Path
+    genes: tuple[str, ...]
+    target_sum: float
+    labels: tuple[str, ...] = ()
+
+    @cached_property
+    def _gene_set(self) -> frozenset[str]:
+        return frozenset(self.genes)
+
+    def share_measured(self, genes: Sequence[str]) -> float:
+        """Return the share of the model's panel that is among ``genes``, 0 to 1."""
+        return len(self._gene_set.intersection(genes)) / max(len(self.genes), 1)
+
+    @property
+    def load_name(self) -> str:
+        """What ``GeST.load`` takes: the name of a bundled model, the folder of another."""
+        return self.name if self.path.parent == BUNDLED else str(self.path)
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelInfo:
+        """Read a model folder's description.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder holds no model, or its config.json is damaged.
+        """
+        about = read_about(folder)
+        name = folder.name if folder.parent == BUNDLED else about.name
+        labels = about.head.classes if about.head else ()
+        return cls(name, folder, about.genes, about.target_sum, labels)
+
+
+class ModelRegistry:
+    """Bundled models, models trained on this computer, and folders added by the user.
+
+    Attributes
+    ----------
+    models
+        What each says about itself, by its name.
+    broken
+        Why a folder that was found cannot be used, by the name of the folder.
+    """
+
+    def __init__(self) -> None:
+        self.models: dict[str, ModelInfo] = {}
+        self.broken: dict[str, str] = {}
+        self._loaded: dict[Path, GeST] = {}
+        self._warmed: set[Path] = set()
+        self._loading = Lock()
+        for parent in (BUNDLED, TRAINED_HERE):
+            try:
+                folders = _folders(parent)
+            except OSError as error:
+                self.broken[parent.name] = f"{parent} cannot be read ({error})."
+                continue
+            for folder in folders:
+                try:
+                    self.add(folder)
+                except CheckpointError as error:  # the others can be used all the same
+                    self.broken[folder.name] = str(error)
+
+    def add(self, folder: Path) -> ModelInfo:
+        """Add a model folder and return what it says; the same folder again is read again."""
+        info = ModelInfo.read(folder)
+        same = self.models.get(info.name)
+        if same is not None and same.path != folder:
+            info = replace(info, name=f"{info.name} ({folder.parent.name})")
+        self.models[info.name] = info
+        self.broken.pop(folder.name, None)
+        self._loaded.pop(folder, None)
+        self._warmed.discard(folder)
+        return info
+
+    def load(self, name: str) -> GeST:
+        """Return a model, read from disk once. Call it in a worker: it imports torch."""
+        from napari_gest.model.gest import GeST
+
+        info = self.models[name]
+        with self._loading:
+            if info.path not in self._loaded:
+                self._loaded[info.path] = GeST.load(info.load_name)
+            return self._loaded[info.path]
+
+    def warm(self, name: str) -> None:
+        """Load a model in the background, so that a run need not wait for it."""
+        if self.models[name].path not in self._warmed:
+            self._warmed.add(self.models[name].path)
+            Thread(target=self._try, args=(name,), daemon=True).start()
+
+    def _try(self, name: str) -> None:
+        # Whatever is wrong with the model is reported when it is used.
+        with contextlib.suppress(Exception):
+            self.load(name)
+            # What a run imports when it gets there; libraries being loaded hold up the window.
+            import sklearn.decomposition  # noqa: F401
+
+            import napari_gest.tasks.generation.generate  # noqa: F401
+
+    def best_for(self, genes: Sequence[str]) -> str | None:
+        """Return the model most of whose panel is among ``genes``, or None if none is usable."""
+        ranked = sorted(self.models.values(), key=lambda m: m.share_measured(genes))
+        return ranked[-1].name if ranked and ranked[-1].share_measured(genes) >= 0.5 else None
+
+
+def _folders(parent: Path) -> list[Path]:
+    if not parent.is_dir():
+        return []
+    restore_in(parent)
+    # Folders being written begin with a dot.
+    return [p for p in sorted(parent.iterdir()) if p.name[0] != "." and p.is_dir() and _is_model(p)]
+
+
+def _is_model(folder: Path) -> bool:
+    try:
+        return any((folder / name).exists() for name in (CONFIG, VOCABULARY, WEIGHTS))
+    except OSError:  # it may well be one; why it cannot be read is told when it is added
+        return True

@@ -1,0 +1,43 @@
+"""Colours of what is not kept yet: niches while the slider moves, labels before Keep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from cmap import Color
+from numpy.typing import NDArray
+
+from napari_gest.app.colors import Categories
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.generation.generated import Generated
+
+Values = Categories | NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Preview:
+    """Values of cells that are in no column of obs.
+
+    Attributes
+    ----------
+    title
+        What they are.
+    sections
+        Per label of a section, the values of its cells (n_obs,): names or numbers.
+    generated
+        Per result of a run, the values of its cells.
+    """
+
+    title: str
+    sections: Mapping[str, Values]
+    generated: Mapping[Generated, Values] = field(default_factory=dict)
+
+
+def named(codes: NDArray[np.int64], names: tuple[str, ...], colors: tuple[str, ...]) -> Categories:
+    """Return categories from names and colours ("#rrggbb")."""
+    rgba = np.array([Color(c).rgba for c in colors], np.float32).reshape(len(names), 4)
+    return Categories(names, rgba, codes)

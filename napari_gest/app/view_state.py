@@ -1,0 +1,213 @@
+"""What the user wants to see, as one frozen value, and the colours it gives each layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_gest.app import colors
+from napari_gest.app.colors import Categories, Scale
+from napari_gest.app.preview import Preview, Values
+from napari_gest.app.runs.generated_cells import Trial
+from napari_gest.app.session import DEFAULT_TARGET_SUM, Opened
+
+View = Literal[
+    "measured", "generated", "difference", "uncertainty", "control", "perturbed", "delta"
+]
+CENTRED = ("difference", "delta")  # views whose limits are symmetric about zero
+Limits = tuple[float, float]
+
+# Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
+WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Model space of the chosen model, in which measured and generated cells are compared."""
+
+    target_sum: float = DEFAULT_TARGET_SUM
+    panel: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """What to colour by and which view of it.
+
+    Attributes
+    ----------
+    gene, column
+        Gene, or obs column, to colour by; at most one of them.
+    view
+        Measured, generated, their difference, or the uncertainty of what was generated; or the
+        surroundings of an edit without it, with it, and what it changes.
+    entropy
+        Show uncertainty of the meta cell (nats) rather than of the gene.
+    value_limits, difference_limits, uncertainty_limits, delta_limits
+        Colour limits; None chooses them from the data. Measured, generated, control and perturbed
+        share theirs.
+    hidden
+        Categories not shown.
+    band
+        Distances from an edited region, um, outside of which its surroundings are dimmed.
+    preview
+        Values to colour by instead of a gene or a column.
+    """
+
+    gene: str | None = None
+    column: str | None = None
+    view: View = "measured"
+    entropy: bool = False
+    value_limits: Limits | None = None
+    difference_limits: Limits | None = None
+    uncertainty_limits: Limits | None = None
+    delta_limits: Limits | None = None
+    hidden: frozenset[str] = frozenset()
+    band: Limits | None = None
+    preview: Preview | None = None
+
+    @property
+    def limits_field(self) -> str:
+        """Name of the field that holds the limits of the present view."""
+        if self.view in ("measured", "generated", "control", "perturbed"):
+            return "value_limits"
+        return f"{self.view}_limits"
+
+
+@dataclass(frozen=True, eq=False)
+class Legend:
+    """What the colours mean: categories, or a scale with the range its limits may take."""
+
+    title: str
+    colors: Categories | Scale | None = None
+    range: Limits = (0.0, 1.0)
+
+
+def section_legend(view_state: ViewState, opened: Opened, space: Normalization) -> Legend:
+    """Return the legend of a section's own colours."""
+    if view_state.preview is not None:
+        values = view_state.preview.sections.get(opened.label)
+        if values is None or isinstance(values, Categories):
+            return Legend(view_state.preview.title, values)
+        low, high = view_state.value_limits or colors.limits(values)
+        return Legend(view_state.preview.title, Scale(low, high), _range(values, low, high))
+    if view_state.gene is not None:
+        values = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
+        low, high = view_state.value_limits or colors.limits(values)
+        title = f"{view_state.gene} · log1p, cells scaled to {space.target_sum:,.0f}"
+        if view_state.gene not in opened.section.genes:
+            title = f"{view_state.gene} · not measured in this section"
+        return Legend(title, Scale(low, high), _range(values, low, high))
+    if view_state.column is not None:
+        if view_state.column not in opened.adata.obs:
+            return Legend(f"{view_state.column} · not in this section")
+        column = opened.obs_values(view_state.column)
+        if colors.is_categorical(column):
+            stored = opened.adata.uns.get(f"{view_state.column}_colors")
+            whole = opened.adata.obs[view_state.column].astype(
+                "category"
+            )  # the same in all sections
+            return Legend(
+                view_state.column, colors.categories(whole.iloc[opened.section.rows], stored)
+            )
+        numbers = column.to_numpy(np.float64, na_value=np.nan)
+        low, high = view_state.value_limits or colors.limits(numbers)
+        return Legend(view_state.column, Scale(low, high), _range(numbers, low, high))
+    return Legend("")
+
+
+def section_rgba(
+    view_state: ViewState, opened: Opened, legend: Legend, space: Normalization
+) -> NDArray[np.float32]:
+    """Return (n_obs, 4) colours of a section, its scale taken from ``legend``."""
+    if view_state.preview is not None:
+        own = view_state.preview.sections.get(opened.label)
+        return _preview_rgba(view_state, own, legend, opened.section.n_obs)
+    if isinstance(legend.colors, Scale) and view_state.gene is not None:
+        values = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
+        return legend.colors.rgba(values)
+    if view_state.column is not None and view_state.column in opened.adata.obs:
+        named = section_legend(view_state, opened, space).colors
+        if isinstance(named, Categories):
+            return named.rgba(view_state.hidden)
+        if isinstance(legend.colors, Scale):
+            numbers = opened.obs_values(view_state.column).to_numpy(np.float64, na_value=np.nan)
+            return legend.colors.rgba(numbers)
+    return np.tile(colors.MISSING, (opened.section.n_obs, 1))
+
+
+def trial_values(
+    view_state: ViewState, trial: Trial, opened: Opened | None, space: Normalization
+) -> NDArray[np.float32]:
+    """Return (n,) what the present view shows of generated cells; missing where there is none."""
+    if view_state.view == "uncertainty" and view_state.entropy:
+        return trial.entropy
+    if view_state.gene is None:
+        return np.full(len(trial.cells), np.nan, np.float32)
+    if view_state.view == "uncertainty":
+        return trial.gene_sd(view_state.gene)
+    if view_state.view == "difference":
+        if opened is None:
+            return np.full(len(trial.cells), np.nan, np.float32)
+        truth = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
+        return trial.gene(view_state.gene) - trial.from_section(truth)
+    return trial.gene(view_state.gene)
+
+
+def trial_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
+    """Return the legend of a difference or uncertainty view of ``values`` (n,)."""
+    if view_state.view == "difference":
+        low, high = view_state.difference_limits or colors.limits(values, centred=True)
+        reach = max(-low, high)  # zero stays in the middle
+        title = f"{view_state.gene} · generated minus measured"
+        most = _range(values, -reach, reach)
+        widest = max(-most[0], most[1])
+        return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
+    low, high = view_state.uncertainty_limits or colors.limits(values)
+    title = (
+        "entropy of the meta cell · nats"
+        if view_state.entropy
+        else f"{view_state.gene} · sd, model space"
+    )
+    return Legend(title, Scale(low, high, colors.UNCERTAINTY), _range(values, low, high))
+
+
+def trial_rgba(trial: Trial, values: NDArray[np.float32], scale: Scale | None) -> NDArray:
+    """Return (n, 4) colours of generated cells, waiting ones dark."""
+    rgba = np.tile(colors.MISSING, (len(values), 1)) if scale is None else scale.rgba(values)
+    rgba[~trial.filled] = WAITING
+    return rgba
+
+
+def trial_preview_rgba(view_state: ViewState, trial: Trial, legend: Legend) -> NDArray[np.float32]:
+    """Return (n, 4) colours of generated cells in a preview."""
+    generated = {} if view_state.preview is None else view_state.preview.generated
+    own = None if trial.result is None else generated.get(trial.result)
+    return _preview_rgba(view_state, own, legend, len(trial.cells))
+
+
+def _preview_rgba(
+    view_state: ViewState, values: Values | None, legend: Legend, n: int
+) -> NDArray[np.float32]:
+    if isinstance(values, Categories):
+        return values.rgba(view_state.hidden)
+    if values is not None and isinstance(legend.colors, Scale):
+        return legend.colors.rgba(values)
+    return np.tile(colors.MISSING, (n, 1))
+
+
+def _panel(space: Normalization, opened: Opened) -> tuple[str, ...] | None:
+    """Return the model's panel if this section can be put into its space."""
+    if space.panel is None or space.panel == opened.section.genes:
+        return None
+    shared = len(set(space.panel).intersection(opened.section.genes))
+    return space.panel if shared * 2 >= len(space.panel) else None
+
+
+def _range(values: NDArray, low: float, high: float) -> Limits:
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return low, high
+    return min(float(finite.min()), low), max(float(finite.max()), high)

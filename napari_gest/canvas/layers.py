@@ -1,0 +1,199 @@
+"""Settings of the layers that show sections and generated cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from napari_gest.app.runs.effect import Effect
+from napari_gest.app.runs.generated_cells import Trial
+from napari_gest.app.session import Opened
+from napari_gest.app.view_state import WAITING
+from napari_gest.canvas.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+CELLS = "cells"
+GENERATED = "generated"
+EFFECT = "effect"
+BACKDROP = "backdrop"
+EDITED_CELLS = "edited cells"
+EFFECT_LAYERS = (EFFECT, BACKDROP)
+OPENED, TRIAL = "opened", "trial"
+
+_SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
+_SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
+_GAP = 0.08  # between sections side by side, in widths
+EDIT_COLOR = "#EF7B9B"
+_EDITED = np.array([0.937, 0.482, 0.608, 1.0], np.float32)  # the same
+_AROUND = np.array([0.24, 0.26, 0.30, 1.0], np.float32)
+
+
+def cell_size(coords_um: NDArray[np.float64]) -> float:
+    """Return a diameter in um at which cells nearly touch: the median distance to the nearest."""
+    if len(coords_um) < 2:
+        return 10.0
+    step = max(len(coords_um) // _SAMPLE, 1)
+    nearest = cKDTree(coords_um).query(coords_um[::step], k=2)[0][:, 1]
+    size = float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 10.0
+    return 1.15 * size
+
+
+def section_layer(opened: Opened, shift_x_um: float = 0.0) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of a section, one point a cell.
+
+    Parameters
+    ----------
+    opened
+        Row ``i`` of the layer is row ``i`` of its section.
+    shift_x_um
+        Moves the layer, not its data, so that sections can lie side by side.
+    """
+    section = opened.section
+    settings = {
+        "name": opened.label,
+        "size": cell_size(section.coords_um),
+        "border_width": 0.0,
+        "face_color": "#7A8288",
+        "antialiasing": 1.0 if section.n_obs < _SMOOTH_BELOW else 0.0,
+        "canvas_size_limits": (1, 10000),
+        "translate": (0.0, shift_x_um),
+        "metadata": {META: {ROLE: CELLS, OPENED: opened}},
+        **UM_AXES,
+    }
+    return to_canvas(section.coords_um), settings, "points"
+
+
+def trial_layer(trial: Trial, cells: Layer) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of generated cells, a little larger and outlined.
+
+    They cover the measured cells of the region, so that the large layer need not be painted again.
+    """
+    settings = {
+        "name": f"generated · {cells.name}",
+        "size": 1.25 * float(np.median(cells.size)),
+        "face_color": WAITING,
+        "border_color": "#5C6370",
+        "border_width": 0.1,
+        "canvas_size_limits": (2, 10000),
+        "metadata": {META: {ROLE: GENERATED, TRIAL: trial}},
+        **place_of(cells),
+    }
+    return to_canvas(trial.coords_um), settings, "points"
+
+
+def effect_layer(
+    effect: Effect, cells: Layer, shift_x_um: float = 0.0
+) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of an edit and its surroundings; edited cells are outlined."""
+    border = np.tile(_AROUND, (len(effect.cells), 1))
+    border[effect.n_around :] = _EDITED
+    settings = {
+        "name": effect.name,
+        "size": 1.2 * float(np.median(cells.size)),
+        "face_color": WAITING,
+        "border_color": border,
+        "border_width": np.where(np.arange(len(effect.cells)) < effect.n_around, 0.06, 0.14),
+        "canvas_size_limits": (2, 10000),
+        "metadata": {META: {ROLE: EFFECT, EFFECT: effect}},
+        **place_of(cells, shift_x_um),
+    }
+    return to_canvas(effect.coords_um), settings, "points"
+
+
+def backdrop_layer(cells: Layer, shift_x_um: float) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of a dim copy of a section, beside it."""
+    settings = {
+        "name": f"{cells.name} (beside)",
+        "size": float(np.median(cells.size)),
+        "face_color": "#7A8288",
+        "border_width": 0.0,
+        "opacity": 0.22,
+        "canvas_size_limits": (1, 10000),
+        "metadata": {META: {ROLE: BACKDROP}},
+        **place_of(cells, shift_x_um),
+    }
+    return np.asarray(cells.data), settings, "points"
+
+
+def edited_cells_layer(cells: Layer) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of rings around the cells that are to be edited."""
+    settings = {
+        "name": EDITED_CELLS,
+        "ndim": 2,
+        "size": 1.5 * float(np.median(cells.size)),
+        "face_color": "transparent",
+        "border_color": EDIT_COLOR,
+        "border_width": 0.16,
+        "canvas_size_limits": (3, 10000),
+        "metadata": {META: {ROLE: EDITED_CELLS}},
+        **place_of(cells),
+    }
+    return np.empty((0, 2)), settings, "points"
+
+
+def boundary_layer(
+    lines: list[NDArray[np.float64]], names: list[str], colors: list[str], width_um: float
+) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of lines around niches.
+
+    Parameters
+    ----------
+    lines
+        (k, 2) corners each, world y x.
+    names, colors
+        Niche and colour of each line.
+    width_um
+        Of the lines.
+    """
+    settings = {
+        "name": "niche boundaries",
+        "shape_type": "path",
+        "edge_color": colors,
+        "face_color": "transparent",
+        "edge_width": width_um,
+        "features": {"niche": names},
+        "metadata": {META: {ROLE: BOUNDARIES}},
+        **UM_AXES,
+    }
+    return lines, settings, "shapes"
+
+
+def side_by_side(opened: list[Opened]) -> list[tuple[Any, dict[str, Any], str]]:
+    """Return layer data tuples of sections laid out from left to right."""
+    layers = []
+    edge: float | None = None
+    for one in opened:
+        left, right = _extent_x(one.section.coords_um)
+        shift = 0.0 if edge is None else edge - left
+        layers.append(section_layer(one, shift))
+        edge = right + shift + _GAP * max(right - left, 1.0)
+    return layers
+
+
+def shift_clear_of(left: float, right: float, others: list[tuple[float, float]]) -> float:
+    """Return how far to move [left, right] to the right so that it overlaps none of ``others``."""
+    if not any(left < end and right > start for start, end in others):
+        return 0.0
+    return max(end for _, end in others) + _GAP * (right - left) - left
+
+
+def place_of(cells: Layer, shift_x_um: float = 0.0) -> dict[str, Any]:
+    """Return what puts a layer onto the layer of a section, or beside it."""
+    return {
+        "scale": cells.scale,
+        "translate": cells.translate + np.array([0.0, shift_x_um]),
+        "rotate": cells.rotate,
+        "shear": cells.shear,
+        "affine": cells.affine,
+        "units": cells.units,
+        "axis_labels": cells.axis_labels,
+    }
+
+
+def _extent_x(coords_um: NDArray[np.float64]) -> tuple[float, float]:
+    return float(coords_um[:, 0].min()), float(coords_um[:, 0].max())

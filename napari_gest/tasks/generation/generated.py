@@ -1,0 +1,429 @@
+"""What generation yields and returns, and how it is written into an AnnData."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.spatial import cKDTree
+
+from napari_gest import keys
+from napari_gest.limits import check_number
+from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.io import in_memory
+from napari_gest.tissue.kept import draw_name, is_draw, kept_column
+from napari_gest.tissue.reading import layer_names
+from napari_gest.tissue.section import Section
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from napari_gest.tasks.generation.cell_types import NamedTypes
+
+_FLOOR_NEIGHBOURS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """Cells finished in one step.
+
+    Attributes
+    ----------
+    index
+        (f,) index into the cells of the run: the unseen ones first, then the new ones.
+    expression, sd
+        (f, G) float32, model space.
+    entropy
+        (f,) float32, nats.
+    meta_cell
+        (f,) int32.
+    """
+
+    index: NDArray[np.int64]
+    expression: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    meta_cell: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """A further draw of the same region in mode ``sample``, in the order of ``Generated``.
+
+    Attributes
+    ----------
+    expression
+        (n, G) float32, model space.
+    meta_cell
+        (n,) int32.
+    donor
+        (n,) index in the section of the measured cell that each was drawn from.
+    """
+
+    expression: NDArray[np.float32]
+    meta_cell: NDArray[np.int32]
+    donor: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How generated cells agree with measured ones, over n cells, model space.
+
+    Genes that do not vary in the measured cells are left out.
+
+    Attributes
+    ----------
+    n_cells
+        Cells compared: those in which something was measured.
+    rmse
+        Over cells and genes.
+    rmse_z
+        Mean over genes of ``sqrt(2 (1 - r))``: the error after both sides are z-scored per gene
+        (Table 1). A gene predicted as a constant counts as sqrt(2).
+    pearson, spearman
+        Mean over genes of the correlation over cells.
+    floor
+        The same figures for the mean of the 60 nearest measured cells.
+    """
+
+    n_cells: int
+    rmse: float
+    rmse_z: float
+    pearson: float
+    spearman: float
+    floor: Agreement | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """Generated cells: the unseen ones of the section in their order, then the new ones.
+
+    Attributes
+    ----------
+    section
+        The section they belong to.
+    rows
+        (n,) row in the AnnData, -1 for a new cell.
+    index
+        (n_unseen,) index of the unseen cells in the section.
+    coords_um
+        (n, 2) um, (x, y).
+    expression, sd
+        (n, G) float32, model space.
+    entropy
+        (n,) float32, nats, of p(meta cell).
+    meta_cell
+        (n,) int32.
+    depth_um
+        (n,) float32, distance to the nearest known cell.
+    genes
+        G gene names.
+    settings
+        What made them: model, version, seed, mode, target_sum; in mode ``sample`` also the
+        number of draws, which of them ``expression`` is, and how many donors repeat.
+    donor
+        (n,) index in the section of the measured cell that each was drawn from; None but in
+        mode ``sample``.
+    further
+        Further draws, where more than one was asked for.
+    types
+        Types of the cells, where they were asked for.
+    """
+
+    section: Section
+    rows: NDArray[np.int64]
+    index: NDArray[np.int64]
+    coords_um: NDArray[np.float64]
+    expression: NDArray[np.float32]
+    sd: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+    meta_cell: NDArray[np.int32]
+    depth_um: NDArray[np.float32]
+    genes: tuple[str, ...]
+    settings: dict[str, Any]
+    donor: NDArray[np.int64] | None = None
+    further: tuple[Draw, ...] = ()
+    types: NamedTypes | None = None
+
+    @property
+    def section_name(self) -> str:
+        return self.section.name
+
+    @property
+    def n_draws(self) -> int:
+        """Draws there are; 1 of modes that draw nothing."""
+        return 1 + len(self.further)
+
+    def draw_name(self, draw: int = 1) -> str:
+        """Return how a draw is called, "draw 2 of 3"; empty of modes that draw nothing."""
+        return "" if self.donor is None else draw_name(draw, self.n_draws)
+
+    def of_draw(self, draw: int) -> Generated:
+        """Return the cells of one draw alone, 1 to ``n_draws``.
+
+        Raises
+        ------
+        InputError
+            If there is no such draw.
+        """
+        check_number("draw", draw, 1, self.n_draws, whole=True)
+        if draw == 1:
+            return self if not self.further else replace(self, further=())
+        one = self.further[draw - 2]
+        return replace(
+            self,
+            expression=one.expression,
+            meta_cell=one.meta_cell,
+            donor=one.donor,
+            settings=self.settings | {"draw": draw},
+            further=(),
+        )
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write the cells that have a row into ``adata``; ``X`` is never touched.
+
+        Cells generated earlier stay as they are unless they are generated again. New cells have
+        no row: ``to_anndata`` adds them.
+
+        Returns
+        -------
+        The names of the keys that changed.
+        """
+        old = self.rows >= 0
+        return self._write(adata, self.rows[old], old)
+
+    def to_anndata(self, adata: AnnData) -> AnnData:
+        """Return a copy of ``adata`` with the result; new cells are appended as rows.
+
+        A new cell has an empty row in ``X`` and ``True`` in ``obs["gest_new_cell"]``.
+        """
+        whole = in_memory(adata)
+        if whole is adata:
+            whole = adata.copy()
+        new = self.rows < 0
+        rows = self.rows.copy()
+        if new.any():
+            rows[new] = whole.n_obs + np.arange(new.sum())
+            whole = _append(whole, self.coords_um[new], self.section)
+        self._write(whole, rows, np.ones(len(rows), bool))
+        return whole
+
+    def _write(
+        self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]
+    ) -> frozenset[str]:
+        for key, values in (
+            (keys.GENERATED, True),
+            (keys.ENTROPY, self.entropy[take]),
+            (keys.META_CELL, self.meta_cell[take]),
+        ):
+            column = kept_column(adata, key)
+            column[rows] = values
+            adata.obs[key] = column
+        layers = {keys.EXPRESSION: self.expression[take], keys.SD: self.sd[take]}
+        layers |= {
+            keys.DRAW.format(number): draw.expression[take]
+            for number, draw in enumerate(self.further, 2)
+        }
+        # Further draws of an earlier run belong to another result.
+        for key in layer_names(adata):
+            if is_draw(key) and key not in layers:
+                del adata.layers[key]
+        place = pd.Index(adata.var_names.astype(str)).get_indexer(list(self.genes))
+        inside = place >= 0
+        for key, values in layers.items():
+            full = np.full((len(rows), adata.n_vars), np.nan, np.float32)
+            full[:, place[inside]] = values[:, inside]
+            if key in adata.layers and not is_draw(key):
+                base = sparse.csr_matrix(adata.layers[key])
+            elif key == keys.SD:
+                base = sparse.csr_matrix(adata.shape, dtype=np.float32)
+            else:
+                target_sum = self.settings["target_sum"]
+                base = measured_layer(adata, self.section, self.genes, target_sum)
+            adata.layers[key] = replace_rows(base, rows, full)
+        changed = {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.UNS, *layers}
+        if self.donor is not None:
+            changed |= self._write_donors(adata, rows, self.donor[take])
+        if self.types is not None:
+            changed |= self.types.write(adata, rows, take)
+        adata.uns[keys.UNS] = dict(self.settings)
+        return frozenset(changed)
+
+    def _write_donors(
+        self, adata: AnnData, rows: NDArray[np.int64], donor: NDArray[np.int64]
+    ) -> set[str]:
+        """Write which cell each was drawn from, and its counts where the section holds counts."""
+        names = np.full(adata.n_obs, None, object)
+        if keys.DONOR in adata.obs:
+            names[:] = adata.obs[keys.DONOR].astype(object).where(adata.obs[keys.DONOR].notna())
+            names[pd.isna(names)] = None
+        names[rows] = self.section.obs_names[donor]
+        adata.obs[keys.DONOR] = pd.Categorical(names)
+        if not self.section.holds_counts:
+            return {keys.DONOR}
+        if keys.COUNTS in adata.layers:
+            counts = sparse.csr_matrix(adata.layers[keys.COUNTS])
+        else:
+            counts = _whole(self.section.linear(adata))
+        own = sparse.csr_matrix(self.section.expression[donor].astype(np.int32))
+        adata.layers[keys.COUNTS] = replace_rows(counts, rows, own)
+        return {keys.DONOR, keys.COUNTS}
+
+    def agreement(self, section: Section) -> Agreement | None:
+        """Return agreement with the measured cells of ``section`` that were generated.
+
+        None where no gene varies in them, as in one cell alone or in cells that were blanked.
+        """
+        expression, measured = section.align(self.genes)
+
+        def values(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+            return log_normalize(expression[rows], self.settings["target_sum"])[:, measured]
+
+        truth = values(self.index)
+        there = truth.any(axis=1)
+        truth, index = truth[there], self.index[there]
+        if len(truth) < 2 or not _varies(truth).any():
+            return None
+        known = np.ones(section.n_obs, bool)
+        known[self.index] = False
+        known = np.flatnonzero(known)
+        tree = cKDTree(section.coords_um[known])
+        k = min(_FLOOR_NEIGHBOURS, tree.n)
+        near = known[tree.query(section.coords_um[index], k=[*range(1, k + 1)])[1]]
+        used, place = np.unique(near, return_inverse=True)
+        neighbours = values(used)
+        floor = np.stack([neighbours[i].mean(0) for i in place.reshape(near.shape)])
+        made = self.expression[: len(self.index)][there][:, measured]
+        return _compare(truth, made, _compare(truth, floor, None))
+
+
+def _compare(
+    truth: NDArray[np.float32], made: NDArray[np.float32], floor: Agreement | None
+) -> Agreement:
+    from scipy.stats import rankdata  # slow to import, and not needed to generate
+
+    varies = _varies(truth)
+    a, b = truth[:, varies].astype(np.float64), made[:, varies].astype(np.float64)
+    pearson = _correlation(a, b)
+    spearman = _correlation(rankdata(a, axis=0), rankdata(b, axis=0))
+    return Agreement(
+        len(truth),
+        float(np.sqrt(np.square(a - b).mean())),
+        float(np.sqrt(2 * (1 - pearson)).mean()),
+        float(pearson.mean()),
+        float(spearman.mean()),
+        floor,
+    )
+
+
+def _varies(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return values.std(0) > 1e-6
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    a, b = a - a.mean(0), b - b.mean(0)
+    norm = np.sqrt(np.square(a).sum(0) * np.square(b).sum(0))
+    product = (a * b).sum(0)
+    out = np.divide(product, norm, out=np.zeros_like(norm), where=norm > 1e-12)
+    return np.clip(out, -1, 1)
+
+
+def measured_layer(
+    adata: AnnData, section: Section, genes: tuple[str, ...], target_sum: float
+) -> sparse.csr_matrix:
+    """Return all cells of ``adata`` in model space, scaled by their totals on the panel.
+
+    Parameters
+    ----------
+    adata
+        Where the section came from.
+    section
+        Says how linear expression is read.
+    genes, target_sum
+        The model's panel and total.
+    """
+    panel = pd.Index(adata.var_names.astype(str)).isin(genes)
+    # Cells that were generated and those of other sections were not checked and may hold anything.
+    with np.errstate(all="ignore"):
+        linear = section.linear(adata)
+        totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
+        scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+        scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
+        scaled.data = np.log1p(scaled.data, dtype=np.float32)
+    return scaled
+
+
+def _whole(values: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return counts as int32. What is no count, as in cells that were masked, becomes 0."""
+    data = np.nan_to_num(values.data.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+    data = np.rint(np.clip(data, 0, np.iinfo(np.int32).max)).astype(np.int32)
+    # A copy: zeros are taken out of it, and the values may be the tissue's own matrix.
+    counts = sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape, copy=True)
+    counts.eliminate_zeros()
+    return counts
+
+
+def replace_rows(
+    base: sparse.csr_matrix,
+    rows: NDArray[np.int64],
+    values: NDArray[np.float32] | sparse.csr_matrix,
+) -> sparse.csr_matrix:
+    """Return ``base`` with some rows replaced by ``values``."""
+    order = np.arange(base.shape[0])
+    order[rows] = base.shape[0] + np.arange(len(rows))
+    stacked = sparse.vstack([base, sparse.csr_matrix(values)], format="csr")
+    return sparse.csr_matrix(stacked[order])
+
+
+def _empty(layer: Any, n: int) -> Any:
+    """Return n rows of zeros, or of empty text, that can follow those of a layer or of X."""
+    if layer is None:
+        return None
+    shape = (n, layer.shape[1])
+    if sparse.issparse(layer):
+        return sparse.csr_matrix(shape, dtype=layer.dtype)
+    return np.full(shape, "", object) if layer.dtype == object else np.zeros(shape, layer.dtype)
+
+
+def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) -> AnnData:
+    """Return ``adata`` with new cells as last rows: empty X, positions, section and names.
+
+    Positions that ``adata`` holds as text become numbers in it.
+    """
+    import anndata
+
+    m = len(coords_um)
+    taken, number = set(adata.obs_names), 0
+    names: list[str] = []
+    while len(names) < m:
+        number += 1
+        name = f"gest_{section.name}_{number}"
+        if name not in taken:
+            names.append(name)
+    obs = pd.DataFrame(index=pd.Index(names))
+    if section.section_key in adata.obs:
+        # As the column has it: the name is text, and sections may be numbered.
+        obs = adata.obs[[section.section_key]].iloc[np.full(m, section.rows[0])].set_axis(obs.index)
+    new = anndata.AnnData(X=_empty(adata.X, m), obs=obs, var=adata.var)
+    held = adata.obsm[section.spatial_key]
+    coords: Any = np.zeros((m, held.shape[1]))
+    coords[:, :2] = coords_um / section.um_per_unit
+    if isinstance(held, pd.DataFrame):  # numbers may be held as text
+        adata.obsm[section.spatial_key] = held.astype(np.float64)
+        coords = pd.DataFrame(coords, new.obs_names, held.columns)
+    elif held.dtype.kind not in "biuf":
+        adata.obsm[section.spatial_key] = np.asarray(held, np.float64)
+    new.obsm[section.spatial_key] = coords
+    for key in layer_names(adata):
+        new.layers[key] = _empty(adata.layers[key], m)
+    joined = anndata.concat([adata, new], join="outer", merge="first", uns_merge="first")
+    joined.uns = adata.uns
+    joined.var = adata.var
+    added = kept_column(joined, keys.NEW_CELL)
+    added[adata.n_obs :] = True
+    joined.obs[keys.NEW_CELL] = added
+    return joined

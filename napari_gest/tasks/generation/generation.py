@@ -1,0 +1,407 @@
+"""The moving parts of a run of generation (Sec. 4.4, 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+import napari_gest
+from napari_gest.errors import InputError
+from napari_gest.model.decoder import Context
+from napari_gest.model.field import FEWEST, SectionField
+from napari_gest.model.sampling import read_out
+from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.generation.cell_types import NamedTypes, name_in_proportion
+from napari_gest.tasks.generation.emission import Donors, normalized
+from napari_gest.tasks.generation.generated import Generated, Painted
+from napari_gest.tasks.progress import Clock, Progress
+from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.window import compact_groups, reach, symmetries
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.generation.generate import GenerateRequest
+
+# Cells that share one encoded context: as many as training predicts from one.
+WINDOW_TARGETS = 192
+# Cells that may give their expression, the nearest to the region.
+MOST_DONORS = 20_000
+# The field learns from this many known cells at most, drawn within its reach of the cells to
+# generate; more cost time and change little.
+_FIELD_CELLS, _FIELD_REACH = 8000, 60.0  # cells, distances between neighbouring cells
+
+
+class Generation:
+    """The moving parts of one run; they live as long as it does."""
+
+    def __init__(self, request: GenerateRequest) -> None:
+        section, model = request.section, request.model
+        self.request, self.model = request, model
+        # In the section's order, so that all that is drawn follows the cells and not the rows.
+        self.known, self.index = section.where(~request.unseen), section.where(request.unseen)
+        self.coords = np.concatenate([section.coords_um[self.index], request._new])
+        self.tree = cKDTree(section.coords_um[self.known])
+        # Where the cells to generate stand among all positions, seen, unseen and new.
+        everywhere = np.concatenate([section.coords_um, request._new])
+        self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
+        self.geometry = Geometry(everywhere) if len(request._new) else section.geometry
+        # The cells to generate by row, new ones last, and the place of each among those.
+        self.by_row = np.argsort(self.position_of)
+        self.place_by_row = np.argsort(self.by_row)
+        self.depth = self.tree.query(self.coords)[0]
+        self.expression, self.measured = section.align(model.genes)
+        self.token = np.full(len(self.known), -1, np.int64)
+        n, k = len(self.coords), model.tokenizer.n_meta_cells
+        self.mixture = torch.zeros(n, k)
+        self.painted = np.zeros(n, bool)
+        self.mean_of = np.empty((n, len(model.genes)), np.float32)
+        self.sd_of = np.empty((n, len(model.genes)), np.float32)
+        self.entropy = np.empty(n, np.float32)
+        self.meta_cell = np.empty(n, np.int32)
+        # Of the cells known and met so far, and of the generated ones.
+        self.known_residual: dict[int, NDArray[np.float32]] = {}
+        self.residual = np.zeros((n, len(model.genes)), np.float32)
+        self.generated = np.zeros(n, bool)
+        self.temperature = request.temperature
+        self.emission = request.emission or model.emission
+        self.type_share = None
+        if request.types is not None:
+            self.type_share = np.zeros((n, len(request.types.names)), np.float32)
+        self.turns = torch.from_numpy(symmetries()[: request.passes])
+        self.mean = torch.from_numpy(model.tokenizer.c_expr)
+        self.variance = torch.from_numpy(model.tokenizer.v_expr)
+
+    @cached_property
+    def table(self) -> Tensor:
+        return self.model.network.table()
+
+    @cached_property
+    def donor_places(self) -> NDArray[np.int64]:
+        """(n,) index among the known cells of those that may give their expression.
+
+        They are the nearest to the region, ``MOST_DONORS`` at most: more cost time, and what is
+        far away resembles the region less.
+        """
+        filled = np.flatnonzero(np.diff(self.expression.indptr)[self.known] > 0)
+        if not len(filled):
+            raise InputError(
+                "No known cell has expression on the model's genes, so there is no donor.",
+                "Use a section that was measured around the region.",
+            )
+        most = max(MOST_DONORS, 2 * len(self.coords))
+        if len(filled) > most:
+            near = np.argsort(self.distance_to_region()[filled], kind="stable")[:most]
+            filled = np.sort(filled[near])
+        return filled
+
+    @property
+    def donor_cells(self) -> NDArray[np.int64]:
+        """(n,) index of the donors in the section."""
+        return self.known[self.donor_places]
+
+    @cached_property
+    def donors(self) -> Donors:
+        places = self.donor_places
+        self.tokenize(places)
+        return Donors(
+            self.values(self.known[places]),
+            self.token[places],
+            self.tree.data[places],
+            self.geometry.spacing_um,
+            self.model.tokenizer.frequency,
+            self.measured,
+            self.emission,
+        )
+
+    def type_probability(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return (q, C) the probability of each type name, given weights (q, n) of donors."""
+        assert self.request.types is not None
+        return self.request.types.probability(weights, self.donor_cells, self.known)
+
+    def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (n,) the name that each cell gets, an index into the C names."""
+        return name_in_proportion(probability, self.coords)
+
+    def named(self, made: Generated) -> Generated:
+        """Return a finished result with the types of its cells, where they were asked for."""
+        types, share = self.request.types, self.type_share
+        if types is None or share is None:
+            return made
+        code = self.type_codes(share)
+        order = self.by_row
+        return replace(made, types=NamedTypes(types.key, types.names, share[order], code[order]))
+
+    def distance_to_region(self) -> NDArray[np.float64]:
+        """Return (n_known,) um from each known cell to the nearest cell to generate."""
+        return np.asarray(cKDTree(self.coords).query(self.tree.data)[0])
+
+    def fit_field(self) -> Generator[Progress, None, NDArray[np.float32] | None]:
+        """Return (n, G) what the section's own field says of the cells, model space, if asked."""
+        if self.request.mode == "pick" or not self.request.field or len(self.known) < FEWEST:
+            return None
+        rng = np.random.default_rng(self.request.seed)
+        far = self.distance_to_region()
+        near = np.flatnonzero(far <= max(_FIELD_REACH * self.geometry.spacing_um, far.min() * 2))
+        if len(near) < FEWEST:
+            near = np.argsort(far, kind="stable")[:FEWEST]
+        if len(near) > _FIELD_CELLS:
+            near = np.sort(rng.choice(near, _FIELD_CELLS, replace=False))
+        cells = self.known[near]
+        field = SectionField(
+            self.tree.data[near],
+            self.geometry(cells),
+            self.values(cells),
+            self.geometry.spacing_um,
+            self.request.seed,
+        )
+        clock = Clock("Learning the section", 100)
+        for share in field.fit():
+            yield clock.tick(round(100 * share))
+        made = np.maximum(field.predict(self.coords, self.geometry(self.position_of)), 0)
+        require_finite("The section's field", expression=made)
+        return made
+
+    def steps(self) -> Generator[Progress, None, Generated]:
+        # The decoder's cells can be seen while the field, which takes longer, is fitted.
+        yield from self.fill()
+        field = yield from self.fit_field()
+        made = self.so_far()
+        if field is not None:
+            field = field[self.by_row]
+            share = np.float32(self.request.field) * self.measured  # others have no field
+            made = replace(
+                made,
+                expression=made.expression + share * (field - made.expression),
+                settings=made.settings | {"field": self.request.field},
+            )
+        if self.type_share is not None:
+            yield Progress("Naming cells", 0, 1)
+            self.read_types(made.expression[self.place_by_row])
+        return self.named(made)
+
+    def read_types(self, expected: NDArray[np.float32]) -> None:
+        """Note the type probabilities of all cells, given their expected expression (n, G)."""
+        assert self.type_share is not None
+        probability = self.mixture.numpy()
+        for start in range(0, len(expected), WINDOW_TARGETS):
+            part = slice(start, start + WINDOW_TARGETS)
+            weights = normalized(
+                self.donors.log_weights(probability[part], expected[part], self.coords[part])
+            )
+            self.type_share[part] = self.type_probability(weights)
+
+    def so_far(self) -> Generated:
+        """Return the cells painted by now, by the decoder alone; all there is of a run cut off."""
+        section, done = self.request.section, self.by_row[self.painted[self.by_row]]
+        rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
+        settings = {
+            "model": self.model.name,
+            "version": napari_gest.__version__,
+            "seed": self.request.seed,
+            "mode": self.request.mode,
+            "target_sum": self.model.target_sum,
+            "generated_from": self.request.section.generated_from,
+            "field": 0.0,
+        }
+        return Generated(
+            section,
+            rows[done],
+            self.index[done[done < len(self.index)]],
+            self.coords[done],
+            self.mean_of[done],
+            self.sd_of[done],
+            self.entropy[done],
+            self.meta_cell[done],
+            self.depth[done].astype(np.float32),
+            self.model.genes,
+            settings,
+        )
+
+    @torch.inference_mode()
+    def fill(self) -> Generator[Progress, None, None]:
+        """Generate the cells by the decoder alone."""
+        clock, done = Clock("Generating cells", len(self.coords)), 0
+        windows = rim_first(self.coords, self.depth, WINDOW_TARGETS)
+        together = max(1, self.request.frontier // WINDOW_TARGETS)
+        for start in range(0, len(windows), together):
+            joining = windows[start : start + together]
+            for window in joining:
+                for cells in self.frontiers(window):
+                    probability, residual = self.predict()
+                    # Before anything is drawn by them, and before a caller paints a cell.
+                    require_finite("The generated cells", probability=probability)
+                    painted = self.paint(cells, probability, residual)
+                    require_finite(
+                        "The generated cells", expression=painted.expression, sd=painted.sd
+                    )
+                    self.mean_of[cells], self.sd_of[cells] = painted.expression, painted.sd
+                    self.entropy[cells], self.meta_cell[cells] = painted.entropy, painted.meta_cell
+                    self.painted[cells] = True
+                    done += len(cells)
+                    yield clock.tick(done, painted)
+            self.generated[np.concatenate(joining)] = True
+
+    def paint(
+        self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
+    ) -> Painted:
+        """Return the cells of a frontier, and let them enter the content.
+
+        Parameters
+        ----------
+        cells
+            (f,) index into the cells of the run.
+        probability, residual
+            What ``predict`` returned for them.
+        """
+        weighted = self.request.mode == "weighted"
+        likeliest = probability.argmax(-1)
+        out = read_out(probability, likeliest, self.request.mode, self.mean, self.variance)
+        made = out.expression.numpy()
+        if residual is not None:
+            self.residual[cells] = residual
+            made = np.maximum(made + residual, 0)
+        # Weighted cells stay as uncertain in the content as they were predicted.
+        self.mixture[cells] = (
+            probability if weighted else F.one_hot(likeliest, len(self.mean)).float()
+        )
+        return Painted(
+            self.place_by_row[cells],
+            made,
+            out.sd.numpy(),
+            out.entropy.numpy(),
+            likeliest.numpy().astype(np.int32),
+        )
+
+    def forget(self, cells: NDArray[np.int64]) -> None:
+        """Take known cells of the section out of the content."""
+        if len(cells):
+            self.known = self.known[~np.isin(self.known, cells)]
+            self.tree = cKDTree(self.request.section.coords_um[self.known])
+            self.token = np.full(len(self.known), -1, np.int64)
+
+    def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+        """Yield the window's cells a frontier at a time, while the content grows with each."""
+        centre = self.coords[window].mean(0)
+        near, mixture, mass, residual, shift, geometry = self.content(centre)
+        context = self.encode(near, mixture, centre, None, mass, shift, geometry)
+        step = min(self.request.frontier, WINDOW_TARGETS)
+        for start in range(0, len(window), step):
+            cells = window[start : start + step]
+            geometry = torch.from_numpy(self.geometry(self.position_of[cells]))
+            self.asked = (context, self.place(self.coords[cells], centre), residual, geometry)
+            yield cells
+            if start + step < len(window):
+                context = self.encode(
+                    self.coords[cells], self.mixture[cells], centre, context, geometry=geometry
+                )
+                residual = np.concatenate([residual, self.residual[cells]])
+
+    def content(
+        self, centre: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32], Tensor | None, Tensor]:
+        """Return positions, meta cells, masses, residuals, shifts and geometry of L items.
+
+        They are known or generated cells, near ones singly and the others pooled, far ones first.
+        """
+        n = self.model.config.window_cells
+        made = np.flatnonzero(self.generated)
+        distance, near = self.tree.query(centre, k=[*range(1, min(reach(n), self.tree.n) + 1)])
+        distance = np.concatenate([distance, np.linalg.norm(self.coords[made] - centre, axis=1)])
+        chosen = np.argsort(distance, kind="stable")[: reach(n)]
+        measured = chosen < len(near)
+        old, new = near[chosen[measured]], made[chosen[~measured] - len(near)]
+        self.tokenize(old)
+
+        def both(of_old: NDArray, of_new: NDArray) -> NDArray:
+            values = np.empty((len(chosen), *of_old.shape[1:]), of_old.dtype)
+            values[measured], values[~measured] = of_old, of_new
+            return values
+
+        coords = both(self.tree.data[old], self.coords[new])
+        pool = Pool.around(coords - centre, n)
+        tokens = np.eye(len(self.mean), dtype=np.float32)[self.token[old]]
+        mixture = pool.mean(both(tokens, self.mixture[new].numpy()))
+        known_residual = np.array([self.known_residual[i] for i in old.tolist()])
+        residual = pool.mean(both(known_residual, self.residual[new]))
+        geometry = pool.mean(self.geometry(both(self.known[old], self.position_of[new])))
+        shift = self.shift(self.known[old])
+        if shift is not None:
+            unmoved = np.zeros((len(new), shift.shape[1]), np.float32)
+            shift = torch.from_numpy(pool.mean(both(shift.numpy(), unmoved)))
+        return (
+            centre + pool.mean(coords - centre),
+            torch.from_numpy(mixture),
+            torch.from_numpy(pool.mass),
+            residual,
+            shift,
+            torch.from_numpy(geometry),
+        )
+
+    def tokenize(self, near: NDArray[np.int64]) -> None:
+        """Look up the meta cells of those known cells that are met for the first time."""
+        new = near[self.token[near] < 0]
+        if len(new):
+            tokenizer = self.model.tokenizer
+            values = self.values(self.known[new])
+            self.token[new] = tokenizer.tokens(values, self.measured)
+            residual = values - tokenizer.c_expr[self.token[new]]
+            residual[:, ~self.measured] = 0
+            self.known_residual.update(zip(new.tolist(), residual, strict=True))
+
+    def values(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return (n, G) what is known of cells of the section, model space."""
+        return log_normalize(self.expression[cells], self.model.target_sum)
+
+    def shift(self, cells: NDArray[np.int64]) -> Tensor | None:
+        """Return (n, D) what known cells add to their meta cell's embedding; None is nothing."""
+        return None
+
+    def place(self, coords: NDArray[np.float64], centre: NDArray[np.float64]) -> Tensor:
+        """Return (passes, n, 2) positions in half windows, turned and reflected."""
+        return self.model.positions(coords, centre) @ self.turns
+
+    def encode(
+        self,
+        coords: NDArray[np.float64],
+        mixture: Tensor,
+        centre: NDArray[np.float64],
+        context: Context | None,
+        mass: Tensor | None = None,
+        shift: Tensor | None = None,
+        geometry: Tensor | None = None,
+    ) -> Context:
+        xy = self.place(coords, centre)
+        mixture = mixture.expand(len(xy), -1, -1)
+        mass = mass if mass is None else mass.expand(len(xy), -1)
+        return self.model.network.encode(self.table, mixture, xy, context, mass, shift, geometry)
+
+    def predict(self) -> tuple[Tensor, NDArray[np.float32] | None]:
+        """Return (n, K) p(meta cell) and (n, G) inherited residuals, averaged over the passes."""
+        context, xy, residual, geometry = self.asked
+        network = self.model.network
+        hidden = network.ask(context, xy, geometry=geometry)
+        logits, inherited = network.predict(hidden, context, xy)
+        probability = (logits / self.temperature).softmax(-1).mean(0)
+        if inherited is None or not self.request.residuals or self.request.mode == "pick":
+            return probability, None
+        return probability, inherited.mean(0).numpy() @ residual
+
+
+def rim_first(
+    coords: NDArray[np.float64], depth: NDArray[np.float64], size: int
+) -> list[NDArray[np.int64]]:
+    """Split cells into compact groups of ``size`` at most, rim first; rim first inside each too."""
+    groups = [
+        group[np.argsort(depth[group], kind="stable")] for group in compact_groups(coords, size)
+    ]
+    return sorted(groups, key=lambda group: float(depth[group].mean()))

@@ -1,0 +1,114 @@
+"""Generation in mode ``sample``: whole cells, drawn from donors from the rim inward."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_gest.tasks.generation.emission import draw_once, normalized
+from napari_gest.tasks.generation.generated import Draw, Generated, Painted
+from napari_gest.tasks.generation.generation import Generation
+from napari_gest.tasks.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.generation.generate import GenerateRequest
+
+
+class SampledGeneration(Generation):
+    """A run that draws cells. The field is fitted once, whatever the number of draws."""
+
+    def __init__(self, request: GenerateRequest) -> None:
+        super().__init__(request)
+        self.temperature = request.temperature * self.emission.temperature
+        self.donor = np.full(len(self.coords), -1, np.int64)
+        self.field: NDArray[np.float32] | None = None
+        self.number = 0
+        self.begin_draw()
+
+    def begin_draw(self) -> None:
+        """Forget what was drawn, so that the region can be drawn again with other numbers."""
+        self.random = np.random.default_rng([self.request.seed, self.number])
+        self.free = np.ones(len(self.donors), bool)
+        self.common = self.donors.draw_common(self.coords, self.depth, self.random)
+        self.generated[:] = False
+        self.number += 1
+
+    def steps(self) -> Generator[Progress, None, Generated]:
+        self.field = yield from self.fit_field()
+        yield from self.fill()
+        result = self.named(self.so_far())
+        further = []
+        for number in range(2, self.request.draws + 1):
+            self.begin_draw()
+            stage = f"Drawing the region again ({number} of {self.request.draws})"
+            for tick in self.fill():
+                yield replace(tick, stage=stage, payload=None)
+            again = self.so_far()
+            assert again.donor is not None
+            further.append(Draw(again.expression, again.meta_cell, again.donor))
+        return replace(result, further=tuple(further))
+
+    def so_far(self) -> Generated:
+        made, done = super().so_far(), self.by_row[self.painted[self.by_row]]
+        settings = made.settings | {
+            "field": 0.0 if self.field is None else self.request.field,
+            "emission": self.emission.model_dump(),
+            "draw": 1,
+            "draws": self.request.draws,
+            "repeated_donors": int(len(done) - len(np.unique(self.donor[done]))),
+        }
+        donor = self.donor_cells[self.donor[done]]
+        return replace(made, donor=donor, settings=settings)
+
+    def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return (n,) the names of the donors; one without a name is called what is likeliest."""
+        assert self.request.types is not None
+        of_donor = self.request.types.one_hot[self.donor_cells[self.donor]]
+        return np.where(of_donor.any(1), of_donor.argmax(1), probability.argmax(1))
+
+    def paint(
+        self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
+    ) -> Painted:
+        """Return the cells of a frontier: a donor for each, which enters the content as it is."""
+        if self.request.top_k is not None and self.request.top_k < probability.shape[-1]:
+            least = probability.topk(self.request.top_k, -1).values[:, -1:]
+            probability = probability.masked_fill(probability < least, 0.0)
+        expected = (probability @ self.mean).numpy()
+        if residual is not None:
+            expected = np.maximum(expected + residual, 0)
+        if self.field is not None:
+            share = np.float32(self.request.field) * self.measured
+            expected = expected + share * (self.field[cells] - expected)
+        given = probability.numpy(), expected, self.coords[cells]
+        enough = self.free.sum() >= len(cells)
+        common = None if self.common is None else self.common[cells]
+        log_weights = self.donors.log_weights(*given, self.free if enough else None, common)
+        drawn = draw_once(log_weights, self.free, self.random)
+        spread = np.zeros_like(expected)  # of further draws nobody asks for it
+        if self.number == 1:
+            # What is expected of a place is asked of all donors, whoever has given before.
+            weights = normalized(self.donors.log_weights(*given))
+            spread = self.donors.spread_of(weights)
+            if self.type_share is not None:
+                self.type_share[cells] = self.type_probability(weights)
+        token = self.donors.token[drawn]
+        values = self.donors.values[drawn]
+        rest = values - self.model.tokenizer.c_expr[token]
+        rest[:, ~self.measured] = 0
+        self.residual[cells] = rest
+        self.donor[cells] = drawn
+        self.mixture[cells] = F.one_hot(torch.from_numpy(token), len(self.mean)).float()
+        return Painted(
+            self.place_by_row[cells],
+            values,
+            spread,
+            torch.special.entr(probability).sum(-1).numpy(),
+            token.astype(np.int32),
+        )

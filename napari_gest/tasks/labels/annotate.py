@@ -1,0 +1,503 @@
+"""Labels: a linear layer on pooled niche embeddings, trained on labelled tissue (Sec. 4.5, 5.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score, f1_score
+
+import napari_gest
+from napari_gest import keys
+from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.gest import GeST
+from napari_gest.model.head import ARRAYS, LabelHead
+from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.niches.cluster import MAX_SMOOTHING, smooth
+from napari_gest.tasks.niches.embed import EmbedRequest, Form, Read
+from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tissue.kept import generated_cells, kept_column
+from napari_gest.tissue.neighbours import Neighbours
+from napari_gest.tissue.obs import obs_column
+from napari_gest.tissue.section import Section, name_order, section_record
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_MAX_STEPS = 500
+_AROUND = 13  # cells whose labels lean on each other, the cell itself among them
+_RIDGE = 1e-3  # of each feature's variance inside labels
+
+
+class HeadConfig(BaseModel):
+    """How labels are read off the embeddings. Frozen, and stored with the head.
+
+    Attributes
+    ----------
+    reads, form, niche_cells
+        As in ``EmbedRequest``; several reads are put side by side. The paper's is ``"hidden"``.
+        The content is that of single cells, averaged over the pools.
+    pools
+        Each read is averaged over this many nearest cells, the cell itself among them, and
+        the averages are put side by side. The paper's is one pool, the niche.
+    penalty
+        Strength of the ridge on the linear layer, in features of unit variance.
+    adapt
+        Find the mean features of each label anew on the section that is labelled, all its cells
+        together. The paper labels by the linear layer alone.
+    smoothing
+        How strongly a cell's label leans on those of the cells around it; 0: not at all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    reads: tuple[Read, ...] = Field(("content",), min_length=1)
+    form: Form | None = None
+    niche_cells: PositiveInt | None = None
+    pools: tuple[PositiveInt, ...] = Field((1, 7, 19), min_length=1)
+    penalty: float = Field(0.01, gt=0)
+    adapt: bool = True
+    smoothing: float = Field(2.0, ge=0, le=MAX_SMOOTHING)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadRequest:
+    """One training of a head and all it needs.
+
+    Attributes
+    ----------
+    model
+        The model; its network stays as it is.
+    sections, labels
+        Labelled sections, and per section an (n_obs,) object array with None where a cell has
+        no label. Such cells are tissue around others, and nothing more.
+    config
+        How labels are read off.
+    label_key
+        Where the labels came from, for the model's card.
+    """
+
+    model: GeST
+    sections: Sequence[Section]
+    labels: Sequence[NDArray[np.object_]]
+    config: HeadConfig
+    label_key: str | None = None
+
+    def check(self) -> None:
+        """Raise InputError if there is nothing to learn from."""
+        if not self.sections or len(self.sections) != len(self.labels):
+            raise InputError(
+                f"There are {len(self.sections)} sections and {len(self.labels)} sets of labels.",
+                "Give one set of labels for each section.",
+            )
+        for section, labels in zip(self.sections, self.labels, strict=True):
+            if len(labels) != section.n_obs:
+                raise InputError(
+                    f"Section '{section.name}' has {section.n_obs} cells and {len(labels)} labels.",
+                    "Give one label for each cell, None where it has none.",
+                )
+            section.align(self.model.genes)
+        classes, count = np.unique(_known(self.labels), return_counts=True)
+        if len(classes) < 2:
+            found = ", ".join(f"{c} ({n})" for c, n in zip(classes, count, strict=True)) or "none"
+            raise InputError(
+                f"Labels to train on: {found}.",
+                "Label cells of two kinds at least.",
+            )
+
+    def run(self) -> Generator[Progress, None, GeST]:
+        """Train the layer; returns a model with the head."""
+        self.check()
+        tissues = []
+        for i in name_order(self.sections):  # neither rows nor sections of a file set an order
+            section, labels = self.sections[i].ordered(), self.labels[i][self.sections[i].order]
+            reads = yield from _read(section, self.model, self.config)
+            tissues.append(_Tissue(section, reads, labels))
+        yield Progress("Training the label layer", 0, 1)
+        settings = {
+            "config": self.config.model_dump(mode="json"),
+            "label_key": self.label_key,
+            "version": napari_gest.__version__,
+            "sections": [section_record(t.section, int(t.known.sum())) for t in tissues],
+        }
+        head = _fit(tissues, self.config, settings)
+        require_finite("The label layer", **{name: getattr(head, name) for name in ARRAYS})
+        yield Progress("Training the label layer", 1, 1)
+        return replace(self.model, head=head)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tissue:
+    """A section as a head reads it: reads (n, D) of its cells, and labels where they are known."""
+
+    section: Section
+    reads: list[NDArray[np.float32]]
+    labels: NDArray[np.object_]
+
+    @cached_property
+    def known(self) -> NDArray[np.bool_]:
+        return np.array([x is not None for x in self.labels], bool)
+
+    def label(self, head: LabelHead, config: HeadConfig) -> NDArray[np.float32]:
+        """Return (n, C) probabilities of the labels of a head."""
+        features = self.features(config.pools)
+        made = head.adapted(features) if config.adapt else head.probability(features)
+        if self.section.n_obs == 1:
+            return made
+        return smooth(made, [Neighbours.of(self.section.coords_um, _AROUND)], config.smoothing)
+
+    def features(self, pools: Sequence[int]) -> NDArray[np.float32]:
+        """Return (n, F): the reads, each averaged over each of the pools."""
+        near = Neighbours.of(self.section.coords_um, max(pools))
+        parts = [near.nearest(size).mean(read, own=True) for read in self.reads for size in pools]
+        return np.concatenate(parts, axis=1)
+
+
+def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any]) -> LabelHead:
+    """Fit the layer to the labelled cells of all sections."""
+    x = np.concatenate([t.features(config.pools)[t.known] for t in tissues])
+    names = np.concatenate([t.labels[t.known].astype(str) for t in tissues])
+    mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
+    layer = LogisticRegression(
+        C=1 / (config.penalty * len(x)),
+        class_weight="balanced",
+        max_iter=_MAX_STEPS,
+        solver="lbfgs",
+    ).fit((x - mean) / spread, names)
+    weight, bias = layer.coef_, layer.intercept_
+    if len(layer.classes_) == 2:  # one row says it all; softmax wants two
+        weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    weight = weight / spread
+    means, covariance = _moments(x, np.searchsorted(layer.classes_, names))
+    return LabelHead(
+        tuple(layer.classes_.tolist()),
+        np.ascontiguousarray(weight, np.float32),
+        (bias - weight @ mean).astype(np.float32),
+        means.astype(np.float32),
+        covariance.astype(np.float32),
+        settings,
+    )
+
+
+def _moments(
+    x: NDArray[np.float32], of: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return means (C, F) of the labels ``of`` (n,) of cells, and the covariance (F, F) inside."""
+    means = np.stack([x[of == label].mean(0, dtype=np.float64) for label in range(of.max() + 1)])
+    rest = x - means[of].astype(np.float32)
+    covariance = (rest.T @ rest).astype(np.float64) / len(x)
+    scale = np.diag(covariance)
+    covariance[np.diag_indices_from(covariance)] += _RIDGE * (scale + 1e-3 * scale.mean()) + 1e-9
+    return means, covariance
+
+
+def train_head(
+    model: GeST,
+    sections: Sequence[Section],
+    labels: Sequence[NDArray[np.object_]],
+    config: HeadConfig | None = None,
+    *,
+    label_key: str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> GeST:
+    """Train a label layer on a model's embeddings and return the model with it.
+
+    Parameters
+    ----------
+    model, sections, labels, label_key
+        As in ``HeadRequest``.
+    config
+        How labels are read off; by default as ``HeadConfig`` says.
+    on_progress
+        Called between steps.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to learn from.
+    """
+    request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key)
+    return finish(request.run(), on_progress)
+
+
+def renamed(model: GeST, name: str) -> GeST:
+    """Return a model with a trained head as a model of its own.
+
+    Its card names the model it started from and says what taught the labels. How the network
+    came to be, and what may be done with the data, is on the card of the former.
+    """
+    assert model.head is not None
+    card = {
+        "version": napari_gest.__version__,
+        "sections": model.head.settings.get("sections"),
+        "parameters": model.n_parameters,
+        "label_key": model.head.settings.get("label_key"),
+        "start": model.name,
+    }
+    return replace(model, name=name, card=card)
+
+
+def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
+    """Return how the labels of a model's head are read off.
+
+    Raises
+    ------
+    CheckpointError
+        If the head's settings are damaged, or its arrays are not of the features they name.
+    """
+    remedy = "Train the label layer again: train_head, or 'napari-gest fine-tune --label-key'."
+    try:
+        config = HeadConfig.model_validate(head.settings.get("config"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, ("head", "settings", "config", *first["loc"])))
+        raise CheckpointError(
+            f"The label layer of model '{model.name}' is damaged: '{field}': {first['msg']}.",
+            remedy,
+        ) from error
+    n_pcs = model.tokenizer.components.shape[0]
+    widths = [model.config.d_model if read == "hidden" else n_pcs for read in config.reads]
+    wanted, found = sum(widths) * len(config.pools), head.weight.shape[1]
+    if wanted != found:
+        raise CheckpointError(
+            f"The label layer of model '{model.name}' is damaged: it is of {found:,} features, and"
+            f" its settings name {wanted:,}.",
+            remedy,
+        )
+    return config
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotateRequest:
+    """Labels for the cells of a section, by a model that was trained to give them."""
+
+    section: Section
+    model: GeST
+
+    def check(self) -> None:
+        """Raise InputError if the model has no labels to give, or the panel does not fit."""
+        if self.model.head is None:
+            raise InputError(
+                f"Model '{self.model.name}' was not trained on labels.",
+                "Train a label layer first: train_head, or 'napari-gest fine-tune --label-key'.",
+            )
+        stored_config(self.model.head, self.model)
+        self.section.align(self.model.genes)
+
+    def run(self) -> Generator[Progress, None, Annotated]:
+        """Embed and label; yields after every few windows."""
+        self.check()
+        head = self.model.head
+        assert head is not None
+        config = stored_config(head, self.model)
+        section = self.section.ordered()
+        reads = yield from _read(section, self.model, config)
+        tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
+        probability = tissue.label(head, config)[self.section.rank]
+        require_finite("The labels", probability=probability)
+        settings = {
+            "model": self.model.name,
+            "version": napari_gest.__version__,
+            "generated_from": section.generated_from,
+        } | head.settings
+        return Annotated(
+            self.section,
+            self.section.rows,
+            probability.argmax(1).astype(np.int64),
+            probability,
+            head.classes,
+            settings,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Annotated:
+    """Predicted labels of the cells of a section.
+
+    Attributes
+    ----------
+    section
+        The section.
+    rows
+        (n,) row of each cell in the AnnData.
+    labels
+        (n,) int64 index of each cell's label in ``classes``.
+    probability
+        (n, C) float32, rows sum to 1.
+    classes
+        C names.
+    settings
+        What made them.
+    """
+
+    section: Section
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    probability: NDArray[np.float32]
+    classes: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def section_name(self) -> str:
+        return self.section.name
+
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """(n,) label of each cell."""
+        return np.asarray(self.classes)[self.labels]
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(n,) probability of each cell's label."""
+        return self.probability.max(1)
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write labels and their probability; cells of other sections keep what they had.
+
+        Returns
+        -------
+        The names of the keys that changed.
+        """
+        label = np.full(adata.n_obs, None, object)
+        confidence = np.full(adata.n_obs, np.nan, np.float32)
+        if keys.LABEL in adata.obs and keys.LABEL_CONFIDENCE in adata.obs:
+            old = adata.obs[keys.LABEL]
+            label[old.notna()] = old[old.notna()].astype(str)
+            confidence = kept_column(adata, keys.LABEL_CONFIDENCE)
+        label[self.rows] = self.names
+        confidence[self.rows] = self.confidence
+        others = sorted({x for x in label if x is not None} - set(self.classes))
+        adata.obs[keys.LABEL] = pd.Categorical(label, [*self.classes, *others])
+        adata.obs[keys.LABEL_CONFIDENCE] = confidence
+        return frozenset({keys.LABEL, keys.LABEL_CONFIDENCE})
+
+    def agreement(self, labels: NDArray[np.object_]) -> LabelAgreement:
+        """Return how the predictions agree with known labels (n,), None where there is none."""
+        has = np.array([x is not None for x in labels], bool)
+        truth, made = labels[has].astype(str), self.names[has]
+        every = sorted(set(truth))
+        confusion = pd.crosstab(truth, made).reindex(index=every, fill_value=0)
+        return LabelAgreement(
+            int(has.sum()),
+            _macro_f1(truth, made),
+            float(balanced_accuracy_score(truth, made)),
+            confusion,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LabelAgreement:
+    """How predicted labels agree with known ones.
+
+    Attributes
+    ----------
+    n_cells
+        Cells compared.
+    macro_f1
+        Mean F1 over the known labels.
+    balanced_accuracy
+        Mean recall over the known labels.
+    confusion
+        Cells by known label (rows) and predicted label (columns).
+    """
+
+    n_cells: int
+    macro_f1: float
+    balanced_accuracy: float
+    confusion: pd.DataFrame
+
+
+def annotate(
+    section: Section, model: GeST, *, on_progress: Callable[[Progress], None] | None = None
+) -> Annotated:
+    """Predict the label of every cell of a section.
+
+    Parameters
+    ----------
+    section
+        The section.
+    model
+        A model with a label layer (`train_head`).
+    on_progress
+        Called after every few windows.
+
+    Raises
+    ------
+    InputError
+        If the model has no labels to give, or the panel does not fit.
+    """
+    return finish(AnnotateRequest(section, model).run(), on_progress)
+
+
+def labels_from_obs(
+    adata: AnnData,
+    key: str,
+    rows: NDArray[np.int64] | None = None,
+    *,
+    ignore: Sequence[str] = (),
+    include_generated: bool = False,
+) -> NDArray[np.object_]:
+    """Return labels (n,) of an obs column for ``rows``, None where missing or in ``ignore``.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes. Never modified.
+    key
+        Column of ``obs`` with labels.
+    rows
+        (n,) rows of the cells wanted, such as ``Section.rows``; all by default.
+    ignore
+        Values that mean no label.
+    include_generated
+        Take the labels of new cells too, which are no observations (decision 31); by default they
+        are None.
+
+    Raises
+    ------
+    InputError
+        If the column is absent, or holds numbers and no labels.
+    """
+    remedy = "Name the column that holds the labels (--label-key)."
+    column = obs_column(adata, key, remedy, rows)
+    if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:
+        raise InputError(
+            f"obs column '{key}' holds {column.nunique()} different numbers.",
+            "Name a column of labels: few names, many cells each.",
+        )
+    text = column.astype(str).to_numpy(dtype=object)
+    missing = column.isna().to_numpy() | np.isin(text.astype(str), [*ignore, ""])
+    if not include_generated:
+        made = generated_cells(adata, None)
+        missing |= made if rows is None else made[rows]
+    text[missing] = None
+    return text
+
+
+def _read(
+    section: Section, model: GeST, config: HeadConfig
+) -> Generator[Progress, None, list[NDArray[np.float32]]]:
+    """Return the reads (n_obs, D) of every cell."""
+    reads = []
+    for read in config.reads:
+        n_cells = 1 if read == "content" else config.niche_cells
+        embedded = yield from EmbedRequest(section, model, read, config.form, n_cells).run()
+        reads.append(embedded.embedding)
+    return reads
+
+
+def _macro_f1(truth: NDArray[np.str_], made: NDArray[np.str_]) -> float:
+    """Return the mean F1 over the labels there are."""
+    labels = sorted(set(truth))
+    return float(f1_score(truth, made, labels=labels, average="macro", zero_division=0))
+
+
+def _known(labels: Sequence[NDArray[np.object_]]) -> NDArray[np.str_]:
+    return np.array([str(x) for part in labels for x in part if x is not None], dtype=str)

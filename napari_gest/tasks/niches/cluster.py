@@ -1,0 +1,357 @@
+"""Niches: clusters of niche embeddings, over one section or several together (Sec. 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from sklearn.metrics import adjusted_mutual_info_score
+
+from napari_gest.errors import InputError
+from napari_gest.limits import check_choice, check_number
+from napari_gest.model.axes import principal_axes, signed
+from napari_gest.model.kmeans import kmeans
+from napari_gest.seeds import MAX_SEED, check_seed
+from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.niches.embed import Embedded
+from napari_gest.tasks.niches.niches import Clustered, ordered
+from napari_gest.tasks.niches.random_field import around, fit_field_mixture
+from napari_gest.tasks.progress import Clock, Progress, finish, relay
+from napari_gest.tissue.neighbours import Neighbours
+from napari_gest.tissue.section import cell_order, name_order
+
+Method = Literal["mixture", "kmeans", "leiden"]
+
+# Components that are clustered: of niche means those in which at least so much of what sets a
+# cell apart is shared with the cells around it, of other embeddings so many principal ones.
+_LEAST_SHARED, _FEWEST, _N_PCS = 0.05, 3, 20
+_RIDGE = 1e-3  # of the mean variance of a cell
+_EXACT_KMEANS = 50_000
+_STARTS = 8
+# Beyond these nothing changes any more, or nobody waits for it.
+MAX_SMOOTHING, _MAX_REPEATS, _MAX_RESOLUTION = 1e4, 1000, 1e6
+_LEIDEN_NEIGHBOURS = 15
+_SMOOTHING_STEPS = 10
+_STEPS = 100  # of progress, per clustering
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterRequest:
+    """One clustering and all it needs. Embeddings are taken as they are: nothing is embedded.
+
+    Attributes
+    ----------
+    embedded
+        Embeddings of one or more sections by one model; a niche has one label in all of them.
+    n_niches
+        Number of niches, for the methods ``mixture`` and ``kmeans``.
+    method
+        ``mixture`` of Gaussians that share a covariance, ``kmeans``, or ``leiden``.
+    resolution
+        Of Leiden; a higher one gives more niches.
+    smoothing
+        How strongly a cell's niche leans on those of the cells around it; 0: not at all.
+    seed
+        Of the clustering, which does not follow the order of rows or sections (decision 25).
+    repeats
+        Further seeds the clustering is repeated with, to tell how stable each niche is.
+    """
+
+    embedded: Sequence[Embedded]
+    n_niches: int | None = 8
+    method: Method = "mixture"
+    resolution: float | None = None
+    smoothing: float = 5.0
+    seed: int = 0
+    repeats: int = 0
+
+    def check(self) -> None:
+        """Raise InputError if the clustering cannot be done as asked."""
+        check_together(self.embedded)
+        n = sum(len(e.rows) for e in self.embedded)
+        check_asked(n, self.method, self.n_niches, self.resolution)
+        check_number("smoothing", self.smoothing, 0, MAX_SMOOTHING)
+        check_number("repeats", self.repeats, 0, _MAX_REPEATS, whole=True)
+        check_seed(self.seed)
+        if self.seed + self.repeats > MAX_SEED:
+            raise InputError(
+                f"The seed is {self.seed} with {self.repeats} more after it.",
+                f"Give one up to {MAX_SEED - self.repeats}.",
+            )
+
+    def run(self) -> Generator[Progress, None, Clustered]:
+        """Cluster; yields between its stages, returns the result."""
+        self.check()
+        clock = Clock("Clustering niches", _STEPS)
+        yield clock.tick(0)
+        found = self._together.by_row((yield from self._fit(0, clock)))
+        require_finite("The niches", probability=found)
+        labels, probability = ordered(found)
+        settings = {
+            "method": self.method,
+            "n_niches": int(probability.shape[1]),
+            "resolution": self.resolution,
+            "smoothing": self.smoothing,
+            "seed": self.seed,
+            "repeats": 0,
+            "stability": None,
+            "embedding": dict(self.embedded[0].settings),
+        }
+        sections = [e.section for e in self.embedded]
+        niches = Clustered.of(sections, labels, probability, None, settings)
+        return (yield from self.repeat(niches)) if self.repeats else niches
+
+    def repeat(self, found: Clustered) -> Generator[Progress, None, Clustered]:
+        """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
+        clock = Clock("Repeating with other seeds", _STEPS * self.repeats)
+        yield clock.tick(0)
+        agreement, overlap = [], []
+        for i in range(1, self.repeats + 1):
+            repeated = self._together.by_row((yield from self._fit(i, clock)))
+            require_finite("The repeated niches", probability=repeated)
+            other = repeated.argmax(1)
+            agreement.append(float(adjusted_mutual_info_score(found.labels, other)))
+            overlap.append(_best_overlap(found.labels, other, found.n_niches))
+        told = {"repeats": self.repeats, "stability": float(np.mean(agreement))}
+        stability = np.mean(overlap, axis=0)
+        return replace(found, stability=stability, settings=found.settings | told)
+
+    @cached_property
+    def _together(self) -> Together:
+        return Together.of(self.embedded)
+
+    def _fit(self, repeat: int, clock: Clock) -> Generator[Progress, None, NDArray[np.float32]]:
+        """Return (n, K) probabilities with the seed that comes ``repeat`` after the first."""
+        features, neighbours = self._together.features, self._together.neighbours
+        seed, done = self.seed + repeat, max(repeat - 1, 0) * _STEPS
+        if self.method == "leiden":  # takes no number of niches
+            probability = _leiden(features, float(self.resolution or 1), seed)
+            yield clock.tick(done + _STEPS)
+            return smooth(probability, neighbours, self.smoothing)
+        assert self.n_niches is not None  # as ``check`` knows
+        if self.method == "mixture":
+            fit = fit_field_mixture(
+                features,
+                neighbours,
+                self.n_niches,
+                smoothing=self.smoothing,
+                starts=_STARTS,
+                seed=seed,
+            )
+            made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
+            return made.probability
+        probability = kmeans_probability(features, self.n_niches, seed)
+        yield clock.tick(done + _STEPS)
+        return smooth(probability, neighbours, self.smoothing)
+
+
+def cluster_niches(
+    embedded: Embedded | Sequence[Embedded],
+    n_niches: int | None = 8,
+    *,
+    method: Method = "mixture",
+    resolution: float | None = None,
+    smoothing: float = 5.0,
+    seed: int = 0,
+    repeats: int = 0,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Clustered:
+    """Cluster niche embeddings.
+
+    Parameters
+    ----------
+    embedded
+        What ``embed_niches`` returned, for one section or several.
+    n_niches
+        Number of niches; ignored by the method ``leiden``.
+    method, resolution, smoothing, seed, repeats
+        As in ``ClusterRequest``.
+    on_progress
+        Called between stages.
+
+    Raises
+    ------
+    InputError
+        If the clustering cannot be done as asked.
+    """
+    several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
+    request = ClusterRequest(several, n_niches, method, resolution, smoothing, seed, repeats)
+    return finish(request.run(), on_progress)
+
+
+def check_together(embedded: Sequence[Embedded]) -> None:
+    """Raise InputError unless the embeddings can be clustered together."""
+    if not embedded:
+        raise InputError("There is nothing to cluster.", "Embed a section first.")
+    first = embedded[0]
+    for other in embedded[1:]:
+        if other.embedding.shape[1] != first.embedding.shape[1] or other.settings != first.settings:
+            raise InputError(
+                f"Sections '{first.section_name}' and '{other.section_name}' were embedded with"
+                " different models or settings.",
+                "Embed them with the same model and settings to cluster them together.",
+            )
+
+
+def check_asked(n_cells: int, method: str, n_niches: int | None, resolution: float | None) -> None:
+    """Raise InputError unless that many cells can be clustered so; needs no embeddings."""
+    check_choice("method", method, get_args(Method))
+    if method == "leiden":
+        check_number("resolution", resolution, 0, _MAX_RESOLUTION, above=True)
+        _igraph()
+    else:
+        check_n_niches("n_niches", n_niches, n_cells)
+
+
+def check_n_niches(name: str, n_niches: int | None, n_cells: int) -> None:
+    """Raise InputError unless so many cells make that many niches, two cells each on average."""
+    if n_cells < 4:
+        raise InputError(f"{n_cells} cells cannot be clustered.", "Embed 4 cells at least.")
+    check_number(name, n_niches, 2, n_cells // 2, whole=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Together:
+    """Cells of several sections in an order that no file decides: by section, then as in each.
+
+    Attributes
+    ----------
+    features
+        (n, p) what is clustered.
+    neighbours
+        Of each section.
+    index
+        (n,) index of each cell where the sections are one after another as they were given.
+    """
+
+    features: NDArray[np.float32]
+    neighbours: list[Neighbours]
+    index: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, embedded: Sequence[Embedded]) -> Together:
+        """Gather the cells of embeddings."""
+        sections = [e.section for e in embedded]
+        parts = [embedded[i] for i in name_order(sections)]
+        near = [Neighbours.of(e.section.coords_um[e.section.order]) for e in parts]
+        parts = [replace(e, embedding=e.embedding[e.section.order]) for e in parts]
+        return cls(niche_features(parts), near, cell_order(sections))
+
+    def by_row(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values (n, ...) of the cells in the order in which they were given."""
+        out = np.empty_like(values)
+        out[self.index] = values
+        return out
+
+
+def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
+    """Return (n, p) what of the embeddings of all sections is clustered.
+
+    Niche means lie along directions in which cells resemble those around them, and others that
+    only tell how single cells differ: the first are kept (min/max autocorrelation factors,
+    Switzer and Green 1984), each as wide as what is shared. How sections differ as a whole has no
+    say in it. Of embeddings by the decoder, the principal components.
+    """
+    together = np.concatenate([e.embedding for e in embedded])
+    require_finite("The niche embedding", embedding=together)
+    if not np.ptp(together, axis=0).any():
+        raise InputError(
+            f"All {len(together):,} cells have the same niche embedding.",
+            "Choose another model, or tissue whose cells differ in the model's genes.",
+        )
+    known = [(len(e.rows), e.covariance) for e in embedded if e.covariance is not None]
+    if not known:
+        p = min(_N_PCS, together.shape[1], len(together) - 1)
+        mean, axes = principal_axes(together, p)
+        return np.asarray((together - mean) @ axes.T, np.float32)
+    shared, single = np.average([c for _, c in known], axis=0, weights=[n for n, _ in known])
+    single = single + _RIDGE * np.trace(single) / len(single) * np.eye(len(single))
+    share, axes = eigh(shared, single)
+    kept = max(int((share > _LEAST_SHARED).sum()), min(_FEWEST, len(share)))
+    # Along an axis single cells vary by 1. The mixture does not ask how wide axes are; the k-means
+    # it starts from do, and with all alike they lead it astray.
+    axes = signed(axes.T).T * np.sqrt(np.maximum(share, 0))
+    axes = axes[:, ::-1][:, :kept]
+    features = np.asarray((together - together.mean(0)) @ axes, np.float32)
+    require_finite("The niche embedding", components=features)
+    return features
+
+
+def smooth(
+    probability: NDArray[np.float32], neighbours: Sequence[Neighbours], strength: float
+) -> NDArray[np.float32]:
+    """Return probabilities (n, K) that lean on those of the cells around.
+
+    Mean-field steps of a Potts model: the log-probability of a niche grows by ``strength`` times
+    the mean probability of that niche among the cell's neighbours.
+    """
+    if strength == 0:
+        return probability
+    own = np.log(np.maximum(probability, 1e-6))
+    for _ in range(_SMOOTHING_STEPS):
+        probability = _softmax(own + strength * around(probability, neighbours))
+    return probability
+
+
+def kmeans_probability(features: NDArray[np.float32], k: int, seed: int) -> NDArray[np.float32]:
+    """Return probabilities of k-means clusters: Gaussians that share one variance."""
+    rng = np.random.default_rng(seed)
+    if len(features) <= _EXACT_KMEANS:
+        fitted = kmeans(features, k, rng, starts=10)
+    else:
+        fitted = kmeans(features, k, rng, starts=3, batch_size=8192)
+    squared = np.square(fitted.transform(features))
+    variance = max(float(squared.min(1).mean()) / features.shape[1], 1e-12)
+    return _softmax(-squared / (2 * variance))
+
+
+def _leiden(features: NDArray[np.float32], resolution: float, seed: int) -> NDArray[np.float32]:
+    """Return, per Leiden community, its share of each cell's neighbours in embedding space."""
+    import random
+
+    from sklearn.neighbors import kneighbors_graph
+
+    igraph = _igraph()
+    n = len(features)
+    near = kneighbors_graph(features, min(_LEIDEN_NEIGHBOURS, n - 1), include_self=False)
+    pairs = near.tocoo()
+    low, high = np.minimum(pairs.row, pairs.col), np.maximum(pairs.row, pairs.col)
+    edges = np.unique(np.stack([low, high], 1), axis=0)
+    igraph.set_random_number_generator(random.Random(seed))
+    communities = igraph.Graph(n=n, edges=edges).community_leiden(
+        objective_function="modularity", resolution=resolution, n_iterations=4
+    )
+    own = np.eye(len(communities), dtype=np.float32)[np.array(communities.membership)]
+    share = near @ own + own
+    return np.asarray(share / share.sum(1, keepdims=True), np.float32)
+
+
+def _igraph() -> Any:
+    try:
+        import igraph
+    except ImportError as error:
+        raise InputError(
+            "Clustering at a resolution needs igraph, which is not installed.",
+            "Install it with 'pip install napari-gest[leiden]', or ask for a number of niches.",
+        ) from error
+    return igraph
+
+
+def _softmax(logits: NDArray[np.floating]) -> NDArray[np.float32]:
+    out = np.exp(logits - logits.max(1, keepdims=True))
+    return np.asarray(out / out.sum(1, keepdims=True), np.float32)
+
+
+def _best_overlap(
+    labels: NDArray[np.int64], others: NDArray[np.int64], k: int
+) -> NDArray[np.float64]:
+    """Return (k,) the Jaccard index of each niche with the niche most like it elsewhere."""
+    both = np.zeros((k, others.max() + 1))
+    np.add.at(both, (labels, others), 1)
+    either = both.sum(1, keepdims=True) + both.sum(0) - both
+    return np.asarray((both / np.maximum(either, 1)).max(1))

@@ -1,0 +1,294 @@
+"""Training: generative pre-training, and continued training on new tissue (Sec. 4.4, 5.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from napari_gest.errors import InputError
+from napari_gest.files import check_output
+from napari_gest.model.about import ModelName, shortened
+from napari_gest.model.config import ModelConfig
+from napari_gest.model.gest import GeST
+from napari_gest.seeds import check_seed
+from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.training.train_state import STATE, TrainState
+from napari_gest.tissue.geometry import N_GEOMETRY
+from napari_gest.tissue.section import Section
+
+
+class TrainConfig(BaseModel):
+    """How a model is trained. Frozen, and kept in the model's card.
+
+    Attributes
+    ----------
+    n_steps
+        Optimiser steps, 10,000,000 at most. The learning rate warms up, then falls to zero.
+    batch_windows
+        Windows B in a step, 1,024 at most.
+    targets
+        Cells predicted in a window of order ``hole``, 100,000 at most.
+    learning_rate, weight_decay
+        Of AdamW.
+    ema_decay
+        The model kept is a running average of the weights; this is its decay per step.
+    cell_dropout
+        Up to this share of a window's cells is left out.
+    order
+        ``hole``: windows as generation sees them, a group of cells hidden in a disc of random
+        radius and the known cells around it, far ones first. The others serialize a square and
+        predict every cell from those before it (Sec. 4.2).
+    hole_radius
+        Largest radius of the discs, in mean distances between neighbouring cells.
+    expression_weight
+        Weight of the squared error of the weighted read-out against the measured expression, in
+        genes scaled to unit variance, beside the hierarchical loss.
+    validation_share
+        Share of cells that lie in validation holes, where no validation section is given.
+    validate_every, patience
+        Steps between validations, and validations without a gain after which training ends.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    n_steps: int = Field(400, ge=1, le=10_000_000)
+    batch_windows: int = Field(8, ge=1, le=1024)
+    targets: int = Field(192, ge=1, le=100_000)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    ema_decay: float = Field(0.99, ge=0, lt=1)
+    cell_dropout: float = Field(0.3, ge=0, lt=1)
+    order: Literal["hole", "inward", "corner", "eq6", "random", "strict"] = "hole"
+    hole_radius: float = Field(16.0, ge=0)
+    expression_weight: float = Field(20.0, ge=0)
+    validation_share: float = Field(0.05, gt=0, lt=0.5)
+    validate_every: int = Field(50, ge=1)
+    patience: int = Field(8, ge=1)
+
+
+# The state of a run, from which it goes on.
+
+
+# From so many cells on a larger decoder, trained for longer, predicts held-out sections better;
+# with fewer it learns them by heart (decision 18).
+MANY_CELLS = 15_000
+
+
+def configs_for(
+    sections: Sequence[Section], start: GeST | None = None
+) -> tuple[ModelConfig, TrainConfig]:
+    """Return the shape and the training that suit the number of cells in ``sections``.
+
+    A model to ``start`` from keeps its shape, and what it was trained for is done.
+    """
+    if start is not None:
+        return start.config, TrainConfig()
+    if sum(section.n_obs for section in sections) < MANY_CELLS:
+        return ModelConfig(), TrainConfig()
+    return (
+        ModelConfig(n_layers=5, n_heads=5, d_model=160, dropout=0.2),
+        TrainConfig(n_steps=1000, validate_every=100, cell_dropout=0.6),
+    )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model and its validation curve.
+
+    Attributes
+    ----------
+    model
+        The model at its best validation.
+    curve
+        One entry per validation: ``step``, ``train_loss`` (not before training),
+        ``nll`` (nats per cell),
+        ``error`` (squared error of the weighted read-out over genes scaled to unit variance),
+        ``rmse_z`` (the paper's metric over all validation cells, by which the best is chosen)
+        and ``seconds`` since the start.
+    """
+
+    model: GeST
+    curve: list[dict[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class FitRequest:
+    """One training run and all it needs.
+
+    Attributes
+    ----------
+    sections
+        Sections to train on. Their panel must be the same.
+    model_config
+        Shape of the model; ignored but for its vocabulary where ``start`` is given.
+    train_config
+        How to train.
+    seed
+        Of vocabulary, weights, windows and dropout. The same seed gives the same model whatever
+        the order of rows and sections (decision 25).
+    validation
+        Section to validate on; by default holes are set aside in the training sections.
+    checkpoint_dir
+        Folder for the state of the run. A run with the same settings goes on from it. It must be
+        absent, empty, or hold a training state and nothing else.
+    start
+        Model to train on. If its panel differs, its transformer is kept and the vocabulary and
+        the two gene-facing layers are made anew.
+    name
+        Name of the trained model.
+    """
+
+    sections: Sequence[Section]
+    model_config: ModelConfig
+    train_config: TrainConfig
+    seed: int
+    validation: Section | None = None
+    checkpoint_dir: Path | None = None
+    start: GeST | None = None
+    name: str = "unnamed"
+
+    def check(self) -> None:
+        """Raise InputError if the sections cannot be trained on together.
+
+        Also if ``checkpoint_dir`` is neither absent nor empty nor a training state alone.
+        """
+        if not self.sections:
+            raise InputError("There is no section to train on.", "Give one at least.")
+        check_seed(self.seed)
+        genes = self.sections[0].genes
+        for section in [*self.sections, *([self.validation] if self.validation else [])]:
+            if section.genes != genes:
+                shared = len(set(section.genes) & set(genes))
+                raise InputError(
+                    f"Sections '{self.sections[0].name}' and '{section.name}' have different"
+                    f" panels ({shared} shared genes).",
+                    "A vocabulary belongs to one panel: train on sections measured with the same"
+                    " genes, in the same order.",
+                )
+        if not all(genes):
+            raise InputError(
+                f"There are genes without a name in section '{self.sections[0].name}'.",
+                "Name every gene: the model knows them by their names.",
+            )
+        if not any(section.expression.nnz for section in self.sections):
+            raise InputError(
+                "No cell of the sections to train on has any expression.",
+                "Give sections in which something was measured.",
+            )
+        try:
+            TypeAdapter(ModelName).validate_python(self.name)
+        except ValidationError as error:
+            raise InputError(
+                f"A model cannot be named '{shortened(self.name)}'.",
+                "Give a name of 1 to 255 characters on one line.",
+            ) from error
+        if self.model_config.n_geometry not in (0, N_GEOMETRY):
+            raise InputError(
+                f"n_geometry is {self.model_config.n_geometry}.",
+                f"It is {N_GEOMETRY}, or 0 to leave the arrangement of cells out.",
+            )
+        if self.checkpoint_dir is not None:
+            TrainState.find(Path(self.checkpoint_dir))  # says what is wrong with a damaged one
+            check_output(self.checkpoint_dir, STATE, overwrite=True, parents=True)
+        smallest = min(self.sections, key=lambda s: s.n_obs)
+        if smallest.n_obs < 32:
+            raise InputError(
+                f"Section '{smallest.name}' has {smallest.n_obs} cells.",
+                "A section needs 32 cells at least to train on.",
+            )
+
+    def run(self) -> Generator[Progress, None, Fitted]:
+        """Train; yields after every step, returns the model at its best validation."""
+        self.check()
+        yield Progress("Building the vocabulary", 0, 1)
+        from napari_gest.tasks.training.train_loop import TrainLoop
+
+        return Fitted(*(yield from TrainLoop(self).steps()))
+
+
+def fit(
+    sections: Sequence[Section],
+    model_config: ModelConfig | None = None,
+    train_config: TrainConfig | None = None,
+    *,
+    seed: int = 0,
+    validation: Section | None = None,
+    checkpoint_dir: Path | None = None,
+    name: str = "unnamed",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> GeST:
+    """Train a model from scratch and return it.
+
+    Parameters
+    ----------
+    sections
+        Sections measured with one panel.
+    model_config, train_config
+        Shape and training; by default what suits the number of cells (`configs_for`).
+    seed, validation, checkpoint_dir, name
+        As in ``FitRequest``.
+    on_progress
+        Called after every step.
+
+    Raises
+    ------
+    InputError
+        If the sections cannot be trained on together, or ``checkpoint_dir`` is neither absent nor
+        empty nor a training state alone.
+    """
+    shape, training = configs_for(sections)
+    request = FitRequest(
+        sections,
+        model_config or shape,
+        train_config or training,
+        seed,
+        validation=validation,
+        checkpoint_dir=checkpoint_dir,
+        name=name,
+    )
+    return finish(request.run(), on_progress).model
+
+
+def fine_tune(
+    model: GeST,
+    sections: Sequence[Section],
+    train_config: TrainConfig | None = None,
+    *,
+    seed: int = 0,
+    validation: Section | None = None,
+    checkpoint_dir: Path | None = None,
+    name: str = "unnamed",
+    on_progress: Callable[[Progress], None] | None = None,
+) -> GeST:
+    """Train a model on with new tissue ("Ours-FT", Sec. 5.2) and return a new model.
+
+    For another panel the transformer is kept and the vocabulary rebuilt.
+
+    Parameters
+    ----------
+    model
+        The model to start from; it stays as it is.
+    sections, train_config, seed, validation, checkpoint_dir, name, on_progress
+        As in ``fit``.
+
+    Raises
+    ------
+    InputError
+        As ``fit``.
+    """
+    shape, training = configs_for(sections, model)
+    request = FitRequest(
+        sections,
+        shape,
+        train_config or training,
+        seed,
+        validation=validation,
+        checkpoint_dir=checkpoint_dir,
+        start=model,
+        name=name,
+    )
+    return finish(request.run(), on_progress).model

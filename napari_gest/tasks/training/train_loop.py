@@ -1,0 +1,447 @@
+"""The loop of one training run: steps, validation, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import Tensor, nn
+
+import napari_gest
+from napari_gest.errors import InputError, ResultError
+from napari_gest.files import replacing
+from napari_gest.model.decoder import Decoder
+from napari_gest.model.gest import GeST
+from napari_gest.model.loss import hierarchical_loss
+from napari_gest.model.optimizer import AdamW
+from napari_gest.model.temperature import best_temperature
+from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.model.training_cells import TrainingCells
+from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.progress import Clock, Progress
+from napari_gest.tasks.training.train import FitRequest
+from napari_gest.tasks.training.train_state import (
+    FORMAT,
+    STATE,
+    STATE_SETTINGS,
+    STATE_TENSORS,
+    TrainState,
+    digest_of,
+)
+from napari_gest.tasks.training.train_windows import (
+    Batch,
+    Score,
+    discs,
+    draw_window,
+    stack,
+    tissue_of,
+    validation_batches,
+)
+from napari_gest.tissue.fingerprint import fingerprints
+from napari_gest.tissue.section import Section, name_order, section_record
+from napari_gest.tissue.window import symmetries, window_side
+
+_WARMUP = 100  # steps
+_CLIP = 1.0  # gradient norm
+_TURNS = 4  # of a window, over which generation averages p(meta cell)
+_TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section is for
+
+
+class TrainLoop:
+    """The moving parts of one training run."""
+
+    def __init__(self, request: FitRequest) -> None:
+        request = _in_order(request)
+        self.request, self.config = request, request.train_config
+        folder = request.checkpoint_dir
+        self.found = TrainState.find(None if folder is None else Path(folder))
+        patches = _patches(request)
+        hidden = [role != _TRAINED for role in patches]
+        training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
+        self.model = _model(request, training)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.network = self.model.network.to(self.device)
+        self.average = copy.deepcopy(self.network)
+        target_sum, tokenizer = self.model.target_sum, self.model.tokenizer
+        self.score = Score.of(tokenizer)
+        self.tissues = [
+            tissue_of(s, ~h, target_sum, tokenizer, self.score)
+            for s, h in zip(request.sections, hidden, strict=True)
+        ]
+        if request.validation is not None:
+            holes = discs(request.validation, 0.2, self.model.config, request.seed) >= 0
+            checked = [(request.validation, holes, holes)]
+        else:
+            selecting = [role == _SELECTING for role in patches]
+            checked = list(zip(request.sections, hidden, selecting, strict=True))
+        self.validation = [
+            batch.to(self.device)
+            for s, h, asked in checked
+            for batch in validation_batches(s, h, asked, self.model, self.score)
+        ]
+        self.cells = _training_cells(request, patches)
+        sizes = np.array([len(t.coords) for t in self.tissues], float)
+        self.share = sizes / sizes.sum()
+        self.levels = torch.from_numpy(tokenizer.levels).to(self.device)
+        self.scaled = torch.from_numpy(self.score.scale(tokenizer.c_expr)).to(self.device)
+        parameters = list(self.network.parameters())
+        self.optimizer = AdamW(
+            parameters,
+            self.config.weight_decay,
+            betas=(0.9, 0.98),
+            decays=[p.ndim == 2 for p in parameters],
+        )
+        self.curve: list[dict[str, float]] = []
+        self.best: dict[str, Tensor] = {}
+        self.losses: list[float] = []
+        self.spent = 0.0
+
+    def steps(self) -> Generator[Progress, None, tuple[GeST, list[dict[str, float]]]]:
+        """Train; yields after every step, returns the best model and the validation curve."""
+        first = self.resume()
+        clock = Clock("Training", self.config.n_steps - first)
+        started = time.monotonic() - self.spent
+        if not self.curve:
+            self.validate(0, 0.0)
+            yield Progress("Training", 0, self.config.n_steps, payload=self.curve[-1])
+        for step in range(first, self.config.n_steps):
+            if self.exhausted():
+                break
+            self.losses.append(self.step(step))
+            done = step + 1
+            if not math.isfinite(self.losses[-1]):
+                raise self._diverged(f"in step {done}")
+            tick = clock.tick(done - first)
+            if done % self.config.validate_every == 0 or done == self.config.n_steps:
+                self.spent = time.monotonic() - started
+                self.validate(done, self.spent)
+                self.save(done)
+                yield replace(tick, payload=self.curve[-1])
+            else:
+                yield tick
+        require_finite("The trained model", **self.best)
+        self.average.load_state_dict(self.best)
+        temperature = temperature_on(self.average, self.validation)
+        card = {
+            "version": napari_gest.__version__,
+            "sections": [section_record(s, s.n_obs) for s in self.request.sections],
+            "parameters": self.model.n_parameters,
+            "training": self.config.model_dump(),
+            "seed": self.request.seed,
+            "device": self.device.type,
+            "start": self.request.start.name if self.request.start else None,
+            "curve": self.curve,
+        }
+        model = replace(
+            self.model,
+            network=self.average.cpu().eval(),
+            name=self.request.name,
+            card=card,
+            training_cells=self.cells,
+            emission=self.model.emission.model_copy(update={"temperature": temperature}),
+        )
+        return model, self.curve
+
+    def step(self, step: int) -> float:
+        """Take one optimiser step; all its randomness comes from the seed and the step."""
+        batch = self.batch(np.random.default_rng([self.request.seed, step])).to(self.device)
+        self.network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.request.seed * 1_000_003 + step)
+            loss = self.loss(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        self.optimizer.step(self.config.learning_rate * self.warmth(step))
+        # Early on the average follows closely, or the first, random weights would linger.
+        decay = min(self.config.ema_decay, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                kept.lerp_(new, 1 - decay)
+        return loss.item()
+
+    def warmth(self, step: int) -> float:
+        """Return the share of the learning rate in force at a step."""
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.config.n_steps))
+        return min(1.0, (step + 1) / _WARMUP) * fall
+
+    def loss(self, batch: Batch) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
+            logits, residual = _predict(self.network, batch)
+        loss = hierarchical_loss(logits, batch.target, self.levels).mean()
+        if self.config.expression_weight:
+            error = self.error(logits, residual, batch.values)
+            loss = loss + self.config.expression_weight * error
+        return loss
+
+    def error(self, logits: Tensor, residual: Tensor | float, values: Tensor) -> Tensor:
+        """Return the squared error of the weighted read-out in genes of unit variance."""
+        return F.mse_loss(logits.softmax(-1) @ self.scaled + residual, values)
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """Draw windows from the training tissue."""
+        windows = [
+            draw_window(
+                self.tissues[rng.choice(len(self.tissues), p=self.share)],
+                self.model.config,
+                self.config,
+                rng,
+            )
+            for _ in range(self.config.batch_windows)
+        ]
+        # Windows at a section's end may hold fewer cells; all are cut to the shortest.
+        n_context = min(len(w.pool.mass) for w in windows)
+        n_targets = min(len(w.targets) for w in windows)
+        return stack([w.read(n_context, n_targets) for w in windows], self.config.order != "hole")
+
+    @torch.inference_mode()
+    def validate(self, step: int, seconds: float) -> None:
+        """Score the averaged weights on the validation holes and keep them if they are best."""
+        self.average.eval()
+        nll = error = 0.0
+        n = sum(len(batch.target) for batch in self.validation)
+        made, truth = [], []
+        for batch in self.validation:
+            logits, residual = _predict(self.average, batch)
+            weight = len(batch.target) / n
+            nll += weight * F.cross_entropy(logits, batch.target).item()
+            error += weight * self.error(logits, residual, batch.values).item()
+            made.append(logits.softmax(-1) @ self.scaled + residual)
+            truth.append(batch.values)
+        entry = {
+            "step": step,
+            "nll": nll,
+            "error": error,
+            "rmse_z": _rmse_z(torch.cat(made), torch.cat(truth)),
+            "seconds": round(seconds, 1),
+        }
+        if recent := self.losses[-self.config.validate_every :]:
+            entry["train_loss"] = float(np.mean(recent))
+        self._require_finite(entry)
+        self.curve.append(entry)
+        if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
+            self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+
+    def _require_finite(self, entry: dict[str, float]) -> None:
+        """Raise ResultError where there is nothing to choose the best weights by."""
+        if all(math.isfinite(entry[name]) for name in ("nll", "error", "rmse_z")):
+            return
+        if math.isfinite(entry["nll"]) and math.isfinite(entry["error"]):
+            raise ResultError(
+                "The validation cells cannot be scored: no gene varies among them and among their"
+                " predictions.",
+                "Set more cells aside (validation_share), or give a section to validate on.",
+            )
+        raise self._diverged(f"at the validation after {entry['step']} steps")
+
+    def _diverged(self, when: str) -> ResultError:
+        kept = ""
+        if self.curve and self.request.checkpoint_dir is not None:
+            kept = f" The state of step {self.curve[-1]['step']} is kept."
+        return ResultError(
+            f"Training stopped: {when} the loss is not a finite number.",
+            f"Train with a smaller learning_rate than {self.config.learning_rate:g}, weight_decay"
+            f" than {self.config.weight_decay:g} or expression_weight than"
+            f" {self.config.expression_weight:g}, and look for extreme values in the tissue.{kept}",
+        )
+
+    def exhausted(self) -> bool:
+        scores = [entry["rmse_z"] for entry in self.curve]
+        return len(scores) - 1 - int(np.argmin(scores)) >= self.config.patience
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a run to go on from a checkpoint, as JSON has it."""
+        request = self.request
+        told = {
+            "model": self.model.config.model_dump(mode="json"),
+            "training": self.config.model_dump(mode="json"),
+            "seed": request.seed,
+            "sections": [s.digest for s in request.sections],
+            "validation": request.validation.digest if request.validation else None,
+            "start": request.start.digest if request.start else None,
+            "genes": list(self.model.genes),
+        }
+        settings: dict[str, Any] = json.loads(json.dumps(told))
+        return settings
+
+    def save(self, step: int) -> None:
+        if self.request.checkpoint_dir is None:
+            return
+        tensors = {f"now.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        tensors["vocabulary"] = torch.from_numpy(self.model.tokenizer.c_expr)
+        packed = save({k: v.contiguous() for k, v in tensors.items()})
+        about = {
+            "format": FORMAT,
+            "tensors": digest_of(packed),
+            "step": step,
+            "curve": self.curve,
+            "spent": self.spent,
+            "losses": self.losses[-self.config.validate_every :],
+            "settings": self.settings,
+        }
+        # Whatever but a state of ours came to be there meanwhile is refused, not replaced.
+        place = self.request.checkpoint_dir
+        with replacing(place, STATE, overwrite=True, parents=True) as folder:
+            (folder / STATE_TENSORS).write_bytes(packed)
+            (folder / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
+
+    def resume(self) -> int:
+        """Go on from a checkpoint if there is one; return the step to take next."""
+        if self.found is None:
+            return 0
+        about = self.found.about
+        self.found.check(self.settings, self.config.n_steps)
+        weights = {k: tuple(v.shape) for k, v in self.network.state_dict().items()}
+        means = {k: tuple(v.shape) for k, v in self.optimizer.state().items()}
+        groups = {"now.": weights, "average.": weights, "best.": weights, "optimizer.": means}
+        shapes = {prefix + k: v for prefix, part in groups.items() for k, v in part.items()}
+        now = self.model.tokenizer.c_expr
+        tensors = self.found.tensors(shapes | {"vocabulary": now.shape})
+        if not np.allclose(tensors["vocabulary"].numpy(), now, atol=1e-3):
+            raise InputError(
+                f"The training state in {self.found.folder} has another vocabulary than these"
+                " sections give here.",
+                "Go on with the data and the library versions it was begun with, or give"
+                " another folder.",
+            )
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("now."))
+        self.average.load_state_dict(part("average."))
+        self.best = part("best.")
+        self.optimizer.load(part("optimizer."), about.step)
+        self.curve, self.spent, self.losses = list(about.curve), about.spent, list(about.losses)
+        self.found = None
+        return about.step
+
+
+@torch.inference_mode()
+def temperature_on(network: Decoder, validation: Sequence[Batch]) -> float:
+    """Return the temperature of p(meta cell) on validation cells that trained nothing."""
+    network.eval()
+    logits = []
+    for batch in validation:
+        turns = torch.from_numpy(symmetries()[:_TURNS]).to(batch.content_xy.device)
+        logits.append(torch.stack([_predict(network, batch.turned(turn))[0] for turn in turns]))
+    return best_temperature(logits, [batch.target for batch in validation])
+
+
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether this device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    flags = torch.backends.cpu.get_cpu_capability()
+    return "AMX" in flags or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _predict(network: Decoder, batch: Batch) -> tuple[Tensor, Tensor | float]:
+    """Return logits (B * Q, K) and inherited residuals (B * Q, S)."""
+    logits, inherited = network(
+        batch.mixture,
+        batch.content_xy,
+        batch.query_xy,
+        mass=batch.mass,
+        content_geometry=batch.content_geometry,
+        query_geometry=batch.query_geometry,
+        causal=batch.causal,
+    )
+    residual = 0.0 if inherited is None else (inherited @ batch.residual).flatten(0, 1)
+    return logits.flatten(0, 1), residual
+
+
+def _rmse_z(made: Tensor, truth: Tensor) -> float:
+    """Return the mean over genes of sqrt(2 (1 - r)), r over all cells (Table 1)."""
+    made, truth = made - made.mean(0), truth - truth.mean(0)
+    norm = (made.square().sum(0) * truth.square().sum(0)).sqrt()
+    r = (made * truth).sum(0)[norm > 1e-9] / norm[norm > 1e-9]
+    return (2 * (1 - r)).clamp_min(0).sqrt().mean().item()
+
+
+def _in_order(request: FitRequest) -> FitRequest:
+    """Return the request with sections by name and their cells by place, whatever the file."""
+    validation = request.validation
+    return replace(
+        request,
+        sections=[request.sections[i].ordered() for i in name_order(request.sections)],
+        validation=None if validation is None else validation.ordered(),
+    )
+
+
+def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
+    """Return the model to train: new, the one to go on with, or its transformer in a new panel."""
+    start, genes = request.start, training[0].genes
+    if start is not None and start.genes == genes:
+        # What was fitted to the predictions of a network goes with it.
+        return replace(start, network=copy.deepcopy(start.network), head=None, response=None)
+    totals = np.concatenate([np.asarray(s.expression.sum(1)).ravel() for s in training])
+    target_sum = float(np.median(totals[totals > 0]))
+    config = start.config if start is not None else request.model_config
+    side = float(np.mean([window_side(s.coords_um, config.window_cells) for s in training]))
+    # Positions count in half windows, so a transformer meets its window at the density it knows.
+    config = config.model_copy(update={"window_um": side})
+    tokenizer = MetaCellTokenizer.fit(
+        np.concatenate([s.model_space(target_sum) for s in training]),
+        genes,
+        target_sum,
+        n_meta_cells=config.n_meta_cells,
+        n_pcs=config.n_pcs,
+        level_sizes=config.level_sizes,
+        seed=request.seed,
+    )
+    model = GeST.create(config, tokenizer, seed=request.seed, name=request.name)
+    if start is not None:
+        kept = {
+            k: v
+            for k, v in start.network.state_dict().items()
+            if not k.startswith(("embed.", "to_genes."))
+        }
+        model.network.load_state_dict(kept, strict=False)
+    return model
+
+
+def _patches(request: FitRequest) -> list[NDArray[np.int64]]:
+    """Return the role of each cell of each training section.
+
+    Patches of a hole's size are left out of vocabulary and training. Every other one selects the
+    training step; the rest is kept for whoever wants to know how good the model is there.
+    """
+    if request.validation is not None:
+        return [np.full(s.n_obs, _TRAINED) for s in request.sections]
+    share, config = request.train_config.validation_share, request.model_config
+    at_least = 2 if len(request.sections) == 1 else 1
+    roles, before = [], 0
+    for section in request.sections:
+        disc = discs(section, share, config, request.seed, at_least=at_least)
+        role = np.where((disc + before) % 2 == 0, _SELECTING, _REPORTING)
+        roles.append(np.where(disc < 0, _TRAINED, role))
+        before += int(disc.max()) + 1
+    return roles
+
+
+def _training_cells(request: FitRequest, roles: Sequence[NDArray[np.int64]]) -> TrainingCells:
+    """Return the fingerprints of the cells that train the model and that select its step."""
+    cells = [fingerprints(s.expression, s.genes) for s in request.sections]
+    trained = [c[role == _TRAINED] for c, role in zip(cells, roles, strict=True)]
+    selecting = [c[role == _SELECTING] for c, role in zip(cells, roles, strict=True)]
+    if request.validation is not None:
+        section = request.validation
+        selecting.append(fingerprints(section.expression, section.genes))
+    earlier = request.start.training_cells if request.start is not None else None
+    return TrainingCells(np.concatenate(trained), np.concatenate(selecting)).joined(earlier)

@@ -1,0 +1,118 @@
+"""The legend of niches: what one can rename, merge, recolour and show alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem
+
+from napari_gest.app.colors import Categories
+from napari_gest.widgets.color.legend import Swatches
+
+_ROW = 21
+_ROWS_SHOWN = 10
+_TIPS = {
+    "Cells": "Measured cells",
+    "Gen.": "Generated cells",
+    "mm²": "Tissue nearest to its cells",
+    "Stable": "Stability: how much of it is found again with other seeds (Jaccard index; 1 is all)",
+}
+
+
+class NicheTable(Swatches):
+    """Colour, name and size of each niche; a name can be edited, and ticked off to hide it."""
+
+    renamed = Signal(str, str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAccessibleName("Niches")
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setEditTriggers(
+            QAbstractItemView.EditTrigger.DoubleClicked
+            | QAbstractItemView.EditTrigger.EditKeyPressed
+        )
+        self.verticalHeader().setDefaultSectionSize(_ROW)
+        self._names: list[str] = []
+
+    @property
+    def selected(self) -> list[str]:
+        """Names of the selected niches, from top to bottom."""
+        rows = sorted({index.row() for index in self.selectedIndexes()})
+        return [self._names[row] for row in rows if row < len(self._names)]
+
+    def select(self, names: list[str]) -> None:
+        """Select these niches and no others."""
+        self.clearSelection()
+        for row, name in enumerate(self._names):
+            if name in names:
+                for column in range(self.columnCount()):
+                    self.item(row, column).setSelected(True)
+
+    def show_niches(
+        self,
+        niches: Categories,
+        hidden: frozenset[str],
+        area_mm2: NDArray[np.float64],
+        generated: NDArray[np.int64] | None = None,
+        stability: NDArray[np.float64] | None = None,
+    ) -> None:
+        """List the niches.
+
+        Parameters
+        ----------
+        niches
+            Of the measured cells.
+        hidden
+            Names that are ticked off.
+        area_mm2
+            (K,) area of each.
+        generated
+            (K,) generated cells in each, or None where there are none.
+        stability
+            (K,) of each, or None while unknown.
+        """
+        chosen = self.selected
+        present = [i for i, count in enumerate(niches.counts) if count]
+        further: dict[str, list[str]] = {}
+        if generated is not None:
+            further["Gen."] = [f"{count:,}" for count in generated[present]]
+        further["mm²"] = [f"{area:.2f}" for area in area_mm2[present]]
+        known = stability is not None
+        further["Stable"] = [f"{stability[i]:.2f}" if known else "–" for i in present]
+        self.setColumnCount(2 + len(further))
+        self.setHorizontalHeaderLabels(["Niche", "Cells", *further])
+        self.horizontalHeader().setVisible(True)
+        self.set_categories(niches, hidden)
+        self._names = [niches.names[i] for i in present]
+        with QSignalBlocker(self):
+            for row in range(self.rowCount()):
+                self.item(row, 1).setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+                for column, texts in enumerate(further.values(), 2):
+                    self.setItem(row, column, _number(texts[row]))
+            for column, name in enumerate(("Cells", *further), 1):
+                self.horizontalHeaderItem(column).setToolTip(_TIPS[name])
+            for column in range(1, self.columnCount()):
+                self.horizontalHeader().setSectionResizeMode(
+                    column, QHeaderView.ResizeMode.ResizeToContents
+                )
+            self.select(chosen)
+        shown = min(self.rowCount(), _ROWS_SHOWN)
+        self.setFixedHeight(shown * _ROW + 4 + self.horizontalHeader().sizeHint().height())
+
+    def _ticked(self) -> None:
+        for row, old in enumerate(self._names):
+            new = self.item(row, 0).text().strip()
+            if new != old:
+                self.renamed.emit(old, new)
+                return
+        super()._ticked()
+
+
+def _number(text: str) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+    return item

@@ -1,0 +1,49 @@
+"""A section and a run on it, without a viewer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+
+from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.runs.perturbation import Experiment
+from napari_gest.app.session import Snapshot
+from napari_gest.model.config import ModelConfig
+from napari_gest.tissue.edits import Edit
+from napari_gest.tissue.roi import Roi
+
+
+@pytest.fixture
+def write_model() -> Callable[[Path, str, list[str]], Path]:
+    """Writes as much of a model folder as listing it needs."""
+
+    def write(folder: Path, name: str, genes: list[str]) -> Path:
+        folder.mkdir(parents=True)
+        config = ModelConfig(window_um=400.0).model_dump()
+        about = {"name": name, "genes": genes, "target_sum": 250.0, "config": config}
+        (folder / "config.json").write_text(json.dumps(about | {"format": 1, "card": {}}))
+        for file in ("vocabulary", "weights"):
+            (folder / f"{file}.safetensors").touch()
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def model_info(opened, tmp_path, write_model) -> ModelInfo:
+    return ModelInfo.read(write_model(tmp_path / "m", "m", list(opened.section.genes)))
+
+
+@pytest.fixture
+def plan(opened, model_info) -> Experiment:
+    """A gene doubled in a disc in the middle of the tissue."""
+    section = opened.section
+    middle = shapely.Point(*section.coords_um.mean(axis=0))
+    roi = Roi(middle.buffer(0.2 * float(np.ptp(section.coords_um[:, 0]))))
+    snapshot = Snapshot(opened.label, section)
+    return Experiment(snapshot, {}, roi, model_info, (Edit(section.genes[0], "multiply", 2.0),))

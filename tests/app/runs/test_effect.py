@@ -1,0 +1,53 @@
+"""What an edit does, as the canvas shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_gest.app.runs.effect import Effect, delta_legend, effect_rgba
+from napari_gest.app.view_state import ViewState
+from napari_gest.tasks.perturbation.perturb import perturb
+
+
+@pytest.fixture
+def effect(plan, tiny_model) -> Effect:
+    section = plan.snapshot.section
+    result = perturb(
+        section, tiny_model, plan.inside, plan.edits, readout="generation", reach_um=60.0
+    )
+    return Effect(plan.title, plan, result)
+
+
+def test_delta_is_perturbed_minus_control_and_centred(effect):
+    gene = effect.strongest
+    control, perturbed, delta = (
+        effect.values(view, gene) for view in ("control", "perturbed", "delta")
+    )
+    np.testing.assert_allclose(delta, perturbed - control, atol=1e-7)
+    legend = delta_legend(ViewState(gene=gene, view="delta"), [effect])
+    assert legend.colors.low == -legend.colors.high
+    assert legend.range[0] == -legend.range[1]
+    assert np.isnan(effect.values("delta", "no such gene")).all()
+
+
+def test_edited_cells_come_last_and_do_not_set_the_limits(effect, plan):
+    gene = plan.edits[0].gene
+    np.testing.assert_array_equal(effect.cells[effect.n_around :], np.flatnonzero(plan.inside))
+    change = np.abs(effect.values("delta", gene))
+    assert change[effect.n_around :].max() > change[: effect.n_around].max()
+    legend = delta_legend(ViewState(gene=gene, view="delta"), [effect])
+    assert legend.colors.high <= change[: effect.n_around].max() + 1e-6
+
+
+def test_a_band_dims_what_lies_outside(effect):
+    view_state = ViewState(gene=effect.strongest, view="delta", band=(0.0, 30.0))
+    rgba = effect_rgba(effect, view_state, delta_legend(view_state, [effect]).colors)
+    far = effect.result.distance_um > 30
+    assert far.any()
+    assert (rgba[: effect.n_around][far, 3] < 0.5).all()
+    assert (rgba[effect.n_around :, 3] == 1).all()
+
+
+def test_the_strongest_gene_is_not_an_edited_one(effect, plan):
+    assert effect.strongest != plan.edits[0].gene

@@ -1,0 +1,94 @@
+"""Colours and their limits. No Qt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from cmap import Color
+
+from napari_gest.app import colors
+from napari_gest.app.colors import MISSING, OKABE_ITO, Scale, categories, limits
+
+
+def test_up_to_eight_categories_take_okabe_and_itos_colours():
+    made = categories(pd.Series(list("hgfedcba")))
+    assert made.names == tuple("abcdefgh")
+    expected = np.array([Color(c).rgba for c in OKABE_ITO], np.float32)
+    np.testing.assert_allclose(made.colors, expected)
+
+
+@pytest.mark.parametrize("n", [9, 40, 300])
+def test_more_categories_stay_visible_on_black(n):
+    made = categories(pd.Series([f"{i:03}" for i in range(n)]))
+    assert len(made.colors) == n
+    assert (made.colors[:, :3] @ [0.2126, 0.7152, 0.0722] > 0.15).all()
+    if n < 100:
+        assert len(np.unique(made.colors, axis=0)) == n
+
+
+def test_stored_colours_are_honoured_in_category_order():
+    values = pd.Series(pd.Categorical(["b", "a", "b"], categories=["b", "a"]))
+    made = categories(values, ["#ff0000", "#00ff00"])
+    np.testing.assert_allclose(made.rgba()[:, :3], [[1, 0, 0], [0, 1, 0], [1, 0, 0]])
+
+
+@pytest.mark.parametrize("stored", [["#ff0000"], ["no", "colours"], []])
+def test_stored_colours_that_do_not_fit_are_ignored(stored):
+    made = categories(pd.Series(["a", "b"]), stored)
+    np.testing.assert_allclose(made.colors[0], Color(OKABE_ITO[0]).rgba, rtol=1e-6)
+
+
+def test_missing_is_grey_and_counted_apart():
+    made = categories(pd.Series(["a", None, "a", "b"]))
+    assert made.counts.tolist() == [2, 1]
+    assert made.n_missing == 1
+    np.testing.assert_allclose(made.rgba()[1], MISSING)
+    np.testing.assert_allclose(Scale(0, 1).rgba([np.nan])[0], MISSING)
+
+
+def test_hidden_categories_are_transparent():
+    rgba = categories(pd.Series(["a", "b", None])).rgba(frozenset({"a"}))
+    assert rgba[:, 3].tolist() == [0, 1, 1]
+
+
+def test_booleans_are_categories_and_numbers_are_not():
+    assert colors.is_categorical(pd.Series([True, False]))
+    assert colors.is_categorical(pd.Series(["x"]))
+    assert not colors.is_categorical(pd.Series([1, 2]))
+    assert not colors.is_categorical(pd.Series([1.0, np.nan]))
+    assert categories(pd.Series([True, False])).names == ("False", "True")
+
+
+def test_values_beyond_the_limits_take_the_end_colours():
+    rgba = Scale(1, 2).rgba([0.0, 1.0, 2.0, 9.0])
+    np.testing.assert_allclose(rgba[0], rgba[1])
+    np.testing.assert_allclose(rgba[2], rgba[3])
+    assert not np.allclose(rgba[0], rgba[3])
+
+
+def test_limits_leave_out_outliers_and_missing_values():
+    values = np.r_[np.linspace(0, 1, 1000), 1e6, np.nan]
+    low, high = limits(values)
+    assert low == 0
+    assert 0.9 < high < 2
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([], (0, 1)), ([np.nan], (0, 1)), ([0.0, 0.0], (0, 1)), ([5.0, 5.0], (5, 6))],
+)
+def test_limits_of_nothing_much_are_still_a_range(values, expected):
+    assert limits(np.array(values, float)) == expected
+
+
+def test_limits_of_a_rarely_expressed_gene_reach_its_values():
+    values = np.zeros(1000)
+    values[3] = 2.0
+    assert limits(values) == (0, 2)
+
+
+def test_diverging_limits_are_centred_on_zero():
+    low, high = limits(np.array([-1.0, 4.0]), centred=True)
+    assert low == -high
+    assert limits(np.zeros(3), centred=True) == (-1, 1)

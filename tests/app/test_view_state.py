@@ -1,0 +1,121 @@
+"""What each view shows. No Qt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_gest.app.colors import MISSING, Categories, Scale
+from napari_gest.app.view_state import (
+    WAITING,
+    Normalization,
+    ViewState,
+    section_legend,
+    section_rgba,
+    trial_legend,
+    trial_rgba,
+    trial_values,
+)
+
+
+def test_a_gene_is_shown_in_the_models_space(opened):
+    gene, space = opened.section.genes[2], Normalization(300.0)
+    legend = section_legend(ViewState(gene=gene), opened, space)
+    assert isinstance(legend.colors, Scale)
+    assert gene in legend.title
+    assert "300" in legend.title
+    rgba = section_rgba(ViewState(gene=gene), opened, legend, space)
+    np.testing.assert_array_equal(rgba, legend.colors.rgba(opened.gene_values(gene, 300.0)))
+
+
+def test_chosen_limits_are_used_for_measured_and_generated_alike(opened):
+    view_state = ViewState(gene=opened.section.genes[0], value_limits=(1.0, 2.0))
+    for view in ("measured", "generated"):
+        legend = section_legend(
+            ViewState(**{**view_state.__dict__, "view": view}), opened, Normalization()
+        )
+        assert (legend.colors.low, legend.colors.high) == (1.0, 2.0)
+
+
+def test_categories_have_the_same_colours_in_all_sections(tissue):
+    from napari_gest.app.session import open_sections
+
+    one, two = open_sections(tissue)
+    tables = [
+        section_legend(ViewState(column="cell_type"), o, Normalization()).colors for o in (one, two)
+    ]
+    assert all(isinstance(t, Categories) for t in tables)
+    np.testing.assert_array_equal(tables[0].colors, tables[1].colors)
+    assert tables[0].counts.sum() == one.section.n_obs
+
+
+def test_stored_colours_are_used(opened):
+    names = opened.adata.obs["region"].astype("category").cat.categories
+    opened.adata.uns["region_colors"] = ["#123456"] * len(names)
+    rgba = section_legend(ViewState(column="region"), opened, Normalization()).colors.rgba()
+    np.testing.assert_allclose(rgba[0, :3], np.array([0x12, 0x34, 0x56]) / 255, rtol=1e-5)
+
+
+def test_a_numeric_column_has_a_scale_and_its_gaps_are_grey(opened):
+    numbers = np.linspace(0, 1, opened.adata.n_obs)
+    numbers[opened.section.rows[0]] = np.nan
+    opened.adata.obs["depth"] = numbers
+    view_state = ViewState(column="depth")
+    legend = section_legend(view_state, opened, Normalization())
+    rgba = section_rgba(view_state, opened, legend, Normalization())
+    np.testing.assert_allclose(rgba[0], MISSING)
+    assert not np.allclose(rgba[1], MISSING)
+
+
+def test_nothing_chosen_is_grey(opened):
+    legend = section_legend(ViewState(), opened, Normalization())
+    assert legend.colors is None
+    np.testing.assert_allclose(
+        section_rgba(ViewState(), opened, legend, Normalization())[0], MISSING
+    )
+
+
+def test_difference_is_generated_minus_measured_and_centred(opened, trial):
+    view_state = ViewState(gene=trial.genes[1], view="difference")
+    values = trial_values(view_state, trial, opened, Normalization())
+    truth = opened.gene_values(trial.genes[1])
+    np.testing.assert_allclose(values[:10], trial.expression[:10, 1] - truth[5:15])
+    assert np.isnan(values[10:]).all()  # waiting, or without truth
+    scale = trial_legend(view_state, values).colors
+    assert scale.low == -scale.high
+    uneven = trial_legend(ViewState(gene="g", view="difference", difference_limits=(-1, 3)), values)
+    assert (uneven.colors.low, uneven.colors.high) == (-3, 3)
+
+
+@pytest.mark.parametrize(("entropy", "unit"), [(True, "nats"), (False, "sd")])
+def test_uncertainty_of_meta_cell_or_gene(opened, trial, entropy, unit):
+    view_state = ViewState(gene=trial.genes[0], view="uncertainty", entropy=entropy)
+    values = trial_values(view_state, trial, opened, Normalization())
+    expected = trial.entropy if entropy else trial.sd[:, 0]
+    np.testing.assert_array_equal(values, expected)
+    legend = trial_legend(view_state, values)
+    assert unit in legend.title
+    assert 0 <= legend.colors.low < legend.colors.high
+
+
+def test_waiting_cells_are_dark_and_others_coloured(trial, opened):
+    values = trial_values(
+        ViewState(gene=trial.genes[0], view="generated"), trial, opened, Normalization()
+    )
+    rgba = trial_rgba(trial, values, Scale(0, 1))
+    np.testing.assert_allclose(rgba[10:], np.tile(WAITING, (33, 1)))
+    np.testing.assert_allclose(rgba[:10], Scale(0, 1).rgba(values[:10]))
+
+
+def test_generated_cells_without_a_gene_are_grey(trial, opened):
+    values = trial_values(
+        ViewState(column="region", view="generated"), trial, opened, Normalization()
+    )
+    np.testing.assert_allclose(trial_rgba(trial, values, None)[0], MISSING)
+    assert np.isnan(trial_values(ViewState(gene="absent"), trial, opened, Normalization())).all()
+
+
+def test_a_foreign_panel_does_not_break_the_measured_view(opened):
+    gene = opened.section.genes[0]
+    legend = section_legend(ViewState(gene=gene), opened, Normalization(100.0, ("X", "Y", "Z")))
+    assert isinstance(legend.colors, Scale)

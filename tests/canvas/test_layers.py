@@ -1,0 +1,52 @@
+"""Layers that show a section and its generated cells. No Qt."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.layers import Layer
+
+from napari_gest.app.session import open_sections
+from napari_gest.canvas import layers
+from napari_gest.canvas.shapes import role_of
+
+
+def test_a_layer_row_is_a_section_row_in_um(opened):
+    layer = Layer.create(*layers.section_layer(opened))
+    np.testing.assert_array_equal(layer.data[:, ::-1], opened.section.coords_um)
+    assert role_of(layer) == "cells"
+    assert [str(u) for u in layer.units] == ["micrometer", "micrometer"]
+    assert layer.axis_labels == ("y", "x")
+    assert layer.scale.tolist() == [1, 1]
+    assert list(layer.metadata) == ["gest"]
+
+
+def test_generated_cells_lie_on_their_section_with_an_outline(opened, trial):
+    cells = Layer.create(*layers.section_layer(opened, shift_x_um=700.0))
+    layer = Layer.create(*layers.trial_layer(trial, cells))
+    assert layer.data_to_world(layer.data[0]) == cells.data_to_world(cells.data[5])
+    assert layer.border_width[0] > 0 == cells.border_width[0]
+    assert layer.size[0] > cells.size[5]
+
+
+def test_sections_lie_side_by_side(tissue):
+    made = [Layer.create(*data) for data in layers.side_by_side(open_sections(tissue))]
+    (_, end), (start, _) = [layer.extent.world[:, 1] for layer in made]
+    assert start > end
+
+
+def test_a_layer_is_moved_only_if_it_would_overlap():
+    assert layers.shift_clear_of(0, 10, []) == 0
+    assert layers.shift_clear_of(0, 10, [(11, 20)]) == 0
+    shift = layers.shift_clear_of(0, 10, [(5, 20), (30, 40)])
+    assert shift > 40
+
+
+@pytest.mark.parametrize("coords", [np.zeros((1, 2)), np.zeros((5, 2))])
+def test_cells_without_neighbours_still_have_a_size(coords):
+    assert layers.cell_size(coords) > 0
+
+
+def test_a_cell_is_about_as_large_as_its_distance_to_the_next():
+    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 7.0
+    assert layers.cell_size(grid) == pytest.approx(7.0, rel=0.2)

@@ -1,0 +1,152 @@
+"""The loop of training: it can be left, and goes on to the same numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training import MODEL, SHORT, same
+
+from napari_gest.errors import InputError, ResultError
+from napari_gest.model.gest import GeST
+from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.tasks.progress import finish
+from napari_gest.tasks.training.train import (
+    FitRequest,
+    fine_tune,
+    fit,
+)
+from napari_gest.tasks.training.train_loop import TrainLoop, temperature_on
+from napari_gest.tissue.section import Section
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    sections: list[Section], tmp_path: Path
+) -> None:
+    config = SHORT.model_copy(update={"patience": 100})
+    whole = fit(sections, MODEL, config)
+    request = FitRequest(sections, MODEL, config, 0, checkpoint_dir=tmp_path / "state")
+    work = request.run()
+    for tick in work:
+        if tick.stage == "Training" and tick.done == 7:  # one step past the checkpoint
+            break
+    work.close()
+    resumed = finish(request.run())
+    assert same(whole, resumed.model)
+    assert [e["step"] for e in resumed.curve] == [e["step"] for e in whole.card["curve"]]
+
+
+def test_only_a_state_is_taken_for_one(sections: list[Section], tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    (tmp_path / "tissue.h5ad").write_text("tissue")
+    for name in ("photos", "tissue.h5ad"):
+        with pytest.raises(InputError, match="a training state does not replace it"):
+            FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / name).check()
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "absent"):
+        FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / name).check()
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+    assert (tmp_path / "tissue.h5ad").read_text() == "tissue"
+
+
+def test_other_files_beside_a_state_are_not_lost(sections: list[Section], tmp_path: Path) -> None:
+    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
+    finish(request.run())
+    (tmp_path / "state" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.txt"):
+        request.check()
+    assert (tmp_path / "state" / "notes.txt").read_text() == "mine"
+
+
+def test_a_state_of_another_vocabulary_is_refused(
+    sections: list[Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another version of a library may make it of the same cells; weights belong to one."""
+    fit(sections, MODEL, SHORT, checkpoint_dir=tmp_path / "state")
+    made = MetaCellTokenizer.fit
+
+    def other(*args: Any, seed: int, **settings: Any) -> MetaCellTokenizer:
+        return made(*args, seed=seed + 1, **settings)
+
+    monkeypatch.setattr(MetaCellTokenizer, "fit", other)
+    with pytest.raises(InputError, match="another vocabulary"):
+        fit(sections, MODEL, SHORT, checkpoint_dir=tmp_path / "state")
+
+
+def test_training_can_be_left_at_any_step(sections: list[Section]) -> None:
+    work = FitRequest(sections, MODEL, SHORT, 0).run()
+    ticks = [next(work) for _ in range(4)]
+    work.close()
+    assert [t.stage for t in ticks] == ["Building the vocabulary", *["Training"] * 3]
+
+
+def test_the_state_is_json_and_safetensors(sections: list[Section], tmp_path: Path) -> None:
+    finish(FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state").run())
+    assert sorted(p.name for p in (tmp_path / "state").iterdir()) == [
+        "state.json",
+        "state.safetensors",
+    ]
+    assert json.loads((tmp_path / "state" / "state.json").read_text())["step"] == 12
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    sections: list[Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = TrainLoop.step
+
+    def diverging(self: TrainLoop, number: int) -> float:
+        return float("nan") if number == 8 else step(self, number)
+
+    monkeypatch.setattr(TrainLoop, "step", diverging)
+    request = FitRequest(sections, MODEL, SHORT, 0, checkpoint_dir=tmp_path / "state")
+    with pytest.raises(ResultError, match="in step 9") as caught:
+        finish(request.run())
+    assert "smaller learning_rate than 0.001" in caught.value.remedy
+    assert "weight_decay than 0.05 or expression_weight than 20" in caught.value.remedy
+    assert "step 6 is kept" in caught.value.remedy
+    monkeypatch.setattr(TrainLoop, "step", step)
+    assert finish(request.run()).curve[-1]["step"] == 12
+
+
+def test_a_network_that_predicts_no_numbers_is_not_trained_on(
+    sections: list[Section], tiny_model: GeST
+) -> None:
+    start = replace(
+        tiny_model, network=GeST.create(tiny_model.config, tiny_model.tokenizer, seed=0).network
+    )
+    with torch.no_grad():
+        start.network.to_genes.bias.fill_(float("nan"))
+    with pytest.raises(ResultError, match="validation after 0 steps") as caught:
+        fine_tune(start, sections, SHORT)
+    assert "learning_rate" in caught.value.remedy
+
+
+def test_validation_cells_that_do_not_vary_are_named(
+    sections: list[Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no validation is the best, and there are no weights to return."""
+    from napari_gest.tasks.training import train_loop
+
+    monkeypatch.setattr(train_loop, "_rmse_z", lambda *_: float("nan"))
+    with pytest.raises(ResultError, match="no gene varies") as caught:
+        fit(sections, MODEL, SHORT)
+    assert "validation_share" in caught.value.remedy
+
+
+def test_the_temperature_is_learned_on_validation_cells_and_kept(
+    sections: list[Section], tmp_path: Path
+) -> None:
+    config = SHORT.model_copy(update={"validation_share": 0.2})
+    loop = TrainLoop(FitRequest(sections, MODEL, config, 0))
+    model, _ = finish(loop.steps())
+    own = temperature_on(loop.average, loop.validation)
+    assert model.emission.temperature == own != 1.0
+    model.save(tmp_path / "model")
+    assert GeST.load(tmp_path / "model").emission.temperature == own
+    again = fit(sections, MODEL, config)
+    assert again.emission == model.emission
