@@ -23,7 +23,7 @@ def get_reader(
 
 def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
     """Read all sections of one or more files, one Points layer each, side by side."""
-    from napari_gest.app.session import open_sections
+    from napari_gest.app.opened import open_sections
     from napari_gest.canvas.layers import side_by_side
     from napari_gest.tissue.io import read_tissue
 

@@ -17,8 +17,8 @@ from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 
 if TYPE_CHECKING:
-    from napari_gest.app.runs.generated_cells import Trial
-    from napari_gest.app.session import Opened
+    from napari_gest.app.runs.generated_cells import GeneratedCells
+    from napari_gest.app.opened import Opened
     from napari_gest.model.gest import GeST
 
 
@@ -120,22 +120,22 @@ def tiny_model(_simulated: AnnData, untrained: Callable[..., GeST]) -> GeST:
 @pytest.fixture
 def opened(tissue: AnnData) -> Opened:
     """The first of the two simulated sections, as a session holds it."""
-    from napari_gest.app.session import open_sections
+    from napari_gest.app.opened import open_sections
 
     return open_sections(tissue)[0]
 
 
 @pytest.fixture
-def trial(opened: Opened) -> Trial:
+def trial(opened: Opened) -> GeneratedCells:
     """A run of 40 measured cells and 3 new ones, of which the first 10 are filled."""
-    from napari_gest.app.runs.generated_cells import Trial
-    from napari_gest.app.session import Snapshot
+    from napari_gest.app.runs.generated_cells import GeneratedCells
+    from napari_gest.app.opened import Snapshot
 
     unseen = np.zeros(opened.section.n_obs, bool)
     unseen[5:45] = True
     snapshot = Snapshot(opened.label, opened.section)
     new = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    made = Trial(snapshot, opened.section.genes, unseen, new)
+    made = GeneratedCells(snapshot, opened.section.genes, unseen, new)
     rng = np.random.default_rng(0)
     shape = (10, len(made.genes))
     made.fill(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -111,6 +112,15 @@ def categories(values: pd.Series, stored: ArrayLike | None = None) -> Categories
     if colors is None:
         colors = _palette(len(names))
     return Categories(names, colors, codes)
+
+
+def label_colors(names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """Return the colour (4,) of each label, of the order in which they were first named.
+
+    Outlines of drawn regions and the labels learned from them take their colours from here.
+    """
+    unique = list(dict.fromkeys(names))
+    return dict(zip(unique, _palette(len(unique)), strict=True))
 
 
 def limits(values: ArrayLike, centred: bool = False) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 import napari_gest
+from napari_gest.app.opened import Normalization
 from napari_gest.errors import CheckpointError
 from napari_gest.files import restore_in
 from napari_gest.model.about import CONFIG, VOCABULARY, WEIGHTS, read_about
@@ -20,6 +21,7 @@ from napari_gest.model.about import CONFIG, VOCABULARY, WEIGHTS, read_about
 if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
 
+USABLE_SHARE = 0.5  # of its panel that must be measured
 BUNDLED = Path(napari_gest.__file__).parent / "model" / "weights"
 TRAINED_HERE = Path(platformdirs.user_data_dir("napari-gest", appauthor=False)) / "models"
 
@@ -142,10 +144,28 @@ class ModelRegistry:
 
             import napari_gest.tasks.generation.generate  # noqa: F401
 
+    def normalization(self, name: str | None, genes: Sequence[str]) -> Normalization:
+        """Return the space that values are shown in: that of a model which fits the genes."""
+        info = self.models.get(name or "")
+        if info is None or info.share_measured(genes) < USABLE_SHARE:
+            return Normalization()
+        return Normalization(info.target_sum, info.genes)
+
+    def why_unusable(self, name: str | None, genes: Sequence[str]) -> str | None:
+        """Return why a model cannot be used on genes, or None."""
+        info = self.models.get(name or "")
+        if info is None:
+            return "Choose a model first (step 4)."
+        if info.share_measured(genes) < USABLE_SHARE:
+            return "The model knows too few of this section's genes; choose another (step 4)."
+        return None
+
     def best_for(self, genes: Sequence[str]) -> str | None:
         """Return the model most of whose panel is among ``genes``, or None if none is usable."""
         ranked = sorted(self.models.values(), key=lambda m: m.share_measured(genes))
-        return ranked[-1].name if ranked and ranked[-1].share_measured(genes) >= 0.5 else None
+        return (
+            ranked[-1].name if ranked and ranked[-1].share_measured(genes) >= USABLE_SHARE else None
+        )
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -1,209 +1,66 @@
-"""What is open: sections and the results that were kept. Knows no Qt."""
+"""A session: the state of one viewer, and what kept results have written into its tissue."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_gest.errors import InputError
-from napari_gest.tissue.obs import obs_column
-from napari_gest.tissue.reading import Reading
-from napari_gest.tissue.section import Section, section_names
-
-if TYPE_CHECKING:
-    from anndata import AnnData
-
-DEFAULT_TARGET_SUM = 1e4
-
-
-class Result(Protocol):
-    """What a task returns, as far as the session is concerned."""
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """(n,) row of each cell in the AnnData, -1 for a new one."""
-
-    def write(self, adata: AnnData) -> frozenset[str]:
-        """Write into the AnnData; return the names of the keys that changed."""
-
-
-@dataclass(eq=False)
-class Opened:
-    """An open section and what was kept for it.
-
-    Attributes
-    ----------
-    label
-        Name unique in the session; also the name of its layer.
-    adata
-        The AnnData the section came from; sections of one file share it.
-    section
-        The checked section. Row ``i`` of its layer is row ``i`` here.
-    path
-        File it was read from, if any.
-    results
-        Kept results, oldest first.
-    """
-
-    label: str
-    adata: AnnData
-    section: Section
-    path: Path | None = None
-    results: list[Any] = field(default_factory=list)
-    _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
-    _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
-    _n_names: dict[str, int] = field(default_factory=dict, repr=False)
-
-    @cached_property
-    def _columns(self) -> Any:
-        return self.section.expression.tocsc()
-
-    def gene_values(
-        self,
-        gene: str,
-        target_sum: float = DEFAULT_TARGET_SUM,
-        panel: tuple[str, ...] | None = None,
-    ) -> NDArray[np.float32]:
-        """Return (n_obs,) float32 of one gene, ``log1p(x / sum(x) * target_sum)``.
-
-        Parameters
-        ----------
-        gene
-            A gene that was not measured gives missing values.
-        target_sum
-            The model's, so that measured and generated values can share limits.
-        panel
-            Genes that count in ``sum(x)``; all of the section by default.
-        """
-        if gene not in self.section.genes:
-            return np.full(self.section.n_obs, np.nan, np.float32)
-        column = self._columns[:, [self.section.genes.index(gene)]].toarray().ravel()
-        totals = self._sum_of(panel)
-        scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
-        return np.log1p(column * scale).astype(np.float32)
-
-    def _sum_of(self, panel: tuple[str, ...] | None) -> NDArray[np.float64]:
-        if panel == self.section.genes:
-            panel = None
-        if panel not in self._totals:
-            expression = self.section.expression
-            if panel is not None:
-                expression, _ = self.section.align(panel)
-            self._totals[panel] = np.asarray(expression.sum(axis=1), np.float64).ravel()
-        return self._totals[panel]
-
-    def obs_values(self, key: str) -> pd.Series:
-        """Return the obs column ``key`` of the section's cells, (n_obs,)."""
-        return obs_column(self.adata, key, "Choose another column.", self.section.rows)
-
-    def names(self, key: str) -> list[str]:
-        """Return the different names in an obs column of the section's cells, sorted.
-
-        To look through a large table takes a while, so they are kept until a result is.
-        """
-        if key not in self._names:
-            self._names[key] = sorted(map(str, self.obs_values(key).dropna().unique()))
-        return self._names[key]
-
-    def n_names(self, key: str) -> int:
-        """Return how many different names an obs column has in all sections of the file."""
-        if key not in self._n_names:
-            self._n_names[key] = int(obs_column(self.adata, key).nunique())
-        return self._n_names[key]
-
-    def forget_names(self) -> None:
-        """Look through obs columns again: they have changed."""
-        self._names.clear()
-        self._n_names.clear()
-
-    def export(self) -> AnnData:
-        """Return an AnnData with everything that was kept; it is for reading.
-
-        It is the open one, into which kept cells were written, or, where some are new and have no
-        row there, a copy with rows for them.
-        """
-        if not self.results:
-            raise InputError(
-                f"Nothing was kept for '{self.label}' yet.", "Run, then press Keep, then save."
-            )
-        adata = self.adata
-        for result in self.results:
-            if (result.rows < 0).any():
-                adata = result.to_anndata(adata)
-        return adata
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """What a run starts from; ``Session.commit`` refuses it once the section was closed."""
-
-    label: str
-    section: Section
+from napari_gest.app.kept_results import KeptResults
+from napari_gest.app.opened import Opened, Snapshot
+from napari_gest.app.state import State
 
 
 class Session:
-    """The sections open in one viewer. Change it on the main thread only.
+    """What is open in one viewer. Only a journal changes it, on the main thread.
 
-    ``changed`` is emitted with a frozenset of what changed: ``"sections"``, or the keys that a
-    kept result wrote to the AnnData.
+    ``changed`` is emitted once for each action, with the names of the fields of the state that
+    it changed, and of the keys that kept results wrote to an AnnData or took back.
     """
 
     changed = Signal(frozenset)
 
     def __init__(self) -> None:
-        self.sections: dict[str, Opened] = {}
+        self.state = State()
+        self._kept = KeptResults()
+        self._n_runs = 0
 
-    def add(self, opened: Opened) -> Opened:
-        """Add a section; its label gets a number if another section has the same."""
-        label, number = opened.label, 2
-        while opened.label in self.sections:
-            opened.label = f"{label} ({number})"
-            number += 1
-        self.sections[opened.label] = opened
-        self.changed.emit(frozenset({"sections"}))
-        return opened
-
-    def remove(self, label: str) -> None:
-        """Forget a section. A run that started from it can no longer be kept."""
-        if self.sections.pop(label, None) is not None:
-            self.changed.emit(frozenset({"sections"}))
+    @property
+    def sections(self) -> dict[str, Opened]:
+        """Open sections by label."""
+        return dict(self.state.sections)
 
     def snapshot(self, label: str) -> Snapshot:
         """Return what a run needs of the section ``label``."""
-        opened = self.sections[label]
-        return Snapshot(label, opened.section)
+        return Snapshot(label, self.state.sections[label].section)
 
     def is_open(self, snapshot: Snapshot) -> bool:
-        """Tell whether the section is still open. What is kept for it does not change it."""
-        opened = self.sections.get(snapshot.label)
+        """Tell whether the section of a snapshot is still open."""
+        opened = self.state.sections.get(snapshot.label)
         return opened is not None and opened.section is snapshot.section
 
-    def commit(self, snapshot: Snapshot, result: Result, *others: Snapshot) -> bool:
-        """Write a result into the AnnData; return False and do nothing if its section was closed.
+    def next_id(self) -> str:
+        """Return an id for the next run that no other has."""
+        self._n_runs += 1
+        taken = {entry.id for entry in self.state.runs}
+        while f"run-{self._n_runs}" in taken:
+            self._n_runs += 1
+        return f"run-{self._n_runs}"
 
-        ``others`` are further sections of the same AnnData that the result speaks of.
+    def become(self, state: State) -> None:
+        """Take on another state: write what is kept in it, then tell everyone. For the journal.
+
+        Raises
+        ------
+        InputError
+            If a result cannot be written; nothing has changed then.
         """
-        snapshots = (snapshot, *others)
-        if not all(self.is_open(one) for one in snapshots):
-            return False
-        several = [self.sections[one.label] for one in snapshots]
-        changed = frozenset(result.write(several[0].adata))
-        for opened in self.sections.values():
-            if opened.adata is several[0].adata:
-                opened.forget_names()
-        for opened in several:
-            opened.results.append(result)
-        self.changed.emit(changed)
-        return True
+        written = self._kept.write(state)
+        before, self.state = self.state, state
+        changed = state.changed_fields(before) | written
+        if changed:
+            self.changed.emit(changed)
 
 
 _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
@@ -214,37 +71,3 @@ def session_of(viewer: Any) -> Session:
     if viewer not in _SESSIONS:
         _SESSIONS[viewer] = Session()
     return _SESSIONS[viewer]
-
-
-def open_sections(
-    adata: AnnData,
-    path: Path | None = None,
-    names: Sequence[str] | None = None,
-    reading: Reading | None = None,
-) -> list[Opened]:
-    """Check sections of an AnnData and return them ready for a session.
-
-    Parameters
-    ----------
-    adata
-        Cells x genes. Not modified.
-    path
-        File it came from.
-    names
-        Sections wanted; all by default.
-    reading
-        How they are read; in the usual way by default.
-
-    Raises
-    ------
-    InputError
-        As ``Section.from_anndata``.
-    """
-    reading = reading or Reading()
-    present = section_names(adata, reading.section_key)
-    opened = []
-    for name in present if names is None else names:
-        section = reading.section(adata, name)
-        alone = len(present) == 1 and path is not None
-        opened.append(Opened(path.stem if alone and path else name, adata, section, path))
-    return opened

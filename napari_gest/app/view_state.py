@@ -10,26 +10,19 @@ from numpy.typing import NDArray
 
 from napari_gest.app import colors
 from napari_gest.app.colors import Categories, Scale
+from napari_gest.app.opened import Normalization, Opened
 from napari_gest.app.preview import Preview, Values
-from napari_gest.app.runs.generated_cells import Trial
-from napari_gest.app.session import DEFAULT_TARGET_SUM, Opened
+from napari_gest.app.runs.generated_cells import GeneratedCells
 
 View = Literal[
     "measured", "generated", "difference", "uncertainty", "control", "perturbed", "delta"
 ]
+EFFECT_VIEWS = ("control", "perturbed", "delta")
 CENTRED = ("difference", "delta")  # views whose limits are symmetric about zero
 Limits = tuple[float, float]
 
 # Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
 WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
-
-
-@dataclass(frozen=True)
-class Normalization:
-    """Model space of the chosen model, in which measured and generated cells are compared."""
-
-    target_sum: float = DEFAULT_TARGET_SUM
-    panel: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,11 @@ class ViewState:
     hidden: frozenset[str] = frozenset()
     band: Limits | None = None
     preview: Preview | None = None
+
+    @property
+    def shows_nothing(self) -> bool:
+        """Whether nothing was chosen to colour by."""
+        return self.gene is None and self.column is None and self.preview is None
 
     @property
     def limits_field(self) -> str:
@@ -138,25 +136,25 @@ def section_rgba(
     return np.tile(colors.MISSING, (opened.section.n_obs, 1))
 
 
-def trial_values(
-    view_state: ViewState, trial: Trial, opened: Opened | None, space: Normalization
+def generated_values(
+    view_state: ViewState, made: GeneratedCells, opened: Opened | None, space: Normalization
 ) -> NDArray[np.float32]:
     """Return (n,) what the present view shows of generated cells; missing where there is none."""
     if view_state.view == "uncertainty" and view_state.entropy:
-        return trial.entropy
+        return made.entropy
     if view_state.gene is None:
-        return np.full(len(trial.cells), np.nan, np.float32)
+        return np.full(len(made.cells), np.nan, np.float32)
     if view_state.view == "uncertainty":
-        return trial.gene_sd(view_state.gene)
+        return made.gene_sd(view_state.gene)
     if view_state.view == "difference":
         if opened is None:
-            return np.full(len(trial.cells), np.nan, np.float32)
+            return np.full(len(made.cells), np.nan, np.float32)
         truth = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
-        return trial.gene(view_state.gene) - trial.from_section(truth)
-    return trial.gene(view_state.gene)
+        return made.gene(view_state.gene) - made.from_section(truth)
+    return made.gene(view_state.gene)
 
 
-def trial_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
+def generated_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
     """Return the legend of a difference or uncertainty view of ``values`` (n,)."""
     if view_state.view == "difference":
         low, high = view_state.difference_limits or colors.limits(values, centred=True)
@@ -174,18 +172,22 @@ def trial_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
     return Legend(title, Scale(low, high, colors.UNCERTAINTY), _range(values, low, high))
 
 
-def trial_rgba(trial: Trial, values: NDArray[np.float32], scale: Scale | None) -> NDArray:
+def generated_rgba(
+    made: GeneratedCells, values: NDArray[np.float32], scale: Scale | None
+) -> NDArray:
     """Return (n, 4) colours of generated cells, waiting ones dark."""
     rgba = np.tile(colors.MISSING, (len(values), 1)) if scale is None else scale.rgba(values)
-    rgba[~trial.filled] = WAITING
+    rgba[~made.filled] = WAITING
     return rgba
 
 
-def trial_preview_rgba(view_state: ViewState, trial: Trial, legend: Legend) -> NDArray[np.float32]:
+def generated_preview_rgba(
+    view_state: ViewState, made: GeneratedCells, legend: Legend
+) -> NDArray[np.float32]:
     """Return (n, 4) colours of generated cells in a preview."""
     generated = {} if view_state.preview is None else view_state.preview.generated
-    own = None if trial.result is None else generated.get(trial.result)
-    return _preview_rgba(view_state, own, legend, len(trial.cells))
+    own = None if made.result is None else generated.get(made.result)
+    return _preview_rgba(view_state, own, legend, len(made.cells))
 
 
 def _preview_rgba(

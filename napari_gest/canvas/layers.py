@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_gest.app.opened import Opened
+from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.effect import Effect
-from napari_gest.app.runs.generated_cells import Trial
-from napari_gest.app.session import Opened
+from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.view_state import WAITING
 from napari_gest.canvas.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
 
@@ -23,7 +24,7 @@ EFFECT = "effect"
 BACKDROP = "backdrop"
 EDITED_CELLS = "edited cells"
 EFFECT_LAYERS = (EFFECT, BACKDROP)
-OPENED, TRIAL = "opened", "trial"
+OPENED, RUN, GENERATED_CELLS = "opened", "run", "generated_cells"
 
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
@@ -68,7 +69,9 @@ def section_layer(opened: Opened, shift_x_um: float = 0.0) -> tuple[Any, dict[st
     return to_canvas(section.coords_um), settings, "points"
 
 
-def trial_layer(trial: Trial, cells: Layer) -> tuple[Any, dict[str, Any], str]:
+def generated_layer(
+    run_id: str, generated: GeneratedCells, cells: Layer
+) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of generated cells, a little larger and outlined.
 
     They cover the measured cells of the region, so that the large layer need not be painted again.
@@ -80,26 +83,27 @@ def trial_layer(trial: Trial, cells: Layer) -> tuple[Any, dict[str, Any], str]:
         "border_color": "#5C6370",
         "border_width": 0.1,
         "canvas_size_limits": (2, 10000),
-        "metadata": {META: {ROLE: GENERATED, TRIAL: trial}},
+        "metadata": {META: {ROLE: GENERATED, RUN: run_id, GENERATED_CELLS: generated}},
         **place_of(cells),
     }
-    return to_canvas(trial.coords_um), settings, "points"
+    return to_canvas(generated.coords_um), settings, "points"
 
 
 def effect_layer(
-    effect: Effect, cells: Layer, shift_x_um: float = 0.0
+    entry: RunEntry, cells: Layer, shift_x_um: float = 0.0
 ) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of an edit and its surroundings; edited cells are outlined."""
+    effect: Effect = entry.outcome
     border = np.tile(_AROUND, (len(effect.cells), 1))
     border[effect.n_around :] = _EDITED
     settings = {
-        "name": effect.name,
+        "name": entry.name,
         "size": 1.2 * float(np.median(cells.size)),
         "face_color": WAITING,
         "border_color": border,
         "border_width": np.where(np.arange(len(effect.cells)) < effect.n_around, 0.06, 0.14),
         "canvas_size_limits": (2, 10000),
-        "metadata": {META: {ROLE: EFFECT, EFFECT: effect}},
+        "metadata": {META: {ROLE: EFFECT, EFFECT: effect, RUN: entry.id}},
         **place_of(cells, shift_x_um),
     }
     return to_canvas(effect.coords_um), settings, "points"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from napari_gest.canvas import layers
-from napari_gest.canvas._napari_private.insert_layer import add_layer, remove_layer
+from napari_gest.canvas.layer_list import add_layer, remove_layer
 from napari_gest.canvas.scene import Scene
 from napari_gest.canvas.shapes import META, ROLE, role_of, to_canvas, to_um
 

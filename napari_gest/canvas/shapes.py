@@ -9,11 +9,10 @@ import shapely
 from numpy.typing import NDArray
 
 from napari_gest import keys
-from napari_gest.errors import InputError
 from napari_gest.tissue.roi import Roi
 
 if TYPE_CHECKING:
-    from napari.layers import Layer, Shapes
+    from napari.layers import Layer
 
 META = keys.UNS  # the one key of layer.metadata this plugin uses
 ROLE = "role"
@@ -24,8 +23,7 @@ REGIONS = (UNSEEN, NAMED, EDITED)
 BOUNDARIES = "boundaries"
 
 UM_AXES: dict[str, Any] = {"units": ("um", "um"), "axis_labels": ("y", "x"), "scale": (1.0, 1.0)}
-_AREAS = ("polygon", "rectangle", "ellipse")
-_ELLIPSE_CORNERS = 96
+AREAS = ("polygon", "rectangle", "ellipse")
 _NAMES = {UNSEEN: "unseen region", NAMED: "labelled regions", EDITED: "edited region"}
 _EDGES = {UNSEEN: "#FFD166", NAMED: "#56B4E9", EDITED: "#EF7B9B"}
 
@@ -58,48 +56,9 @@ def region_settings(role: str = UNSEEN) -> dict[str, Any]:
     }
 
 
-def to_roi(region: Shapes, cells: Layer | None = None) -> Roi:
-    """Return the union of a layer's shapes in the um of the section that ``cells`` shows.
-
-    Parameters
-    ----------
-    region
-        Shapes layer; lines and open paths have no area and are left out.
-    cells
-        Layer of the section; the transforms of both layers are respected.
-
-    Raises
-    ------
-    InputError
-        If no shape has an area.
-    """
-    rings = [ring for ring in to_rings(region, cells) if ring is not None]
-    if not rings:
-        raise InputError(
-            "No region is drawn.",
-            "Choose a tool, then outline cells on the canvas.",
-        )
-    return Roi.from_vertices(rings)
-
-
 def to_um(world: NDArray[np.float64], cells: Layer) -> NDArray[np.float64]:
     """Return (n, 2) um x y of the section that ``cells`` shows, of (n, d) canvas positions."""
-    return to_tissue(_affine(cells.world_to_data, np.asarray(world, np.float64)[:, -2:]))
-
-
-def to_rings(region: Shapes, cells: Layer | None = None) -> list[NDArray[np.float64] | None]:
-    """Return the outline (n, 2) of each shape, as in ``to_roi``; None where it has no area."""
-    rings: list[NDArray[np.float64] | None] = []
-    for corners, kind in zip(region.data, region.shape_type, strict=True):
-        corners = np.asarray(corners, np.float64)[:, -2:]
-        if kind not in _AREAS:
-            rings.append(None)
-            continue
-        if kind == "ellipse":
-            corners = _ellipse(corners)
-        world = _affine(region.data_to_world, corners)
-        rings.append(to_tissue(world if cells is None else _affine(cells.world_to_data, world)))
-    return rings
+    return to_tissue(affine(cells.world_to_data, np.asarray(world, np.float64)[:, -2:]))
 
 
 def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:
@@ -107,28 +66,20 @@ def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:
     outlines = []
     for part in shapely.get_parts(roi.geometry):
         ring = to_canvas(shapely.get_coordinates(part.exterior)[:-1])
-        outlines.append(ring if cells is None else _affine(cells.data_to_world, ring))
+        outlines.append(ring if cells is None else affine(cells.data_to_world, ring))
     return outlines
 
 
 def to_lines(area: shapely.MultiPolygon, cells: Layer) -> list[NDArray[np.float64]]:
     """Return the closed outlines of an area, holes included, in world y x."""
     return [
-        _affine(cells.data_to_world, to_canvas(shapely.get_coordinates(ring)))
+        affine(cells.data_to_world, to_canvas(shapely.get_coordinates(ring)))
         for part in shapely.get_parts(area)
         for ring in (part.exterior, *part.interiors)
     ]
 
 
-def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    # napari stores the four corners of the box around it, which may be turned.
-    centre = box.mean(axis=0)
-    along, across = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
-    turn = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, None]
-    return centre + np.cos(turn) * along + np.sin(turn) * across
-
-
-def _affine(transform: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
+def affine(transform: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Apply a layer's transform, which takes one point at a time, to (n, 2) points."""
     origin = np.asarray(transform((0.0, 0.0)), np.float64)[-2:]
     unit_y = np.asarray(transform((1.0, 0.0)), np.float64)[-2:]

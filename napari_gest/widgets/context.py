@@ -6,58 +6,100 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from psygnal import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_gest.app.actions import Action
+from napari_gest.app.journal import Journal
 from napari_gest.app.model_registry import ModelInfo, ModelRegistry
-from napari_gest.app.runs.generation import Mode
+from napari_gest.app.opened import Opened
 from napari_gest.app.session import Session, session_of
+from napari_gest.app.state import State
 from napari_gest.canvas.jobs import Jobs
 from napari_gest.canvas.painter import Painter
 from napari_gest.canvas.scene import Scene
+from napari_gest.errors import GestError
 from napari_gest.widgets.common.errors import show_error
 
 if TYPE_CHECKING:
     from napari import Viewer
 
-
-@dataclass
-class Choices:
-    """What is set for the next run."""
-
-    mask_key: str | None = None
-    model: str | None = None
-    mode: Mode = "weighted"
-    seed: int = 0
+    from napari_gest.widgets.common.job_bar import JobBar
 
 
 @dataclass(eq=False)
 class Context:
-    """The parts behind the panels.
+    """The parts behind the panels. Panels read ``state`` and send actions; they keep no copy.
 
-    ``chosen`` is emitted when a choice changes; ``report`` shows errors, in a dialog by default.
+    Attributes
+    ----------
+    viewer
+        The viewer.
+    journal
+        Takes actions.
+    scene, painter
+        The canvas.
+    registry
+        The models there are.
+    jobs
+        Work in the background, one piece at a time.
+    job_bar
+        Shows it; made by the dock.
+    report
+        Shows an error, in a dialog by default.
     """
 
     viewer: Viewer
-    session: Session
+    journal: Journal
     scene: Scene
     painter: Painter
+    registry: ModelRegistry
     jobs: Jobs = field(default_factory=Jobs)
-    registry: ModelRegistry = field(default_factory=ModelRegistry)
-    choices: Choices = field(default_factory=Choices)
-    report: Callable[[QWidget, Exception], object] = show_error
-
-    chosen = Signal()
+    job_bar: JobBar = field(init=False)
+    report: Callable[[QWidget | None, Exception], object] = show_error
 
     @classmethod
     def of(cls, viewer: Viewer) -> Context:
         """Return a fresh context on the session of ``viewer``."""
         viewer = getattr(viewer, "__wrapped__", viewer)  # docks from napari's menu get a proxy
-        session = session_of(viewer)
-        scene = Scene(viewer, session)
-        return cls(viewer, session, scene, Painter(scene))
+        journal = Journal(session_of(viewer))
+        registry = ModelRegistry()
+        # In this order: layers are there before they are painted, and painted before panels look.
+        scene = Scene(viewer, journal, registry)
+        return cls(viewer, journal, scene, Painter(scene, registry), registry)
+
+    @property
+    def session(self) -> Session:
+        """The session of the viewer."""
+        return self.journal.session
+
+    @property
+    def state(self) -> State:
+        """What is open, drawn, chosen, shown and made."""
+        return self.journal.session.state
+
+    @property
+    def opened(self) -> Opened | None:
+        """The section in use."""
+        return self.state.opened
 
     @property
     def model(self) -> ModelInfo | None:
-        """The model chosen, if it is still on the shelf."""
-        return self.registry.models.get(self.choices.model or "")
+        """The model chosen, if there still is one of its name."""
+        return self.registry.models.get(self.state.choices.model or "")
+
+    def why_not(self) -> str | None:
+        """Return why nothing can be run on the section in use now, or None."""
+        if self.opened is None:
+            return "Open tissue first (step 1)."
+        if self.jobs.busy:
+            return "A job is running."
+        return self.registry.why_unusable(self.state.choices.model, self.opened.section.genes)
+
+    def do(self, action: Action, parent: QWidget | None = None) -> bool:
+        """Apply an action; report why where it is not possible, and return whether it was."""
+        try:
+            self.journal.do(action)
+        except GestError as error:
+            self.report(parent, error)
+            return False
+        return True

@@ -8,7 +8,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
-from napari_gest.app.session import Opened
+from napari_gest.app.opened import Opened
 from napari_gest.app.view_state import ViewState
 from napari_gest.widgets.color.color_panel import ColorPanel
 from napari_gest.widgets.common.step import Step

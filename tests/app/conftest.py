@@ -12,7 +12,7 @@ import shapely
 
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.runs.perturbation import Experiment
-from napari_gest.app.session import Snapshot
+from napari_gest.app.opened import Snapshot
 from napari_gest.model.config import ModelConfig
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi

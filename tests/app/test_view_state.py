@@ -38,7 +38,7 @@ def test_chosen_limits_are_used_for_measured_and_generated_alike(opened):
 
 
 def test_categories_have_the_same_colours_in_all_sections(tissue):
-    from napari_gest.app.session import open_sections
+    from napari_gest.app.opened import open_sections
 
     one, two = open_sections(tissue)
     tables = [

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from napari_gest.canvas._napari_private.insert_layer import add_layer, remove_layer
+from napari_gest.canvas.layer_list import add_layer, remove_layer
 
 pytestmark = pytest.mark.gui
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Layer
 
-from napari_gest.app.session import open_sections
+from napari_gest.app.opened import open_sections
 from napari_gest.canvas import layers
 from napari_gest.canvas.shapes import role_of
 

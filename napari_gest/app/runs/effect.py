@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.app.session import Snapshot
+from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app import colors
 from napari_gest.app.colors import Scale
 from napari_gest.app.view_state import Legend, Limits, ViewState
@@ -18,19 +20,19 @@ if TYPE_CHECKING:
     from napari_gest.tasks.perturbation.perturb import Perturbed
     from napari_gest.tasks.perturbation.scenario import Scenario
     from napari_gest.tasks.perturbation.significance import Significance
-    from napari_gest.app.runs.perturbation import Experiment
+    from napari_gest.app.runs.perturbation import PerturbationRun
+    from napari_gest.app.state import State
 
-EFFECT_VIEWS = ("control", "perturbed", "delta")
+FDR = 0.05  # at which a gene is said to respond
 
 
+@dataclass(frozen=True, eq=False)
 class Effect:
-    """What one edit does, with the name it is kept under. Knows no layers.
+    """What one edit does. Knows no layers.
 
     Attributes
     ----------
-    name
-        Given by the user, or by the plan.
-    plan
+    run
         What was asked for.
     result
         Control and perturbed surroundings.
@@ -38,58 +40,66 @@ class Effect:
         The result tested against chance, once that is done.
     doses
         Table of gene, strength and effect, once that was asked for.
-    cells
-        (n,) index into the section: the surroundings first, then the edited cells.
-    n_around
-        How many of them are surroundings.
     """
 
-    def __init__(self, name: str, plan: Experiment, result: Perturbed) -> None:
-        self.name = name
-        self.plan = plan
-        self.result = result
-        self.tested: Significance | None = None
-        self.doses: DataFrame | None = None
-        edited = result.edited
-        self.cells = np.concatenate([result.index, edited.cells, edited.removed])
-        self.n_around = len(result.index)
-        self._means: DataFrame | None = None
+    run: PerturbationRun
+    result: Perturbed
+    tested: Significance | None = None
+    doses: DataFrame | None = None
+
+    @cached_property
+    def cells(self) -> NDArray[np.int64]:
+        """(n,) index into the section: the surroundings first, then the edited cells."""
+        edited = self.result.edited
+        return np.concatenate([self.result.index, edited.cells, edited.removed])
+
+    @property
+    def n_around(self) -> int:
+        """How many of the cells are surroundings."""
+        return len(self.result.index)
+
+    @property
+    def agreement_text(self) -> str:
+        """How many genes respond, once that was tested."""
+        if self.tested is None:
+            return ""
+        first = self.table[self.table["band"] == self.table["band"].iloc[0]]
+        return f"{int((first['fdr'] <= FDR).sum())} genes respond"
+
+    def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
+        """Return what to write when it is kept."""
+        return [((state.sections[self.snapshot.label],), self.result)]
 
     @property
     def snapshot(self) -> Snapshot:
         """What the run started from."""
-        return self.plan.snapshot
+        return self.run.snapshot
 
     @property
     def coords_um(self) -> NDArray[np.float64]:
         """(n, 2) um x y."""
         return self.snapshot.section.coords_um[self.cells]
 
-    @property
+    @cached_property
     def table(self) -> DataFrame:
         """One row a band of distance and gene; with p-values once they are known."""
-        if self.tested is not None:
-            return self.tested.table
-        if self._means is None:
-            self._means = self.result.effects()
-        return self._means
+        return self.result.effects() if self.tested is None else self.tested.table
 
-    @property
-    def scenario(self) -> tuple[Scenario, DataFrame]:
-        """What runs it again, and its table; p-values are missing until they are known."""
+    def scenario(self, name: str) -> tuple[Scenario, DataFrame]:
+        """Return what runs it again, and its table; p-values are missing until they are known."""
         n_permutations, table = 0, self.table
         if self.tested is not None:
             n_permutations = self.tested.settings["n_permutations"]
         else:
             table = table.assign(pvalue=np.nan, fdr=np.nan)
-        return self.plan.scenario(self.name, n_permutations), table
+        return self.run.scenario(name, n_permutations), table
 
     @property
     def strongest(self) -> str:
         """The gene that responds most: of the lowest p-value where that is known."""
         table = self.table
         table = table[table["band"] == table["band"].iloc[0]]
-        edited = {e.gene for e in self.plan.edits}
+        edited = {e.gene for e in self.run.edits}
         others = table[~table["gene"].isin(edited)]
         table = others if len(others) else table
         strength = table["effect"].abs()

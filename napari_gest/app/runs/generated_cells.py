@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.app.session import Snapshot
+from napari_gest.app.opened import Snapshot
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import Generated, Painted
-    from napari_gest.app.runs.generation import Plan
 
 
-class Trial:
+class GeneratedCells:
     """The cells of one run: the unseen ones of the section first, then the new ones.
 
     Attributes
@@ -36,14 +35,8 @@ class Trial:
         (n,) bool.
     result
         The finished result, or None while running.
-    kept
-        Whether it was written into the AnnData.
-    plan
-        What was asked for.
     so_far
         Returns the cells made by now, once the run has begun to make any.
-    cut_off
-        Whether this is what a cancelled run had made.
     """
 
     def __init__(
@@ -52,7 +45,6 @@ class Trial:
         genes: tuple[str, ...],
         unseen: NDArray[np.bool_],
         new_coords_um: NDArray[np.float64] | None = None,
-        plan: Plan | None = None,
     ) -> None:
         section = snapshot.section
         index = np.flatnonzero(unseen)
@@ -67,10 +59,7 @@ class Trial:
         self.entropy = np.full(n, np.nan, np.float32)
         self.filled = np.zeros(n, bool)
         self.result: Generated | None = None
-        self.kept = False
-        self.plan = plan
         self.so_far: Callable[[], Generated] | None = None
-        self.cut_off = False
 
     def fill(self, painted: Painted) -> None:
         """Take in the cells of one frontier."""
@@ -85,19 +74,6 @@ class Trial:
         self.result = result
         self.expression, self.sd, self.entropy = result.expression, result.sd, result.entropy
         self.filled[:] = True
-
-    def part(self) -> Trial | None:
-        """Return what was made of a run that was cut off, as a finished trial; None if nothing."""
-        made = self.so_far() if self.so_far is not None else None
-        if made is None or not len(made.rows):
-            return None
-        unseen = np.zeros(self.snapshot.section.n_obs, bool)
-        unseen[made.index] = True
-        new = made.coords_um[len(made.index) :]
-        trial = Trial(self.snapshot, self.genes, unseen, new, self.plan)
-        trial.finish(made)
-        trial.cut_off = True
-        return trial
 
     @property
     def has_truth(self) -> bool:

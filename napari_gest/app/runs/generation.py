@@ -1,28 +1,28 @@
-"""One run as it was asked for: everything it needs, frozen when Run is pressed."""
+"""Generation of the cells of a region: what was asked for, and what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
-from napari_gest.errors import InputError
-from napari_gest.app.session import Snapshot
-from napari_gest.tasks.progress import Progress
-from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, section_call
 from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.opened import Opened, Result, Snapshot
+from napari_gest.app.regions import Shape, drawn_region, of_role
+from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.app.script import read_call, region_lines, section_call
+from napari_gest.app.state import Mode, State
+from napari_gest.errors import InputError
+from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.roi import Roi, mask_from_obs
 
 if TYPE_CHECKING:
-    from napari_gest.model.gest import GeST
     from napari_gest.tasks.generation.generate import Agreement, Generated
-
-Mode = Literal["weighted", "pick", "sample"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,15 +40,37 @@ class Begun:
 
 
 @dataclass(frozen=True, eq=False)
-class Finished:
-    """What a run returns: its result and, where truth exists, how well they agree."""
+class GenerationOutcome:
+    """What a run of generation returns.
+
+    Attributes
+    ----------
+    result
+        The cells.
+    agreement
+        How well they agree with measured ones, where there are any.
+    cells
+        The same cells, as the canvas shows them.
+    """
 
     result: Generated
     agreement: Agreement | None
+    cells: GeneratedCells
+
+    @property
+    def agreement_text(self) -> str:
+        """The error after scaling each gene, and that of the baseline."""
+        if self.agreement is None or self.agreement.floor is None:
+            return ""
+        return f"RMSE z {self.agreement.rmse_z:.3f}, neighbours {self.agreement.floor.rmse_z:.3f}"
+
+    def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
+        """Return what to write when it is kept."""
+        return [((state.sections[self.cells.snapshot.label],), self.result)]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class GenerationRun:
     """A run to come.
 
     Attributes
@@ -63,22 +85,62 @@ class Plan:
         Read-out.
     seed
         Seed of everything random in it.
-    roi
-        The region drawn, or None where ``mask_key`` names an obs column.
+    shapes
+        The shapes drawn; empty where ``mask_key`` names an obs column.
     mask_key
         The obs column that marks the cells, or None.
     path
         File of the section, for the script.
     """
 
+    kind: ClassVar[RunKind] = "generation"
+
     snapshot: Snapshot
     unseen: NDArray[np.bool_]
     model: ModelInfo
     mode: Mode = "weighted"
     seed: int = 0
-    roi: Roi | None = None
+    shapes: tuple[Shape, ...] = ()
     mask_key: str | None = None
     path: Path | None = None
+
+    @classmethod
+    def of(cls, state: State, model: ModelInfo) -> GenerationRun:
+        """Return the run of what is drawn and chosen now.
+
+        Raises
+        ------
+        InputError
+            If no section is open, nothing is drawn, or the column is no mask.
+        """
+        unseen, shapes = unseen_cells(state)
+        opened, choices = state.opened, state.choices
+        assert opened is not None
+        snapshot = Snapshot(opened.label, opened.section)
+        return cls(
+            snapshot,
+            unseen,
+            model,
+            choices.mode,
+            choices.seed,
+            shapes,
+            state.mask_key,
+            opened.path,
+        )
+
+    @property
+    def title(self) -> str:
+        n = int(self.unseen.sum())
+        return f"{n:,} cells" if n else "new cells"
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        return (self.snapshot,)
+
+    @property
+    def roi(self) -> Roi | None:
+        """The region drawn, um; None where a column marks the cells."""
+        return drawn_region(self.shapes) if self.shapes else None
 
     def check(self) -> None:
         """Raise InputError if the region leaves nothing to generate or nothing to learn from."""
@@ -87,14 +149,21 @@ class Plan:
                 "The region holds every cell of the section.",
                 "Leave some tissue outside it: the model generates from what surrounds a region.",
             )
-        if self.roi is None and not self.unseen.any():
+        if not self.shapes and not self.unseen.any():
             raise InputError("No cell is marked.", "Choose another column, or draw a region.")
 
-    def restarted(self, seed: int) -> Plan:
+    def changed_since(self, state: State) -> str | None:
+        """Tell whether the region was drawn anew, or another column chosen."""
+        drawn = of_role(state.shapes, "unseen", self.snapshot.label)
+        if self.mask_key is None and state.mask_key is None and drawn != self.shapes:
+            return "The region was changed since."
+        return None
+
+    def restarted(self, seed: int) -> GenerationRun:
         """Return the same run with another seed."""
         return replace(self, seed=seed)
 
-    def work(self, load: Callable[[str], GeST]) -> Generator[Progress, None, Finished]:
+    def work(self, load: Load) -> Generator[Progress, None, GenerationOutcome]:
         """Place cells if there are none, load the model and generate; for a worker thread."""
         section = self.snapshot.section
         new = None
@@ -124,7 +193,21 @@ class Plan:
         yield Progress("Generating cells", 0, 1, payload=Begun(generation.so_far))
         result = yield from generation.steps()
         agreement = result.agreement(section) if self.unseen.any() else None
-        return Finished(result, agreement)
+        return self.outcome(result, agreement)
+
+    def outcome(self, result: Generated, agreement: Agreement | None = None) -> GenerationOutcome:
+        """Return the outcome that a result is, whole or of a run that was cut off."""
+        unseen = np.zeros(self.snapshot.section.n_obs, bool)
+        unseen[result.index] = True
+        new = result.coords_um[len(result.index) :]
+        cells = GeneratedCells(self.snapshot, result.genes, unseen, new)
+        cells.finish(result)
+        return GenerationOutcome(result, agreement, cells)
+
+    def begun(self, prepared: Prepared) -> GeneratedCells:
+        """Return the cells that are to be filled, once it is known where new ones lie."""
+        genes = self.model.genes
+        return GeneratedCells(self.snapshot, genes, self.unseen, prepared.new_coords_um)
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
@@ -133,16 +216,18 @@ class Plan:
             f"adata = {read_call(self.path)}",
             f"section = {section_call(self.snapshot.section)}",
         ]
-        extra = ""
+        header, extra = [], ""
         if self.mask_key is not None:
             names.append("mask_from_obs")
             lines.append(f"unseen = mask_from_obs(adata, {self.mask_key!r}, section.rows)")
         elif self.roi is not None:
             names.append("Roi")
-            lines += ["roi = Roi.from_vertices([", *_rings(self.roi), "])"]
+            header.append("from shapely import from_geojson")
+            lines += region_lines(self.roi, "roi")
             lines.append("unseen = roi.contains(section.coords_um)")
             if not self.unseen.any():
                 names.append("place_cells")
+                header.insert(0, "import numpy as np")
                 rng = f"np.random.default_rng({self.seed})"
                 lines.append(f"new = place_cells(roi, section.occupied_um, {rng})")
                 extra = ", new_coords_um=new"
@@ -152,15 +237,22 @@ class Plan:
             f"result = generate({arguments})",
             'write_tissue(result.to_anndata(adata), "generated.h5ad")',
         ]
-        header = ["import numpy as np"] if extra else []
         header.append(f"from napari_gest import {', '.join(sorted(names, key=str.lower))}")
         return "\n".join([*header, "", *lines]) + "\n"
 
 
-def _rings(roi: Roi) -> list[str]:
-    rings = []
-    for part in shapely.get_parts(roi.geometry):
-        corners = shapely.get_coordinates(part.exterior)[:-1]
-        # repr keeps every digit, so that a cell on the edge stays on its side.
-        rings.append(f"    {[tuple(float(v) for v in corner) for corner in corners]},")
-    return rings
+def unseen_cells(state: State) -> tuple[NDArray[np.bool_], tuple[Shape, ...]]:
+    """Return (n_obs,) the cells of the section in use to generate, and the shapes if drawn.
+
+    Raises
+    ------
+    InputError
+        If no section is open, nothing is drawn, or the column is no mask.
+    """
+    opened = state.opened
+    if opened is None:
+        raise InputError("No tissue is open.", "Open tissue first (step 1).")
+    if state.mask_key is not None:
+        return mask_from_obs(opened.adata, state.mask_key, opened.section.rows), ()
+    shapes = state.region("unseen")
+    return drawn_region(shapes).contains(opened.section.coords_um), shapes

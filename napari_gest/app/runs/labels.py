@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
-from napari_gest.app.session import Opened
+from napari_gest.app.opened import Opened, Result, Snapshot
+from napari_gest.app.regions import Shape, drawn_region, of_role
+from napari_gest.app.runs.base import Load, RunKind
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, section_call
+from napari_gest.app.script import read_call, region_lines, section_call
 from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
+    from napari_gest.app.state import State
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.labels.annotate import Annotated, LabelAgreement
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class NamedRegion:
     """A region drawn on a section, and the name it was given."""
 
@@ -30,7 +33,7 @@ class NamedRegion:
 
 
 @dataclass(frozen=True, eq=False)
-class LabelPlan:
+class LabelRun:
     """A labelling to come.
 
     Attributes
@@ -47,11 +50,43 @@ class LabelPlan:
         Regions drawn; where they overlap, the later one counts.
     """
 
+    kind: ClassVar[RunKind] = "labels"
+
     model: ModelInfo
     target: Opened
     source: Opened | None = None
     column: str | None = None
     regions: tuple[NamedRegion, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """What was learned, and what is labelled."""
+        learned = self.column or ("drawn regions" if self.source is not None else "known labels")
+        return f"{learned} on {self.target.label}"
+
+    @property
+    def seed(self) -> int:
+        """Nothing in it is random but what the label layer draws, with seed 0."""
+        return 0
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The section that is labelled, and the one learned from."""
+        several = (self.target,) if self.source is None else (self.target, self.source)
+        return tuple(Snapshot(o.label, o.section) for o in dict.fromkeys(several))
+
+    def changed_since(self, state: State) -> str | None:
+        """Tell whether the regions that were learned from were drawn anew."""
+        if self.source is None or not self.regions:
+            return None
+        if named_regions(of_role(state.shapes, "named", self.source.label)) == self.regions:
+            return None
+        return "The named regions were changed since."
+
+    def check(self) -> None:
+        """Raise InputError if there are not two labels at least to learn from."""
+        if self.source is not None:
+            self.labels()
 
     def labels(self) -> NDArray[np.object_]:
         """Return (n_obs,) labels of the source's cells, None where there is none.
@@ -85,7 +120,7 @@ class LabelPlan:
             )
         return labels
 
-    def work(self, load: Callable[[str], GeST]) -> Generator[Progress, None, Labelled]:
+    def work(self, load: Load) -> Generator[Progress, None, Labelled]:
         """Load the model, train the head if there are labels, and label; for a worker thread."""
         yield Progress("Loading the model", 0, 1)
         from napari_gest.tasks.labels.annotate import (
@@ -137,11 +172,7 @@ class LabelPlan:
                 names.add("Roi")
                 lines.append("labels = np.full(source.n_obs, None, object)")
                 for region in self.regions:
-                    corners = [
-                        [(float(x), float(y)) for x, y in part.exterior.coords[:-1]]
-                        for part in getattr(region.roi.geometry, "geoms", [region.roi.geometry])
-                    ]
-                    lines.append(f"roi = Roi.from_vertices({corners})")
+                    lines += region_lines(region.roi, "roi")
                     lines.append(f"labels[roi.contains(source.coords_um)] = {region.name!r}")
             key = f", label_key={self.column!r}" if self.column is not None else ""
             lines.append(f"model = train_head(model, [source], [labels]{key})")
@@ -154,7 +185,7 @@ class LabelPlan:
         ]
         head = [f"from napari_gest import {', '.join(sorted(names, key=str.lower))}", ""]
         if "Roi" in names:
-            head.insert(0, "import numpy as np")
+            head[:0] = ["import numpy as np", "from shapely import from_geojson"]
         return "\n".join([*head, *lines]) + "\n"
 
 
@@ -164,7 +195,7 @@ class Labelled:
 
     Attributes
     ----------
-    plan
+    run
         What was asked for.
     model
         The model with its label layer.
@@ -174,10 +205,34 @@ class Labelled:
         With the labels the target had, if it was not what was learned from; else None.
     """
 
-    plan: LabelPlan
+    run: LabelRun
     model: GeST
     annotated: Annotated
     agreement: LabelAgreement | None
+
+    @property
+    def agreement_text(self) -> str:
+        """Macro-F1 on known labels, where there are any that were not learned from."""
+        return "" if self.agreement is None else f"macro-F1 {self.agreement.macro_f1:.3f}"
+
+    def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
+        """Return what to write when it is kept."""
+        return [((self.run.target,), self.annotated)]
+
+
+def named_regions(shapes: Sequence[Shape]) -> tuple[NamedRegion, ...]:
+    """Return the regions that shapes are, each with its name.
+
+    Raises
+    ------
+    InputError
+        If one has no name.
+    """
+    if any(not shape.name for shape in shapes):
+        raise InputError(
+            "A region has no name.", "Select it on the canvas, then type a name for it."
+        )
+    return tuple(NamedRegion(shape.name, drawn_region([shape])) for shape in shapes)
 
 
 def region_labels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.app.session import Opened, Session
+from napari_gest.app.opened import Opened, Snapshot
 from napari_gest.tasks.progress import Progress
 from napari_gest.app.preview import Preview, named
 from napari_gest.app.script import read_call, section_call
 from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.runs.base import Load, RunKind
 
 if TYPE_CHECKING:
+    from napari_gest.app.state import State
     import shapely
     from anndata import AnnData
 
@@ -36,7 +38,7 @@ _FEWEST_CELLS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class NichePlan:
+class NicheRun:
     """A search to come.
 
     Attributes
@@ -53,11 +55,27 @@ class NichePlan:
         Seed of the clustering.
     """
 
+    kind: ClassVar[RunKind] = "niches"
+
     opened: tuple[Opened, ...]
     model: ModelInfo
     generated: tuple[Generated, ...] = ()
     embedded: Mapping[tuple[Any, Path], Embedded] | None = None
     seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """Of which sections."""
+        return "niches of " + ", ".join(o.label for o in self.opened)
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The sections whose niches are found."""
+        return tuple(Snapshot(o.label, o.section) for o in self.opened)
+
+    def changed_since(self, state: State) -> str | None:
+        """Return nothing: niches do not depend on a region."""
+        return None
 
     def check(self) -> None:
         """Raise InputError if there are too few cells."""
@@ -65,7 +83,7 @@ class NichePlan:
         if n < _FEWEST_CELLS:
             raise InputError(f"There are {n} cells.", "Open tissue with more cells.")
 
-    def work(self, load: Callable[[str], GeST]) -> Generator[Progress, None, NicheSearch]:
+    def work(self, load: Load) -> Generator[Progress, None, NicheSearch]:
         """Load the model, embed what was not, and build the tree of niches; for a worker thread."""
         yield Progress("Loading the model", 0, 1)
         from napari_gest.tasks.niches.embed import EmbedRequest
@@ -91,7 +109,7 @@ class NichePlan:
             compared.append((yield from GeneratedNicheRequest(result, model, embedded).run()))
         return NicheSearch(self, tuple(embedded), tree, tuple(compared))
 
-    def script(self, by: str, value: float, edits: Sequence[str] = ()) -> str:
+    def script(self, by: str = "number", value: float = 8, edits: Sequence[str] = ()) -> str:
         """Return Python code that does the same with the public functions.
 
         Parameters
@@ -130,7 +148,7 @@ class NichePlan:
 class NicheSearch:
     """What a search returns: embeddings, and the tree that previews any number of niches."""
 
-    plan: NichePlan
+    run: NicheRun
     embedded: tuple[Embedded, ...]
     tree: NicheTree
     generated: tuple[GeneratedNiches, ...]
@@ -146,18 +164,14 @@ class NicheSearch:
         from napari_gest.tasks.niches.cluster import ClusterRequest
 
         if by == "number":
-            return ClusterRequest(self.embedded, int(value), seed=self.plan.seed)
-        return ClusterRequest(self.embedded, method="leiden", resolution=value, seed=self.plan.seed)
-
-    def is_open(self, session: Session) -> bool:
-        """Tell whether every section is still open."""
-        return all(session.sections.get(o.label) is o for o in self.plan.opened)
+            return ClusterRequest(self.embedded, int(value), seed=self.run.seed)
+        return ClusterRequest(self.embedded, method="leiden", resolution=value, seed=self.run.seed)
 
     def preview(self, niches: Clustered) -> Preview:
         """Return what to paint."""
         parts = {
             o.label: named(labels, niches.names, niches.colors)
-            for o, labels in zip(self.plan.opened, self._labels(niches), strict=True)
+            for o, labels in zip(self.run.opened, self._labels(niches), strict=True)
         }
         generated = {
             one.generated: named(one.labels(niches), niches.names, niches.colors)
@@ -184,7 +198,7 @@ class NicheSearch:
         Cells placed where none was measured do not count.
         """
         same = total = 0
-        sections = [id(o.section) for o in self.plan.opened]
+        sections = [id(o.section) for o in self.run.opened]
         labels = dict(zip(sections, self._labels(niches), strict=True))
         for one in self.generated:
             index = one.generated.index
@@ -199,44 +213,48 @@ class NicheSearch:
             o.obs_values(column).astype(object)
             if column in o.adata.obs
             else pd.Series([None] * o.section.n_obs)
-            for o in self.plan.opened
+            for o in self.run.opened
         ]
         return pd.concat(parts, ignore_index=True)
 
     def compare(
-        self, generated: Sequence[Generated], load: Callable[[str], GeST]
+        self, generated: Sequence[Generated], load: Load
     ) -> Generator[Progress, None, NicheSearch]:
         """Return the same with further generated cells; for a worker thread."""
         yield Progress("Loading the model", 0, 1)
         from napari_gest.tasks.niches.generated_niches import GeneratedNicheRequest
 
-        model, compared = load(self.plan.model.name), list(self.generated)
+        model, compared = load(self.run.model.name), list(self.generated)
         for one in generated:
             compared.append((yield from GeneratedNicheRequest(one, model, self.embedded).run()))
         return replace(self, generated=tuple(compared))
 
-    def not_compared(self) -> list[Generated]:
-        """Return generated cells that were kept but not compared."""
-        from napari_gest.tasks.generation.generated import Generated
-
+    def not_compared(self, kept: Sequence[Generated]) -> list[Generated]:
+        """Return generated cells on these sections that were kept but not compared."""
         known = {id(one.generated) for one in self.generated}
-        results = [result for o in self.plan.opened for result in o.results]
-        return [r for r in results if isinstance(r, Generated) and id(r) not in known]
+        own = {id(o.section) for o in self.run.opened}
+        return [r for r in kept if id(r.section) in own and id(r) not in known]
 
-    def generated_kept(self) -> frozenset[GeneratedNiches]:
-        """Return the generated cells compared that were kept themselves."""
-        results = {id(result) for o in self.plan.opened for result in o.results}
-        return frozenset(one for one in self.generated if id(one.generated) in results)
+    def commits(
+        self, niches: Clustered, kept: Sequence[Generated]
+    ) -> list[tuple[tuple[Opened, ...], NicheCommit]]:
+        """Return what to write, one result for each AnnData and the sections it holds.
 
-    def kept(self, niches: Clustered) -> list[tuple[list[Opened], NicheCommit]]:
-        """Return what to keep, one result for each AnnData and the sections it holds."""
-        generated = self.generated_kept()
+        Parameters
+        ----------
+        niches
+            The niches that are kept.
+        kept
+            Results of generation that are kept themselves.
+        """
+        results = {id(result) for result in kept}
+        generated = [one for one in self.generated if id(one.generated) in results]
         groups: dict[int, list[int]] = {}
-        for index, one in enumerate(self.plan.opened):
+        for index, one in enumerate(self.run.opened):
             groups.setdefault(id(one.adata), []).append(index)
         out = []
         for group in groups.values():
-            opened = [self.plan.opened[i] for i in group]
+            opened = tuple(self.run.opened[i] for i in group)
             sections = {id(o.section) for o in opened}
             made = tuple(one for one in generated if id(one.generated.section) in sections)
             own = tuple(self.embedded[i] for i in group)
@@ -247,7 +265,7 @@ class NicheSearch:
         """Return the area of each niche in one of the sections, um, x y."""
         from napari_gest.tissue.outline import outlines
 
-        coords_um = self.plan.opened[index].section.coords_um
+        coords_um = self.run.opened[index].section.coords_um
         return outlines(coords_um, self._labels(niches)[index], niches.n_niches)
 
     def _labels(self, niches: Clustered) -> list[NDArray[np.int64]]:
@@ -265,7 +283,7 @@ class NicheSearch:
 
     @property
     def _ends(self) -> list[int]:
-        return np.cumsum([o.section.n_obs for o in self.plan.opened]).tolist()
+        return np.cumsum([o.section.n_obs for o in self.run.opened]).tolist()
 
 
 @dataclass(frozen=True, eq=False)

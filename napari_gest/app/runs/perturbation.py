@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from functools import cached_property
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
-from napari_gest.app.session import Snapshot
+from napari_gest.app.opened import Snapshot
+from napari_gest.app.regions import Shape, Stroke, brushed_region, of_role
+from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.state import Label, State
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, section_call
+from napari_gest.app.script import read_call, region_lines, section_call
 from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
-    from napari_gest.model.gest import GeST
+    from napari_gest.app.runs.effect import Effect
     from napari_gest.model.response import ResponseHead
-    from napari_gest.tasks.perturbation.perturb import Perturbed
     from napari_gest.tasks.perturbation.scenario import Labels, Scenario
 
 Readout = Literal["response", "generation"]
@@ -36,16 +38,8 @@ READOUTS: dict[str, tuple[Readout, Input]] = {
 }
 
 
-@dataclass(frozen=True)
-class Label:
-    """Cells of one label of an obs column."""
-
-    column: str
-    name: str
-
-
 @dataclass(frozen=True, eq=False)
-class Experiment:
+class PerturbationRun:
     """A perturbation to come.
 
     Attributes
@@ -54,8 +48,8 @@ class Experiment:
         Section it starts from.
     labels
         The section's obs columns that ``only`` and ``become`` name, (n_obs,) of strings each.
-    roi
-        The region to edit.
+    shapes, strokes
+        The region to edit, as it was drawn and painted.
     model
         Model to use.
     edits, strength
@@ -74,9 +68,12 @@ class Experiment:
         File of the section, for the script.
     """
 
+    kind: ClassVar[RunKind] = "perturbation"
+
     snapshot: Snapshot
     labels: dict[str, NDArray[np.str_]]
-    roi: Roi
+    shapes: tuple[Shape, ...]
+    strokes: tuple[Stroke, ...]
     model: ModelInfo
     edits: tuple[Edit, ...] = ()
     strength: float = 1.0
@@ -86,6 +83,47 @@ class Experiment:
     readout: str = next(iter(READOUTS))
     seed: int = 0
     path: Path | None = None
+
+    @classmethod
+    def of(cls, state: State, model: ModelInfo) -> PerturbationRun:
+        """Return the run of what is drawn and chosen now."""
+        opened, edits = state.opened, state.edits
+        assert opened is not None
+        used = {label.column for label in (edits.only, edits.become) if label is not None}
+        return cls(
+            Snapshot(opened.label, opened.section),
+            {c: opened.obs_values(c).astype(str).to_numpy(str) for c in used},
+            state.region("edited"),
+            state.active_strokes(),
+            model,
+            () if edits.remove else edits.genes,
+            edits.strength,
+            edits.only,
+            edits.become,
+            edits.remove,
+            edits.readout or next(iter(READOUTS)),
+            state.choices.seed,
+            opened.path,
+        )
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The section that is edited."""
+        return (self.snapshot,)
+
+    @cached_property
+    def roi(self) -> Roi:
+        """The region to edit, um."""
+        return brushed_region(self.shapes, self.strokes)
+
+    def changed_since(self, state: State) -> str | None:
+        """Tell whether the region to edit was changed."""
+        label = self.snapshot.label
+        shapes = of_role(state.shapes, "edited", label)
+        strokes = tuple(s for s in state.strokes if s.section == label)
+        if (shapes, strokes) == (self.shapes, self.strokes):
+            return None
+        return "The region to edit was changed since."
 
     @property
     def title(self) -> str:
@@ -124,10 +162,11 @@ class Experiment:
         return None if label is None else self.labels[label.column] == label.name
 
     def work(
-        self, load: Callable[[str], GeST], response: ResponseHead | None = None
-    ) -> Generator[Progress, None, Perturbed]:
+        self, load: Load, response: ResponseHead | None = None
+    ) -> Generator[Progress, None, Effect]:
         """Load the model and run both, control and perturbed; for a worker thread."""
         yield Progress("Loading the model", 0, 1)
+        from napari_gest.app.runs.effect import Effect
         from napari_gest.tasks.perturbation.perturb import PerturbRequest
         from napari_gest.tasks.threads import share_processors
 
@@ -147,7 +186,7 @@ class Experiment:
             seed=self.seed,
             response=response,
         )
-        return (yield from request.run())
+        return Effect(self, (yield from request.run()))
 
     def scenario(self, name: str, n_permutations: int) -> Scenario:
         """Return what ``napari-gest perturb --scenario`` runs again."""
@@ -185,8 +224,8 @@ class Experiment:
             f"adata = {read_call(self.path)}",
             f"section = {section_call(self.snapshot.section)}",
             f"model = GeST.load({self.model.load_name!r})",
-            f"region = from_geojson({shapely.to_geojson(self.roi.geometry)!r})",
-            "roi = Roi(region).contains(section.coords_um)",
+            *region_lines(self.roi, "region"),
+            "roi = region.contains(section.coords_um)",
             "edits = [",
             *(f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits),
             "]",

@@ -8,7 +8,7 @@ from superqt import QLabeledDoubleRangeSlider
 
 from napari_gest import keys
 from napari_gest.app import colors
-from napari_gest.app.session import Opened
+from napari_gest.app.opened import Opened
 from napari_gest.app.view_state import CENTRED, Legend
 from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import Panel, SearchBox, Segments, button, fill, note, row

@@ -22,16 +22,36 @@ from superqt import QSearchableComboBox
 
 
 class Panel(QWidget):
-    """A column of widgets; ``refresh`` brings it up to date with what is open and chosen."""
+    """A column of widgets that shows fields of the session.
+
+    Attributes
+    ----------
+    inputs
+        Names of the fields of the state that it shows, and "jobs" where it shows what runs. Only
+        when one of them has changed is it brought up to date, once.
+    n_refreshed
+        How often that was.
+    """
+
+    inputs: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
+        self.n_refreshed = 0
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 2, 0)
         self.column.setSpacing(6)
 
     def refresh(self) -> None:
-        """Bring the panel up to date."""
+        """Bring the panel up to date. It sends no action."""
+
+    def follow(self, changed: frozenset[str]) -> bool:
+        """Bring the panel up to date where an input has changed; return whether one had."""
+        if not changed & self.inputs:
+            return False
+        self.n_refreshed += 1
+        self.refresh()
+        return True
 
 
 def note(text: str = "", name: str = "gestHelp") -> QLabel:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QWidget
 
-from napari_gest.app.session import Opened
+from napari_gest.app.opened import Opened
 from napari_gest.canvas.jobs import Job
 from napari_gest.files import Output, check_outputs
 from napari_gest.tasks.progress import Progress

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_gest import keys
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
-from napari_gest.app.session import Opened, open_sections
+from napari_gest.app.opened import Opened, open_sections
 from napari_gest.canvas.jobs import Job, Tick, Work
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress

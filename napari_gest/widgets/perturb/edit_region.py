@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QSpinBox
 
-from napari_gest.app.session import Opened
+from napari_gest.app.opened import Opened
 from napari_gest.canvas.brush import Brush, Stroke, brushed
 from napari_gest.canvas.shapes import EDITED, to_roi
 from napari_gest.errors import GestError, InputError

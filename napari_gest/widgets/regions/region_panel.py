@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox
 
-from napari_gest.app.session import Opened
+from napari_gest.app.opened import Opened
 from napari_gest.canvas.shapes import to_roi
 from napari_gest.errors import GestError
 from napari_gest.tissue.roi import Roi, mask_from_obs

@@ -11,7 +11,7 @@ from napari.layers import Points
 
 from napari_gest.canvas._napari_private import attributes, rasterized_points
 from napari_gest.canvas._napari_private.compat import scale_bar
-from napari_gest.canvas._napari_private.insert_layer import add_layer, remove_layer
+from napari_gest.canvas.layer_list import add_layer, remove_layer
 
 pytestmark = pytest.mark.gui
 

@@ -1,0 +1,153 @@
+"""Niches of a search: how many are shown, and names, merges and colours given by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.runs.niche_outcome import NicheOutcome
+from napari_gest.app.state import State
+from napari_gest.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.niches.niches import Clustered
+
+_PREVIEW = InputError(
+    "This is a preview.", "Wait until the niches themselves are found, then change them."
+)
+
+
+class AskNiches(Action):
+    """Show another number of niches, or those of a resolution."""
+
+    do: Literal["ask_niches"] = "ask_niches"
+    id: str
+    by: Literal["number", "resolution"]
+    value: float
+    found: Any = Field(default=None, exclude=True, repr=False)
+
+    def apply(self, state: State) -> State:
+        """Return the state that shows them; of a number a preview until they are found."""
+        return _changed(state, self.id, lambda o: o.asking((self.by, self.value), self.found))
+
+
+class FoundNiches(Action):
+    """Put niches in the place of their preview, or tell how stable they are."""
+
+    do: Literal["found_niches"] = "found_niches"
+    id: str
+    by: Literal["number", "resolution"]
+    value: float
+    niches: Any = Field(exclude=True, repr=False)
+    stability: Any = Field(default=None, exclude=True, repr=False)
+
+    def apply(self, state: State) -> State:
+        """Return the state with the niches."""
+        asked = (self.by, self.value)
+
+        def change(outcome: NicheOutcome) -> NicheOutcome:
+            if asked not in outcome.edits:
+                return outcome
+            if self.stability is not None:
+                return outcome.with_stability(asked, self.stability)
+            return outcome.with_found(asked, self.niches)
+
+        return _changed(state, self.id, change)
+
+
+class _Edit(Action):
+    """A change by hand of the niches shown."""
+
+    id: str
+
+    def call(self) -> str:
+        """Return the call on the niches that does the same."""
+        raise NotImplementedError
+
+    def change(self, niches: Clustered) -> Clustered:
+        """Return the changed niches."""
+        raise NotImplementedError
+
+    def apply(self, state: State) -> State:
+        """Return the state with the change.
+
+        Raises
+        ------
+        InputError
+            If what is shown is a preview, or a name is taken.
+        """
+        outcome: NicheOutcome = state.entry(self.id).outcome
+        if outcome.is_preview:
+            raise _PREVIEW
+        niches = self.change(outcome.niches)
+        return _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+
+    def revert(self, before: State) -> Revert:
+        old: NicheOutcome = before.entry(self.id).outcome
+        asked, edits = old.asked, old.edits[old.asked]
+        return lambda now: _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+
+
+class RenameNiche(_Edit):
+    """Give a niche another name."""
+
+    do: Literal["rename_niche"] = "rename_niche"
+    old: str
+    new: str
+
+    @property
+    def title(self) -> str:
+        return "name of a niche"
+
+    def call(self) -> str:
+        return f"renamed({{{self.old!r}: {self.new!r}}})"
+
+    def change(self, niches: Clustered) -> Clustered:
+        return niches.renamed({self.old: self.new})
+
+
+class MergeNiches(_Edit):
+    """Make one niche of several, under the first of their names."""
+
+    do: Literal["merge_niches"] = "merge_niches"
+    names: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        return "merging niches"
+
+    def call(self) -> str:
+        return f"merged({list(self.names)!r})"
+
+    def change(self, niches: Clustered) -> Clustered:
+        return niches.merged(list(self.names))
+
+
+class RecolorNiche(_Edit):
+    """Give a niche another colour, "#rrggbb"."""
+
+    do: Literal["recolor_niche"] = "recolor_niche"
+    name: str
+    color: str
+
+    @property
+    def title(self) -> str:
+        return "colour of a niche"
+
+    def call(self) -> str:
+        return f"recolored({{{self.name!r}: {self.color!r}}})"
+
+    def change(self, niches: Clustered) -> Clustered:
+        return niches.recolored({self.name: self.color})
+
+
+def _changed(state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome]) -> State:
+    """Return the state with another outcome of a run; the same where the run is gone."""
+    for entry in state.runs:
+        if entry.id == id:
+            return state.with_entry(replace(entry, outcome=change(entry.outcome)))
+    return state

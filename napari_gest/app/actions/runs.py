@@ -1,0 +1,184 @@
+"""The list of runs: adding, keeping, discarding, naming and looking at them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from pydantic import Field
+
+from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.runs.base import RunEntry, RunKind, is_closed
+from napari_gest.app.state import State
+from napari_gest.errors import InputError
+
+
+class AddRun(Action):
+    """Add a run that has ended, and look at it."""
+
+    do: Literal["add_run"] = "add_run"
+    id: str
+    entry: Any = Field(default=None, exclude=True, repr=False)
+
+    @classmethod
+    def of(cls, entry: RunEntry) -> AddRun:
+        """Return the action that adds a run."""
+        return cls(id=entry.id, entry=entry)
+
+    def apply(self, state: State) -> State:
+        """Return the state with the run. Where its section was closed meanwhile, it is dropped."""
+        if self.entry is None or is_closed(self.entry, state):
+            return state
+        taken = {entry.name for entry in state.listed()}
+        name, number = self.entry.name, 2
+        while name in taken:
+            name = f"{self.entry.name} ({number})"
+            number += 1
+        entry = replace(self.entry, name=name)
+        return replace(state, runs=(*state.runs, entry)).with_shown(entry.kind, (entry.id,))
+
+
+class UpdateRun(Action):
+    """Put another outcome in the place of a run's, such as an effect with its p-values."""
+
+    do: Literal["update_run"] = "update_run"
+    id: str
+    outcome: Any = Field(default=None, exclude=True, repr=False)
+
+    def apply(self, state: State) -> State:
+        """Return the state with the outcome; the same where the run is gone."""
+        if self.id not in {entry.id for entry in state.runs}:
+            return state
+        return state.with_entry(replace(state.entry(self.id), outcome=self.outcome))
+
+
+class Keep(Action):
+    """Write the result of a run into the open tissue, never into X."""
+
+    do: Literal["keep"] = "keep"
+    id: str
+
+    @property
+    def title(self) -> str:
+        return "keeping"
+
+    def apply(self, state: State) -> State:
+        """Return the state in which the run is kept.
+
+        Raises
+        ------
+        InputError
+            If a section of it was closed.
+        """
+        entry = state.entry(self.id)
+        if is_closed(entry, state):
+            raise InputError("The section of this result was closed.", "Open it and run again.")
+        kept = getattr(entry.outcome, "kept", None)  # what is kept may be one of several cuts
+        if kept is not None:
+            state = state.with_entry(replace(entry, outcome=kept()))
+        return replace(state, kept=(*(i for i in state.kept if i != self.id), self.id))
+
+    def revert(self, before: State) -> Revert:
+        place = before.kept
+        old = before.entry(self.id)
+
+        def back(now: State) -> State:
+            known = {entry.id for entry in now.runs}
+            if self.id not in known:
+                return now
+            still = set(now.kept) - {self.id}
+            was = tuple(i for i in place if i in still or i == self.id)
+            later = tuple(i for i in now.kept if i in still and i not in was)
+            return replace(now, kept=(*was, *later)).with_entry(
+                replace(now.entry(self.id), outcome=old.outcome)
+            )
+
+        return back
+
+
+class Discard(Action):
+    """Throw a run away; what it had written into the open tissue goes with it."""
+
+    do: Literal["discard"] = "discard"
+    id: str
+
+    @property
+    def title(self) -> str:
+        return "discarding"
+
+    def apply(self, state: State) -> State:
+        """Return the state without the run."""
+        entry = state.entry(self.id)
+        left = replace(state, kept=tuple(i for i in state.kept if i != self.id))
+        left = left.with_entry(replace(entry, discarded=True))
+        ids = tuple(i for i in state.shown.get(entry.kind, ()) if i != self.id)
+        if not ids:  # look at the one before
+            ids = tuple(one.id for one in list(left.listed(entry.kind))[-1:])
+        return left.with_shown(entry.kind, ids)
+
+    def revert(self, before: State) -> Revert:
+        kept, shown = before.kept, before.shown
+        kind = before.entry(self.id).kind
+
+        def back(now: State) -> State:
+            if self.id not in {entry.id for entry in now.runs}:
+                return now
+            again = now.with_entry(replace(now.entry(self.id), discarded=False))
+            if self.id in kept:
+                was = tuple(i for i in kept if i in now.kept or i == self.id)
+                later = tuple(i for i in now.kept if i not in was)
+                again = replace(again, kept=(*was, *later))
+            return again.with_shown(kind, shown.get(kind, (self.id,)))
+
+        return back
+
+
+class RenameRun(Action):
+    """Give a run another name."""
+
+    do: Literal["rename_run"] = "rename_run"
+    id: str
+    name: str
+
+    @property
+    def title(self) -> str:
+        return "name of a run"
+
+    def apply(self, state: State) -> State:
+        """Return the state with the name.
+
+        Raises
+        ------
+        InputError
+            If the name is empty or another run has it.
+        """
+        name = self.name.strip()
+        others = {entry.name for entry in state.listed() if entry.id != self.id}
+        if not name or name in others:
+            raise InputError(
+                f"There is a run '{name}' already." if name else "A run needs a name.",
+                "Type another name.",
+            )
+        return state.with_entry(replace(state.entry(self.id), name=name))
+
+    def revert(self, before: State) -> Revert:
+        old = before.entry(self.id).name
+
+        def back(now: State) -> State:
+            if self.id not in {entry.id for entry in now.runs}:
+                return now
+            return now.with_entry(replace(now.entry(self.id), name=old))
+
+        return back
+
+
+class ShowRuns(Action):
+    """Look at other runs of a kind, the first in place and others beside it."""
+
+    do: Literal["show_runs"] = "show_runs"
+    kind: RunKind
+    ids: tuple[str, ...]
+
+    def apply(self, state: State) -> State:
+        """Return the state in which these are looked at."""
+        return state.with_shown(self.kind, self.ids)

@@ -1,0 +1,141 @@
+"""Opening and closing tissue, and which section is in use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_gest.app.actions.base import Action
+from napari_gest.app.first_view import first_view
+from napari_gest.app.model_registry import ModelRegistry
+from napari_gest.app.opened import Opened
+from napari_gest.app.state import State
+from napari_gest.app.view_state import ViewState
+
+
+class TissueRef(BaseModel):
+    """Where a section was read from, and how.
+
+    Attributes
+    ----------
+    path
+        File; None where the tissue was in memory.
+    section
+        Its name in the file.
+    label
+        Its name in the session.
+    digest
+        Fingerprint of the section as it was read.
+    reading
+        Fields of the ``Reading`` that differ from the usual ones.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str | None
+    section: str
+    label: str
+    digest: str
+    reading: dict[str, Any] = Field(default_factory=dict)
+
+    @classmethod
+    def of(cls, opened: Opened) -> TissueRef:
+        """Return where an open section comes from."""
+        from napari_gest.tissue.reading import Reading
+
+        usual = vars(Reading())
+        given = {k: v for k, v in vars(opened.section.reading).items() if v != usual[k]}
+        return cls(
+            path=None if opened.path is None else str(opened.path),
+            section=opened.section.name,
+            label=opened.label,
+            digest=opened.section.digest,
+            reading=given,
+        )
+
+
+class OpenSections(Action):
+    """Open sections. The first becomes the one in use; the first ever chooses what is shown."""
+
+    do: Literal["open_sections"] = "open_sections"
+    tissue: tuple[TissueRef, ...] = ()
+    model: str | None = None
+    opened: tuple[Any, ...] = Field(default=(), exclude=True, repr=False)
+
+    @classmethod
+    def of(
+        cls, opened: list[Opened], state: State, registry: ModelRegistry | None = None
+    ) -> OpenSections:
+        """Return the action that opens sections, each under a label of its own.
+
+        Where no model is chosen yet, the one of ``registry`` that fits best is.
+        """
+        taken = set(state.sections)
+        for one in opened:
+            label, number = one.label, 2
+            while one.label in taken:
+                one.label = f"{label} ({number})"
+                number += 1
+            taken.add(one.label)
+        model = state.choices.model
+        if opened and registry is not None and model not in registry.models:
+            model = registry.best_for(opened[0].section.genes)
+        return cls(tissue=tuple(map(TissueRef.of, opened)), model=model, opened=tuple(opened))
+
+    def apply(self, state: State) -> State:
+        """Return the state with the sections open."""
+        if not self.opened:
+            return state
+        sections = MappingProxyType({**state.sections, **{one.label: one for one in self.opened}})
+        first = self.opened[0]
+        view = state.view
+        if not state.sections and view.shows_nothing:
+            view = first_view(first)
+        choices = state.choices
+        if self.model is not None and self.model != choices.model:
+            choices = replace(choices, model=self.model)
+        return replace(state, sections=sections, active=first.label, view=view, choices=choices)
+
+
+class CloseSections(Action):
+    """Close sections. Shapes on them go with them, and runs on them can no longer be kept."""
+
+    do: Literal["close_sections"] = "close_sections"
+    labels: tuple[str, ...]
+
+    def apply(self, state: State) -> State:
+        """Return the state without the sections."""
+        sections = {k: v for k, v in state.sections.items() if k not in self.labels}
+        active = state.active if state.active in sections else next(iter(sections), None)
+        closed = set(self.labels)
+        gone = {
+            entry.id
+            for entry in state.runs
+            if closed.intersection(snapshot.label for snapshot in entry.run.snapshots)
+        }
+        shown = {kind: tuple(i for i in ids if i not in gone) for kind, ids in state.shown.items()}
+        return replace(
+            state,
+            sections=MappingProxyType(sections),
+            active=active,
+            shapes=tuple(s for s in state.shapes if s.section not in closed),
+            strokes=tuple(s for s in state.strokes if s.section not in closed),
+            runs=tuple(entry for entry in state.runs if entry.id not in gone),
+            kept=tuple(id for id in state.kept if id not in gone),
+            shown=MappingProxyType(shown),
+            view=state.view if sections else ViewState(),
+        )
+
+
+class Activate(Action):
+    """Make another section the one in use."""
+
+    do: Literal["activate"] = "activate"
+    label: str
+
+    def apply(self, state: State) -> State:
+        """Return the state with the section in use; the same where it is not open."""
+        return replace(state, active=self.label) if self.label in state.sections else state

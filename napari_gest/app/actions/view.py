@@ -1,0 +1,57 @@
+"""What the canvas shows."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, Literal
+
+from pydantic import field_serializer, field_validator
+
+from napari_gest.app.actions.base import Action
+from napari_gest.app.state import State
+from napari_gest.app.view_state import EFFECT_VIEWS, ViewState
+
+_SOURCES = ("gene", "column", "preview")
+_FIELDS = frozenset(f.name for f in fields(ViewState))
+
+
+class ChangeView(Action):
+    """Change fields of the ``ViewState``.
+
+    What is shown is one of gene, column and preview: a new one takes the place of the others.
+    """
+
+    do: Literal["change_view"] = "change_view"
+    changes: dict[str, Any]
+
+    @classmethod
+    def of(cls, **changes: Any) -> ChangeView:
+        """Return the action that changes these fields."""
+        return cls(changes=changes)
+
+    @field_validator("changes")
+    @classmethod
+    def _known(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        unknown = changes.keys() - _FIELDS
+        if unknown:
+            raise ValueError(f"a view has no {', '.join(sorted(unknown))}")
+        if changes.get("hidden") is not None:
+            changes = changes | {"hidden": frozenset(changes["hidden"])}
+        lists = {k: tuple(v) for k, v in changes.items() if isinstance(v, list)}
+        return changes | lists
+
+    @field_serializer("changes")
+    def _plain(self, changes: dict[str, Any]) -> dict[str, Any]:
+        return {k: sorted(v) if isinstance(v, frozenset) else v for k, v in changes.items()}
+
+    def apply(self, state: State) -> State:
+        """Return the state with this view."""
+        changes = self.changes
+        if any(changes.get(source) is not None for source in _SOURCES):
+            changes = dict.fromkeys(_SOURCES) | changes
+        if changes.get("preview") is not None and state.view.limits_field != "value_limits":
+            changes = {"view": "generated"} | changes
+        view = replace(state.view, **changes)
+        if view.gene is None and view.view in EFFECT_VIEWS:  # effects are on genes
+            view = replace(view, view="measured")
+        return replace(state, view=view)

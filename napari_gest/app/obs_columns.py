@@ -1,0 +1,50 @@
+"""Which obs columns of a section can be coloured by, learned from, or mark cells."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from napari_gest import keys
+from napari_gest.app import colors
+from napari_gest.app.opened import Opened
+
+_LIKELY = ("cell_type", "celltype", "type", "cluster", "class", "region", "leiden")
+_MOST_CATEGORIES = 300
+
+
+def likely_column(names: list[str]) -> str | None:
+    """Return the one of some obs columns that looks most like cell types, if any does."""
+    found = [c for likely in _LIKELY for c in names if likely in c.lower()]
+    return found[0] if found else None
+
+
+def columns(opened: Opened) -> list[str]:
+    """Return the obs columns one can colour by: numbers, and names that repeat."""
+    found = []
+    for key in opened.adata.obs:
+        named = colors.is_categorical(opened.adata.obs[key])
+        few = not named or opened.n_names(key) <= _MOST_CATEGORIES
+        if few and key != keys.META_CELL:
+            found.append(str(key))
+    return found
+
+
+def label_columns(opened: Opened) -> list[str]:
+    """Return the obs columns that name groups of cells."""
+    return [
+        str(key)
+        for key in opened.adata.obs
+        if colors.is_categorical(opened.adata.obs[key])
+        and 1 < len(opened.names(key)) <= _MOST_CATEGORIES
+    ]
+
+
+def masks(opened: Opened) -> list[str]:
+    """Return the boolean obs columns that mark some but not all cells of a section."""
+    found = []
+    for key in opened.adata.obs:
+        if pd.api.types.is_bool_dtype(opened.adata.obs[key]):
+            values = opened.obs_values(str(key))
+            if values.any() and not values.all():
+                found.append(str(key))
+    return found

@@ -1,0 +1,190 @@
+"""Open sections: what was read, and quick looks at its values for the canvas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.obs import obs_column
+from napari_gest.tissue.reading import Reading
+from napari_gest.tissue.section import Section, section_names
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+DEFAULT_TARGET_SUM = 1e4
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Model space of the chosen model, in which measured and generated cells are compared."""
+
+    target_sum: float = DEFAULT_TARGET_SUM
+    panel: tuple[str, ...] | None = None
+
+
+class Result(Protocol):
+    """What a task returns, as far as the session is concerned."""
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(n,) row of each cell in the AnnData, -1 for a new one."""
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write into the AnnData; return the names of the keys that changed."""
+
+
+@dataclass(eq=False)
+class Opened:
+    """An open section and what was kept for it.
+
+    Attributes
+    ----------
+    label
+        Name unique in the session; also the name of its layer.
+    adata
+        The AnnData the section came from; sections of one file share it.
+    section
+        The checked section. Row ``i`` of its layer is row ``i`` here.
+    path
+        File it was read from, if any.
+    results
+        Kept results, oldest first.
+    """
+
+    label: str
+    adata: AnnData
+    section: Section
+    path: Path | None = None
+    results: list[Any] = field(default_factory=list)
+    _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    _n_names: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _columns(self) -> Any:
+        return self.section.expression.tocsc()
+
+    def gene_values(
+        self,
+        gene: str,
+        target_sum: float = DEFAULT_TARGET_SUM,
+        panel: tuple[str, ...] | None = None,
+    ) -> NDArray[np.float32]:
+        """Return (n_obs,) float32 of one gene, ``log1p(x / sum(x) * target_sum)``.
+
+        Parameters
+        ----------
+        gene
+            A gene that was not measured gives missing values.
+        target_sum
+            The model's, so that measured and generated values can share limits.
+        panel
+            Genes that count in ``sum(x)``; all of the section by default.
+        """
+        if gene not in self.section.genes:
+            return np.full(self.section.n_obs, np.nan, np.float32)
+        column = self._columns[:, [self.section.genes.index(gene)]].toarray().ravel()
+        totals = self._sum_of(panel)
+        scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+        return np.log1p(column * scale).astype(np.float32)
+
+    def _sum_of(self, panel: tuple[str, ...] | None) -> NDArray[np.float64]:
+        if panel == self.section.genes:
+            panel = None
+        if panel not in self._totals:
+            expression = self.section.expression
+            if panel is not None:
+                expression, _ = self.section.align(panel)
+            self._totals[panel] = np.asarray(expression.sum(axis=1), np.float64).ravel()
+        return self._totals[panel]
+
+    def obs_values(self, key: str) -> pd.Series:
+        """Return the obs column ``key`` of the section's cells, (n_obs,)."""
+        return obs_column(self.adata, key, "Choose another column.", self.section.rows)
+
+    def names(self, key: str) -> list[str]:
+        """Return the different names in an obs column of the section's cells, sorted.
+
+        To look through a large table takes a while, so they are kept until a result is.
+        """
+        if key not in self._names:
+            self._names[key] = sorted(map(str, self.obs_values(key).dropna().unique()))
+        return self._names[key]
+
+    def n_names(self, key: str) -> int:
+        """Return how many different names an obs column has in all sections of the file."""
+        if key not in self._n_names:
+            self._n_names[key] = int(obs_column(self.adata, key).nunique())
+        return self._n_names[key]
+
+    def forget_names(self) -> None:
+        """Look through obs columns again: they have changed."""
+        self._names.clear()
+        self._n_names.clear()
+
+    def export(self) -> AnnData:
+        """Return an AnnData with everything that was kept; it is for reading.
+
+        It is the open one, into which kept cells were written, or, where some are new and have no
+        row there, a copy with rows for them.
+        """
+        if not self.results:
+            raise InputError(
+                f"Nothing was kept for '{self.label}' yet.", "Run, then press Keep, then save."
+            )
+        adata = self.adata
+        for result in self.results:
+            if (result.rows < 0).any():
+                adata = result.to_anndata(adata)
+        return adata
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """What a run starts from: a section, under the label it had when the run began."""
+
+    label: str
+    section: Section
+
+
+def open_sections(
+    adata: AnnData,
+    path: Path | None = None,
+    names: Sequence[str] | None = None,
+    reading: Reading | None = None,
+) -> list[Opened]:
+    """Check sections of an AnnData and return them ready for a session.
+
+    Parameters
+    ----------
+    adata
+        Cells x genes. Not modified.
+    path
+        File it came from.
+    names
+        Sections wanted; all by default.
+    reading
+        How they are read; in the usual way by default.
+
+    Raises
+    ------
+    InputError
+        As ``Section.from_anndata``.
+    """
+    reading = reading or Reading()
+    present = section_names(adata, reading.section_key)
+    opened = []
+    for name in present if names is None else names:
+        section = reading.section(adata, name)
+        alone = len(present) == 1 and path is not None
+        opened.append(Opened(path.stem if alone and path else name, adata, section, path))
+    return opened

@@ -1,0 +1,131 @@
+"""Regions a user draws: shapes and strokes of a brush, in um of the section they lie on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from shapely import MultiPolygon, Polygon
+
+from napari_gest.errors import InputError
+from napari_gest.tissue.roi import Roi
+
+Role = Literal["unseen", "named", "edited"]
+Kind = Literal["polygon", "rectangle", "ellipse"]
+
+_ELLIPSE_CORNERS = 96
+_NO_REGION = "Choose a tool, then outline cells on the canvas."
+
+
+class Shape(BaseModel):
+    """One shape on a section.
+
+    Attributes
+    ----------
+    role
+        What it is for: cells to generate, a named region to learn from, or cells to edit.
+    section
+        Label of the section it lies on.
+    kind
+        How the corners are joined; those of an ellipse are the corners of the box around it.
+    corners
+        Corners, um, axis order (x, y).
+    name
+        Name of a region to learn from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Role
+    section: str
+    kind: Kind
+    corners: tuple[tuple[float, float], ...]
+    name: str = ""
+
+    @property
+    def outline(self) -> NDArray[np.float64]:
+        """(n, 2) corners of its outline, um, (x, y)."""
+        corners = np.array(self.corners, np.float64)
+        return _ellipse(corners) if self.kind == "ellipse" else corners
+
+
+class Stroke(BaseModel):
+    """What the brush was dragged over.
+
+    Attributes
+    ----------
+    section
+        Label of the section it lies on.
+    mode
+        Whether the area is added to the region or taken away.
+    wkt
+        Polygon or polygons, um, axis order (x, y), as well-known text.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    section: str
+    mode: Literal["add", "remove"]
+    wkt: str
+
+    @classmethod
+    def of(
+        cls, section: str, mode: Literal["add", "remove"], area: Polygon | MultiPolygon
+    ) -> Stroke:
+        """Return the stroke over an area, um, (x, y)."""
+        # Every digit is kept, so that a cell at the edge stays on its side.
+        return cls(section=section, mode=mode, wkt=shapely.to_wkt(area, rounding_precision=-1))
+
+    @property
+    def area(self) -> Polygon | MultiPolygon:
+        """The area, um, (x, y)."""
+        return shapely.from_wkt(self.wkt)
+
+
+def of_role(shapes: Iterable[Shape], role: Role, section: str | None) -> tuple[Shape, ...]:
+    """Return the shapes of a role on a section, in the order they were drawn."""
+    return tuple(s for s in shapes if s.role == role and s.section == section)
+
+
+def drawn_region(shapes: Sequence[Shape]) -> Roi:
+    """Return the union of shapes.
+
+    Raises
+    ------
+    InputError
+        If there is none, or none has an area.
+    """
+    if not shapes:
+        raise InputError("No region is drawn.", _NO_REGION)
+    return Roi.from_vertices([shape.outline for shape in shapes])
+
+
+def brushed_region(shapes: Sequence[Shape], strokes: Sequence[Stroke]) -> Roi:
+    """Return the union of shapes after strokes of the brush, in their order.
+
+    Raises
+    ------
+    InputError
+        If nothing is left of it.
+    """
+    area = drawn_region(shapes).geometry if shapes else Polygon()
+    for stroke in strokes:
+        change = area.union if stroke.mode == "add" else area.difference
+        area = change(stroke.area)
+    if isinstance(area, Polygon | MultiPolygon) and area.area > 0:
+        return Roi(area)
+    raise InputError(
+        "There is no region to edit.", "Choose a tool or the brush, then mark cells on the canvas."
+    )
+
+
+def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n, 2) points on the ellipse in a box (4, 2), which may be turned."""
+    centre = box.mean(axis=0)
+    along, across = (box[1] - box[0]) / 2, (box[3] - box[0]) / 2
+    turn = np.linspace(0, 2 * np.pi, _ELLIPSE_CORNERS, endpoint=False)[:, None]
+    return centre + np.cos(turn) * along + np.sin(turn) * across

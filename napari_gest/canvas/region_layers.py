@@ -1,0 +1,240 @@
+"""Shapes layers of the regions, kept in step with the session in both directions.
+
+One layer for each role holds the shapes on all sections. What a user draws, moves or removes by
+hand becomes an action; what undo or another action changes is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+import pandas as pd
+from napari.layers import Points, Shapes
+from numpy.typing import NDArray
+
+from napari_gest.app.actions import SetShapes
+from napari_gest.app.colors import label_colors
+from napari_gest.app.journal import Journal
+from napari_gest.app.regions import Role, Shape
+from napari_gest.canvas.layer_list import add_layer
+from napari_gest.canvas.shapes import (
+    AREAS,
+    affine,
+    region_settings,
+    role_of,
+    to_canvas,
+    to_um,
+)
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+ROLES: tuple[Role, ...] = get_args(Role)
+NAMED: Role = "named"
+_NAME = "name"
+_SELECTING = ("select", "direct")
+_DONE = ("added", "changed", "removed")  # what napari calls a change that is complete
+
+
+class RegionLayers:
+    """Mirrors the shapes of the session in Shapes layers of a viewer.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    journal
+        Takes the actions.
+    cells
+        Returns the layers of the open sections, by label.
+    """
+
+    def __init__(
+        self, viewer: Viewer, journal: Journal, cells: Callable[[], dict[str, Points]]
+    ) -> None:
+        self.viewer, self.journal, self._cells = viewer, journal, cells
+        self._watched: list[Shapes] = []
+        self._drawing = False  # whether this draws, so that it is not read as if a user had
+
+    def detach(self) -> None:
+        """Follow the layers no more."""
+        for layer in list(self._watched):
+            self.forget(layer)
+
+    def layer(self, role: Role) -> Shapes | None:
+        """Return the layer of a role: the selected one, or the topmost."""
+        selected = self.viewer.layers.selection.active
+        if selected is not None and role_of(selected) == role:
+            return selected
+        found = [layer for layer in self.viewer.layers if role_of(layer) == role]
+        return found[-1] if found else None
+
+    def draw(self, role: Role, mode: str, edge_um: float, name: str = "") -> Shapes:
+        """Select the layer of a role, made if there is none, ready to draw in ``mode``."""
+        layer = self.layer(role) or self._made(role)
+        # In um, so that the outline is as thin on a large tissue as on a small one.
+        layer.current_edge_width = edge_um
+        self.viewer.layers.selection.active = layer
+        layer.visible = True
+        layer.mode = mode
+        if role == NAMED:
+            self.set_name(name)
+        return layer
+
+    def set_name(self, name: str) -> None:
+        """Give the next named region this name, and those selected with the select tools."""
+        layer = self.layer(NAMED)
+        if layer is None or not name:
+            return
+        held = [s.name for s in self.journal.session.state.shapes if s.role == NAMED]
+        with layer.block_update_properties():  # a shape just drawn is selected, and stays
+            layer.current_edge_color = label_colors([*held, name])[name]
+            layer.feature_defaults = {_NAME: name}
+        selected = sorted(layer.selected_data) if layer.mode in _SELECTING else []
+        if selected:
+            features = layer.features.copy()
+            features.loc[selected, _NAME] = name
+            layer.features = features
+            self.read(layer)
+
+    def follow(self, layer: Shapes) -> None:
+        """Take a layer that was added, and the shapes on it, into the session."""
+        layer.events.data.connect(self._on_data)
+        self._watched.append(layer)
+        self.read(layer)
+
+    def forget(self, layer: Shapes) -> None:
+        """Follow a layer no more."""
+        if layer in self._watched:
+            layer.events.data.disconnect(self._on_data)
+            self._watched.remove(layer)
+
+    def on_removed(self, layer: Shapes) -> None:
+        """Take the shapes of a layer that a user has deleted out of the session."""
+        self.forget(layer)
+        role = role_of(layer)
+        if not self._drawing and self.layer(role) is None:
+            self.journal.do(SetShapes(role=role, shapes=()))
+
+    def read(self, layer: Shapes | None = None) -> None:
+        """Make the shapes on a layer, or on all, those of the session."""
+        for one in [layer] if layer is not None else list(self._watched):
+            role = role_of(one)
+            if one is self.layer(role):
+                self.journal.do(SetShapes(role=role, shapes=self._shapes(one, role)))
+
+    def mirror(self) -> None:
+        """Draw the shapes of the session where the layers show others."""
+        shapes = self.journal.session.state.shapes
+        cells = self._cells()
+        for role in ROLES:
+            wanted = [s for s in shapes if s.role == role and s.section in cells]
+            layer = self.layer(role)
+            if layer is None and not wanted:
+                continue
+            layer = layer or self._made(role)
+            if list(self._shapes(layer, role)) != wanted:
+                self._draw(layer, wanted, cells)
+            if role == NAMED:
+                self._name(layer, [s.name for s in wanted])
+
+    def _draw(self, layer: Shapes, wanted: Sequence[Shape], cells: dict[str, Points]) -> None:
+        width = layer.current_edge_width
+        drawing, self._drawing = self._drawing, True
+        try:
+            layer.selected_data = set()
+            layer.data = []
+            if wanted:
+                corners = [
+                    affine(
+                        layer.world_to_data,
+                        affine(cells[s.section].data_to_world, to_canvas(np.array(s.corners))),
+                    )
+                    for s in wanted
+                ]
+                layer.add(corners, shape_type=[s.kind for s in wanted], edge_width=width)
+        finally:
+            self._drawing = drawing
+
+    def _name(self, layer: Shapes, names: list[str]) -> None:
+        """Write the names beside named regions, each in the colour of its label."""
+        held = [str(n) for n in layer.features.get(_NAME, pd.Series(dtype=object))]
+        if held != names:
+            layer.features = pd.DataFrame({_NAME: np.array(names, object)})
+        if names:
+            of_name = label_colors(names)
+            colors = np.array([of_name[name] for name in names], np.float32)
+            if not np.allclose(layer.edge_color, colors):
+                layer.edge_color = colors
+            layer.refresh_text()
+
+    def _made(self, role: Role) -> Shapes:
+        drawing, self._drawing = self._drawing, True
+        try:
+            layer = add_layer(self.viewer, (None, region_settings(role), "shapes"))
+        finally:
+            self._drawing = drawing
+        if role == NAMED:
+            layer.features = {_NAME: np.array([], object)}
+            layer.text = {"string": "{name}", "size": 12, "color": "white"}
+            layer.opacity = 1.0
+        return layer
+
+    def _on_data(self, event: Any) -> None:
+        action = str(getattr(event, "action", "") or "")
+        if not self._drawing and action.rsplit(".", 1)[-1].lower() in _DONE:
+            self.read(event.source)
+
+    def _shapes(self, layer: Shapes, role: Role) -> tuple[Shape, ...]:
+        """Return the shapes on a layer, each on the section that it lies on."""
+        cells = self._cells()
+        if not cells:
+            return ()
+        names = list(layer.features.get(_NAME, [])) if role == NAMED else []
+        found = []
+        for index, (data, kind) in enumerate(zip(layer.data, layer.shape_type, strict=True)):
+            if kind not in AREAS:  # lines and open paths have no area
+                continue
+            world = affine(layer.data_to_world, np.asarray(data, np.float64)[:, -2:])
+            label = self._beneath(world, cells)
+            corners = to_um(world, cells[label])
+            name = names[index] if index < len(names) else ""
+            found.append(
+                Shape(
+                    role=role,
+                    section=label,
+                    kind=kind,
+                    corners=[tuple(map(float, corner)) for corner in corners],
+                    name="" if name is None or name != name else str(name),
+                )
+            )
+        return self._as_held(tuple(found), role)
+
+    def _as_held(self, found: tuple[Shape, ...], role: Role) -> tuple[Shape, ...]:
+        """Return the session's own shapes where the canvas differs from them by rounding alone."""
+        held = [s for s in self.journal.session.state.shapes if s.role == role]
+        if len(held) != len(found):
+            return found
+        return tuple(old if _same(old, new) else new for old, new in zip(held, found, strict=True))
+
+    def _beneath(self, world: NDArray[np.float64], cells: dict[str, Points]) -> str:
+        """Return the label of the section that an outline (n, 2) lies on, or is nearest to."""
+        centre = world.mean(axis=0)
+        active = self.journal.session.state.active
+
+        def off(label: str) -> tuple[float, bool]:
+            low, high = np.asarray(cells[label].extent.world)[:, -2:]
+            outside = np.maximum(np.maximum(low - centre, centre - high), 0)
+            return float(np.linalg.norm(outside)), label != active
+
+        return min(cells, key=off)
+
+
+def _same(old: Shape, new: Shape) -> bool:
+    if (old.section, old.kind, old.name) != (new.section, new.kind, new.name):
+        return False
+    a, b = np.array(old.corners), np.array(new.corners)
+    # Canvases hold corners in single precision in places: a thousandth of a um is no move.
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-6, atol=1e-3)

@@ -1,0 +1,100 @@
+"""Works a run in the background, shows its cells as they come, and adds it to the session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from napari_gest.app.actions import AddRun
+from napari_gest.app.runs.base import RunEntry, is_closed
+from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.app.runs.generation import Begun, GenerationRun, Prepared
+from napari_gest.canvas.jobs import Tick
+from napari_gest.canvas.painter import Painter
+from napari_gest.canvas.scene import Scene
+
+CLOSED = "The section was closed while this ran, so the result was dropped."
+
+
+class RunFollower:
+    """Follows one run from its first report to its entry in the list of runs.
+
+    Parameters
+    ----------
+    run
+        What was asked for.
+    scene, painter
+        Where the cells of a generation appear.
+    stop
+        Stops the job; called when the section is closed.
+    """
+
+    def __init__(self, run: Any, scene: Scene, painter: Painter, stop: Callable[[], None]) -> None:
+        self.run, self.scene, self.painter = run, scene, painter
+        self.id = scene.session.next_id()
+        self._stop, self._started = stop, time.perf_counter()
+        self._cells: GeneratedCells | None = None
+
+    @property
+    def n_filled(self) -> int:
+        """Cells that there are so far."""
+        return 0 if self._cells is None else int(self._cells.filled.sum())
+
+    def on_tick(self, tick: Tick) -> None:
+        """Show the cells that came since the last report."""
+        if self._is_closed():
+            self._stop()
+            return
+        generated = False
+        for payload in tick.payloads:
+            if isinstance(payload, Prepared) and isinstance(self.run, GenerationRun):
+                self._cells = self.run.begun(payload)
+                self.scene.add_generated(self.id, self._cells)
+            elif self._cells is None:
+                continue
+            elif isinstance(payload, Begun):
+                self._cells.so_far = payload.so_far
+            else:
+                self._cells.fill(payload)
+                generated = True
+        layer = self.scene.generated_layer(self.id) if generated else None
+        if layer is not None:
+            self.painter.paint_cells(layer)
+
+    def on_done(self, outcome: Any) -> RunEntry | None:
+        """Add the run to the session; None where its section was closed meanwhile."""
+        if self._is_closed():
+            self.on_failed()
+            return None
+        return self._add(outcome, partial=False)
+
+    def on_cancelled(self) -> RunEntry | None:
+        """Add what a cancelled generation has made, if anything; else leave no trace."""
+        cells = self._cells
+        made = None if cells is None or cells.so_far is None else cells.so_far()
+        if made is None or not len(made.rows) or self._is_closed():
+            self.on_failed()
+            return None
+        return self._add(self.run.outcome(made), partial=True)
+
+    def on_failed(self) -> None:
+        """Take the cells that were waiting off the canvas."""
+        self.scene.remove_generated(self.id)
+
+    def _add(self, outcome: Any, partial: bool) -> RunEntry:
+        entry = RunEntry(
+            self.id,
+            self.run.title,
+            self.run,
+            outcome,
+            datetime.now().isoformat(timespec="seconds"),
+            time.perf_counter() - self._started,
+            partial,
+        )
+        self.scene.journal.do(AddRun.of(entry))
+        return self.scene.session.state.entry(self.id)
+
+    def _is_closed(self) -> bool:
+        return is_closed(RunEntry("", "", self.run, None), self.scene.session.state)
