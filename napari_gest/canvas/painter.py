@@ -1,4 +1,4 @@
-"""Puts a Look on the layers: one colour assignment a layer, and only where colours change."""
+"""Puts a ViewState on the layers: one colour assignment a layer, and only where colours change."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _DIMMING = ("difference", "uncertainty", "delta")
 
 
 class Painter:
-    """Keeps layers and legend in step with a Look.
+    """Keeps layers and legend in step with a ViewState.
 
     ``changed`` follows every repaint, ``trial_painted`` each time cells of a run were painted.
     """
@@ -64,7 +64,7 @@ class Painter:
         self.drawing.release()
 
     def show(self, **changes: Any) -> None:
-        """Change fields of the Look and repaint what that changes.
+        """Change fields of the view state and repaint what that changes.
 
         What is shown is one of gene, column and preview: a new one takes the place of the others.
         """

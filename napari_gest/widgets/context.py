@@ -59,5 +59,5 @@ class Context:
 
     @property
     def model(self) -> ModelInfo | None:
-        """The model chosen, if it is still on the shelf."""
+        """The model chosen, if it is still in the registry."""
         return self.registry.models.get(self.choices.model or "")
