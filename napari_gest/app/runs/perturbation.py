@@ -6,7 +6,7 @@ from collections.abc import Generator
 from functools import cached_property
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from napari_gest.app.script import read_call, region_lines, section_call
 from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.perturbation.perturb import PerturbRequest
     from napari_gest.app.runs.effect import Effect
     from napari_gest.model.response import ResponseHead
     from napari_gest.tasks.perturbation.scenario import Labels, Scenario
@@ -172,14 +174,20 @@ class PerturbationRun:
         """Load the model and run both, control and perturbed; for a worker thread."""
         yield Progress("Loading the model", 0, 1)
         from napari_gest.app.runs.effect import Effect
-        from napari_gest.tasks.perturbation.perturb import PerturbRequest
         from napari_gest.tasks.threads import share_processors
 
         share_processors()
+        request = self.request(load(self.model.name), response=response)
+        return Effect(self, (yield from request.run()))
+
+    def request(self, model: GeST, **further: Any) -> PerturbRequest:
+        """Return the request of the same perturbation with a model."""
+        from napari_gest.tasks.perturbation.perturb import PerturbRequest
+
         readout, input = READOUTS[self.readout]
-        request = PerturbRequest(
+        return PerturbRequest(
             self.snapshot.section,
-            load(self.model.name),
+            model,
             self.inside,
             self.edits,
             strength=self.strength,
@@ -189,9 +197,8 @@ class PerturbationRun:
             readout=readout,
             input=input,
             seed=self.seed,
-            response=response,
+            **further,
         )
-        return Effect(self, (yield from request.run()))
 
     def scenario(self, name: str, n_permutations: int) -> Scenario:
         """Return what ``napari-gest perturb --scenario`` runs again."""
