@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
 from napari_gest.app.actions.base import Action, Revert
-from napari_gest.app.session import Session
+from napari_gest.app.session import Session, session_of
 from napari_gest.app.state import State
 from napari_gest.errors import GestError
 
@@ -176,3 +177,13 @@ class Journal:
         if self.log is not None and line is not None:
             self.log.write(line, action)
         self.changed.emit()
+
+
+_JOURNALS: WeakKeyDictionary[Any, Journal] = WeakKeyDictionary()
+
+
+def journal_of(viewer: Any) -> Journal:
+    """Return the one journal of a viewer, with its session; it is forgotten with the viewer."""
+    if viewer not in _JOURNALS:
+        _JOURNALS[viewer] = Journal(session_of(viewer))
+    return _JOURNALS[viewer]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari_gest.tasks.perturbation.scenario import Scenario
     from napari_gest.tasks.perturbation.significance import Significance
     from napari_gest.app.runs.perturbation import PerturbationRun
+    from napari_gest.app.script import Script
     from napari_gest.app.state import State
 
 FDR = 0.05  # at which a gene is said to respond
@@ -91,6 +92,10 @@ class Effect:
             return ""
         first = self.table[self.table["band"] == self.table["band"].iloc[0]]
         return f"{int((first['fdr'] <= FDR).sum())} genes respond"
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the effect to a script."""
+        self.run.add_to(script, self.result)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""

@@ -19,7 +19,7 @@ from napari_gest.app.state import Label, State
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, region_lines, section_call
+from napari_gest.app.script import Script
 from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
@@ -222,6 +222,12 @@ class PerturbationRun:
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
+        script = Script()
+        self.add_to(script, object())
+        return script.text("perturbed")
+
+    def add_to(self, script: Script, result: object) -> None:
+        """Add the lines that give a result, and write it, to a script."""
         readout, input = READOUTS[self.readout]
         options = {
             "strength": self.strength,
@@ -232,30 +238,23 @@ class PerturbationRun:
         }
         defaults = {"strength": 1.0, "remove": False, "input": "continuous", "seed": 0}
         given = [f"{k}={v!r}" for k, v in options.items() if defaults.get(k) != v]
-        lines = [
-            f"adata = {read_call(self.path)}",
-            f"section = {section_call(self.snapshot.section)}",
-            f"model = GeST.load({self.model.load_name!r})",
-            *region_lines(self.roi, "region"),
-            "roi = region.contains(section.coords_um)",
-            "edits = [",
-            *(f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits),
-            "]",
-        ]
+        section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
+        adata = script.adata(self.path)
+        script.region(self.roi, "region")
+        script.use("perturb", "Edit")
+        edits = [f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits]
+        script.add(f"roi = region.contains({section}.coords_um)", "edits = [", *edits, "]")
         if self.only is not None or self.become is not None:
-            lines.append("obs = adata.obs.iloc[section.rows].astype(str)")
+            script.add(f"obs = {adata}.obs.iloc[{section}.rows].astype(str)")
         for name, label in (("only", self.only), ("replace_by", self.become)):
             if label is not None:
-                lines.append(f"{name} = (obs[{label.column!r}] == {label.name!r}).to_numpy()")
+                script.add(f"{name} = (obs[{label.column!r}] == {label.name!r}).to_numpy()")
                 given.append(f"{name}={name}")
-        lines += [
-            f"result = perturb(section, model, roi, edits, {', '.join(given)})",
-            "result.write(adata)",
-            'write_tissue(adata, "perturbed.h5ad")',
-        ]
-        names = "Edit, GeST, perturb, read_tissue, Roi, Section, write_tissue"
-        header = ["from shapely import from_geojson", "", f"from napari_gest import {names}", ""]
-        return "\n".join([*header, *lines]) + "\n"
+        made = script.result(result)
+        script.add(
+            f"{made} = perturb({section}, {model}, roi, edits, {', '.join(given)})",
+            f"{made}.write({adata})",
+        )
 
 
 _SHORT = {"set": "= {:g}", "multiply": "× {:g}", "shift": "{:+g}", "knockout": "off"}

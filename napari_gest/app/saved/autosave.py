@@ -22,6 +22,7 @@ from napari_gest.app.actions import Action, Keep
 from napari_gest.app.saved.folder import (
     ALIVE,
     JOURNAL,
+    RESULTS,
     SESSION,
     begin,
     copy_to,
@@ -93,6 +94,17 @@ class Autosave:
         if error is not None:
             raise error
 
+    def adopt(self, folder: Path) -> None:
+        """Go on with a session that was read from a folder; an autosaved one gives way to this."""
+
+        def take() -> None:
+            shutil.copyfile(folder / JOURNAL, self.folder / JOURNAL)
+            shutil.copytree(folder / RESULTS, self.folder / RESULTS, dirs_exist_ok=True)
+            if folder.parent == self.folder.parent:
+                remove_folder(folder, SESSION)
+
+        self._put(take)
+
     def flush(self) -> None:
         """Wait until all that was put into the queue is on disk."""
         if self._thread is not None:
@@ -154,12 +166,6 @@ def interrupted(parent: Path | None = None) -> list[Path]:
         else:
             remove_folder(folder, SESSION)
     return found
-
-
-def forget(folder: Path) -> None:
-    """Remove an autosaved session."""
-    if SESSION.is_one(folder):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_alive(folder: Path) -> bool:

@@ -19,6 +19,8 @@ from napari_gest.app.saved.folder import (
     tissue_of,
 )
 from napari_gest.app.saved.packing import Unpacker, find_in
+from napari_gest.app.session import Session
+from napari_gest.app.state import State
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import read_tissue
@@ -134,3 +136,26 @@ def _open_all(
             changed.append(str(path))
         opened[ref.label] = one
     return opened, changed
+
+
+def read_session(
+    folder: Path, moved: Mapping[str, Path] | None = None
+) -> Generator[Progress, None, State]:
+    """Read a session and return its state, with its results as they were saved.
+
+    Parameters
+    ----------
+    folder
+        Of the session.
+    moved
+        Where tissue lies now, by the path it had.
+
+    Raises
+    ------
+    InputError, CheckpointError
+        As ``restore``.
+    """
+    restored = yield from restore(folder, moved)
+    journal = Journal(Session())
+    restored.put_into(journal)
+    return journal.session.state
