@@ -32,7 +32,14 @@ class AskNiches(Action):
 
     def apply(self, state: State) -> State:
         """Return the state that shows them; of a number a preview until they are found."""
-        return _changed(state, self.id, lambda o: o.asking((self.by, self.value), self.found))
+        asked = (self.by, self.value)
+
+        def change(outcome: NicheOutcome) -> NicheOutcome:
+            if asked == outcome.asked and self.found is None:
+                return outcome
+            return outcome.asking(asked, self.found)
+
+        return _changed(state, self.id, change, others=True)
 
 
 class FoundNiches(Action):
@@ -56,7 +63,7 @@ class FoundNiches(Action):
                 return outcome.with_stability(asked, self.stability)
             return outcome.with_found(asked, self.niches)
 
-        return _changed(state, self.id, change)
+        return _changed(state, self.id, change, others=self.stability is None)
 
 
 class _Edit(Action):
@@ -145,9 +152,25 @@ class RecolorNiche(_Edit):
         return niches.recolored({self.name: self.color})
 
 
-def _changed(state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome]) -> State:
-    """Return the state with another outcome of a run; the same where the run is gone."""
+def _changed(
+    state: State,
+    id: str,
+    change: Callable[[NicheOutcome], NicheOutcome],
+    others: bool = False,
+) -> State:
+    """Return the state with another outcome of a run; the same where the run is gone.
+
+    No niche stays hidden that is there no more; of other niches, ``others``, all are shown.
+    """
     for entry in state.runs:
         if entry.id == id:
-            return state.with_entry(replace(entry, outcome=change(entry.outcome)))
+            outcome: NicheOutcome = change(entry.outcome)
+            if outcome is entry.outcome:
+                return state
+            state = state.with_entry(replace(entry, outcome=outcome))
+            view = state.view
+            if view.of_run == (id, "niches") and outcome.niches is not entry.outcome.niches:
+                hidden = frozenset() if others else view.hidden.intersection(outcome.niches.names)
+                state = replace(state, view=replace(view, hidden=hidden))
+            return state
     return state

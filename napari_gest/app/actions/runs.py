@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.run_preview import following, of_run_view, showing
 from napari_gest.app.runs.base import RunEntry, RunKind, is_closed
 from napari_gest.app.state import State
 from napari_gest.errors import InputError
@@ -35,7 +36,8 @@ class AddRun(Action):
             name = f"{self.entry.name} ({number})"
             number += 1
         entry = replace(self.entry, name=name)
-        return replace(state, runs=(*state.runs, entry)).with_shown(entry.kind, (entry.id,))
+        added = replace(state, runs=(*state.runs, entry), view=showing(state.view, entry))
+        return added.with_shown(entry.kind, (entry.id,))
 
 
 class UpdateRun(Action):
@@ -80,18 +82,19 @@ class Keep(Action):
 
     def revert(self, before: State) -> Revert:
         place = before.kept
-        old = before.entry(self.id)
+        old = before.entry(self.id).outcome
 
         def back(now: State) -> State:
             known = {entry.id for entry in now.runs}
             if self.id not in known:
                 return now
+            entry = now.entry(self.id)
+            if hasattr(old, "kept_as"):
+                now = now.with_entry(replace(entry, outcome=entry.outcome.kept_as(old)))
             still = set(now.kept) - {self.id}
             was = tuple(i for i in place if i in still or i == self.id)
             later = tuple(i for i in now.kept if i in still and i not in was)
-            return replace(now, kept=(*was, *later)).with_entry(
-                replace(now.entry(self.id), outcome=old.outcome)
-            )
+            return replace(now, kept=(*was, *later))
 
         return back
 
@@ -114,10 +117,10 @@ class Discard(Action):
         ids = tuple(i for i in state.shown.get(entry.kind, ()) if i != self.id)
         if not ids:  # look at the one before
             ids = tuple(one.id for one in list(left.listed(entry.kind))[-1:])
-        return left.with_shown(entry.kind, ids)
+        return following(left.with_shown(entry.kind, ids))
 
     def revert(self, before: State) -> Revert:
-        kept, shown = before.kept, before.shown
+        kept, shown, of_run = before.kept, before.shown, before.view.of_run
         kind = before.entry(self.id).kind
 
         def back(now: State) -> State:
@@ -128,7 +131,10 @@ class Discard(Action):
                 was = tuple(i for i in kept if i in now.kept or i == self.id)
                 later = tuple(i for i in now.kept if i not in was)
                 again = replace(again, kept=(*was, *later))
-            return again.with_shown(kind, shown.get(kind, (self.id,)))
+            again = again.with_shown(kind, shown.get(kind, (self.id,)))
+            if of_run is not None and of_run[0] == self.id:
+                again = replace(again, view=of_run_view(again.view, *of_run))
+            return again
 
         return back
 
@@ -181,4 +187,4 @@ class ShowRuns(Action):
 
     def apply(self, state: State) -> State:
         """Return the state in which these are looked at."""
-        return state.with_shown(self.kind, self.ids)
+        return following(state.with_shown(self.kind, self.ids))

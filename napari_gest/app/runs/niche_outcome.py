@@ -140,6 +140,14 @@ class NicheOutcome:
         """Return the outcome of which the niches shown are kept."""
         return replace(self, kept_niches=self.niches)
 
+    def kept_as(self, before: NicheOutcome) -> NicheOutcome:
+        """Return the outcome of which what was kept before is kept."""
+        return replace(self, kept_niches=before.kept_niches)
+
+    def with_search(self, search: NicheSearch) -> NicheOutcome:
+        """Return the outcome of the same niches with more generated cells among them."""
+        return replace(self, search=search)
+
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept, one result for each AnnData."""
         if self.kept_niches is None:
