@@ -18,6 +18,10 @@ View = Literal[
     "measured", "generated", "difference", "uncertainty", "control", "perturbed", "delta"
 ]
 EFFECT_VIEWS = ("control", "perturbed", "delta")
+VIEWS_OF = {  # that show a kind of run
+    "generation": ("generated", "difference", "uncertainty"),
+    "perturbation": EFFECT_VIEWS,
+}
 CENTRED = ("difference", "delta")  # views whose limits are symmetric about zero
 Limits = tuple[float, float]
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_gest.app.actions import ChangeView
 from napari_gest.errors import InputError
 from napari_gest.files import PNG, Output, check_outputs, make_folder, replacing
 from napari_gest.tissue.io import H5AD
@@ -90,17 +91,17 @@ class _Demo:
         if (why_not := home.run_panel.why_not()) is not None:
             raise InputError("The demo cannot run: no bundled model fits the sample.", why_not)
         (self.out_dir / "during.png").unlink(missing_ok=True)
-        context.painter.trial_painted.connect(self._during)
+        context.painter.cells_painted.connect(self._during)
         home.run_panel.start()
         self.window.until(lambda: not context.jobs.busy)
         self._settle()
         self._picture("after.png")
 
         result = home.run_panel.result
-        context.painter.show(view="uncertainty")
+        context.do(ChangeView.of(view="uncertainty"))
         self._settle()
         self._picture("uncertainty.png")
-        context.painter.show(view="generated")
+        context.do(ChangeView.of(view="generated"))
         result.keep()
         result.save(self.out_dir / RESULT, overwrite=True)
         self.window.until(lambda: not context.jobs.busy)
@@ -109,9 +110,9 @@ class _Demo:
 
     def _during(self) -> None:
         """Take the picture once about half of the cells are there."""
-        trial, _ = next(iter(self.home.context.scene.trials()))
-        if trial.filled.mean() > 0.4:
-            self.home.context.painter.trial_painted.disconnect(self._during)
+        made, _ = next(iter(self.home.context.scene.generated()))
+        if made.filled.mean() > 0.4:
+            self.home.context.painter.cells_painted.disconnect(self._during)
             self._picture("during.png")
 
     def _picture(self, name: str) -> None:
@@ -129,5 +130,5 @@ def _spatial_gene(home: Home) -> str:
 
     opened = home.context.scene.active
     section = opened.section
-    values = section.model_space(home.context.painter.space.target_sum)
+    values = section.model_space(home.context.painter.normalization.target_sum)
     return section.genes[int(top_svgs(values, section.coords_um, 1)[0])]

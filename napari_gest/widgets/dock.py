@@ -6,11 +6,23 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_gest.app.opened import Opened
+from napari_gest.app.state import State
 from napari_gest.app.view_state import ViewState
+from napari_gest.canvas.undo_keys import UndoKeys
 from napari_gest.widgets.color.color_panel import ColorPanel
+from napari_gest.widgets.common.controls import Panel, allow, button, shortcut
+from napari_gest.widgets.common.job_bar import JobBar
 from napari_gest.widgets.common.step import Step
 from napari_gest.widgets.common.style import style_sheet
 from napari_gest.widgets.context import Context
@@ -21,6 +33,7 @@ from napari_gest.widgets.niches.niches_panel import NichesPanel
 from napari_gest.widgets.open.open_panel import OpenPanel, dropped
 from napari_gest.widgets.perturb.perturb_panel import PerturbPanel
 from napari_gest.widgets.regions.region_panel import RegionPanel
+from napari_gest.widgets.runs.runs_panel import RunsPanel
 
 if TYPE_CHECKING:
     import napari
@@ -39,22 +52,23 @@ class Home(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
-        self._links: list[tuple] = []
+        self._attached = False
         self._window: QWidget | None = None
         self._closing = False
         self.setObjectName("gestHome")
-        self._viewer = viewer
         self.setMinimumWidth(376)  # the panels at their narrowest, beside the scroll bar
         context = self.context = Context.of(viewer)
         self._restyle()
+        self.job_bar = context.job_bar = JobBar(context)
         self.open_panel = OpenPanel(context)
         self.color_panel = ColorPanel(context)
         self.region_panel = RegionPanel(context)
-        self.model_panel = ModelPanel(context, self.region_panel)
-        self.run_panel = RunPanel(context, self.region_panel)
+        self.model_panel = ModelPanel(context)
+        self.run_panel = RunPanel(context)
         self.perturb_panel = PerturbPanel(context)
         self.niches_panel = NichesPanel(context)
         self.labels_panel = LabelsPanel(context)
+        self.runs_panel = RunsPanel(context)
         panels = {
             "Open tissue": self.open_panel,
             "Colour": self.color_panel,
@@ -64,46 +78,48 @@ class Home(QWidget):
             "Perturb": self.perturb_panel,
             "Niches": self.niches_panel,
             "Labels": self.labels_panel,
+            "Runs": self.runs_panel,
         }
         self.steps = [
             Step(number, title, panel, open_=number <= _OPEN)
             for number, (title, panel) in enumerate(panels.items(), 1)
         ]
-        self._working: list[Step] = []
+        self.panels: list[Panel] = [*panels.values(), self.job_bar]
         self._in_sight = self.steps[0]
-        self._had_tissue = False
+        self._had_tissue = context.opened is not None
         self._lay_out()
         self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
         self._settled.timeout.connect(self._bring_into_sight)
+        self._keys = UndoKeys(context.viewer, context.journal)
+        for keys, slot in (
+            ("Ctrl+Z", context.journal.undo),
+            ("Ctrl+Shift+Z", context.journal.redo),
+            ("Esc", self.job_bar.stop),
+        ):
+            shortcut(keys, self, slot)
         # One place connects and disconnects, since a closed dock must hear nothing more.
-        self._links = [
-            (context.session.changed, self.refresh),
-            (context.scene.changed, self.refresh),
-            (context.scene.region_changed, self.region_panel.region_changed),
-            (context.scene.region_changed, self.perturb_panel.region_changed),
-            (context.scene.region_changed, self.labels_panel.region_changed),
-            (context.painter.changed, self._on_painted),
-            (context.jobs.changed, self._on_jobs),
-            (context.chosen, self._on_chosen),
-        ]
-        for signal, slot in self._links:
-            signal.connect(slot)
-        viewer.events.theme.connect(self._restyle)
+        context.session.changed.connect(self.follow)
+        context.jobs.changed.connect(self._on_jobs)
+        context.journal.changed.connect(self._allow_undo)
+        context.viewer.events.theme.connect(self._restyle)
+        self._attached = True
         self.open_panel.needed.connect(self._show_opening)
         self.setAcceptDrops(True)
         for field in self.findChildren(QLineEdit):  # which would take a file for its name
             field.setAcceptDrops(False)
-        self.refresh()
+        self._allow_undo()
+        self._mark()
 
-    def refresh(self, _changed: object = None) -> None:
-        """Bring every step up to date."""
-        for step in self.steps:
-            step.panel.refresh()
-        was_open, self._had_tissue = self._had_tissue, self.context.scene.active is not None
-        if self._had_tissue != was_open:  # opening is done: make room for what follows
-            self.steps[0].set_open(not self._had_tissue)
-        if len(self.context.session.sections) > 1:  # one of them is to be chosen
-            self.steps[0].set_open(True)
+    def follow(self, changed: frozenset[str]) -> None:
+        """Bring each panel up to date of which an input has changed, once."""
+        for panel in self.panels:
+            panel.follow(changed)
+        if "sections" in changed:
+            was_open, self._had_tissue = self._had_tissue, self.context.opened is not None
+            if self._had_tissue != was_open:  # opening is done: make room for what follows
+                self.steps[0].set_open(not self._had_tissue)
+            if len(self.context.state.sections) > 1:  # one of them is to be chosen
+                self.steps[0].set_open(True)
         self._mark()
 
     def closeEvent(self, event) -> None:
@@ -145,18 +161,20 @@ class Home(QWidget):
 
     def detach(self) -> None:
         """Stop the jobs and listen to nothing any more."""
-        if not self._links:
+        if not self._attached:
             return
-        self.context.jobs.close()
-        self.niches_panel.final.latest.close()
+        self._attached = False
+        context = self.context
+        context.jobs.close()
         self.perturb_panel.rest()
-        self.niches_panel.rest()
-        for signal, slot in self._links:
-            signal.disconnect(slot, missing_ok=True)
-        self._links = []
-        self.context.painter.detach()
-        self.context.scene.detach()
-        self.context.viewer.events.theme.disconnect(self._restyle)
+        self.niches_panel.close_jobs()
+        context.session.changed.disconnect(self.follow, missing_ok=True)
+        context.jobs.changed.disconnect(self._on_jobs, missing_ok=True)
+        context.journal.changed.disconnect(self._allow_undo, missing_ok=True)
+        self._keys.detach()
+        context.painter.detach()
+        context.scene.detach()
+        context.viewer.events.theme.disconnect(self._restyle)
         if self._window is not None:
             self._window.removeEventFilter(self)
             self._window = None
@@ -165,7 +183,7 @@ class Home(QWidget):
         window: QWidget = self
         while window.parentWidget() is not None:  # a dock that floats is a window too
             window = window.parentWidget()
-        if self._links and window is not self and window is not self._window:
+        if self._attached and window is not self and window is not self._window:
             if self._window is not None:
                 self._window.removeEventFilter(self)
             self._window = window
@@ -187,7 +205,6 @@ class Home(QWidget):
         column = QVBoxLayout(inside)
         column.setContentsMargins(6, 4, 6, 6)
         column.setSpacing(6)
-        column.addWidget(QLabel("Generate unseen cells of a tissue", objectName="gestHeading"))
         for step in self.steps:
             column.addWidget(step)
         column.addStretch(1)
@@ -196,70 +213,78 @@ class Home(QWidget):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.undo_button = button("Undo", self.context.journal.undo)
+        self.redo_button = button("Redo", self.context.journal.redo)
+        head = QHBoxLayout()
+        head.setContentsMargins(10, 4, 8, 0)
+        head.addWidget(QLabel("Generate unseen cells of a tissue", objectName="gestHeading"), 1)
+        head.addWidget(self.undo_button)
+        head.addWidget(self.redo_button)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(scroll)
-
-    def _on_painted(self) -> None:
-        self.color_panel.refresh()
-        self.run_panel.result.refresh()
-        self.perturb_panel.effect.refresh()
-        self.niches_panel.refresh()
-        self.labels_panel.painted()
-        self._mark()
+        layout.setSpacing(2)
+        layout.addLayout(head)
+        layout.addWidget(scroll, 1)
+        layout.addWidget(self.job_bar)
 
     def _on_jobs(self) -> None:
-        self.open_panel.refresh()
-        self.model_panel.train.refresh()
-        self.run_panel.refresh()
-        self.perturb_panel.on_jobs()
-        self.niches_panel.refresh()
-        self.labels_panel.refresh()
-        self._mark()
-        working = [step for step in self.steps if getattr(step.panel, "running", False)]
-        for step in working or self._working:
-            # Progress and result are at the end of the step, perhaps below the window.
-            self._in_sight = step
-            self._settled.start()
-        self._working = working
+        self.follow(frozenset({"jobs"}))
+        for step in self.steps:
+            if self.job_bar.running(step.panel):
+                # Result and buttons are at the end of the step, perhaps below the window.
+                self._in_sight = step
+                self._settled.start()
 
-    def _on_chosen(self) -> None:
-        self.niches_panel.keep_generated()
-        self.model_panel.refresh()
-        self.run_panel.refresh()
-        self.perturb_panel.refresh()
-        self.niches_panel.refresh()
-        self.labels_panel.refresh()
-        self._mark()
+    def _allow_undo(self) -> None:
+        journal = self.context.journal
+        undoes, redoes = journal.undoes, journal.redoes
+        nothing = "There is nothing to undo."
+        allow(self.undo_button, None if undoes else nothing, f"Undo: {undoes} (Ctrl+Z)")
+        again = "There is nothing to do again."
+        allow(self.redo_button, None if redoes else again, f"Do again: {redoes} (Ctrl+Shift+Z)")
 
     def _mark(self) -> None:
         """Show which steps are done and which comes next."""
-        context = self.context
-        opened, view_state, model = context.scene.active, context.painter.view_state, context.model
-        ready = self.region_panel.is_ready
-        result = self.run_panel.result.trial
-        niches, labels = self.niches_panel, self.labels_panel
-        done = [opened is not None, view_state != ViewState(), ready, model is not None,
-                result is not None,
-                bool(self.perturb_panel.scenarios.effects), niches.niches is not None,
-                labels.labelled is not None]  # fmt: skip
+        context, state = self.context, self.context.state
+        opened, view, model = context.opened, state.view, context.model
+        fits = (
+            model is not None
+            and opened is not None
+            and (context.registry.why_unusable(model.name, opened.section.genes) is None)
+        )
+        done = [
+            opened is not None,
+            view != ViewState(),
+            self.region_panel.is_ready,
+            fits,
+            *(state.shown_run(kind) is not None
+              for kind in ("generation", "perturbation", "niches", "labels")),
+            any(True for _ in state.listed()),
+        ]  # fmt: skip
         notes = [
             _open_note(opened) if opened is not None else "",
-            view_state.gene
-            or view_state.column
-            or (view_state.preview.title if view_state.preview else ""),
-            context.choices.mask_key or "",
+            view.gene or view.column or (view.preview.title if view.preview else ""),
+            state.mask_key or "",
             model.name if model is not None else "",
-            ("kept" if result.kept else "undecided") if result is not None else "",
-            self.perturb_panel.summary,
-            niches.summary,
-            labels.summary,
+            _run_note(state, "generation"),
+            _run_note(state, "perturbation"),
+            _run_note(state, "niches"),
+            _run_note(state, "labels"),
+            f"{sum(1 for _ in state.listed())}",
         ]
         coming = next((i for i, d in enumerate(done[:_OPEN]) if not d), len(done))
         for index, (step, is_done) in enumerate(zip(self.steps, done, strict=True)):
             is_done = is_done and opened is not None
-            state = "done" if is_done else "next" if index == coming else "later"
-            step.set_state(state, notes[index] if opened is not None else "")
+            word = "done" if is_done else "next" if index == coming else "later"
+            step.set_state(word, notes[index] if opened is not None else "")
+
+
+def _run_note(state: State, kind) -> str:
+    """Return in a few words which run of a kind is looked at, and whether it is kept."""
+    entry = state.shown_run(kind)
+    if entry is None:
+        return ""
+    return f"{entry.name} · {'kept' if entry.id in state.kept else 'undecided'}"
 
 
 def _open_note(opened: Opened) -> str:

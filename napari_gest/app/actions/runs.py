@@ -11,6 +11,7 @@ from napari_gest.app.actions.base import Action, Revert
 from napari_gest.app.run_preview import following, of_run_view, showing
 from napari_gest.app.runs.base import RunEntry, RunKind, is_closed
 from napari_gest.app.state import State
+from napari_gest.app.view_state import VIEWS_OF
 from napari_gest.errors import InputError
 
 
@@ -117,10 +118,12 @@ class Discard(Action):
         ids = tuple(i for i in state.shown.get(entry.kind, ()) if i != self.id)
         if not ids:  # look at the one before
             ids = tuple(one.id for one in list(left.listed(entry.kind))[-1:])
+        if not ids and left.view.view in VIEWS_OF.get(entry.kind, ()):
+            left = replace(left, view=replace(left.view, view="measured"))
         return following(left.with_shown(entry.kind, ids))
 
     def revert(self, before: State) -> Revert:
-        kept, shown, of_run = before.kept, before.shown, before.view.of_run
+        kept, shown, view = before.kept, before.shown, before.view
         kind = before.entry(self.id).kind
 
         def back(now: State) -> State:
@@ -131,10 +134,11 @@ class Discard(Action):
                 was = tuple(i for i in kept if i in now.kept or i == self.id)
                 later = tuple(i for i in now.kept if i not in was)
                 again = replace(again, kept=(*was, *later))
-            again = again.with_shown(kind, shown.get(kind, (self.id,)))
-            if of_run is not None and of_run[0] == self.id:
-                again = replace(again, view=of_run_view(again.view, *of_run))
-            return again
+            if view.view in VIEWS_OF.get(kind, ()):
+                again = replace(again, view=replace(again.view, view=view.view))
+            if view.of_run is not None and view.of_run[0] == self.id:
+                again = replace(again, view=of_run_view(again.view, *view.of_run))
+            return again.with_shown(kind, shown.get(kind, (self.id,)))
 
         return back
 

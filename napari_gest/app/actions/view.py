@@ -47,9 +47,9 @@ class ChangeView(Action):
     def apply(self, state: State) -> State:
         """Return the state with this view."""
         changes = self.changes
-        if changes.get("of_run") is not None:
-            if changes["of_run"][0] not in {entry.id for entry in state.listed()}:
-                return state
+        of_run = changes.get("of_run")
+        if of_run is not None and of_run[0] not in {entry.id for entry in state.listed()}:
+            return state
         if any(changes.get(source) is not None for source in _SOURCES):
             changes = dict.fromkeys(_SOURCES) | changes
         if changes.get("of_run") is not None and state.view.view != "measured":

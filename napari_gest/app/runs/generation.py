@@ -134,6 +134,12 @@ class GenerationRun:
         return f"{n:,} cells" if n else "new cells"
 
     @property
+    def settings(self) -> str:
+        """The read-out, and what marks the cells."""
+        where = f"column {self.mask_key}" if self.mask_key is not None else "drawn region"
+        return f"{self.mode}, {where}"
+
+    @property
     def snapshots(self) -> tuple[Snapshot, ...]:
         return (self.snapshot,)
 

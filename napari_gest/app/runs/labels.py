@@ -101,6 +101,11 @@ class LabelRun:
         return f"{learned} on {self.target.label}"
 
     @property
+    def settings(self) -> str:
+        """What it learned from."""
+        return "known labels" if self.source is None else self.column or "drawn regions"
+
+    @property
     def seed(self) -> int:
         """Nothing in it is random but what the label layer draws, with seed 0."""
         return 0

@@ -86,6 +86,12 @@ class NicheRun:
         return "niches of " + ", ".join(o.label for o in self.opened)
 
     @property
+    def settings(self) -> str:
+        """How many sections are clustered together."""
+        n = len(self.opened)
+        return "1 section" if n == 1 else f"{n} sections together"
+
+    @property
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The sections whose niches are found."""
         return tuple(Snapshot(o.label, o.section) for o in self.opened)

@@ -107,6 +107,11 @@ class PerturbationRun:
         )
 
     @property
+    def settings(self) -> str:
+        """The read-out and the strength."""
+        return f"{self.readout}, strength {self.strength:g}"
+
+    @property
     def snapshots(self) -> tuple[Snapshot, ...]:
         """The section that is edited."""
         return (self.snapshot,)

@@ -56,7 +56,7 @@ class Edited:
 
 
 class Predictor(Protocol):
-    """Predictor what ``index`` cells of a section express, given an edit of others."""
+    """Predicts what ``index`` cells of a section express, given an edit of others."""
 
     @property
     def index(self) -> NDArray[np.int64]:

@@ -50,7 +50,7 @@ class PerturbRequest:
     Attributes
     ----------
     section, model
-        The tissue, and the model that predictor.
+        The tissue, and the model that predicts.
     roi
         (n_obs,) bool: cells of the region or regions.
     edits

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-import numpy as np
 from qtpy.QtCore import QSignalBlocker, QTimer
 from superqt import QLabeledDoubleRangeSlider
 
-from napari_gest import keys
 from napari_gest.app import colors
-from napari_gest.app.opened import Opened
+from napari_gest.app.actions import ChangeView
+from napari_gest.app.first_view import telling_gene
+from napari_gest.app.obs_columns import columns
 from napari_gest.app.view_state import CENTRED, Legend
 from napari_gest.widgets.color.legend import LegendView
-from napari_gest.widgets.common.controls import Panel, SearchBox, Segments, button, fill, note, row
+from napari_gest.widgets.common.controls import (
+    Panel,
+    SearchBox,
+    Segments,
+    button,
+    fill,
+    note,
+    row,
+)
 from napari_gest.widgets.context import Context
 
 _HELP = "By a gene, or by any column of obs: type part of its name."
-_LIKELY = ("cell_type", "celltype", "type", "cluster", "class", "region", "leiden")
-_MOST_CATEGORIES = 300
 _SLIDER_WAIT_MS = 60  # a style change sends every cell to the GPU again
-_CELLS_RANKED = 5000
+_NO_LIMITS = {
+    "value_limits": None,
+    "difference_limits": None,
+    "uncertainty_limits": None,
+    "delta_limits": None,
+}
 
 
 class ColorPanel(Panel):
     """Chooses what the colours show, their limits, and explains them."""
+
+    inputs = frozenset({"sections", "active", "view", "choices", "runs", "kept", "shown"})
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -41,11 +54,10 @@ class ColorPanel(Panel):
             "Auto", self._automatic, "Limits from the data, without the outermost 1%"
         )
         self.legend = LegendView()
-        self.legend.hidden_changed.connect(lambda hidden: context.painter.show(hidden=hidden))
+        self.legend.hidden_changed.connect(self._hide)
         self._wait = QTimer(self, singleShot=True, interval=_SLIDER_WAIT_MS)
         self._wait.timeout.connect(self._set_limits)
         self._kind = "gene"
-        self._greeted = False
         self.help = note(_HELP)
         for widget in (self.help, self.kind, self.gene, self.obs, self.legend):
             self.column.addWidget(widget)
@@ -54,16 +66,12 @@ class ColorPanel(Panel):
 
     def show_gene(self, gene: str) -> None:
         """Colour by a gene."""
-        self._kind = "gene"
-        self.context.painter.show(gene=gene, column=None, value_limits=None, hidden=frozenset(),
-                                  difference_limits=None, uncertainty_limits=None,
-                                  delta_limits=None)  # fmt: skip
+        self._show(gene=gene, column=None, hidden=frozenset(), **_NO_LIMITS)
 
     def show_column(self, column: str) -> None:
         """Colour by a column of obs."""
-        self._kind = "column"
-        view = self.context.painter.view_state.view
-        self.context.painter.show(
+        view = self.context.state.view.view
+        self._show(
             gene=None,
             column=column,
             value_limits=None,
@@ -73,50 +81,36 @@ class ColorPanel(Panel):
 
     def refresh(self) -> None:
         """Show the genes and columns of the section in use, and the present colours."""
-        opened, painter = self.context.scene.active, self.context.painter
+        opened, view = self.context.opened, self.context.state.view
         self.setEnabled(opened is not None)
-        if opened is None:
-            self._greeted = False
-        else:
-            fill(self.gene, list(opened.section.genes), painter.view_state.gene)
-            fill(self.obs, columns(opened), painter.view_state.column)
-            view_state = painter.view_state
-            if (
-                not self._greeted
-                and view_state.gene is view_state.column is view_state.preview is None
-            ):
-                self._greeted = True
-                self._greet(opened)
-                return
+        if opened is not None:
+            fill(self.gene, list(opened.section.genes), view.gene)
+            fill(self.obs, columns(opened), view.column)
         self.help.setVisible(opened is None)
-        if (
-            painter.view_state.gene is not None or painter.view_state.column is not None
-        ):  # another may choose
-            self._kind = "gene" if painter.view_state.gene is not None else "column"
+        if view.gene is not None or view.column is not None:
+            self._kind = "gene" if view.gene is not None else "column"
         self.kind.set_current(self._kind)
         self.gene.setVisible(self._kind == "gene")
         self.obs.setVisible(self._kind == "column")
         # A preview is explained in the step that made it.
-        preview = painter.view_state.preview
-        legend = painter.legend if preview is None else Legend(f"Coloured by {preview.title}")
-        self.legend.show_legend(legend, painter.view_state.hidden)
-        scaled = isinstance(legend.colors, colors.Scale)
+        preview = view.preview
+        legend = self.context.painter.legend
+        shown = legend if preview is None else Legend(f"Coloured by {preview.title}")
+        self.legend.show_legend(shown, view.hidden)
+        scaled = isinstance(shown.colors, colors.Scale)
         self.limits.setVisible(scaled)
         self.auto.setVisible(scaled)
         if scaled and not self._wait.isActive():
             self._show_limits()
 
-    def _greet(self, opened: Opened) -> None:
-        """Start a tissue with the annotation that looks like cell types, or else a gene."""
-        named = [c for c in columns(opened) if colors.is_categorical(opened.obs_values(c))]
-        likely = likely_column(named)
-        if likely is not None:
-            self.show_column(likely)
-        else:
-            self.show_gene(telling_gene(opened))
+    def _show(self, **changes: object) -> None:
+        self.context.do(ChangeView.of(**changes), self)
+
+    def _hide(self, hidden: frozenset[str]) -> None:
+        self._show(hidden=hidden)
 
     def _pick_kind(self, kind: str) -> None:
-        opened = self.context.scene.active
+        opened = self.context.opened
         if opened is None or kind == self._kind:
             return
         box = self.gene if kind == "gene" else self.obs
@@ -138,41 +132,14 @@ class ColorPanel(Panel):
             self.limits.setValue((scale.low, scale.high))
 
     def _set_limits(self) -> None:
-        view_state = self.context.painter.view_state
+        view = self.context.state.view
         low, high = (float(v) for v in self.limits.value())
-        if view_state.view in CENTRED:  # whichever handle moved, zero stays in the middle
+        if view.view in CENTRED:  # whichever handle moved, zero stays in the middle
             scale = self.context.painter.legend.colors
             reach = abs(low) if abs(low - scale.low) > abs(high - scale.high) else abs(high)
             low, high = -reach, reach
         if high > low:
-            self.context.painter.show(**{view_state.limits_field: (low, high)})
+            self._show(**{view.limits_field: (low, high)})
 
     def _automatic(self) -> None:
-        self.context.painter.show(**{self.context.painter.view_state.limits_field: None})
-
-
-def likely_column(names: list[str]) -> str | None:
-    """Return the one of some obs columns that looks most like cell types, if any does."""
-    found = [c for likely in _LIKELY for c in names if likely in c.lower()]
-    return found[0] if found else None
-
-
-def columns(opened: Opened) -> list[str]:
-    """Return the obs columns one can colour by: numbers, and names that repeat."""
-    found = []
-    for key in opened.adata.obs:
-        named = colors.is_categorical(opened.adata.obs[key])
-        few = not named or opened.n_names(key) <= _MOST_CATEGORIES
-        if few and key != keys.META_CELL:
-            found.append(str(key))
-    return found
-
-
-def telling_gene(opened: Opened) -> str:
-    """Return the gene that varies most between cells, on a log scale."""
-    section = opened.section
-    expression = section.expression[:: max(section.n_obs // _CELLS_RANKED, 1)].copy()
-    expression.data = np.log1p(expression.data)
-    mean = np.asarray(expression.mean(axis=0)).ravel()
-    variance = np.asarray(expression.multiply(expression).mean(axis=0)).ravel() - mean**2
-    return section.genes[int(variance.argmax())]
+        self._show(**{self.context.state.view.limits_field: None})

@@ -1,27 +1,57 @@
-"""Writes open tissue to a file while the dock stays usable."""
+"""Asks where to save, and writes open tissue to a file while the dock stays usable."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
+import napari_gest
 from napari_gest.app.opened import Opened
-from napari_gest.canvas.jobs import Job
 from napari_gest.files import Output, check_outputs
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import kind_of, source_of, write_tissue
-from napari_gest.widgets.context import Context
+
+if TYPE_CHECKING:
+    from napari_gest.widgets.context import Context
+
+_PACKAGE = Path(napari_gest.__file__).parent
+
+
+def choose_file(
+    parent: QWidget, title: str, opened: Opened | None, ending: str, kinds: str
+) -> Path | None:
+    """Ask where to save; None where the user thinks better of it.
+
+    Parameters
+    ----------
+    parent, title
+        Of the dialog.
+    opened
+        Section that the file is about: its name is proposed, beside its own file.
+    ending
+        What follows the name, such as "_generated.h5ad".
+    kinds
+        Qt's filter of names.
+    """
+    name = f"{'tissue' if opened is None else opened.label}{ending}"
+    start = folder_of(opened) / name.replace("/", "-")
+    path, _ = QFileDialog.getSaveFileName(parent, title, str(start), kinds)
+    return Path(path) if path else None
+
+
+def folder_of(opened: Opened | None) -> Path:
+    """Return the folder to save beside a section: its file's, but never one of this package."""
+    if opened is None or opened.path is None:
+        return Path.home()
+    folder = opened.path.resolve().parent
+    return Path.home() if folder.is_relative_to(_PACKAGE) else folder
 
 
 def save_opened(
-    context: Context,
-    parent: QWidget,
-    opened: Opened,
-    path: Path,
-    overwrite: bool,
-    say: Callable[[str], None],
+    context: Context, parent: QWidget, opened: Opened, path: Path, overwrite: bool
 ) -> None:
     """Write a section's file with all that was kept, in the background, and say so.
 
@@ -36,10 +66,6 @@ def save_opened(
         write_tissue(opened.export(), path, overwrite=overwrite)
         return path
 
-    context.jobs.start(
-        Job(
-            work,
-            on_done=lambda done: say(f"Saved {done.name}."),
-            on_error=lambda error: context.report(parent, error),
-        )
+    context.job_bar.start(
+        work, lambda done: context.job_bar.say(f"Saved {done.name}."), owner=parent
     )

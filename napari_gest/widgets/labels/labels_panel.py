@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
 
 from napari_gest import keys
 from napari_gest.app import colors, model_registry
+from napari_gest.app.opened import Opened
 from napari_gest.app.preview import Preview
 from napari_gest.app.runs.labels import Labelled, LabelPlan
-from napari_gest.app.opened import Opened
 from napari_gest.canvas.named_regions import named_regions
 from napari_gest.errors import GestError, InputError
 from napari_gest.files import make_folder

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidg
 
 from napari_gest import keys
 from napari_gest.app import colors
-from napari_gest.app.runs.niches import NicheSearch
 from napari_gest.app.opened import Opened
+from napari_gest.app.runs.niches import NicheSearch
 from napari_gest.canvas.jobs import Job
 from napari_gest.tasks.progress import Progress
 from napari_gest.widgets.color.color_panel import columns, likely_column

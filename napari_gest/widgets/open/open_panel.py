@@ -20,9 +20,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gest import keys
-from napari_gest.app.sample_tissue import SAMPLE_SECTION
+from napari_gest.app.actions import Activate, CloseSections, OpenSections
 from napari_gest.app.opened import Opened, open_sections
-from napari_gest.canvas.jobs import Job, Tick, Work
+from napari_gest.app.sample_tissue import SAMPLE_SECTION
+from napari_gest.app.state import State
+from napari_gest.canvas.jobs import Work
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import TISSUE, read_tissue
@@ -68,6 +70,7 @@ class OpenPanel(Panel):
     ``needed`` is emitted when the user should see the panel.
     """
 
+    inputs = frozenset({"sections", "active", "jobs"})
     needed = Signal()
 
     def __init__(self, context: Context) -> None:
@@ -81,7 +84,7 @@ class OpenPanel(Panel):
         self.sections.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
-        self.sections.textActivated.connect(context.scene.activate)
+        self.sections.textActivated.connect(lambda label: context.do(Activate(label=label), self))
         self.help = note(_HELP)
         self.about = note(name="gestFacts")
         self.column.addWidget(self.help)
@@ -127,8 +130,8 @@ class OpenPanel(Panel):
             self._last = asked
 
     def _start(self, work: Callable[[], Work], on_done: Callable[[Any], None]) -> bool:
-        job = Job(work, on_tick=self._on_tick, on_done=on_done, on_error=self._failed)
-        started = self.context.jobs.start(job)
+        bar = self.context.job_bar
+        started = bar.start(work, on_done, owner=self, on_error=self._explain)
         if started:
             self.needed.emit()
         else:
@@ -138,6 +141,10 @@ class OpenPanel(Panel):
 
     def _failed(self, error: Exception) -> None:
         self.context.report(self, error)
+        self._explain(error)
+
+    def _explain(self, error: Exception) -> None:
+        """Go to the option that may help."""
         if isinstance(error, ReadingError):
             self.fold.set_open(True)
             self.reading.focus(error.option)
@@ -168,7 +175,7 @@ class OpenPanel(Panel):
                 )
             return
         labels = [f"{name}   ({path.name})" if len(read) > 1 else name for path, _, name in names]
-        present = {(o.path, o.section.name) for o in self.context.session.sections.values()}
+        present = {(o.path, o.section.name) for o in self.context.state.sections.values()}
         ticked = [i for i, (path, _, name) in enumerate(names) if (path, name) in present]
         dialog = SectionDialog(labels, self, ticked if asked.again and ticked else [0])
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)  # it holds what was read
@@ -188,18 +195,16 @@ class OpenPanel(Panel):
             self._start(work, lambda opened: self._show(opened, asked))
 
     def _show(self, opened: list[Opened], asked: _Asked) -> None:
+        context = self.context
         if asked.again:
-            self.context.scene.close_untouched(asked.paths)
-        self.context.scene.add_sections(opened)
+            context.do(CloseSections(labels=_untouched(context.state, asked.paths)), self)
+        context.do(OpenSections.of(opened, context.state, context.registry), self)
+        context.job_bar.say("")
 
     def _show_reading(self) -> None:
         changed = self.reading.reading != Reading()
         self.fold.setText(f"{_FOLD} · changed" if changed else _FOLD)
         self.reset.setEnabled(changed)
-
-    def _on_tick(self, tick: Tick) -> None:
-        self.about.setText(f"{tick.progress.stage}…")
-        self.about.show()
 
     def _choose_file(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(
@@ -215,7 +220,7 @@ class OpenPanel(Panel):
 
     def refresh(self) -> None:
         """Show the sections open and the numbers of the one in use."""
-        session, opened = self.context.session, self.context.scene.active
+        sections, opened = self.context.state.sections, self.context.opened
         busy = "Wait until the present job has ended." if self.context.jobs.busy else None
         for widget in (self.file, self.folder):
             allow(widget, busy)
@@ -230,12 +235,12 @@ class OpenPanel(Panel):
         self._show_reading()
         missing = None if SAMPLE_SECTION.is_file() else "This installation has no sample file."
         allow(self.sample, busy or missing, "A small synthetic section that ships with napari-gest")
-        self.sections.setVisible(len(session.sections) > 1)
+        self.sections.setVisible(len(sections) > 1)
         self.about.setVisible(opened is not None)
         self.help.setVisible(opened is None)
         if opened is None:
             return
-        fill(self.sections, list(session.sections), opened.label)
+        fill(self.sections, list(sections), opened.label)
         section = opened.section
         width, height = (section.coords_um.max(axis=0) - section.coords_um.min(axis=0)) / 1000
         self.about.setText(
@@ -281,6 +286,17 @@ class SectionDialog(QDialog):
         for index in range(self.list.count()):
             state = Qt.CheckState.Checked if on else Qt.CheckState.Unchecked
             self.list.item(index).setCheckState(state)
+
+
+def _untouched(state: State, paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return the sections of files on which no run was made."""
+    files = {path.resolve() for path in paths}
+    touched = {s.label for entry in state.listed() for s in entry.run.snapshots}
+    return tuple(
+        label
+        for label, opened in state.sections.items()
+        if opened.path is not None and opened.path.resolve() in files and label not in touched
+    )
 
 
 def _generated(section: Section) -> str:

@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QComboBox, QFormLayout
 from superqt import QLabeledDoubleSlider
 
 from napari_gest.app import colors
-from napari_gest.app.runs.perturbation import READOUTS, Label
 from napari_gest.app.opened import Opened
+from napari_gest.app.runs.perturbation import READOUTS, Label
 from napari_gest.errors import InputError
 from napari_gest.widgets.color.color_panel import likely_column
 from napari_gest.widgets.common.controls import Panel, fill, row

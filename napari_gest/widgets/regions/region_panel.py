@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox
+from scipy.spatial import cKDTree
 
-from napari_gest.app.opened import Opened
-from napari_gest.canvas.shapes import to_roi
+from napari_gest.app.actions import Choose, SetShapes
+from napari_gest.app.obs_columns import masks
+from napari_gest.app.regions import drawn_region
+from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.errors import GestError
-from napari_gest.tissue.roi import Roi, mask_from_obs
+from napari_gest.tissue.roi import Roi
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, fill, note, row
 from napari_gest.widgets.context import Context
 
@@ -32,11 +32,13 @@ TIPS = {
     "add_rectangle": "Press, drag, release",
     "add_ellipse": "Press, drag, release",
 }
-_WAIT_MS = 120
+_FAR = 5.0  # typical distances between cells from which a region lies off the tissue
 
 
 class RegionPanel(Panel):
     """Draws regions and says how many cells they hold."""
+
+    inputs = frozenset({"sections", "active", "shapes", "choices"})
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -45,12 +47,10 @@ class RegionPanel(Panel):
         self.source.setAccessibleName("What marks the cells to generate")
         self.source.textActivated.connect(self._pick_source)
         self.tools = Segments(TOOLS)
-        self.tools.picked.connect(self._draw)
-        self.clear = button("Clear", self._clear, "Remove the shapes drawn")
+        self.tools.picked.connect(lambda tool: context.scene.draw(tool))
+        self.clear = button("Clear", self.clear_shapes, "Remove the shapes drawn")
         self.count = note(name="gestFacts")
         self.help = note(_HELP)
-        self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
-        self._wait.timeout.connect(self._recount)
         for tool, tip in TIPS.items():
             self.tools.option(tool).setToolTip(tip)
         for widget in (self.help, self.source, self.tools):
@@ -58,99 +58,72 @@ class RegionPanel(Panel):
         self.column.addLayout(row(self.count, self.clear, stretch=0))
         self.refresh()
 
-    def selection(self) -> tuple[NDArray[np.bool_], Roi | None]:
-        """Return (n_obs,) bool which cells are to be generated, and the region if drawn.
-
-        Raises
-        ------
-        InputError
-            If nothing is drawn, or the column is no mask.
-        """
-        opened = self.context.scene.active
-        key = self.context.choices.mask_key
-        if key is not None:
-            return mask_from_obs(opened.adata, key, opened.section.rows), None
-        region = self.context.scene.region()
-        roi = to_roi(region, self.context.scene.active_layer) if region is not None else None
-        if roi is None:
-            return np.zeros(opened.section.n_obs, bool), None
-        return roi.contains(opened.section.coords_um), roi
-
     @property
     def is_ready(self) -> bool:
-        """Whether there is something to generate."""
-        region = self.context.scene.region()
-        drawn = region is not None and len(region.data) > 0
-        return self.context.scene.active is not None and (
-            drawn or self.context.choices.mask_key is not None
-        )
+        """Whether there is something to generate on the section in use."""
+        state = self.context.state
+        return state.opened is not None and bool(state.region("unseen") or state.mask_key)
+
+    def clear_shapes(self) -> None:
+        """Remove the shapes drawn on the section in use; those on others stay."""
+        state = self.context.state
+        others = [s for s in state.shapes if s.role == "unseen" and s.section != state.active]
+        self.context.do(SetShapes(role="unseen", shapes=tuple(others)), self)
 
     def refresh(self) -> None:
-        """Show the choices for the section in use and count again."""
-        opened = self.context.scene.active
+        """Show the choices for the section in use and count its cells again."""
+        state, opened = self.context.state, self.context.opened
         self.setEnabled(opened is not None)
         keys = masks(opened) if opened is not None else []
-        if self.context.choices.mask_key not in keys:
-            self.context.choices.mask_key = None
-        key = self.context.choices.mask_key
         items = [_DRAWN, *(f"Column: {k}" for k in keys)]
+        key = state.mask_key
         fill(self.source, items, _DRAWN if key is None else f"Column: {key}")
         self.source.setVisible(bool(keys))
         self.tools.setVisible(key is None)
         self.clear.setVisible(key is None)
-        self._show_count()
-
-    def region_changed(self) -> None:
-        """Count again, but not at every step of a drag."""
-        self._wait.start()
-
-    def _recount(self) -> None:
-        self._show_count()
-        self.context.chosen.emit()
-
-    def _show_count(self) -> None:
-        region = self.context.scene.region()
-        drawn = region is not None and len(region.data) > 0
+        drawn = bool(state.region("unseen"))
         allow(self.clear, None if drawn else "Nothing is drawn yet.", "Remove the shapes drawn")
         self.help.setVisible(not self.is_ready)
         self.count.setText(self._count_text(drawn))
 
     def _count_text(self, drawn: bool) -> str:
-        if self.context.scene.active is None:
+        state, opened = self.context.state, self.context.opened
+        if opened is None:
             return ""
-        if not drawn and self.context.choices.mask_key is None:
+        if not drawn and state.mask_key is None:
             return "Choose a tool, then draw on the canvas."
         try:
-            unseen, roi = self.selection()
+            unseen, shapes = unseen_cells(state)
+            roi = drawn_region(shapes) if shapes else None
         except GestError as error:
             return error.cause
         inside = int(unseen.sum())
         area = f" · {roi.area_um2 / 1e6:.3f} mm²" if roi is not None else ""
         if not inside and roi is not None:
+            far = _off_tissue_um(roi, opened.section.coords_um)
+            if far:
+                return (
+                    f"The region lies {far:,.0f} µm off the tissue{area}. Move it to the tissue:"
+                    " the model generates from what surrounds a region."
+                )
             return f"No cells inside{area}: new ones will be placed."
         return f"{inside:,} cell{'s' if inside != 1 else ''} inside{area}"
 
-    def _draw(self, tool: str) -> None:
-        self.context.scene.draw(tool)
-
-    def _clear(self) -> None:
-        region = self.context.scene.region()
-        if region is not None:
-            region.selected_data = set(range(len(region.data)))
-            region.remove_selected()
-
     def _pick_source(self, text: str) -> None:
-        self.context.choices.mask_key = None if text == _DRAWN else text.removeprefix("Column: ")
-        self.refresh()
-        self.context.chosen.emit()
+        key = None if text == _DRAWN else text.removeprefix("Column: ")
+        self.context.do(Choose.of(mask_key=key), self)
 
 
-def masks(opened: Opened) -> list[str]:
-    """Return the boolean obs columns that mark some but not all cells of a section."""
-    found = []
-    for key in opened.adata.obs:
-        if pd.api.types.is_bool_dtype(opened.adata.obs[key]):
-            values = opened.obs_values(str(key))
-            if values.any() and not values.all():
-                found.append(str(key))
-    return found
+def _off_tissue_um(roi: Roi, coords_um: np.ndarray) -> float:
+    """Return how far a region without cells is from the tissue, um; 0 where it is near."""
+    tree = cKDTree(coords_um)
+    outline = np.vstack(
+        [
+            np.asarray(part.exterior.coords)
+            for part in getattr(roi.geometry, "geoms", [roi.geometry])
+        ]
+    )
+    near = float(tree.query(outline)[0].min())
+    sample = coords_um[:: max(len(coords_um) // 500, 1)]
+    spacing = float(np.median(tree.query(sample, k=2)[0][:, 1])) if len(coords_um) > 1 else 10.0
+    return near if near > _FAR * max(spacing, 1e-9) else 0.0

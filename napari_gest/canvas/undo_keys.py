@@ -1,0 +1,43 @@
+"""Ctrl+Z and Ctrl+Shift+Z on the plugin's own layers; napari's undo stays elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_gest.app.journal import Journal
+from napari_gest.canvas.shapes import role_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
+_UNDO, _REDO = "Control-Z", "Control-Shift-Z"
+
+
+class UndoKeys:
+    """Binds the keys on each of the plugin's layers while the dock is there."""
+
+    def __init__(self, viewer: Viewer, journal: Journal) -> None:
+        self.viewer, self.journal = viewer, journal
+        self._bound: list[Layer] = []
+        viewer.layers.events.inserted.connect(self._on_inserted)
+        for layer in viewer.layers:
+            self._bind(layer)
+
+    def detach(self) -> None:
+        """Leave the keys to napari again."""
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        for layer in self._bound:
+            layer.bind_key(_UNDO, None)
+            layer.bind_key(_REDO, None)
+        self._bound = []
+
+    def _on_inserted(self, event: Any) -> None:
+        self._bound = [layer for layer in self._bound if layer in self.viewer.layers]
+        self._bind(event.value)
+
+    def _bind(self, layer: Layer) -> None:
+        if role_of(layer) is not None and layer not in self._bound:
+            layer.bind_key(_UNDO, lambda _: self.journal.undo() and None, overwrite=True)
+            layer.bind_key(_REDO, lambda _: self.journal.redo() and None, overwrite=True)
+            self._bound.append(layer)
