@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.run_preview import of_run_view
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.state import State
 from napari_gest.errors import InputError
@@ -39,7 +40,7 @@ class AskNiches(Action):
                 return outcome
             return outcome.asking(asked, self.found)
 
-        return _changed(state, self.id, change, others=True)
+        return _seen(_changed(state, self.id, change, others=True), self.id)
 
 
 class FoundNiches(Action):
@@ -91,12 +92,18 @@ class _Edit(Action):
         if outcome.is_preview:
             raise _PREVIEW
         niches = self.change(outcome.niches)
-        return _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+        changed = _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+        return _seen(changed, self.id)
 
     def revert(self, before: State) -> Revert:
         old: NicheOutcome = before.entry(self.id).outcome
         asked, edits = old.asked, old.edits[old.asked]
-        return lambda now: _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+
+        def back(now: State) -> State:
+            changed = _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+            return _seen(changed, self.id)
+
+        return back
 
 
 class RenameNiche(_Edit):
@@ -153,10 +160,7 @@ class RecolorNiche(_Edit):
 
 
 def _changed(
-    state: State,
-    id: str,
-    change: Callable[[NicheOutcome], NicheOutcome],
-    others: bool = False,
+    state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome], others: bool = False
 ) -> State:
     """Return the state with another outcome of a run; the same where the run is gone.
 
@@ -174,3 +178,10 @@ def _changed(
                 state = replace(state, view=replace(view, hidden=hidden))
             return state
     return state
+
+
+def _seen(state: State, id: str) -> State:
+    """Return the state whose view is of the niches of a run, so that a change of them is seen."""
+    if state.view.of_run == (id, "niches") or id not in {entry.id for entry in state.listed()}:
+        return state
+    return replace(state, view=of_run_view(state.view, id, "niches"))

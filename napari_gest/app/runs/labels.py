@@ -97,13 +97,12 @@ class LabelRun:
     @property
     def title(self) -> str:
         """What was learned, and what is labelled."""
-        learned = self.column or ("drawn regions" if self.sources else "known labels")
-        return f"{learned} on {self.target.label}"
+        return f"{self.settings} on {self.target.label}"
 
     @property
     def settings(self) -> str:
         """What it learned from."""
-        return "known labels" if self.source is None else self.column or "drawn regions"
+        return self.column or ("drawn regions" if self.sources else "known labels")
 
     @property
     def seed(self) -> int:
