@@ -267,9 +267,10 @@ class Home(QWidget):
               for kind in ("generation", "perturbation", "niches", "labels")),
             any(True for _ in state.listed()),
         ]  # fmt: skip
+        preview = context.painter.preview
         notes = [
             _open_note(opened) if opened is not None else "",
-            view.gene or view.column or (view.preview.title if view.preview else ""),
+            view.gene or view.column or (preview.title if preview is not None else ""),
             state.mask_key or "",
             model.name if model is not None else "",
             _run_note(state, "generation"),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.run_preview import following, of_run_view, showing
 from napari_gest.app.runs.base import RunEntry, RunKind, is_closed
 from napari_gest.app.state import State
 from napari_gest.app.view_state import VIEWS_OF
@@ -36,7 +37,8 @@ class AddRun(Action):
             name = f"{self.entry.name} ({number})"
             number += 1
         entry = replace(self.entry, name=name)
-        return replace(state, runs=(*state.runs, entry)).with_shown(entry.kind, (entry.id,))
+        added = replace(state, runs=(*state.runs, entry), view=showing(state.view, entry))
+        return added.with_shown(entry.kind, (entry.id,))
 
 
 class UpdateRun(Action):
@@ -81,18 +83,19 @@ class Keep(Action):
 
     def revert(self, before: State) -> Revert:
         place = before.kept
-        old = before.entry(self.id)
+        old = before.entry(self.id).outcome
 
         def back(now: State) -> State:
             known = {entry.id for entry in now.runs}
             if self.id not in known:
                 return now
+            entry = now.entry(self.id)
+            if hasattr(old, "kept_as"):
+                now = now.with_entry(replace(entry, outcome=entry.outcome.kept_as(old)))
             still = set(now.kept) - {self.id}
             was = tuple(i for i in place if i in still or i == self.id)
             later = tuple(i for i in now.kept if i in still and i not in was)
-            return replace(now, kept=(*was, *later)).with_entry(
-                replace(now.entry(self.id), outcome=old.outcome)
-            )
+            return replace(now, kept=(*was, *later))
 
         return back
 
@@ -117,10 +120,10 @@ class Discard(Action):
             ids = tuple(one.id for one in list(left.listed(entry.kind))[-1:])
         if not ids and left.view.view in VIEWS_OF.get(entry.kind, ()):
             left = replace(left, view=replace(left.view, view="measured"))
-        return left.with_shown(entry.kind, ids)
+        return following(left.with_shown(entry.kind, ids))
 
     def revert(self, before: State) -> Revert:
-        kept, shown, view = before.kept, before.shown, before.view.view
+        kept, shown, view = before.kept, before.shown, before.view
         kind = before.entry(self.id).kind
 
         def back(now: State) -> State:
@@ -131,8 +134,10 @@ class Discard(Action):
                 was = tuple(i for i in kept if i in now.kept or i == self.id)
                 later = tuple(i for i in now.kept if i not in was)
                 again = replace(again, kept=(*was, *later))
-            if view in VIEWS_OF.get(kind, ()):
-                again = replace(again, view=replace(again.view, view=view))
+            if view.view in VIEWS_OF.get(kind, ()):
+                again = replace(again, view=replace(again.view, view=view.view))
+            if view.of_run is not None and view.of_run[0] == self.id:
+                again = replace(again, view=of_run_view(again.view, *view.of_run))
             return again.with_shown(kind, shown.get(kind, (self.id,)))
 
         return back
@@ -186,4 +191,4 @@ class ShowRuns(Action):
 
     def apply(self, state: State) -> State:
         """Return the state in which these are looked at."""
-        return state.with_shown(self.kind, self.ids)
+        return following(state.with_shown(self.kind, self.ids))

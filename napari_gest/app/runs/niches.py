@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,23 +12,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest import keys
-from napari_gest.errors import InputError
-from napari_gest.app.opened import Opened, Snapshot
-from napari_gest.tasks.progress import Progress
-from napari_gest.app.preview import Preview, named
-from napari_gest.app.script import read_call, section_call
 from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.opened import Opened, Snapshot
+from napari_gest.app.preview import Preview, named
 from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.script import read_call, section_call
+from napari_gest.errors import InputError
+from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_gest.app.state import State
     import shapely
     from anndata import AnnData
 
-    from napari_gest.model.gest import GeST
+    from napari_gest.app.state import State
+    from napari_gest.tasks.generation.generated import Generated
     from napari_gest.tasks.niches.cluster import ClusterRequest
     from napari_gest.tasks.niches.embed import Embedded
-    from napari_gest.tasks.generation.generated import Generated
     from napari_gest.tasks.niches.generated_niches import GeneratedNiches
     from napari_gest.tasks.niches.niche_tree import NicheTree
     from napari_gest.tasks.niches.niches import Clustered
@@ -62,6 +61,24 @@ class NicheRun:
     generated: tuple[Generated, ...] = ()
     embedded: Mapping[tuple[Any, Path], Embedded] | None = None
     seed: int = 0
+
+    @classmethod
+    def of(cls, state: State, model: ModelInfo, opened: tuple[Opened, ...]) -> NicheRun:
+        """Return the search in sections: with what a session generated and embedded in them."""
+        own = {id(o.section) for o in opened}
+        shown = {entry.id for entry in state.shown_runs("generation")}
+        generated = tuple(
+            entry.outcome.result
+            for entry in state.listed("generation")
+            if entry.id in shown.union(state.kept) and id(entry.outcome.result.section) in own
+        )
+        embedded = {
+            (one.section, entry.run.model.path): made
+            for entry in state.runs
+            if entry.kind == "niches"
+            for one, made in zip(entry.run.opened, entry.outcome.search.embedded, strict=True)
+        }
+        return cls(opened, model, generated, embedded)
 
     @property
     def title(self) -> str:
@@ -103,7 +120,8 @@ class NicheRun:
         for one in self.opened:
             request = EmbedRequest(one.section, model)
             before = (self.embedded or {}).get((one.section, self.model.path))
-            before = before or request.stored(one.adata)
+            if before is None or before.settings != request.settings:
+                before = request.stored(one.adata)
             embedded.append(before or (yield from request.run()))
             yield Progress("Measuring areas", 0, 1)
             _ = one.section.areas_um2  # kept by the section
@@ -140,12 +158,14 @@ class NicheRun:
             f"niches = cluster_niches(embedded, {asked}, seed={self.seed})",
             *(f"niches = niches.{edit}" for edit in edits),
         ]
-        if len(files) == 1:
-            lines += ["niches.write(adata)", 'write_tissue(adata, "niches.h5ad")']
-        else:
-            for number, (key, one) in enumerate(files.items(), 1):
-                lines.append(f"niches.part({one.section.name!r}).write({names[key]})")
-                lines.append(f'write_tissue({names[key]}, "niches_{number}.h5ad")')
+        for number, key in enumerate(files, 1):
+            own = [i for i, one in enumerate(self.opened) if id(one.adata) == key]
+            of_file = ", ".join(f"sections[{i}]" for i in own)
+            part = "niches" if len(files) == 1 else f"niches.of_sections([{of_file}])"
+            lines.append(f"{part}.write({names[key]})")
+            lines += [f"embedded[{i}].write({names[key]})" for i in own]
+            file = "niches.h5ad" if len(files) == 1 else f"niches_{number}.h5ad"
+            lines.append(f'write_tissue({names[key]}, "{file}")')
         used = "GeST, Section, cluster_niches, embed_niches, read_tissue, write_tissue"
         return "\n".join([f"from napari_gest import {used}", "", *lines]) + "\n"
 
@@ -264,7 +284,8 @@ class NicheSearch:
             sections = {id(o.section) for o in opened}
             made = tuple(one for one in generated if id(one.generated.section) in sections)
             own = tuple(self.embedded[i] for i in group)
-            out.append((opened, NicheCommit(own, self._take(niches, group), made, niches)))
+            part = niches.of_sections([o.section for o in opened])
+            out.append((opened, NicheCommit(own, part, made, niches)))
         return out
 
     def outlines(self, niches: Clustered, index: int) -> list[shapely.MultiPolygon]:
@@ -276,16 +297,6 @@ class NicheSearch:
 
     def _labels(self, niches: Clustered) -> list[NDArray[np.int64]]:
         return np.split(niches.labels, self._ends[:-1])
-
-    def _take(self, niches: Clustered, group: list[int]) -> Clustered:
-        starts = [0, *self._ends[:-1]]
-        cells = np.concatenate([np.arange(starts[i], self._ends[i]) for i in group])
-        return replace(
-            niches,
-            sections=tuple(niches.sections[i] for i in group),
-            labels=niches.labels[cells],
-            probability=niches.probability[cells],
-        )
 
     @property
     def _ends(self) -> list[int]:

@@ -86,20 +86,34 @@ class Clustered:
 
     def part(self, section_name: str) -> Clustered:
         """Return the cells of one section; the niches stay the same."""
-        start = 0
         for section in self.sections:
-            here = slice(start, start + section.n_obs)
             if section.name == section_name:
-                return replace(
-                    self,
-                    sections=(section,),
-                    labels=self.labels[here],
-                    probability=self.probability[here],
-                )
-            start = here.stop
+                return self.of_sections([section])
         raise InputError(
             f"There is no section '{section_name}' among these niches.",
             f"Choose from {', '.join(s.name for s in self.sections)}.",
+        )
+
+    def of_sections(self, sections: Sequence[Section]) -> Clustered:
+        """Return the cells of some of the sections, in their order; the niches stay the same.
+
+        Sections of several files may have the same name: these are told by what they are.
+        """
+        ends = np.cumsum([s.n_obs for s in self.sections])
+        place = {id(s): i for i, s in enumerate(self.sections)}
+        if unknown := [s.name for s in sections if id(s) not in place]:
+            raise InputError(
+                f"These niches are not of section '{unknown[0]}'.",
+                "Give sections that were clustered.",
+            )
+        chosen = [place[id(s)] for s in sections]
+        cells = np.concatenate([np.arange(ends[i] - self.sections[i].n_obs, ends[i])
+                                for i in chosen])  # fmt: skip
+        return replace(
+            self,
+            sections=tuple(sections),
+            labels=self.labels[cells],
+            probability=self.probability[cells],
         )
 
     def renamed(self, names: Mapping[str, str]) -> Clustered:
