@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from napari_gest.app.opened import Opened, Result
 from napari_gest.app.runs.niches import NicheCommit, NicheSearch
+from napari_gest.app.script import Script
+from napari_gest.errors import InputError
 
 if TYPE_CHECKING:
     from napari_gest.app.state import State
     from napari_gest.tasks.generation.generated import Generated
+    from napari_gest.tasks.niches.generated_niches import GeneratedNiches
     from napari_gest.tasks.niches.niches import Clustered
 
 Asked = tuple[str, float]  # ("number", n) or ("resolution", r)
@@ -160,9 +163,50 @@ class NicheOutcome:
 
     def script(self) -> str:
         """Return Python code that gives the niches shown."""
-        by, value = self.asked
-        shown = int(value) if by == "number" else value
-        return self.search.run.script(by, shown, self.edits[self.asked][-1].calls)
+        script = Script()
+        self._add(script, self.asked, self.edits[self.asked][-1].calls, self.niches)
+        return script.text("niches")
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the niches that are kept to a script."""
+        asked, calls = self.kept_from
+        made = self._add(script, asked, calls, self.kept_niches)
+        for one in self.search.generated:
+            generated = script.variable_of(one.generated)
+            if generated is not None:
+                self._add_generated(script, made, generated, one)
+
+    @property
+    def kept_from(self) -> tuple[Asked, tuple[str, ...]]:
+        """How many niches were asked for, and the changes by hand, of those that are kept.
+
+        Raises
+        ------
+        InputError
+            If none are.
+        """
+        for asked, edits in self.edits.items():
+            for edit in edits:
+                if edit.niches is self.kept_niches:
+                    return asked, edit.calls
+        raise InputError("The niches that were kept are not there.", "Find and keep them again.")
+
+    def _add(self, script: Script, asked: Asked, calls: tuple[str, ...], result: Any) -> str:
+        return self.search.run.add_to(script, *asked, calls, result)
+
+    def _add_generated(
+        self, script: Script, made: str, generated: str, one: GeneratedNiches
+    ) -> None:
+        """Add the lines that write the niches of generated cells."""
+        run = self.search.run
+        (opened,) = (o for o in run.opened if o.section is one.generated.section)
+        adata = script.adata(opened.path)
+        script.use("generated_niches")
+        own = script.result(one, "generated_niches_of")
+        call = f"generated_niches({generated}, {script.model(run.model)}, embedded_of_{made})"
+        script.add(f"{own} = {call}", f"{own}.write({adata}, {made})")
+        if (one.generated.rows < 0).any():
+            script.at_end(f"{own}.write({adata}, {made})")
 
 
 def kept_generated(state: State) -> list[Generated]:

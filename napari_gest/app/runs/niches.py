@@ -16,7 +16,7 @@ from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Snapshot
 from napari_gest.app.preview import Preview, named
 from napari_gest.app.runs.base import Load, RunKind
-from napari_gest.app.script import read_call, section_call
+from napari_gest.app.script import Script
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
 
@@ -133,41 +133,52 @@ class NicheRun:
             compared.append((yield from GeneratedNicheRequest(result, model, embedded).run()))
         return NicheSearch(self, tuple(embedded), tree, tuple(compared))
 
-    def script(self, by: str = "number", value: float = 8, edits: Sequence[str] = ()) -> str:
-        """Return Python code that does the same with the public functions.
+    def script(self) -> str:
+        """Return Python code that finds the niches that are shown first."""
+        script = Script()
+        self.add_to(script, "number", 8, (), object())
+        return script.text("niches")
+
+    def add_to(
+        self, script: Script, by: str, value: float, calls: Sequence[str], result: object
+    ) -> str:
+        """Add the lines that give niches, and write them and the embeddings, to a script.
 
         Parameters
         ----------
+        script
+            Takes the lines.
         by, value
             ``"number"`` of niches, or ``"resolution"`` they were found at.
-        edits
+        calls
             Calls on the niches that follow, such as ``merged(['niche 1', 'niche 2'])``.
+        result
+            The niches.
+
+        Returns
+        -------
+        The variable of the niches.
         """
-        files = {id(o.adata): o for o in self.opened}
-        names = {key: "adata" if len(files) == 1 else f"adata_{i + 1}"
-                 for i, key in enumerate(files)}  # fmt: skip
-        lines = [f"{names[key]} = {read_call(o.path)}" for key, o in files.items()]
-        lines += ["sections = ["]
-        for one in self.opened:
-            lines.append(f"    {section_call(one.section, names[id(one.adata)])},")
-        asked = f"n_niches={value}" if by == "number" else f"method='leiden', resolution={value}"
-        lines += [
-            "]",
-            f"model = GeST.load({self.model.load_name!r})",
-            "embedded = [embed_niches(section, model) for section in sections]",
-            f"niches = cluster_niches(embedded, {asked}, seed={self.seed})",
-            *(f"niches = niches.{edit}" for edit in edits),
-        ]
-        for number, key in enumerate(files, 1):
-            own = [i for i, one in enumerate(self.opened) if id(one.adata) == key]
-            of_file = ", ".join(f"sections[{i}]" for i in own)
-            part = "niches" if len(files) == 1 else f"niches.of_sections([{of_file}])"
-            lines.append(f"{part}.write({names[key]})")
-            lines += [f"embedded[{i}].write({names[key]})" for i in own]
-            file = "niches.h5ad" if len(files) == 1 else f"niches_{number}.h5ad"
-            lines.append(f'write_tissue({names[key]}, "{file}")')
-        used = "GeST, Section, cluster_niches, embed_niches, read_tissue, write_tissue"
-        return "\n".join([f"from napari_gest import {used}", "", *lines]) + "\n"
+        sections = [script.section(one.section, one.path) for one in self.opened]
+        model = script.model(self.model)
+        script.use("embed_niches", "cluster_niches")
+        asked = f"n_niches={value:g}" if by == "number" else f"method='leiden', resolution={value}"
+        made = script.result(result, "niches")
+        embedded = f"embedded_of_{made}"
+        script.add(
+            f"{embedded} = [embed_niches(section, {model}) for section in"
+            f" ({', '.join(sections)},)]",
+            f"{made} = cluster_niches({embedded}, {asked}, seed={self.seed})",
+            *(f"{made} = {made}.{call}" for call in calls),
+        )
+        files: dict[str, list[int]] = {}
+        for index, one in enumerate(self.opened):
+            files.setdefault(script.adata(one.path), []).append(index)
+        for adata, own in files.items():
+            of_file = ", ".join(sections[i] for i in own)
+            part = made if len(files) == 1 else f"{made}.of_sections([{of_file}])"
+            script.add(f"{part}.write({adata})", *(f"{embedded}[{i}].write({adata})" for i in own))
+        return made
 
 
 @dataclass(frozen=True, eq=False)
