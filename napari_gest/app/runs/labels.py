@@ -264,6 +264,11 @@ class Labelled:
     def add_to(self, script: Script) -> None:
         """Add the lines that give the labels to a script."""
         self.run.add_to(script, self.annotated)
+        target = self.run.target
+        key = f"{keys.LABEL}_colors"
+        if key in target.adata.uns:  # as they are now, with those of labels kept before
+            own = [str(color) for color in target.adata.uns[key]]
+            script.add(f"{script.adata(target.path)}.uns[{key!r}] = {own!r}")
 
     @property
     def agreement_text(self) -> str:
