@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_gest.app.state import State
     from napari_gest.model.gest import GeST
 
-RunKind = Literal["generation", "niches", "labels", "perturbation"]
+RunKind = Literal["generation", "niches", "labels", "perturbation", "training"]
 Load = Callable[[str], "GeST"]
 
 
@@ -28,8 +28,12 @@ class Run(Protocol):
         """A short name of the run."""
 
     @property
-    def model(self) -> ModelInfo:
-        """The model it uses."""
+    def settings(self) -> str:
+        """What was set besides model and seed, in a few words."""
+
+    @property
+    def model(self) -> ModelInfo | None:
+        """The model it uses; None of a training from scratch."""
 
     @property
     def seed(self) -> int:
