@@ -30,12 +30,7 @@ class AddRun(Action):
         """Return the state with the run. Where its section was closed meanwhile, it is dropped."""
         if self.entry is None or is_closed(self.entry, state):
             return state
-        taken = {entry.name for entry in state.listed()}
-        name, number = self.entry.name, 2
-        while name in taken:
-            name = f"{self.entry.name} ({number})"
-            number += 1
-        entry = replace(self.entry, name=name)
+        entry = replace(self.entry, name=_free_name(self.entry.name, self.id, state))
         return replace(state, runs=(*state.runs, entry)).with_shown(entry.kind, (entry.id,))
 
 
@@ -90,9 +85,11 @@ class Keep(Action):
             still = set(now.kept) - {self.id}
             was = tuple(i for i in place if i in still or i == self.id)
             later = tuple(i for i in now.kept if i in still and i not in was)
-            return replace(now, kept=(*was, *later)).with_entry(
-                replace(now.entry(self.id), outcome=old.outcome)
-            )
+            again = replace(now, kept=(*was, *later))
+            entry = again.entry(self.id)
+            if entry.outcome is old.outcome:
+                return again
+            return again.with_entry(replace(entry, outcome=old.outcome))
 
         return back
 
@@ -126,14 +123,18 @@ class Discard(Action):
         def back(now: State) -> State:
             if self.id not in {entry.id for entry in now.runs}:
                 return now
-            again = now.with_entry(replace(now.entry(self.id), discarded=False))
+            entry = now.entry(self.id)
+            name = _free_name(entry.name, self.id, now)
+            again = now.with_entry(replace(entry, name=name, discarded=False))
             if self.id in kept:
                 was = tuple(i for i in kept if i in now.kept or i == self.id)
                 later = tuple(i for i in now.kept if i not in was)
                 again = replace(again, kept=(*was, *later))
             if view in VIEWS_OF.get(kind, ()):
                 again = replace(again, view=replace(again.view, view=view))
-            return again.with_shown(kind, shown.get(kind, (self.id,)))
+            listed = {entry.id for entry in again.listed(kind)}
+            ids = tuple(i for i in shown.get(kind, ()) if i in listed)
+            return again.with_shown(kind, ids or (self.id,))
 
         return back
 
@@ -172,7 +173,8 @@ class RenameRun(Action):
         def back(now: State) -> State:
             if self.id not in {entry.id for entry in now.runs}:
                 return now
-            return now.with_entry(replace(now.entry(self.id), name=old))
+            name = _free_name(old, self.id, now)  # another run may have taken it since
+            return now.with_entry(replace(now.entry(self.id), name=name))
 
         return back
 
@@ -186,4 +188,15 @@ class ShowRuns(Action):
 
     def apply(self, state: State) -> State:
         """Return the state in which these are looked at."""
-        return state.with_shown(self.kind, self.ids)
+        listed = {entry.id for entry in state.listed(self.kind)}
+        return state.with_shown(self.kind, tuple(i for i in self.ids if i in listed))
+
+
+def _free_name(name: str, id: str, state: State) -> str:
+    """Return a name for a run that no other on the list has: this one, or it with a number."""
+    taken = {entry.name for entry in state.listed() if entry.id != id}
+    free, number = name, 2
+    while free in taken:
+        free = f"{name} ({number})"
+        number += 1
+    return free
