@@ -21,9 +21,9 @@ def test_a_layer_row_is_a_section_row_in_um(opened):
     assert list(layer.metadata) == ["gest"]
 
 
-def test_generated_cells_lie_on_their_section_with_an_outline(opened, trial):
+def test_generated_cells_lie_on_their_section_with_an_outline(opened, generated_cells):
     cells = Layer.create(*layers.section_layer(opened, shift_x_um=700.0))
-    layer = Layer.create(*layers.trial_layer(trial, cells))
+    layer = Layer.create(*layers.generated_layer("run-1", generated_cells, cells))
     assert layer.data_to_world(layer.data[0]) == cells.data_to_world(cells.data[5])
     assert layer.border_width[0] > 0 == cells.border_width[0]
     assert layer.size[0] > cells.size[5]

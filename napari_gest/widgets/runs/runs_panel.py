@@ -51,6 +51,8 @@ class RunsPanel(Panel):
             row(self.keep_button, self.rename_button, self.delete_button, self.export_button)
         )
         self._ids: list[str] = []
+        self._shown: set[str] = set()
+        self._choosing = False
         self.refresh()
 
     @property
@@ -82,11 +84,14 @@ class RunsPanel(Panel):
         self.context.job_bar.say(f"Saved {path.name}.")
 
     def refresh(self) -> None:
-        """Show the runs there are; those that are looked at are selected."""
+        """Show the runs there are, and select those that are looked at since the last time."""
         state = self.context.state
         rows = run_rows(state)
         shown = {id_ for ids in state.shown.values() for id_ in ids}
-        chosen = {entry.id for entry in self.chosen} or shown
+        chosen = {entry.id for entry in self.chosen}
+        if not chosen or (shown != self._shown and not self._choosing):
+            chosen = shown
+        self._shown = shown
         self._ids = [id_ for id_, _ in rows]
         with QSignalBlocker(self.table):
             self.table.setRowCount(len(rows))
@@ -127,7 +132,9 @@ class RunsPanel(Panel):
             most = 2 if kind == "perturbation" else 1
             wanted = tuple(ids[:most])
             if self.context.state.shown.get(kind, ()) != wanted:
+                self._choosing = True
                 self.context.do(ShowRuns(kind=kind, ids=wanted), self)
+                self._choosing = False
 
     def _renamed(self, item: QTableWidgetItem) -> None:
         if item.column() == 0 and item.row() < len(self._ids):

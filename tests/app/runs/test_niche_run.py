@@ -8,8 +8,8 @@ import pytest
 
 from napari_gest import keys
 from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.opened import open_sections
 from napari_gest.app.runs.niches import NichePlan
-from napari_gest.app.opened import Snapshot, open_sections
 from napari_gest.app.session import Session
 from napari_gest.tasks.niches.embed import EmbedRequest
 from napari_gest.tasks.progress import finish
