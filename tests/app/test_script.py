@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
+import napari_gest
 from napari_gest.app.runs.generation import Plan
-from napari_gest.app.runs.labels import LabelPlan
+from napari_gest.app.runs.labels import LabelPlan, NamedRegion
 from napari_gest.app.runs.niches import NichePlan
 from napari_gest.app.runs.perturbation import Experiment
-from napari_gest.app.script import read_call, section_call
-from napari_gest.app.session import Session, open_sections
+from napari_gest.app.script import read_call, roi_call, section_call
+from napari_gest.app.session import Session, Snapshot, open_sections
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.roi import Roi
@@ -65,3 +67,43 @@ def test_every_script_does_so(sections, model_info):
         compile(script, "copied", "exec")
         assert script.count("Section.from_anndata(") == script.count("layer='norm'")
         assert script.count("um_per_unit=0.25") == script.count("allow_logged=True") > 0
+
+
+class _Called(Exception):
+    """Ends a script at a call; ``args`` are those of the call."""
+
+
+def test_every_script_keeps_the_holes_of_a_region(
+    tissue, model_info, tiny_model, tmp_path, monkeypatch
+):
+    write_tissue(tissue, tmp_path / "two.h5ad")
+    one, _ = open_sections(read_tissue(tmp_path / "two.h5ad"), tmp_path / "two.h5ad")
+    coords = one.section.coords_um
+    middle, width = shapely.Point(*coords.mean(axis=0)), float(np.ptp(coords[:, 0]))
+    ring = Roi(middle.buffer(0.3 * width).difference(middle.buffer(0.2 * width)))
+    inside = ring.contains(coords)
+    filled = Roi(shapely.Polygon(ring.geometry.exterior)).contains(coords)
+    assert 10 < inside.sum() < filled.sum()
+    assert shapely.equals_exact(eval(roi_call(ring), vars(shapely) | {"Roi": Roi}).geometry,
+                                ring.geometry)  # fmt: skip
+
+    def stop(*args, **options):
+        raise _Called(*args)
+
+    for name in ("generate", "perturb", "train_head"):
+        monkeypatch.setattr(napari_gest, name, stop, raising=False)
+    monkeypatch.setattr(type(tiny_model), "load", lambda *_: tiny_model)
+
+    def called(script):
+        with pytest.raises(_Called) as end:
+            exec(compile(script, "copied", "exec"), {})
+        return end.value.args
+
+    snapshot = Snapshot(one.label, one.section)
+    generation = Plan(snapshot, inside, model_info, roi=ring, path=one.path)
+    np.testing.assert_array_equal(called(generation.script())[2], inside)
+    experiment = Experiment(snapshot, {}, ring, model_info, remove=True, path=one.path)
+    np.testing.assert_array_equal(called(experiment.script())[2], inside)
+    labels = LabelPlan(model_info, one, one, regions=(NamedRegion("rim", ring),))
+    (learnt,) = called(labels.script())[2]
+    np.testing.assert_array_equal(learnt == "rim", inside)

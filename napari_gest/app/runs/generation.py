@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.app.session import Snapshot
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, section_call
+from napari_gest.app.script import ROI_IMPORT, read_call, roi_call, section_call
 from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class Plan:
             lines.append(f"unseen = mask_from_obs(adata, {self.mask_key!r}, section.rows)")
         elif self.roi is not None:
             names.append("Roi")
-            lines += ["roi = Roi.from_vertices([", *_rings(self.roi), "])"]
+            lines.append(f"roi = {roi_call(self.roi)}")
             lines.append("unseen = roi.contains(section.coords_um)")
             if not self.unseen.any():
                 names.append("place_cells")
@@ -153,14 +152,6 @@ class Plan:
             'write_tissue(result.to_anndata(adata), "generated.h5ad")',
         ]
         header = ["import numpy as np"] if extra else []
+        header += [ROI_IMPORT] if "Roi" in names else []
         header.append(f"from napari_gest import {', '.join(sorted(names, key=str.lower))}")
         return "\n".join([*header, "", *lines]) + "\n"
-
-
-def _rings(roi: Roi) -> list[str]:
-    rings = []
-    for part in shapely.get_parts(roi.geometry):
-        corners = shapely.get_coordinates(part.exterior)[:-1]
-        # repr keeps every digit, so that a cell on the edge stays on its side.
-        rings.append(f"    {[tuple(float(v) for v in corner) for corner in corners]},")
-    return rings

@@ -13,7 +13,7 @@ from napari_gest.errors import InputError
 from napari_gest.app.session import Opened
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, section_call
+from napari_gest.app.script import ROI_IMPORT, read_call, roi_call, section_call
 from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
@@ -137,11 +137,7 @@ class LabelPlan:
                 names.add("Roi")
                 lines.append("labels = np.full(source.n_obs, None, object)")
                 for region in self.regions:
-                    corners = [
-                        [(float(x), float(y)) for x, y in part.exterior.coords[:-1]]
-                        for part in getattr(region.roi.geometry, "geoms", [region.roi.geometry])
-                    ]
-                    lines.append(f"roi = Roi.from_vertices({corners})")
+                    lines.append(f"roi = {roi_call(region.roi)}")
                     lines.append(f"labels[roi.contains(source.coords_um)] = {region.name!r}")
             key = f", label_key={self.column!r}" if self.column is not None else ""
             lines.append(f"model = train_head(model, [source], [labels]{key})")
@@ -154,7 +150,7 @@ class LabelPlan:
         ]
         head = [f"from napari_gest import {', '.join(sorted(names, key=str.lower))}", ""]
         if "Roi" in names:
-            head.insert(0, "import numpy as np")
+            head[:0] = ["import numpy as np", ROI_IMPORT]
         return "\n".join([*head, *lines]) + "\n"
 
 

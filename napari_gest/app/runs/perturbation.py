@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
@@ -16,7 +15,7 @@ from napari_gest.app.session import Snapshot
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, section_call
+from napari_gest.app.script import ROI_IMPORT, read_call, roi_call, section_call
 from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
@@ -185,8 +184,7 @@ class Experiment:
             f"adata = {read_call(self.path)}",
             f"section = {section_call(self.snapshot.section)}",
             f"model = GeST.load({self.model.load_name!r})",
-            f"region = from_geojson({shapely.to_geojson(self.roi.geometry)!r})",
-            "roi = Roi(region).contains(section.coords_um)",
+            f"roi = {roi_call(self.roi)}.contains(section.coords_um)",
             "edits = [",
             *(f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits),
             "]",
@@ -203,7 +201,7 @@ class Experiment:
             'write_tissue(adata, "perturbed.h5ad")',
         ]
         names = "Edit, GeST, perturb, read_tissue, Roi, Section, write_tissue"
-        header = ["from shapely import from_geojson", "", f"from napari_gest import {names}", ""]
+        header = [ROI_IMPORT, "", f"from napari_gest import {names}", ""]
         return "\n".join([*header, *lines]) + "\n"
 
 
