@@ -119,9 +119,11 @@ class NichePlan:
         if len(files) == 1:
             lines += ["niches.write(adata)", 'write_tissue(adata, "niches.h5ad")']
         else:
-            for number, (key, one) in enumerate(files.items(), 1):
-                lines.append(f"niches.part({one.section.name!r}).write({names[key]})")
-                lines.append(f'write_tissue({names[key]}, "niches_{number}.h5ad")')
+            for number, (key, name) in enumerate(names.items(), 1):
+                places = [i for i, one in enumerate(self.opened) if id(one.adata) == key]
+                own = ", ".join(f"sections[{i}]" for i in places)
+                lines.append(f"niches.part({own}).write({name})")
+                lines.append(f'write_tissue({name}, "niches_{number}.h5ad")')
         used = "GeST, Section, cluster_niches, embed_niches, read_tissue, write_tissue"
         return "\n".join([f"from napari_gest import {used}", "", *lines]) + "\n"
 
@@ -240,7 +242,8 @@ class NicheSearch:
             sections = {id(o.section) for o in opened}
             made = tuple(one for one in generated if id(one.generated.section) in sections)
             own = tuple(self.embedded[i] for i in group)
-            out.append((opened, NicheCommit(own, self._take(niches, group), made, niches)))
+            part = niches.part(*(niches.sections[i] for i in group))
+            out.append((opened, NicheCommit(own, part, made, niches)))
         return out
 
     def outlines(self, niches: Clustered, index: int) -> list[shapely.MultiPolygon]:
@@ -252,16 +255,6 @@ class NicheSearch:
 
     def _labels(self, niches: Clustered) -> list[NDArray[np.int64]]:
         return np.split(niches.labels, self._ends[:-1])
-
-    def _take(self, niches: Clustered, group: list[int]) -> Clustered:
-        starts = [0, *self._ends[:-1]]
-        cells = np.concatenate([np.arange(starts[i], self._ends[i]) for i in group])
-        return replace(
-            niches,
-            sections=tuple(niches.sections[i] for i in group),
-            labels=niches.labels[cells],
-            probability=niches.probability[cells],
-        )
 
     @property
     def _ends(self) -> list[int]:

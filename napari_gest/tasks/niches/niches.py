@@ -84,23 +84,46 @@ class Clustered:
         """(n,) row of each cell in the AnnData its section came from."""
         return np.concatenate([s.rows for s in self.sections])
 
-    def part(self, section_name: str) -> Clustered:
-        """Return the cells of one section; the niches stay the same."""
-        start = 0
-        for section in self.sections:
-            here = slice(start, start + section.n_obs)
-            if section.name == section_name:
-                return replace(
-                    self,
-                    sections=(section,),
-                    labels=self.labels[here],
-                    probability=self.probability[here],
-                )
-            start = here.stop
-        raise InputError(
-            f"There is no section '{section_name}' among these niches.",
-            f"Choose from {', '.join(s.name for s in self.sections)}.",
+    def part(self, *sections: str | Section) -> Clustered:
+        """Return the cells of some sections, in the order of ``self``; the niches stay the same.
+
+        Parameters
+        ----------
+        sections
+            The sections, or their names. Sections of several files may have the same name: give
+            those themselves.
+
+        Raises
+        ------
+        InputError
+            If there is none of a name, or more than one.
+        """
+        wanted = {self._index(section) for section in sections}
+        parts = np.split(np.arange(len(self.labels)), np.cumsum([s.n_obs for s in self.sections]))
+        cells = np.concatenate([parts[i] for i in sorted(wanted)])
+        return replace(
+            self,
+            sections=tuple(self.sections[i] for i in sorted(wanted)),
+            labels=self.labels[cells],
+            probability=self.probability[cells],
         )
+
+    def _index(self, section: str | Section) -> int:
+        """Return the place of a section, or of the only one of a name."""
+        if isinstance(section, str):
+            found, name = [i for i, s in enumerate(self.sections) if s.name == section], section
+        else:
+            found, name = [i for i, s in enumerate(self.sections) if s is section], section.name
+        if len(found) > 1:
+            raise InputError(
+                f"{len(found)} sections are named '{name}'.", "Give the section itself."
+            )
+        if not found:
+            raise InputError(
+                f"There is no section '{name}' among these niches.",
+                f"Choose from {', '.join(s.name for s in self.sections)}.",
+            )
+        return found[0]
 
     def renamed(self, names: Mapping[str, str]) -> Clustered:
         """Return the niches with some names changed; ``names`` maps old ones to new ones."""

@@ -59,6 +59,17 @@ def test_niches_can_be_renamed_recoloured_and_merged(clustered: Clustered) -> No
         clustered.part("nothing")
 
 
+def test_sections_of_one_name_are_told_apart(clustered: Clustered, tissue: AnnData) -> None:
+    one, two = (replace(section, name="section") for section in clustered.sections)
+    both = replace(clustered, sections=(one, two))
+    np.testing.assert_array_equal(both.part(two).labels, clustered.part("section_2").labels)
+    np.testing.assert_array_equal(both.part(two, one).rows, both.rows)  # in their own order
+    with pytest.raises(InputError, match="2 sections are named 'section'"):
+        both.part("section")
+    with pytest.raises(InputError, match="no section 'section_1'"):
+        both.part(clustered.sections[0])
+
+
 def test_summary_counts_cells_and_area(clustered: Clustered) -> None:
     table = clustered.summary()
     assert table["cells"].sum() == len(clustered.labels)
