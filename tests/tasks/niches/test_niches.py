@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.tasks.niches.niches import Clustered, ordered, palette
+from napari_gest.tasks.niches.niches import Clustered, ordered
 from napari_gest.tissue.section import Section
 
 
@@ -146,10 +146,3 @@ def test_ordered_sorts_by_size_and_drops_the_empty() -> None:
     assert labels.tolist() == [0, 0, 1]
     assert kept.shape == (3, 2)
     np.testing.assert_allclose(kept.sum(1), 1, atol=1e-6)
-
-
-@pytest.mark.parametrize("n", [1, 7, 30])
-def test_colours_differ(n: int) -> None:
-    colors = palette(n)
-    assert len(set(colors)) == n
-    assert all(len(c) == 7 and c.startswith("#") for c in colors)
