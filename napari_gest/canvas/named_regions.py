@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from cmap import Color
 
-from napari_gest.app.colors import OKABE_ITO
+from napari_gest.app.colors import label_colors
 from napari_gest.app.runs.labels import NamedRegion
 from napari_gest.canvas.scene import Scene
 from napari_gest.canvas.shapes import NAMED, to_rings
@@ -35,18 +35,27 @@ def draw_named(scene: Scene, mode: str, name: str) -> Shapes:
 
 def set_name(layer: Shapes, name: str) -> None:
     """Give the next shape this name and its colour, and those selected with the select tools."""
-    known = list(dict.fromkeys([*layer.features[_NAME], name]))
-    color = Color(OKABE_ITO[known.index(name) % len(OKABE_ITO)])
+    colors = label_colors([*filter(None, names_of(layer)), name])
     with layer.block_update_properties():  # a shape just drawn is selected, and stays as it is
-        layer.current_edge_color = color.hex
+        layer.current_edge_color = Color(colors[name]).hex
         layer.feature_defaults = {_NAME: name}
     selected = sorted(layer.selected_data) if layer.mode in _SELECTING else []
     if selected:
-        features, edges = layer.features.copy(), layer.edge_color.copy()
+        features = layer.features.copy()
         features.loc[selected, _NAME] = name
-        edges[selected] = color.rgba
-        layer.features, layer.edge_color = features, edges
+        layer.features = features
+        recolor(layer)
         layer.refresh_text()
+
+
+def recolor(layer: Shapes) -> None:
+    """Give each outline the colour that cells of its name have once they are labelled."""
+    names = names_of(layer)
+    colors = label_colors(filter(None, names))
+    edges = np.array(layer.edge_color, np.float32).reshape(len(names), 4)
+    right = np.array([colors.get(n, e) for n, e in zip(names, edges, strict=True)], np.float32)
+    if len(names) and not np.allclose(edges, right, atol=1e-4):
+        layer.edge_color = right
 
 
 def named_regions(scene: Scene, cells: Points) -> tuple[NamedRegion, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
 
@@ -341,18 +341,14 @@ def facts(labelled: Labelled) -> str:
 
 
 def _colors(labelled: Labelled):
-    """Return (C, 4) colours: those that the column learned from has, where it has any."""
+    """Return (C, 4) colours: those of the regions, or of the column learned from, where it has."""
     plan, names = labelled.plan, labelled.annotated.classes
-    own = colors.categories(pd.Series(pd.Categorical(names, names)))
-    if plan.column is None:
-        return own.colors
-    stored = plan.source.adata.uns.get(f"{plan.column}_colors")
-    column = colors.categories(plan.source.adata.obs[plan.column], stored)
-    of_name = dict(zip(column.names, column.colors, strict=True))
-    rgba = own.colors.copy()
-    for index, name in enumerate(names):
-        rgba[index] = of_name.get(name, rgba[index])
-    return rgba
+    of_name = colors.label_colors([*names, *(region.name for region in plan.regions)])
+    if plan.column is not None:
+        stored = plan.source.adata.uns.get(f"{plan.column}_colors")
+        column = colors.categories(plan.source.adata.obs[plan.column], stored)
+        of_name |= dict(zip(column.names, column.colors, strict=True))
+    return np.array([of_name[name] for name in names], np.float32)
 
 
 def _is_labels(opened: Opened, column: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtWidgets import QLineEdit
 
 from napari_gest.app.runs.labels import region_labels
-from napari_gest.canvas.named_regions import draw_named, named_regions, set_name
+from napari_gest.canvas.named_regions import draw_named, named_regions, recolor, set_name
 from napari_gest.canvas.shapes import NAMED
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
@@ -57,6 +57,9 @@ class NameTools(Panel):
         for tool, tip in TIPS.items():
             allow(self.tools.option(tool), None if named else "Type a name first.", tip)
         self.drawn.setText(self._drawn_text())
+        layer = self.context.scene.region(NAMED)
+        if layer is not None:
+            recolor(layer)
 
     def _drawn_text(self) -> str:
         cells = self.context.scene.cells().get(self.section or "")
