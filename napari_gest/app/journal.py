@@ -184,13 +184,13 @@ class Journal:
 
     def _work_off(self) -> None:
         """Apply the actions that wait. The first error is raised when all are through."""
-        failed: InputError | None = None
+        failed: GestError | None = None
         self._busy = True
         try:
             while self._waiting:
                 try:
                     self._do(self._waiting.popleft())
-                except InputError as error:
+                except GestError as error:
                     failed = failed or error
         finally:
             self._waiting.clear()

@@ -51,9 +51,9 @@ def test_categories_have_the_same_colours_in_all_sections(tissue):
 
 def test_stored_colours_are_used(opened):
     names = opened.adata.obs["region"].astype("category").cat.categories
-    opened.adata.uns["region_colors"] = ["#123456"] * len(names)
+    opened.adata.uns["region_colors"] = ["#6789ab"] * len(names)
     rgba = section_legend(ViewState(column="region"), opened, Normalization()).colors.rgba()
-    np.testing.assert_allclose(rgba[0, :3], np.array([0x12, 0x34, 0x56]) / 255, rtol=1e-5)
+    np.testing.assert_allclose(rgba[0, :3], np.array([0x67, 0x89, 0xAB]) / 255, rtol=1e-5)
 
 
 def test_a_numeric_column_has_a_scale_and_its_gaps_are_grey(opened):

@@ -176,7 +176,7 @@ class NicheRun:
             files.setdefault(script.adata(one.path), []).append(index)
         for adata, own in files.items():
             of_file = ", ".join(sections[i] for i in own)
-            part = made if len(files) == 1 else f"{made}.of_sections([{of_file}])"
+            part = made if len(files) == 1 else f"{made}.part({of_file})"
             script.add(f"{part}.write({adata})", *(f"{embedded}[{i}].write({adata})" for i in own))
         return made
 
@@ -295,7 +295,7 @@ class NicheSearch:
             sections = {id(o.section) for o in opened}
             made = tuple(one for one in generated if id(one.generated.section) in sections)
             own = tuple(self.embedded[i] for i in group)
-            part = niches.of_sections([o.section for o in opened])
+            part = niches.part(*[o.section for o in opened])
             out.append((opened, NicheCommit(own, part, made, niches)))
         return out
 
