@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app import colors
 from napari_gest.app.colors import Scale
-from napari_gest.tasks.progress import Progress
+from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.view_state import Legend, Limits, ViewState
+from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from napari_gest.tasks.perturbation.perturb import Perturbed
-    from napari_gest.tasks.perturbation.scenario import Scenario
-    from napari_gest.tasks.perturbation.significance import Significance
     from napari_gest.app.runs.perturbation import PerturbationRun
     from napari_gest.app.script import Script
     from napari_gest.app.state import State
+    from napari_gest.tasks.perturbation.perturb import Perturbed
+    from napari_gest.tasks.perturbation.scenario import Scenario
+    from napari_gest.tasks.perturbation.significance import Significance
 
 FDR = 0.05  # at which a gene is said to respond
 

@@ -17,7 +17,7 @@ from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.regions import Shape, drawn_region
 from napari_gest.app.runs.base import Load, RunKind
-from napari_gest.app.script import read_call, region_lines, section_call
+from napari_gest.app.script import Script
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi
@@ -198,44 +198,49 @@ class LabelRun:
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
-        names = {"GeST", "Section", "annotate", "read_tissue", "write_tissue"}
-        lines = [f"model = GeST.load({self.model.load_name!r})"]
-        if self.sources:
-            names.update({"train_head", "Roi" if self.column is None else "labels_from_obs"})
-            lines += self._learning_lines()
-        lines += [
-            f"adata = {read_call(self.target.path)}",
-            f"section = {section_call(self.target.section)}",
-            "result = annotate(section, model)",
-            "result.write(adata)",
-            'write_tissue(adata, "labelled.h5ad")',
-        ]
-        head = [f"from napari_gest import {', '.join(sorted(names, key=str.lower))}", ""]
-        if "Roi" in names:
-            head[:0] = ["import numpy as np", "from shapely import from_geojson"]
-        return "\n".join([*head, *lines]) + "\n"
+        script = Script()
+        self.add_to(script, object())
+        return script.text("labelled")
 
-    def _learning_lines(self) -> list[str]:
-        files = {id(one.adata): one for one in self.sources}
-        names = {key: "labelled" if len(files) == 1 else f"labelled_{i}"
-                 for i, key in enumerate(files, 1)}  # fmt: skip
-        lines = [f"{names[key]} = {read_call(one.path)}" for key, one in files.items()]
-        lines.append("sources, labels = [], []")
-        for one in self.sources:
-            adata = names[id(one.adata)]
-            lines.append(f"source = {section_call(one.section, adata)}")
-            if self.column is not None:
-                too = ", include_generated=True" if one.section.include_generated else ""
-                lines.append(f"named = labels_from_obs({adata}, {self.column!r}, source.rows{too})")
-            else:
-                lines.append("named = np.full(source.n_obs, None, object)")
-                for region in self.regions:
-                    if region.section == one.label:
-                        lines += region_lines(region.roi, "roi")
-                        lines.append(f"named[roi.contains(source.coords_um)] = {region.name!r}")
-            lines += ["sources.append(source)", "labels.append(named)"]
-        key = f", label_key={self.column!r}" if self.column is not None else ""
-        return [*lines, f"model = train_head(model, sources, labels{key})"]
+    def add_to(self, script: Script, result: object) -> None:
+        """Add the lines that give labels, and write them, to a script."""
+        model = script.model(self.model)
+        if self.sources:
+            sections, labels = [], []
+            for one in self.sources:
+                sections.append(script.section(one.section, one.path))
+                labels.append(self._labels_of(one, script))
+            key = f", label_key={self.column!r}" if self.column is not None else ""
+            script.use("train_head")
+            trained = script.result(self, "labelling")
+            several = f"[{', '.join(sections)}], [{', '.join(labels)}]"
+            script.add(f"{trained} = train_head({model}, {several}{key})")
+            model = trained
+        section = script.section(self.target.section, self.target.path)
+        made = script.result(result, "labelled")
+        script.use("annotate")
+        script.add(
+            f"{made} = annotate({section}, {model})",
+            f"{made}.write({script.adata(self.target.path)})",
+        )
+
+    def _labels_of(self, source: Opened, script: Script) -> str:
+        """Return the variable of the labels of a source, made in a script."""
+        section, adata = script.section(source.section, source.path), script.adata(source.path)
+        names = f"labels_of_{section}"
+        if self.column is not None:
+            script.use("labels_from_obs")
+            too = ", include_generated=True" if source.section.include_generated else ""
+            call = f"labels_from_obs({adata}, {self.column!r}, {section}.rows{too})"
+            script.add(f"{names} = {call}")
+            return names
+        script.header("import numpy as np")
+        script.add(f"{names} = np.full({section}.n_obs, None, object)")
+        for region in self.regions:
+            if region.section == source.label:
+                script.region(region.roi, "roi")
+                script.add(f"{names}[roi.contains({section}.coords_um)] = {region.name!r}")
+        return names
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,6 +281,10 @@ class Labelled:
     @cached_property
     def _commit(self) -> LabelCommit:
         return LabelCommit(self.annotated, self.colors)
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the labels to a script."""
+        self.run.add_to(script, self.annotated)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""

@@ -14,8 +14,10 @@ from napari_gest.app.opened import Opened, Result
 from napari_gest.app.runs.niches import NicheCommit, NicheSearch
 
 if TYPE_CHECKING:
+    from napari_gest.app.script import Script
     from napari_gest.app.state import State
     from napari_gest.tasks.generation.generated import Generated
+    from napari_gest.tasks.niches.generated_niches import GeneratedNiches
     from napari_gest.tasks.niches.niches import Clustered
 
 Asked = tuple[str, float]  # ("number", n) or ("resolution", r)
@@ -161,8 +163,43 @@ class NicheOutcome:
     def script(self) -> str:
         """Return Python code that gives the niches shown."""
         by, value = self.asked
-        shown = int(value) if by == "number" else value
-        return self.search.run.script(by, shown, self.edits[self.asked][-1].calls)
+        return self.search.run.script(by, value, self.edits[self.asked][-1].calls)
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the niches that are kept, and write them, to a script."""
+        run, kept = self.search.run, self._kept_edit()
+        if kept is None:
+            return
+        (by, value), edit = kept
+        embedded, niches = run.add_to(script, edit.niches, by, value, edit.calls)
+        files: dict[str, list[Opened]] = {}
+        for one in run.opened:
+            files.setdefault(script.adata(one.path), []).append(one)
+        for adata, opened in files.items():
+            own = {id(one.section) for one in opened}
+            made = [g for g in self.search.generated if id(g.generated.section) in own]
+
+            def lines(made: list[GeneratedNiches] = made, adata: str = adata) -> list[str]:
+                """Return those of the generated cells that are kept: by now all are made."""
+                found = []
+                for g in made:
+                    result = script.variable_of(g.generated)
+                    if result is not None:
+                        script.use("generated_niches")
+                        draw = "" if g.draw == 1 else f", draw={g.draw}"
+                        call = f"generated_niches({result}, {script.model(run.model)}, {embedded}"
+                        found.append(f"{call}{draw}).write({adata}, {niches})")
+                return found
+
+            # Of niches that are kept later for the same file none of these are left.
+            script.at_last(adata, lines)
+
+    def _kept_edit(self) -> tuple[Asked, NicheEdit] | None:
+        for asked, edits in self.edits.items():
+            for edit in edits:
+                if edit.niches is self.kept_niches:
+                    return asked, edit
+        return None
 
 
 def kept_generated(state: State) -> list[Generated]:

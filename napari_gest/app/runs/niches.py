@@ -16,7 +16,7 @@ from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Snapshot
 from napari_gest.app.preview import Preview, named
 from napari_gest.app.runs.base import Load, RunKind
-from napari_gest.app.script import read_call, section_call
+from napari_gest.app.script import Script
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
 
@@ -73,10 +73,11 @@ class NicheRun:
             if entry.id in shown.union(state.kept) and id(entry.outcome.result.section) in own
         )
         embedded = {
-            (one.section, entry.run.model.path): made
+            (one.section, model.path): made
             for entry in state.runs
-            if entry.kind == "niches"
+            if entry.kind == "niches" and entry.run.model.path == model.path
             for one, made in zip(entry.run.opened, entry.outcome.search.embedded, strict=True)
+            if id(one.section) in own
         }
         return cls(opened, model, generated, embedded)
 
@@ -134,40 +135,53 @@ class NicheRun:
         return NicheSearch(self, tuple(embedded), tree, tuple(compared))
 
     def script(self, by: str = "number", value: float = 8, edits: Sequence[str] = ()) -> str:
-        """Return Python code that does the same with the public functions.
+        """Return Python code that does the same with the public functions; see ``add_to``."""
+        script = Script()
+        self.add_to(script, object(), by, value, edits)
+        return script.text("niches")
+
+    def add_to(
+        self, script: Script, result: object, by: str, value: float, edits: Sequence[str] = ()
+    ) -> tuple[str, str]:
+        """Add the lines that give niches, and write them, to a script.
 
         Parameters
         ----------
+        script
+            Takes the lines.
+        result
+            What the niches are known by to other runs.
         by, value
             ``"number"`` of niches, or ``"resolution"`` they were found at.
         edits
             Calls on the niches that follow, such as ``merged(['niche 1', 'niche 2'])``.
+
+        Returns
+        -------
+        The variables of the embeddings and of the niches.
         """
-        files = {id(o.adata): o for o in self.opened}
-        names = {key: "adata" if len(files) == 1 else f"adata_{i + 1}"
-                 for i, key in enumerate(files)}  # fmt: skip
-        lines = [f"{names[key]} = {read_call(o.path)}" for key, o in files.items()]
-        lines += ["sections = ["]
-        for one in self.opened:
-            lines.append(f"    {section_call(one.section, names[id(one.adata)])},")
-        asked = f"n_niches={value}" if by == "number" else f"method='leiden', resolution={value}"
-        lines += [
-            "]",
-            f"model = GeST.load({self.model.load_name!r})",
-            "embedded = [embed_niches(section, model) for section in sections]",
-            f"niches = cluster_niches(embedded, {asked}, seed={self.seed})",
-            *(f"niches = niches.{edit}" for edit in edits),
-        ]
-        for number, key in enumerate(files, 1):
-            own = [i for i, one in enumerate(self.opened) if id(one.adata) == key]
-            of_file = ", ".join(f"sections[{i}]" for i in own)
-            part = "niches" if len(files) == 1 else f"niches.of_sections([{of_file}])"
-            lines.append(f"{part}.write({names[key]})")
-            lines += [f"embedded[{i}].write({names[key]})" for i in own]
-            file = "niches.h5ad" if len(files) == 1 else f"niches_{number}.h5ad"
-            lines.append(f'write_tissue({names[key]}, "{file}")')
-        used = "GeST, Section, cluster_niches, embed_niches, read_tissue, write_tissue"
-        return "\n".join([f"from napari_gest import {used}", "", *lines]) + "\n"
+        sections = [script.section(one.section, one.path) for one in self.opened]
+        model = script.model(self.model)
+        embedded = script.result(self, "embedded")
+        niches = script.result(result, "niches")
+        script.use("embed_niches", "cluster_niches")
+        each = ", ".join(f"embed_niches({section}, {model})" for section in sections)
+        number = f"{value:g}" if float(value).is_integer() else repr(value)
+        asked = f"n_niches={number}" if by == "number" else f"method='leiden', resolution={value}"
+        script.add(
+            f"{embedded} = [{each}]",
+            f"{niches} = cluster_niches({embedded}, {asked}, seed={self.seed})",
+            *(f"{niches} = {niches}.{edit}" for edit in edits),
+        )
+        files: dict[str, list[int]] = {}
+        for place, one in enumerate(self.opened):
+            files.setdefault(script.adata(one.path), []).append(place)
+        for adata, places in files.items():
+            own = ", ".join(sections[i] for i in places)
+            part = niches if len(files) == 1 else f"{niches}.part({own})"
+            script.add(f"{part}.write({adata})")
+            script.add(*(f"{embedded}[{i}].write({adata})" for i in places))
+        return embedded, niches
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,7 +298,7 @@ class NicheSearch:
             sections = {id(o.section) for o in opened}
             made = tuple(one for one in generated if id(one.generated.section) in sections)
             own = tuple(self.embedded[i] for i in group)
-            part = niches.of_sections([o.section for o in opened])
+            part = niches.part(*(niches.sections[i] for i in group))
             out.append((opened, NicheCommit(own, part, made, niches)))
         return out
 

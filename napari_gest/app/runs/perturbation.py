@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import cached_property
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.errors import InputError
+from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, Stroke, brushed_region, of_role
 from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.script import Script
 from napari_gest.app.state import Label, State
+from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import Script
-from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
-    from napari_gest.model.gest import GeST
-    from napari_gest.tasks.perturbation.perturb import PerturbRequest
     from napari_gest.app.runs.effect import Effect
+    from napari_gest.model.gest import GeST
     from napari_gest.model.response import ResponseHead
+    from napari_gest.tasks.perturbation.perturb import PerturbRequest
     from napari_gest.tasks.perturbation.scenario import Labels, Scenario
 
 Readout = Literal["response", "generation"]

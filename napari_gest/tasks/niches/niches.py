@@ -84,37 +84,46 @@ class Clustered:
         """(n,) row of each cell in the AnnData its section came from."""
         return np.concatenate([s.rows for s in self.sections])
 
-    def part(self, section_name: str) -> Clustered:
-        """Return the cells of one section; the niches stay the same."""
-        for section in self.sections:
-            if section.name == section_name:
-                return self.of_sections([section])
-        raise InputError(
-            f"There is no section '{section_name}' among these niches.",
-            f"Choose from {', '.join(s.name for s in self.sections)}.",
-        )
+    def part(self, *sections: str | Section) -> Clustered:
+        """Return the cells of some sections, in the order of ``self``; the niches stay the same.
 
-    def of_sections(self, sections: Sequence[Section]) -> Clustered:
-        """Return the cells of some of the sections, in their order; the niches stay the same.
+        Parameters
+        ----------
+        sections
+            The sections, or their names. Sections of several files may have the same name: give
+            those themselves.
 
-        Sections of several files may have the same name: these are told by what they are.
+        Raises
+        ------
+        InputError
+            If there is none of a name, or more than one.
         """
-        ends = np.cumsum([s.n_obs for s in self.sections])
-        place = {id(s): i for i, s in enumerate(self.sections)}
-        if unknown := [s.name for s in sections if id(s) not in place]:
-            raise InputError(
-                f"These niches are not of section '{unknown[0]}'.",
-                "Give sections that were clustered.",
-            )
-        chosen = [place[id(s)] for s in sections]
-        cells = np.concatenate([np.arange(ends[i] - self.sections[i].n_obs, ends[i])
-                                for i in chosen])  # fmt: skip
+        wanted = {self._index(section) for section in sections}
+        parts = np.split(np.arange(len(self.labels)), np.cumsum([s.n_obs for s in self.sections]))
+        cells = np.concatenate([parts[i] for i in sorted(wanted)])
         return replace(
             self,
-            sections=tuple(sections),
+            sections=tuple(self.sections[i] for i in sorted(wanted)),
             labels=self.labels[cells],
             probability=self.probability[cells],
         )
+
+    def _index(self, section: str | Section) -> int:
+        """Return the place of a section, or of the only one of a name."""
+        if isinstance(section, str):
+            found, name = [i for i, s in enumerate(self.sections) if s.name == section], section
+        else:
+            found, name = [i for i, s in enumerate(self.sections) if s is section], section.name
+        if len(found) > 1:
+            raise InputError(
+                f"{len(found)} sections are named '{name}'.", "Give the section itself."
+            )
+        if not found:
+            raise InputError(
+                f"There is no section '{name}' among these niches.",
+                f"Choose from {', '.join(s.name for s in self.sections)}.",
+            )
+        return found[0]
 
     def renamed(self, names: Mapping[str, str]) -> Clustered:
         """Return the niches with some names changed; ``names`` maps old ones to new ones."""

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from napari_gest import keys
-from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.actions import AddRun, Discard, Keep, OpenSections, SetShapes
 from napari_gest.app.colors import label_colors
 from napari_gest.app.journal import Journal
+from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import open_sections
 from napari_gest.app.regions import Shape
 from napari_gest.app.run_preview import preview_of
@@ -117,12 +117,12 @@ def test_one_label_is_not_enough(sections, info, halves):
         LabelRun(info, source, (source,), "all").check()
 
 
-@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("by_region", [True, False])
 def test_the_script_gives_the_same_labels(
-    sections, info, tiny_model, halves, drawn, tmp_path, monkeypatch
+    sections, info, tiny_model, halves, by_region, tmp_path, monkeypatch
 ):
     source, target = sections
-    how = {"regions": halves} if drawn else {"column": "region"}
+    how = {"regions": halves} if by_region else {"column": "region"}
     run = LabelRun(info, target, (source,), **how)
     made = finish(run.work(lambda name: tiny_model)).annotated
     monkeypatch.chdir(tmp_path)

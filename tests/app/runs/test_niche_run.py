@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from napari_gest import keys
-from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.actions import (
     AddRun,
     AskNiches,
@@ -21,14 +20,20 @@ from napari_gest.app.actions import (
     OpenSections,
     RecolorNiche,
     RenameNiche,
+    SetShapes,
+    UpdateRun,
 )
 from napari_gest.app.colors import Categories
 from napari_gest.app.journal import Journal
+from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import open_sections
+from napari_gest.app.regions import Shape
 from napari_gest.app.run_preview import preview_of
 from napari_gest.app.runs.base import RunEntry
-from napari_gest.app.runs.niche_outcome import NicheOutcome
+from napari_gest.app.runs.generation import GenerationRun
+from napari_gest.app.runs.niche_outcome import NicheOutcome, kept_generated
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
+from napari_gest.app.script import session_script
 from napari_gest.app.session import Session
 from napari_gest.errors import InputError
 from napari_gest.tasks.niches.embed import EmbedRequest
@@ -183,9 +188,7 @@ def test_stability_paints_nothing_anew(journal):
     final(journal)
     before = preview_of(journal.session.state)
     niches = shown(journal).niches
-    journal.do(
-        FoundNiches(id="run-1", by="number", value=4, niches=niches, stability=np.ones(4))
-    )
+    journal.do(FoundNiches(id="run-1", by="number", value=4, niches=niches, stability=np.ones(4)))
     assert preview_of(journal.session.state) is before
     np.testing.assert_array_equal(shown(journal).stability_shown, np.ones(4))
     journal.do(MergeNiches(id="run-1", names=("niche 1", "niche 2")))
@@ -263,8 +266,8 @@ def test_the_script_writes_every_section_of_every_file(
     niches = finish(search.request("number", 3).run())
     monkeypatch.chdir(tmp_path)
     exec(compile(run.script("number", 3), "copied", "exec"), {})
-    for number, (opened, kept) in enumerate(search.commits(niches, []), 1):
-        written = ad.read_h5ad(f"niches_{number}.h5ad")
+    for opened, kept in search.commits(niches, []):
+        written = ad.read_h5ad(f"{opened[0].path.stem}_niches.h5ad")
         kept.write(opened[0].adata)
         pd.testing.assert_series_equal(
             written.obs[keys.NICHE].astype(str), opened[0].adata.obs[keys.NICHE].astype(str)
@@ -279,3 +282,67 @@ def test_what_was_embedded_in_the_session_is_not_embedded_again(journal, run, ti
     stages = []
     finish(again.work(lambda name: tiny_model), lambda p: stages.append(p.stage))
     assert not any("Embedding" in stage for stage in stages)
+
+
+@pytest.fixture
+def generated(journal, run, tiny_model) -> RunEntry:
+    """Cells generated in the middle of the first section, on the list of runs."""
+    section = run.opened[0].section
+    middle, reach = section.coords_um.mean(0), 0.15 * np.ptp(section.coords_um, axis=0)
+    box = middle + reach * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
+    corners = tuple((float(x), float(y)) for x, y in box)
+    label = run.opened[0].label
+    shape = Shape(role="unseen", section=label, kind="polygon", corners=corners)
+    journal.do(SetShapes(role="unseen", shapes=(shape,)))
+    made = GenerationRun.of(journal.session.state, run.model)
+    outcome = finish(made.work(lambda name: tiny_model))
+    journal.do(AddRun.of(RunEntry("run-2", made.title, made, outcome)))
+    return journal.session.state.entry("run-2")
+
+
+def compare(journal: Journal, tiny_model) -> None:
+    """Find the niches of generated cells that are kept, as the dock does in the background."""
+    outcome, state = shown(journal), journal.session.state
+    missing = outcome.search.not_compared(kept_generated(state))
+    search = finish(outcome.search.compare(missing, lambda name: tiny_model))
+    journal.do(UpdateRun(id="run-1", outcome=outcome.with_search(search)))
+
+
+@pytest.mark.parametrize("niches_first", [True, False])
+def test_generated_cells_that_are_kept_have_niches_in_dock_and_script(
+    journal, run, generated, tiny_model, niches_first, tmp_path, monkeypatch
+):
+    final(journal)
+    journal.do(RenameNiche(id="run-1", old="niche 2", new="rim"))
+    adata = run.opened[0].adata
+    for id_ in ("run-1", "run-2") if niches_first else ("run-2", "run-1"):
+        journal.do(Keep(id=id_))
+    assert keys.GENERATED_NICHE not in adata.obs
+    compare(journal, tiny_model)
+    made = adata.obs[keys.GENERATED_NICHE]
+    assert int(made.notna().sum()) == len(generated.outcome.cells.cells)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(session_script(journal.session.state), "script", "exec"), {})
+    written = ad.read_h5ad("session.h5ad")
+    for column in (keys.NICHE, keys.GENERATED_NICHE, keys.GENERATED):
+        np.testing.assert_array_equal(
+            written.obs[column].astype(str), adata.obs[column].astype(str)
+        )
+    # Without them there is nothing to name.
+    journal.do(Discard(id="run-2"))
+    assert keys.GENERATED_NICHE not in adata.obs
+    assert adata.obs[keys.NICHE].notna().all()
+    journal.undo()
+    pd.testing.assert_series_equal(adata.obs[keys.GENERATED_NICHE], made)
+
+
+def test_undoing_keep_leaves_what_was_found_since(journal, run, generated, tiny_model):
+    final(journal)
+    journal.do(Keep(id="run-2"))
+    journal.do(Keep(id="run-1"))
+    compare(journal, tiny_model)
+    journal.undo()
+    assert not shown(journal).is_kept
+    assert shown(journal).search.generated
+    journal.redo()
+    assert keys.GENERATED_NICHE in run.opened[0].adata.obs
