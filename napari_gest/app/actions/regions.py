@@ -33,7 +33,10 @@ class SetShapes(Action):
 
 
 class SetStrokes(Action):
-    """Put strokes in the place of all that were painted, and shapes to edit with them."""
+    """Put strokes in the place of all that were painted.
+
+    With ``clear_shapes`` the shapes to edit on the section in use go, as one step of undo.
+    """
 
     do: Literal["set_strokes"] = "set_strokes"
     strokes: tuple[Stroke, ...]
@@ -45,7 +48,9 @@ class SetStrokes(Action):
 
     def apply(self, state: State) -> State:
         """Return the state with these strokes."""
-        shapes = _put(state, "edited", ()) if self.clear_shapes else state.shapes
+        shapes = state.shapes
+        if self.clear_shapes:
+            shapes = tuple(s for s in shapes if (s.role, s.section) != ("edited", state.active))
         return replace(state, strokes=self.strokes, shapes=shapes)
 
     def revert(self, before: State) -> Revert:
