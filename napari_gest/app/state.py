@@ -90,7 +90,8 @@ class State:
     active
         Label of the section in use.
     shapes, strokes
-        Regions and strokes of the brush, on all sections, in the order they were drawn.
+        Regions and strokes of the brush, on all sections: shapes by role, those of a role and
+        strokes in the order they were drawn.
     choices, edits
         What is set for the next run.
     view

@@ -13,6 +13,8 @@ from psygnal import Signal
 from napari_gest.app.colors import Scale
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Normalization, Opened
+from napari_gest.app.preview import Preview
+from napari_gest.app.run_preview import preview_of
 from napari_gest.app.runs.effect import delta_legend, effect_rgba
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.view_state import (
@@ -74,6 +76,11 @@ class Painter:
         name = self.scene.session.state.choices.model
         return self.registry.normalization(name, () if opened is None else opened.section.genes)
 
+    @property
+    def preview(self) -> Preview | None:
+        """Colours of the run that is shown, or None."""
+        return preview_of(self.scene.session.state)
+
     def repaint(self) -> None:
         """Bring all layers up to date."""
         opened, cells = self.scene.active, self.scene.cells()
@@ -81,7 +88,7 @@ class Painter:
         if opened is None:
             self.legend = Legend("")
             return
-        own = section_legend(self.view_state, opened, self.normalization)
+        own = section_legend(self.view_state, opened, self.normalization, self.preview)
         for label, layer in cells.items():
             self._paint_section(layer, self.scene.session.state.sections[label], own)
         self._paint_generated(own)
@@ -93,8 +100,8 @@ class Painter:
         Its thumbnail waits: with a new one napari draws the list of layers anew.
         """
         made = layer.metadata[layers.META][layers.GENERATED_CELLS]
-        if self.view_state.preview is not None:
-            rgba = generated_preview_rgba(self.view_state, made, self.legend)
+        if self.view_state.of_run is not None:
+            rgba = generated_preview_rgba(self.view_state, made, self.legend, self.preview)
         else:
             scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
             rgba = generated_rgba(made, self._values(made), scale)
@@ -121,10 +128,10 @@ class Painter:
         if layer.opacity != opacity:  # napari draws its thumbnail anew, changed or not
             layer.opacity = opacity
         scale = legend.colors if isinstance(legend.colors, Scale) else None
-        view, space = self.view_state, self.normalization
-        state = (view.gene, view.column, view.preview, view.hidden, space, scale)
+        view, space, preview = self.view_state, self.normalization, self.preview
+        state = (view.gene, view.column, view.of_run, preview, view.hidden, space, scale)
         if self._painted.get(layer) != state:
-            self._color(layer, section_rgba(view, opened, legend, space))
+            self._color(layer, section_rgba(view, opened, legend, space, preview))
             _refresh_thumbnail(layer)
             self._painted[layer] = state
 

@@ -83,8 +83,8 @@ class RegionLayers:
             self.set_name(name)
         return layer
 
-    def set_name(self, name: str) -> None:
-        """Give the next named region this name, and those selected with the select tools."""
+    def set_name(self, name: str, of_selected: bool = True) -> None:
+        """Give the next named region this name, and those selected with the select tools too."""
         layer = self.layer(NAMED)
         if layer is None or not name:
             return
@@ -92,8 +92,8 @@ class RegionLayers:
         with layer.block_update_properties():  # a shape just drawn is selected, and stays
             layer.current_edge_color = label_colors([*held, name])[name]
             layer.feature_defaults = {_NAME: name}
-        selected = sorted(layer.selected_data) if layer.mode in _SELECTING else []
-        if selected:
+        selected = sorted(layer.selected_data) if of_selected and layer.mode in _SELECTING else []
+        if selected and any(layer.features[_NAME].iloc[selected] != name):
             features = layer.features.copy()
             features.loc[selected, _NAME] = name
             layer.features = features
@@ -215,9 +215,7 @@ class RegionLayers:
     def _as_held(self, found: tuple[Shape, ...], role: Role) -> tuple[Shape, ...]:
         """Return the session's own shapes where the canvas differs from them by rounding alone."""
         held = [s for s in self.journal.session.state.shapes if s.role == role]
-        if len(held) != len(found):
-            return found
-        return tuple(old if _same(old, new) else new for old, new in zip(held, found, strict=True))
+        return tuple(next((old for old in held if _same(old, new)), new) for new in found)
 
     def _beneath(self, world: NDArray[np.float64], cells: dict[str, Points]) -> str:
         """Return the label of the section that an outline (n, 2) lies on, or is nearest to."""

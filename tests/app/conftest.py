@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import shapely
 
+from napari_gest.app.actions import OpenSections
+from napari_gest.app.journal import Journal
 from napari_gest.app.model_registry import ModelInfo
-from napari_gest.app.opened import Snapshot
+from napari_gest.app.opened import Snapshot, open_sections
 from napari_gest.app.regions import Stroke
 from napari_gest.app.runs.perturbation import PerturbationRun
+from napari_gest.app.session import Session
 from napari_gest.model.config import ModelConfig
 from napari_gest.tissue.edits import Edit
 
@@ -49,3 +52,16 @@ def plan(opened, model_info) -> PerturbationRun:
     snapshot = Snapshot(opened.label, section)
     edits = (Edit(section.genes[0], "multiply", 2.0),)
     return PerturbationRun(snapshot, {}, (), (stroke,), model_info, edits)
+
+
+@pytest.fixture
+def journal() -> Journal:
+    """The journal of an empty session."""
+    return Journal(Session())
+
+
+@pytest.fixture
+def work(journal, tissue) -> Journal:
+    """A journal with the two simulated sections open; the first is in use."""
+    journal.do(OpenSections.of(open_sections(tissue), journal.session.state))
+    return journal

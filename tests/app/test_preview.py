@@ -13,13 +13,13 @@ from napari_gest.app.view_state import Normalization, ViewState, section_legend,
 
 def test_names_and_colours(opened):
     codes = np.arange(opened.section.n_obs) % 2
-    made = named(codes, ("a", "b"), ("#ff0000", "#0000ff"))
+    made = named(codes, ("a", "b"), ("#ff0000", "#00ff00"))
     view_state = ViewState(preview=Preview("niches", {opened.label: made}))
     legend = section_legend(view_state, opened, Normalization())
     assert legend.title == "niches"
     assert isinstance(legend.colors, Categories)
     rgba = section_rgba(view_state, opened, legend, Normalization())
-    np.testing.assert_allclose(rgba[:2], [[1, 0, 0, 1], [0, 0, 1, 1]])
+    np.testing.assert_allclose(rgba[:2], [[1, 0, 0, 1], [0, 1, 0, 1]])
     hidden = section_rgba(
         replace(view_state, hidden=frozenset({"b"})), opened, legend, Normalization()
     )

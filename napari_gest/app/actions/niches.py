@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.run_preview import of_run_view
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.state import State
 from napari_gest.errors import InputError
@@ -32,7 +33,14 @@ class AskNiches(Action):
 
     def apply(self, state: State) -> State:
         """Return the state that shows them; of a number a preview until they are found."""
-        return _changed(state, self.id, lambda o: o.asking((self.by, self.value), self.found))
+        asked = (self.by, self.value)
+
+        def change(outcome: NicheOutcome) -> NicheOutcome:
+            if asked == outcome.asked and self.found is None:
+                return outcome
+            return outcome.asking(asked, self.found)
+
+        return _seen(_changed(state, self.id, change, others=True), self.id)
 
 
 class FoundNiches(Action):
@@ -56,7 +64,7 @@ class FoundNiches(Action):
                 return outcome.with_stability(asked, self.stability)
             return outcome.with_found(asked, self.niches)
 
-        return _changed(state, self.id, change)
+        return _changed(state, self.id, change, others=self.stability is None)
 
 
 class _Edit(Action):
@@ -84,12 +92,18 @@ class _Edit(Action):
         if outcome.is_preview:
             raise _PREVIEW
         niches = self.change(outcome.niches)
-        return _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+        changed = _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+        return _seen(changed, self.id)
 
     def revert(self, before: State) -> Revert:
         old: NicheOutcome = before.entry(self.id).outcome
         asked, edits = old.asked, old.edits[old.asked]
-        return lambda now: _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+
+        def back(now: State) -> State:
+            changed = _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+            return _seen(changed, self.id)
+
+        return back
 
 
 class RenameNiche(_Edit):
@@ -145,9 +159,29 @@ class RecolorNiche(_Edit):
         return niches.recolored({self.name: self.color})
 
 
-def _changed(state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome]) -> State:
-    """Return the state with another outcome of a run; the same where the run is gone."""
+def _changed(
+    state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome], others: bool = False
+) -> State:
+    """Return the state with another outcome of a run; the same where the run is gone.
+
+    No niche stays hidden that is there no more; of other niches, ``others``, all are shown.
+    """
     for entry in state.runs:
         if entry.id == id:
-            return state.with_entry(replace(entry, outcome=change(entry.outcome)))
+            outcome: NicheOutcome = change(entry.outcome)
+            if outcome is entry.outcome:
+                return state
+            state = state.with_entry(replace(entry, outcome=outcome))
+            view = state.view
+            if view.of_run == (id, "niches") and outcome.niches is not entry.outcome.niches:
+                hidden = frozenset() if others else view.hidden.intersection(outcome.niches.names)
+                state = replace(state, view=replace(view, hidden=hidden))
+            return state
     return state
+
+
+def _seen(state: State, id: str) -> State:
+    """Return the state whose view is of the niches of a run, so that a change of them is seen."""
+    if state.view.of_run == (id, "niches") or id not in {entry.id for entry in state.listed()}:
+        return state
+    return replace(state, view=of_run_view(state.view, id, "niches"))

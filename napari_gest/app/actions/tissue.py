@@ -13,6 +13,7 @@ from napari_gest.app.actions.base import Action
 from napari_gest.app.first_view import first_view
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Opened
+from napari_gest.app.run_preview import following
 from napari_gest.app.state import State
 from napari_gest.app.view_state import ViewState
 
@@ -118,7 +119,7 @@ class CloseSections(Action):
             if closed.intersection(snapshot.label for snapshot in entry.run.snapshots)
         }
         shown = {kind: tuple(i for i in ids if i not in gone) for kind, ids in state.shown.items()}
-        return replace(
+        left = replace(
             state,
             sections=MappingProxyType(sections),
             active=active,
@@ -129,6 +130,7 @@ class CloseSections(Action):
             shown=MappingProxyType(shown),
             view=_left_to_see(state.view, shown) if sections else ViewState(),
         )
+        return following(left)
 
 
 def _left_to_see(view: ViewState, shown: Mapping[str, tuple[str, ...]]) -> ViewState:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,33 @@ from napari_gest.app import colors
 from napari_gest.app.colors import Scale
 from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.view_state import EFFECT_VIEWS, Legend, Limits, ViewState
+from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from napari_gest.app.runs.perturbation import PerturbationRun
+    from napari_gest.app.script import Script
     from napari_gest.app.state import State
     from napari_gest.tasks.perturbation.perturb import Perturbed
     from napari_gest.tasks.perturbation.scenario import Scenario
     from napari_gest.tasks.perturbation.significance import Significance
 
 FDR = 0.05  # at which a gene is said to respond
+
+
+class NotKept:
+    """Stands for what predicted an effect that was read from a saved session."""
+
+    index = np.empty(0, np.int64)
+
+    def expression(self, edited: Any, stage: str) -> Any:
+        """Refuse to predict."""
+        raise NotImplementedError("call Effect.ready first")
+
+    def evidence(self, edited: Any, effect: Any, inside: Any) -> Any:
+        """Refuse to predict."""
+        raise NotImplementedError("call Effect.ready first")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +75,16 @@ class Effect:
         """How many of the cells are surroundings."""
         return len(self.result.index)
 
+    def ready(self) -> Generator[Progress, None, Effect]:
+        """Return the effect with what predicted it, for a test or a dose response.
+
+        A saved session does not keep that; it is made again here, for a worker thread.
+        """
+        if not isinstance(self.result.predictor, NotKept):
+            return self
+        predictor = yield from self.result.request.predictor()
+        return replace(self, result=replace(self.result, predictor=predictor))
+
     @property
     def agreement_text(self) -> str:
         """How many genes respond, once that was tested."""
@@ -65,6 +92,10 @@ class Effect:
             return ""
         first = self.table[self.table["band"] == self.table["band"].iloc[0]]
         return f"{int((first['fdr'] <= FDR).sum())} genes respond"
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the effect to a script."""
+        self.run.add_to(script, self.result)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""

@@ -13,6 +13,7 @@ from napari_gest.app.opened import Opened
 from napari_gest.canvas.picking import CellPicker, hide_drivers, show_drivers
 from napari_gest.tasks.progress import Progress
 from napari_gest.widgets.common.controls import Panel, allow, note, reveal
+from napari_gest.widgets.common.numbers import p_text
 from napari_gest.widgets.context import Context
 
 if TYPE_CHECKING:
@@ -130,5 +131,5 @@ def influence_text(drove: Influence, names: Any) -> str:
     return (
         f"{names[drove.cell]}: {half} of {len(drove.neighbours)} neighbours hold half of the"
         f" influence; most have {listed}. Without its top neighbours the prediction moves"
-        f" {times:.1f} × as far as without random ones (p = {drove.fidelity_p:.2g})."
+        f" {times:.1f} × as far as without random ones (p = {p_text(drove.fidelity_p)})."
     )

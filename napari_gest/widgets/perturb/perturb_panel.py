@@ -102,12 +102,12 @@ class PerturbPanel(Panel):
             lambda effect: self._on_done(follower, effect),
             owner=self,
             on_tick=follower.on_tick,
-            on_cancelled=lambda: None if context.session.is_open(run.snapshot) else CLOSED,
+            on_cancelled=follower.why_cancelled,
         )
 
     def test(self, entry: RunEntry) -> None:
         """Test an effect against chance; it stays whatever becomes of the test."""
-        effect, key = entry.outcome, _key(entry.run)
+        key = _key(entry.run)
         if entry.run.remove:
             return
         tissue = self._tissues.get(key)
@@ -116,6 +116,7 @@ class PerturbPanel(Panel):
             yield Progress("Preparing the test", 0, 1)
             from napari_gest.tasks.perturbation.significance import SignificanceRequest
 
+            effect = yield from entry.outcome.ready()
             request = SignificanceRequest(effect.result, seed=entry.run.seed, tissue=tissue)
             return (yield from request.run())
 
@@ -131,12 +132,12 @@ class PerturbPanel(Panel):
 
     def dose(self, entry: RunEntry) -> None:
         """Repeat an edit at several strengths."""
-        effect = entry.outcome
 
         def work() -> Any:
             yield Progress("Dose response", 0, 1)
             from napari_gest.tasks.perturbation.dose import STRENGTHS, DoseRequest
 
+            effect = yield from entry.outcome.ready()
             strengths = tuple(sorted({*STRENGTHS, entry.run.strength}))
             return (yield from DoseRequest(effect.result, strengths).run())
 

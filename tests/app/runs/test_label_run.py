@@ -8,8 +8,8 @@ import pytest
 
 from napari_gest import keys
 from napari_gest.app.model_registry import ModelInfo
-from napari_gest.app.runs.labels import LabelPlan, NamedRegion, region_labels
 from napari_gest.app.opened import open_sections
+from napari_gest.app.runs.labels import LabelPlan, NamedRegion, region_labels
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.io import read_tissue, write_tissue

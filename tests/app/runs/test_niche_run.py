@@ -8,8 +8,8 @@ import pytest
 
 from napari_gest import keys
 from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.opened import open_sections
 from napari_gest.app.runs.niches import NichePlan
-from napari_gest.app.opened import Snapshot, open_sections
 from napari_gest.app.session import Session
 from napari_gest.tasks.niches.embed import EmbedRequest
 from napari_gest.tasks.progress import finish
@@ -90,6 +90,37 @@ def test_the_script_gives_the_same_niches(plan, tiny_model, tmp_path, monkeypatc
     np.testing.assert_array_equal(
         saved.iloc[rows].astype(str), np.array(expected.names)[expected.labels]
     )
+
+
+def test_the_script_of_several_files_writes_every_section_of_each(
+    tissue, info, tiny_model, tmp_path, monkeypatch
+):
+    """One file of two sections, and two of one section each that nothing names."""
+    first, second = (tissue[tissue.obs["section"] == name].copy()
+                     for name in ("section_1", "section_2"))  # fmt: skip
+    for name, adata in (("two", tissue), ("one", first), ("other", second)):
+        if name != "two":
+            del adata.obs["section"]
+        write_tissue(adata, tmp_path / f"{name}.h5ad")
+    paths = [tmp_path / f"{name}.h5ad" for name in ("two", "one", "other")]
+    opened = [o for path in paths for o in open_sections(read_tissue(path), path)]
+    assert len(opened) == 4
+    order = [opened[i] for i in (0, 2, 1, 3)]  # sections of a file need not follow each other
+    plan = NichePlan(tuple(order), info)
+    found = finish(plan.work(lambda name: tiny_model))
+    niches = finish(found.request("number", 4).run())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(plan.script("number", 4), "copied", "exec"), {})
+    of_section = np.split(np.array(niches.names)[niches.labels],
+                          np.cumsum([o.section.n_obs for o in order])[:-1])  # fmt: skip
+    expected = {id(o.section): labels for o, labels in zip(order, of_section, strict=True)}
+    for number, group in enumerate(([opened[0], opened[1]], [opened[2]], [opened[3]]), 1):
+        saved = ad.read_h5ad(f"niches_{number}.h5ad").obs[keys.NICHE]
+        assert saved.notna().all()
+        for one in group:
+            np.testing.assert_array_equal(
+                saved.iloc[one.section.rows].astype(str), expected[id(one.section)]
+            )
 
 
 def test_outlines_are_in_the_sections_own_um(plan, tiny_model):

@@ -83,9 +83,10 @@ def test_the_whole_flow(opened_home, viewer, qtbot, until, errors, few_draws, tm
 
     # A gene clicked in the volcano plot is shown on the canvas and in the table.
     volcano = panel.effect.volcano
+    qtbot.waitExposed(volcano.view)
     place = volcano.place(volcano.x, volcano.y)[int(np.argmin(volcano.x))]
     clicked = volcano.near(QPointF(*place))
-    qtbot.mouseClick(volcano, LEFT, pos=QPoint(*place.round().astype(int)))
+    qtbot.mouseClick(volcano.view.viewport(), LEFT, pos=QPoint(*place.round().astype(int)))
     assert context.state.view.gene == clicked
     assert context.state.view.view == "delta"
     assert clicked in context.painter.legend.title

@@ -1,0 +1,215 @@
+"""Niches of a search: how many are asked for, what was changed by hand, and what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_gest.app.opened import Opened, Result
+from napari_gest.app.runs.niches import NicheCommit, NicheSearch
+from napari_gest.app.script import Script
+from napari_gest.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_gest.app.state import State
+    from napari_gest.tasks.generation.generated import Generated
+    from napari_gest.tasks.niches.generated_niches import GeneratedNiches
+    from napari_gest.tasks.niches.niches import Clustered
+
+Asked = tuple[str, float]  # ("number", n) or ("resolution", r)
+
+
+@dataclass(frozen=True, eq=False)
+class NicheEdit:
+    """Niches as they were found, and what was changed by hand since.
+
+    Attributes
+    ----------
+    niches
+        The niches.
+    calls
+        Calls on the niches found that give these, such as ``merged(['niche 1', 'niche 2'])``.
+    """
+
+    niches: Clustered
+    calls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class NicheOutcome:
+    """What is shown of a search, and what is kept of it.
+
+    Attributes
+    ----------
+    search
+        Embeddings, and the tree that previews any number of niches.
+    asked
+        How many are shown.
+    edits
+        By what was asked for: the niches found, and each change by hand after another.
+    stability
+        By what was asked for: (K,) stability of each niche found.
+    kept_niches
+        The niches that were kept, or None.
+    """
+
+    search: NicheSearch
+    asked: Asked
+    edits: Mapping[Asked, tuple[NicheEdit, ...]]
+    stability: Mapping[Asked, NDArray[np.float64]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    kept_niches: Clustered | None = None
+    _commits: dict[Any, list[tuple[tuple[Opened, ...], NicheCommit]]] = field(
+        default_factory=dict, repr=False
+    )
+
+    @classmethod
+    def of(cls, search: NicheSearch, n_niches: int) -> NicheOutcome:
+        """Return the outcome that first shows a number of niches."""
+        asked = ("number", float(n_niches))
+        first = NicheEdit(search.tree.cut(n_niches))
+        return cls(search, asked, MappingProxyType({asked: (first,)}))
+
+    @property
+    def niches(self) -> Clustered:
+        """The niches shown."""
+        return self.edits[self.asked][-1].niches
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether they are a cut of the tree, in place of which niches are being found."""
+        return self.niches.settings["method"] == "tree"
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the niches shown are those that were kept."""
+        return self.kept_niches is self.niches
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether something was changed by hand."""
+        return len(self.edits[self.asked]) > 1
+
+    @property
+    def stability_shown(self) -> NDArray[np.float64] | None:
+        """(K,) stability of the niches shown, if it is known; merged niches have none."""
+        known = self.stability.get(self.asked)
+        return known if known is not None and len(known) == self.niches.n_niches else None
+
+    @property
+    def agreement_text(self) -> str:
+        """How many there are."""
+        return f"{self.niches.n_niches} niches"
+
+    def asking(self, asked: Asked, found: Clustered | None = None) -> NicheOutcome:
+        """Return the outcome that shows as many as ``asked``; ``found`` are new ones of it."""
+        edits = dict(self.edits)
+        if found is not None:
+            edits[asked] = (NicheEdit(found),)
+        elif asked not in edits:
+            edits[asked] = (NicheEdit(self.search.tree.cut(int(asked[1]))),)
+        return replace(self, asked=asked, edits=MappingProxyType(edits))
+
+    def with_found(self, asked: Asked, niches: Clustered) -> NicheOutcome:
+        """Put niches in the place of their preview, in its colours as far as they are alike."""
+        colored = niches.colored_like(self.edits[asked][-1].niches)
+        pairs = zip(niches.names, niches.colors, colored.colors, strict=True)
+        changed = {name: new for name, old, new in pairs if new != old}
+        calls = (f"recolored({changed!r})",) if changed else ()
+        edits = {**self.edits, asked: (NicheEdit(colored, calls),)}
+        return replace(self, edits=MappingProxyType(edits))
+
+    def with_stability(self, asked: Asked, stability: NDArray[np.float64]) -> NicheOutcome:
+        """Return the outcome that knows how stable niches are."""
+        return replace(self, stability=MappingProxyType({**self.stability, asked: stability}))
+
+    def with_edit(self, niches: Clustered, call: str) -> NicheOutcome:
+        """Return the outcome with a change by hand."""
+        now = self.edits[self.asked]
+        edits = {**self.edits, self.asked: (*now, NicheEdit(niches, (*now[-1].calls, call)))}
+        return replace(self, edits=MappingProxyType(edits))
+
+    def with_edits(self, asked: Asked, edits: tuple[NicheEdit, ...]) -> NicheOutcome:
+        """Return the outcome with these niches and changes, shown."""
+        return replace(self, asked=asked, edits=MappingProxyType({**self.edits, asked: edits}))
+
+    def kept(self) -> NicheOutcome:
+        """Return the outcome of which the niches shown are kept."""
+        return replace(self, kept_niches=self.niches)
+
+    def kept_as(self, before: NicheOutcome) -> NicheOutcome:
+        """Return the outcome of which what was kept before is kept."""
+        return replace(self, kept_niches=before.kept_niches)
+
+    def with_search(self, search: NicheSearch) -> NicheOutcome:
+        """Return the outcome of the same niches with more generated cells among them."""
+        return replace(self, search=search)
+
+    def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
+        """Return what to write when it is kept, one result for each AnnData."""
+        if self.kept_niches is None:
+            return []
+        generated = kept_generated(state)
+        key = (self.kept_niches, self.search, tuple(generated))
+        if key not in self._commits:
+            self._commits[key] = self.search.commits(self.kept_niches, generated)
+        return list(self._commits[key])
+
+    def script(self) -> str:
+        """Return Python code that gives the niches shown."""
+        script = Script()
+        self._add(script, self.asked, self.edits[self.asked][-1].calls, self.niches)
+        return script.text("niches")
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the niches that are kept to a script."""
+        asked, calls = self.kept_from
+        made = self._add(script, asked, calls, self.kept_niches)
+        for one in self.search.generated:
+            generated = script.variable_of(one.generated)
+            if generated is not None:
+                self._add_generated(script, made, generated, one)
+
+    @property
+    def kept_from(self) -> tuple[Asked, tuple[str, ...]]:
+        """How many niches were asked for, and the changes by hand, of those that are kept.
+
+        Raises
+        ------
+        InputError
+            If none are.
+        """
+        for asked, edits in self.edits.items():
+            for edit in edits:
+                if edit.niches is self.kept_niches:
+                    return asked, edit.calls
+        raise InputError("The niches that were kept are not there.", "Find and keep them again.")
+
+    def _add(self, script: Script, asked: Asked, calls: tuple[str, ...], result: Any) -> str:
+        return self.search.run.add_to(script, *asked, calls, result)
+
+    def _add_generated(
+        self, script: Script, made: str, generated: str, one: GeneratedNiches
+    ) -> None:
+        """Add the lines that write the niches of generated cells."""
+        run = self.search.run
+        (opened,) = (o for o in run.opened if o.section is one.generated.section)
+        adata = script.adata(opened.path)
+        script.use("generated_niches")
+        own = script.result(one, "generated_niches_of")
+        call = f"generated_niches({generated}, {script.model(run.model)}, embedded_of_{made})"
+        script.add(f"{own} = {call}", f"{own}.write({adata}, {made})")
+        if (one.generated.rows < 0).any():
+            script.at_end(f"{own}.write({adata}, {made})")
+
+
+def kept_generated(state: State) -> list[Generated]:
+    """Return the results of generation that are kept."""
+    entries = [state.entry(id) for id in state.kept]
+    return [e.outcome.result for e in entries if e.kind == "generation" and not e.discarded]
