@@ -113,8 +113,6 @@ class Discard(Action):
         ids = tuple(i for i in state.shown.get(entry.kind, ()) if i != self.id)
         if not ids:  # look at the one before
             ids = tuple(one.id for one in list(left.listed(entry.kind))[-1:])
-        if not ids and left.view.view in VIEWS_OF.get(entry.kind, ()):
-            left = replace(left, view=replace(left.view, view="measured"))
         return following(left.with_shown(entry.kind, ids))
 
     def revert(self, before: State) -> Revert:
