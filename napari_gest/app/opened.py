@@ -20,6 +20,8 @@ from napari_gest.tissue.section import Section, section_names
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.tasks.generation.generated import Generated
+
 DEFAULT_TARGET_SUM = 1e4
 
 
@@ -58,6 +60,8 @@ class Opened:
         File it was read from, if any.
     results
         Kept results, oldest first.
+    found_generated
+        Generated cells that the AnnData held when the section was opened.
     """
 
     label: str
@@ -65,6 +69,7 @@ class Opened:
     section: Section
     path: Path | None = None
     results: list[Any] = field(default_factory=list)
+    found_generated: Generated | None = None
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)
@@ -180,11 +185,15 @@ def open_sections(
     InputError
         As ``Section.from_anndata``.
     """
+    from napari_gest.app.from_file import generated_in
+
     reading = reading or Reading()
     present = section_names(adata, reading.section_key)
     opened = []
     for name in present if names is None else names:
         section = reading.section(adata, name)
         alone = len(present) == 1 and path is not None
-        opened.append(Opened(path.stem if alone and path else name, adata, section, path))
+        one = Opened(path.stem if alone and path else name, adata, section, path)
+        one.found_generated = generated_in(one)
+        opened.append(one)
     return opened

@@ -269,7 +269,7 @@ def test_every_line_is_logged_and_can_be_read_again(work):
     work.redo()
     work.do(ChangeView.of(hidden={"a"}))
     assert [line["do"] for line in log.lines] == ["set_shapes", UNDO, REDO, "change_view"]
-    assert [line.pop("n", None) for line in log.lines] == [1, None, None, 2]
+    assert [line.pop("n", None) for line in log.lines] == [2, None, None, 3]
     assert action_of(log.lines[0]) == action
     assert action_of(log.lines[3]).changes == {"hidden": frozenset({"a"})}
 

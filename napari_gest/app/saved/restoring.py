@@ -127,7 +127,7 @@ def restore(
             entries[action.id] = entry
             added = as_added(entry, action.name)
             step = Step(action.model_copy(update={"entry": added}), step.number)
-        elif isinstance(action, Keep) and action.id not in entries:
+        elif isinstance(action, Keep) and action.id in lost:
             continue
         else:
             step = Step(with_found(action, entries), step.number)
