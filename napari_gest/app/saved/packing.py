@@ -168,6 +168,8 @@ class Unpacker:
         try:
             if not isinstance(tree, dict) or tree.get("format") != _FORMAT:
                 raise ValueError("unknown format")
+            if not (self.folder / ARRAYS).is_file():  # reading a pipe waits for who writes to it
+                raise ValueError("its arrays are not there")
             with np.load(self.folder / ARRAYS, allow_pickle=False) as arrays:
                 self._arrays = arrays
                 return self._value(tree["value"], 0)

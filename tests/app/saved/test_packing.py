@@ -97,7 +97,7 @@ def test_every_kind_of_run_comes_back_whole(everything, tmp_path):
     for entry in state.runs:
         folder = tmp_path / entry.id
         folder.mkdir()
-        Packer(names_of(state, entry.id)).write(folder, entry)
+        Packer(names_of(state, entry)).write(folder, entry)
         again = Unpacker(folder, find_in(state.sections, results)).read_entry(entry.id)
         if entry.kind == "generation":
             results[entry.id] = entry.outcome.result
