@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from napari_gest.app.session import Opened
 from napari_gest.app.view_state import ViewState
@@ -73,8 +74,6 @@ class Home(QWidget):
         self._in_sight = self.steps[0]
         self._had_tissue = False
         self._lay_out()
-        self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
-        self._settled.timeout.connect(self._bring_into_sight)
         # One place connects and disconnects, since a closed dock must hear nothing more.
         self._links = [
             (context.session.changed, self.refresh),
@@ -174,8 +173,9 @@ class Home(QWidget):
     def _show_opening(self) -> None:
         self._in_sight = self.steps[0]
         self._in_sight.set_open(True)
-        self._settled.start()
+        self._bring_into_sight()
 
+    @qdebounced(timeout=30)  # after the layout has grown
     def _bring_into_sight(self) -> None:
         self._scroll.ensureWidgetVisible(self._in_sight, 0, 8)
 
@@ -220,7 +220,7 @@ class Home(QWidget):
         for step in working or self._working:
             # Progress and result are at the end of the step, perhaps below the window.
             self._in_sight = step
-            self._settled.start()
+            self._bring_into_sight()
         self._working = working
 
     def _on_chosen(self) -> None:

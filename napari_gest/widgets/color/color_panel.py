@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker
 from superqt import QLabeledDoubleRangeSlider
+from superqt.utils import qdebounced
 
 from napari_gest import keys
 from napari_gest.app import colors
@@ -36,14 +37,13 @@ class ColorPanel(Panel):
         self.limits = QLabeledDoubleRangeSlider()
         self.limits.setHandleLabelPosition(QLabeledDoubleRangeSlider.LabelPosition.NoLabel)
         self.limits.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.LabelIsValue)
-        self.limits.valueChanged.connect(lambda _: self._wait.start())
+        self.limits.valueChanged.connect(lambda _: self._move_limits())
         self.auto = button(
             "Auto", self._automatic, "Limits from the data, without the outermost 1%"
         )
         self.legend = LegendView()
         self.legend.hidden_changed.connect(lambda hidden: context.painter.show(hidden=hidden))
-        self._wait = QTimer(self, singleShot=True, interval=_SLIDER_WAIT_MS)
-        self._wait.timeout.connect(self._set_limits)
+        self._moved = False
         self._kind = "gene"
         self._greeted = False
         self.help = note(_HELP)
@@ -103,7 +103,7 @@ class ColorPanel(Panel):
         scaled = isinstance(legend.colors, colors.Scale)
         self.limits.setVisible(scaled)
         self.auto.setVisible(scaled)
-        if scaled and not self._wait.isActive():
+        if scaled and not self._moved:
             self._show_limits()
 
     def _greet(self, opened: Opened) -> None:
@@ -137,7 +137,13 @@ class ColorPanel(Panel):
             self.limits.setRange(low, max(high, low + 1e-6))
             self.limits.setValue((scale.low, scale.high))
 
+    def _move_limits(self) -> None:
+        self._moved = True
+        self._set_limits()
+
+    @qdebounced(timeout=_SLIDER_WAIT_MS)
     def _set_limits(self) -> None:
+        self._moved = False
         view_state = self.context.painter.view_state
         low, high = (float(v) for v in self.limits.value())
         if view_state.view in CENTRED:  # whichever handle moved, zero stays in the middle

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel
+from qtpy.QtWidgets import QFileDialog, QLabel
 
 from napari_gest import keys
 from napari_gest.app import colors, model_registry
@@ -25,6 +25,7 @@ from napari_gest.widgets.common.controls import (
     Segments,
     allow,
     button,
+    combo,
     fill,
     note,
     row,
@@ -62,9 +63,9 @@ class LabelsPanel(Panel):
         self._view = "label"
 
         self.help = note(_HELP)
-        self.source = _combo("What to learn from", self._pick_source)
-        self.from_section = _combo("Section to learn from", self._pick_from)
-        self.to_section = _combo("Section to label", self._pick_to)
+        self.source = combo("What to learn from", self._pick_source)
+        self.from_section = combo("Section to learn from", self._pick_from)
+        self.to_section = combo("Section to label", self._pick_to)
         self.from_text, self.to_text = QLabel("Learn on"), QLabel("Label")
         self.names = NameTools(context)
         self.job = JobBar(context)
@@ -361,11 +362,3 @@ def _is_labels(opened: Opened, column: str) -> bool:
         and not column.startswith("gest_generated")
         and 2 <= opened.n_names(column) <= _MOST_LABELS
     )
-
-
-def _combo(name: str, picked) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.textActivated.connect(picked)
-    return box

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSpinBox
+from qtpy.QtWidgets import QFileDialog, QLabel, QSpinBox
 
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.view_state import Normalization
 from napari_gest.errors import CheckpointError
-from napari_gest.widgets.common.controls import Fold, Panel, button, fill, note, row
+from napari_gest.widgets.common.controls import Fold, Panel, button, combo, fill, note, row
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.regions.region_panel import RegionPanel
 from napari_gest.widgets.train.train_panel import TrainPanel
@@ -30,22 +30,13 @@ class ModelPanel(Panel):
     def __init__(self, context: Context, region: RegionPanel) -> None:
         super().__init__()
         self.context = context
-        self.models = QComboBox()
-        self.models.setAccessibleName("Model")
-        self.models.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.models.textActivated.connect(self.choose)
+        self.models = combo("Model", self.choose)
         self.add = button("Folder…", self._choose_folder, "Use a model from a folder")
         self.fit = note(name="gestFacts")
-        self.modes = QComboBox()
+        self.modes = combo("Read-out")
         for mode, (name, tip) in _MODES.items():
             self.modes.addItem(name, mode)
             self.modes.setItemData(self.modes.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
-        self.modes.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.modes.setAccessibleName("Read-out")
         self.modes.activated.connect(self._pick_mode)
         self.seed = QSpinBox()
         self.seed.setAccessibleName("Seed")
@@ -59,7 +50,6 @@ class ModelPanel(Panel):
         self.train = TrainPanel(context, lambda: region.selection()[0], self.add_folder)
         self.more = Fold("Train a model on this tissue", self.train)
         self.column.addWidget(self.more)
-        self.column.addWidget(self.train)
         self.refresh()
 
     def choose(self, name: str) -> None:

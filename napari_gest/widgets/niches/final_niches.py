@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
+from superqt.utils import qdebounced
 
 from napari_gest.canvas.jobs import Job, Tick
 from napari_gest.canvas.latest_job import LatestJob
@@ -36,8 +37,6 @@ class FinalNiches(Panel):
         self.state.setToolTip("Of 'napari-gest niches' on the command line, with seed 0")
         self.column.addWidget(self.state)
         self._wanted: tuple[ClusterRequest, Clustered | None] | None = None
-        self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
-        self._wait.timeout.connect(self._start)
 
     def want(self, request: ClusterRequest, niches: Clustered | None, is_stable: bool) -> None:
         """Find the niches of a request unless they are given, and their stability unless known."""
@@ -46,14 +45,15 @@ class FinalNiches(Panel):
         self._say("Preview" if niches is None else _final(request))
         if niches is None or not (is_stable or n_cells > STABILITY_CELLS):
             self._wanted = request, niches
-            self._wait.start()
+            self._start()
 
     def rest(self) -> None:
         """Stop; nothing more is found."""
         self._wanted = None
-        self._wait.stop()
+        self._start.cancel()
         self.latest.cancel()
 
+    @qdebounced(timeout=_WAIT_MS)
     def _start(self) -> None:
         if self._wanted is None:
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gest import keys
 from napari_gest.app import colors
@@ -18,7 +18,7 @@ from napari_gest.app.session import Opened
 from napari_gest.canvas.jobs import Job
 from napari_gest.tasks.progress import Progress
 from napari_gest.widgets.color.color_panel import columns, likely_column
-from napari_gest.widgets.common.controls import Panel, fill, note
+from napari_gest.widgets.common.controls import Panel, combo, fill, note
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.plots.composition_bars import CompositionBars
 
@@ -35,7 +35,7 @@ class CompositionPage(Panel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.box = _combo("Column of obs")
+        self.box = combo("Column of obs")
         self.box.textActivated.connect(self._pick)
         self.bars = CompositionBars()
         self.names = note()
@@ -93,7 +93,7 @@ class MarkerPage(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.box = _combo("Niche")
+        self.box = combo("Niche")
         self.box.textActivated.connect(lambda _: self._fill())
         self.table = QTableWidget(0, 3)
         self.table.setAccessibleName("Marker genes")
@@ -175,13 +175,6 @@ class MarkerPage(Panel):
     def _color(self, row: int, _column: int) -> None:
         self.context.painter.show(gene=self.table.item(row, 0).text(), value_limits=None,
                                   hidden=frozenset())  # fmt: skip
-
-
-def _combo(name: str) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box
 
 
 def _offered(found: NicheSearch) -> list[str]:

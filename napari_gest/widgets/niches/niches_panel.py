@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QColor, QGuiApplication
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 from superqt import QLabeledSlider
+from superqt.utils import qdebounced
 
 from napari_gest import keys
 from napari_gest.app.preview import Preview, named
@@ -90,7 +91,7 @@ class NichesPanel(Panel):
         self.together.setToolTip("A niche has the same colour and name in all of them")
         self.number = QLabeledSlider(Qt.Orientation.Horizontal)
         self.number.setAccessibleName("Number of niches")
-        self.number.valueChanged.connect(lambda _: self._slider_wait.start())
+        self.number.valueChanged.connect(lambda _: self._cut())
         self.final = FinalNiches(context)
         self.final.found.connect(self._on_final)
         self.final.stable.connect(self._on_stable)
@@ -128,10 +129,6 @@ class NichesPanel(Panel):
         self.files.setToolTipsVisible(True)
         self.save_button = QPushButton("Save")
         self.save_button.setMenu(self.files)
-        self._slider_wait = QTimer(self, singleShot=True, interval=_SLIDER_WAIT_MS)
-        self._slider_wait.timeout.connect(lambda: self.cut(self.number.value()))
-        self._page_wait = QTimer(self, singleShot=True, interval=_PAGE_WAIT_MS)
-        self._page_wait.timeout.connect(self._fill_page)
         self._page = "legend"
         self._lay_out()
         self.refresh()
@@ -223,7 +220,7 @@ class NichesPanel(Panel):
             self._preview = self.found.preview(self.niches)
             self.context.painter.show(preview=self._preview, hidden=frozenset(), value_limits=None)
             self._fill_table()
-            self._page_wait.start()
+            self._fill_page_soon()
 
     def _show_changed(self) -> None:
         """Bring legend and pages up to date, and the canvas if niches are what it shows."""
@@ -231,7 +228,7 @@ class NichesPanel(Panel):
             self.paint()
         else:
             self._fill_table()
-            self._page_wait.start()
+            self._fill_page_soon()
 
     def rename(self, old: str, new: str) -> None:
         """Give a niche another name."""
@@ -573,6 +570,14 @@ class NichesPanel(Panel):
         self._page = page
         for name, widget in self._page_widgets.items():
             widget.setVisible(name == page)
+        self._fill_page()
+
+    @qdebounced(timeout=_SLIDER_WAIT_MS)
+    def _cut(self) -> None:
+        self.cut(self.number.value())
+
+    @qdebounced(timeout=_PAGE_WAIT_MS)
+    def _fill_page_soon(self) -> None:
         self._fill_page()
 
     def _fill_page(self) -> None:

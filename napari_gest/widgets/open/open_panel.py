@@ -10,7 +10,6 @@ from typing import Any
 from anndata import AnnData
 from qtpy.QtCore import QMimeData, Qt, Signal
 from qtpy.QtWidgets import (
-    QComboBox,
     QDialog,
     QDialogButtonBox,
     QFileDialog,
@@ -29,7 +28,7 @@ from napari_gest.tissue.io import TISSUE, read_tissue
 from napari_gest.tissue.obs import few
 from napari_gest.tissue.reading import Reading, where
 from napari_gest.tissue.section import Section, section_names
-from napari_gest.widgets.common.controls import Fold, Panel, allow, button, fill, note, row
+from napari_gest.widgets.common.controls import Fold, Panel, allow, button, combo, fill, note, row
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.open.reading_panel import ReadingPanel
 
@@ -76,12 +75,7 @@ class OpenPanel(Panel):
         self.file = button("Open file…", self._choose_file, primary=True)
         self.folder = button("Open .zarr…", self._choose_folder)
         self.sample = button("Sample", self._open_sample)
-        self.sections = QComboBox()
-        self.sections.setAccessibleName("Section in use")
-        self.sections.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.sections.textActivated.connect(context.scene.activate)
+        self.sections = combo("Section in use", context.scene.activate)
         self.help = note(_HELP)
         self.about = note(name="gestFacts")
         self.column.addWidget(self.help)
@@ -98,7 +92,6 @@ class OpenPanel(Panel):
         self.reading.column.addLayout(row(self.again, self.reset))
         self.fold = Fold(_FOLD, self.reading)
         self.column.addWidget(self.fold)
-        self.column.addWidget(self.reading)
         self.reading.changed.connect(self._show_reading)
         self._last: _Asked | None = None
         self.refresh()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout
+from qtpy.QtWidgets import QFormLayout
 from superqt import QLabeledDoubleSlider
 
 from napari_gest.app import colors
@@ -12,7 +12,7 @@ from napari_gest.app.runs.perturbation import READOUTS, Label
 from napari_gest.app.session import Opened
 from napari_gest.errors import InputError
 from napari_gest.widgets.color.color_panel import likely_column
-from napari_gest.widgets.common.controls import Panel, fill, row
+from napari_gest.widgets.common.controls import Panel, combo, fill, row
 from napari_gest.widgets.context import Context
 
 _ALL, _KEEP, _REMOVE = "All cells of the region", "Keep their type", "Are removed"
@@ -29,10 +29,10 @@ class EditOptions(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.column_box, self.label_box = _combo("Restrict the edit by"), _combo("Label")
+        self.column_box, self.label_box = combo("Restrict the edit by"), combo("Label")
         self.column_box.textActivated.connect(lambda _: self.refresh())
         self.label_box.textActivated.connect(lambda _: self.changed.emit())
-        self.fate = _combo("What becomes of the cells")
+        self.fate = combo("What becomes of the cells")
         self.fate.setToolTip("Structural edits: cells turn into another type, or are taken out")
         self.fate.textActivated.connect(lambda _: self.changed.emit())
         self.strength = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
@@ -42,7 +42,7 @@ class EditOptions(Panel):
         self.strength.setToolTip("1 is the edits as they stand, 0 none of them")
         self.strength.setAccessibleName("Strength of the edits")
         self.strength.valueChanged.connect(lambda _: self.changed.emit())
-        self.readout = _combo("Read-out of the surroundings")
+        self.readout = combo("Read-out of the surroundings")
         self.readout.addItems(list(READOUTS))
         self.readout.setToolTip(
             "Response: each cell stays what it is and responds. Generated again: the surroundings"
@@ -147,10 +147,3 @@ def _label_columns(opened: Opened) -> list[str]:
         if colors.is_categorical(opened.adata.obs[key])
         and 1 < len(opened.names(key)) <= _MOST_LABELS
     ]
-
-
-def _combo(name: str) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box

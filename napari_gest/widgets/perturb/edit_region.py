@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QSpinBox
+from superqt.utils import qdebounced
 
 from napari_gest.app.session import Opened
 from napari_gest.canvas.brush import Brush, Stroke, brushed
@@ -51,8 +52,6 @@ class EditRegion(Panel):
         self.column.addLayout(row(self.brushes, self.size, stretch=0))
         self.column.addLayout(row(self.count, self.clear, stretch=0))
         self._section: Opened | None = None
-        self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
-        self._wait.timeout.connect(self._recount)
 
     def roi(self) -> Roi:
         """Return the region, shapes and brush together.
@@ -99,9 +98,13 @@ class EditRegion(Panel):
         self.brush.strokes = [Stroke("add", roi.geometry)]
         self._recount()
 
+    @qdebounced(timeout=_WAIT_MS)
+    def _recount_soon(self) -> None:
+        self._recount()
+
     def region_changed(self) -> None:
         """Count again, but not at every step of a drag."""
-        self._wait.start()
+        self._recount_soon()
 
     def refresh(self) -> None:
         """Follow the section in use; strokes belong to the section they were painted on."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
+from superqt.utils import qdebounced
 
 from napari_gest.canvas.jobs import Job
 from napari_gest.canvas.picking import CellPicker, hide_drivers, show_drivers
@@ -33,8 +33,6 @@ class InfluencePanel(Panel):
         self.pointer = CellPicker(context.scene, self.ask)
         self.drove: Influence | None = None
         self._around: Around | None = None
-        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settled.timeout.connect(lambda: reveal(self))
         self.toggle = QPushButton("What drove a cell?", objectName="gestSegment")
         self.toggle.setCheckable(True)
         self.toggle.toggled.connect(self._toggled)
@@ -107,7 +105,11 @@ class InfluencePanel(Panel):
         self._around, self.drove = around, drove
         show_drivers(self.context.scene, drove)
         self._say(influence_text(drove, opened.section.obs_names))
-        self._settled.start()
+        self._reveal()
+
+    @qdebounced(timeout=_SETTLE_MS)
+    def _reveal(self) -> None:
+        reveal(self)
 
     def _say(self, text: str) -> None:
         self.text.setText(text)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QShortcut
+from superqt.utils import qdebounced
 
 from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.perturbation import READOUTS, Experiment, Label
@@ -56,8 +57,6 @@ class PerturbPanel(Panel):
         self._responses: dict[Any, Any] = {}
         self._tissues: dict[Any, Any] = {}
         self._asked_dose: Effect | None = None
-        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settled.timeout.connect(lambda: reveal(self.influence, self.effect))
         self.help = note(_HELP)
         for widget in (self.help, self.region, self.edits, self.options):
             self.column.addWidget(widget)
@@ -318,7 +317,7 @@ class PerturbPanel(Panel):
             self._responses = {key: head}
         self.scenarios.add(effect)
         self._say("")
-        self._settled.start()
+        self._reveal()
         self.test()
 
     def _on_tested(self, effect: Effect, key: Any, tested: Any, done: list[Effect]) -> None:
@@ -344,6 +343,10 @@ class PerturbPanel(Panel):
         self.effect.show_effect(shown[0] if shown else None)
         if self.context.painter.view_state == before:  # or it was painted already
             self.context.painter.repaint()
+
+    @qdebounced(timeout=_SETTLE_MS)
+    def _reveal(self) -> None:
+        reveal(self.influence, self.effect)
 
     def _say(self, text: str) -> None:
         self.message.setText(text)

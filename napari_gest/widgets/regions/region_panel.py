@@ -5,14 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox
+from superqt.utils import qdebounced
 
 from napari_gest.app.session import Opened
 from napari_gest.canvas.shapes import to_roi
 from napari_gest.errors import GestError
 from napari_gest.tissue.roi import Roi, mask_from_obs
-from napari_gest.widgets.common.controls import Panel, Segments, allow, button, fill, note, row
+from napari_gest.widgets.common.controls import (
+    Panel,
+    Segments,
+    allow,
+    button,
+    combo,
+    fill,
+    note,
+    row,
+)
 from napari_gest.widgets.context import Context
 
 _HELP = (
@@ -41,16 +49,12 @@ class RegionPanel(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.source = QComboBox()
-        self.source.setAccessibleName("What marks the cells to generate")
-        self.source.textActivated.connect(self._pick_source)
+        self.source = combo("What marks the cells to generate", self._pick_source)
         self.tools = Segments(TOOLS)
         self.tools.picked.connect(self._draw)
         self.clear = button("Clear", self._clear, "Remove the shapes drawn")
         self.count = note(name="gestFacts")
         self.help = note(_HELP)
-        self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
-        self._wait.timeout.connect(self._recount)
         for tool, tip in TIPS.items():
             self.tools.option(tool).setToolTip(tip)
         for widget in (self.help, self.source, self.tools):
@@ -102,8 +106,9 @@ class RegionPanel(Panel):
 
     def region_changed(self) -> None:
         """Count again, but not at every step of a drag."""
-        self._wait.start()
+        self._recount()
 
+    @qdebounced(timeout=_WAIT_MS)
     def _recount(self) -> None:
         self._show_count()
         self.context.chosen.emit()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QLineEdit
+from qtpy.QtWidgets import QLineEdit
 
 from napari_gest.app import model_registry
 from napari_gest.canvas.jobs import Job, Tick
@@ -15,7 +15,7 @@ from napari_gest.errors import GestError, InputError
 from napari_gest.files import check_name, remove_folder
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.section import Section
-from napari_gest.widgets.common.controls import Panel, allow, button, note, row
+from napari_gest.widgets.common.controls import Panel, allow, button, combo, note, row
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.plots.training_curve import TrainingCurve
 
@@ -44,10 +44,7 @@ class TrainPanel(Panel):
         self._choose = choose
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name of the new model")
-        self.length = QComboBox()
-        self.length.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        self.length = combo("Length of the training")
         for text, share in _LENGTHS.items():
             self.length.addItem(text, share)
         self.length.setCurrentText("Usual")
