@@ -103,7 +103,8 @@ class RegionLayers:
         """Take a layer that was added, and the shapes on it, into the session."""
         layer.events.data.connect(self._on_data)
         self._watched.append(layer)
-        self.read(layer)
+        if not self._drawing:
+            self.read(layer)
 
     def forget(self, layer: Shapes) -> None:
         """Follow a layer no more."""

@@ -339,7 +339,7 @@ def test_a_file_dropped_on_the_dock_opens_in_the_background(home, settled, tissu
     settled(1)
     assert home.context.scene.active.path == tissue_file
 
-    home.open_panel.fold.click()
+    home.open_panel.fold.toggleButton().click()
     assert drop(home.open_panel.reading.spatial.lineEdit(), mime(tissue_file))
     settled(2)
     assert home.open_panel.reading.reading == Reading()  # the name was not put into the field
