@@ -19,7 +19,7 @@ from napari_gest.app.view_state import (
     Legend,
     Normalization,
     ViewState,
-    section_legend,
+    scene_legend,
     section_rgba,
     trial_legend,
     trial_preview_rgba,
@@ -96,9 +96,10 @@ class Painter:
             self.legend = Legend("")
             self.changed.emit()
             return
-        own = section_legend(self.view_state, opened, self.space)
+        sections = self.scene.session.sections
+        own = scene_legend(self.view_state, opened, sections.values(), self.space)
         for label, layer in cells.items():
-            self._paint_section(layer, self.scene.session.sections[label], own)
+            self._paint_section(layer, sections[label], own)
         self._paint_trials(own)
         self._paint_effects()
         self.changed.emit()
