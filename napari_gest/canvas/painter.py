@@ -25,7 +25,7 @@ from napari_gest.app.view_state import (
     generated_preview_rgba,
     generated_rgba,
     generated_values,
-    section_legend,
+    scene_legend,
     section_rgba,
 )
 from napari_gest.canvas import layers
@@ -88,9 +88,11 @@ class Painter:
         if opened is None:
             self.legend = Legend("")
             return
-        own = section_legend(self.view_state, opened, self.normalization, self.preview)
+        sections = self.scene.session.state.sections
+        space, preview = self.normalization, self.preview
+        own = scene_legend(self.view_state, opened, sections.values(), space, preview)
         for label, layer in cells.items():
-            self._paint_section(layer, self.scene.session.state.sections[label], own)
+            self._paint_section(layer, sections[label], own)
         self._paint_generated(own)
         self._paint_effects()
 
