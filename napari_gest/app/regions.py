@@ -78,7 +78,7 @@ class Stroke(BaseModel):
     ) -> Stroke:
         """Return the stroke over an area, um, (x, y)."""
         # Every digit is kept, so that a cell at the edge stays on its side.
-        return cls(section=section, mode=mode, wkt=shapely.to_wkt(area, rounding_precision=-1))
+        return cls(section=section, mode=mode, wkt=shapely.to_wkt(area, rounding_precision=20))
 
     @property
     def area(self) -> Polygon | MultiPolygon:

@@ -12,7 +12,14 @@ from anndata import AnnData
 from app_stubs import StubResult, entry_of, own_keys
 
 from napari_gest import keys
-from napari_gest.app.actions import AddRun, CloseSections, Discard, Keep, OpenSections
+from napari_gest.app.actions import (
+    AddRun,
+    CloseSections,
+    Discard,
+    Keep,
+    OpenSections,
+    SetShapes,
+)
 from napari_gest.app.journal import Journal
 from napari_gest.app.opened import open_sections
 from napari_gest.app.regions import Shape
@@ -90,7 +97,6 @@ def test_keys_of_the_file_come_back_as_they_were(journal, tissue):
     tissue.obsm["X_gest_niche"] = rng.random((tissue.n_obs, 3))
     tissue.layers["gest_expression"] = tissue.X.copy()
     before = contents(tissue)
-    tissue.obs["region"] = tissue.obs["region"]  # a column of the user's is nobody's business
     journal.do(OpenSections.of(open_sections(tissue), journal.session.state))
     for key in ("gest_stub", "gest_niche_2"):
         keep(journal, f"run-{key}", key=key)
@@ -111,7 +117,7 @@ def test_generated_cells_over_generated_cells_are_taken_back(work, tissue, tiny_
         unseen = np.zeros(section.n_obs, bool)
         unseen[cells] = True
         result = generate(section, tiny_model, unseen, mode="sample", seed=seed)
-        run = GenerationRun(state.sections[ONE] and work.session.snapshot(ONE), unseen, None)
+        run = GenerationRun(work.session.snapshot(ONE), unseen, None)
         entry = entry_of(state, f"run-{seed}")
         object.__setattr__(entry, "run", run)
         object.__setattr__(entry, "outcome", run.outcome(result))
@@ -218,18 +224,14 @@ def test_export_holds_every_kept_result(work, tissue):
         opened.export()
     keep(work, "run-1")
     assert opened.export() is tissue  # measured cells were written into it when they were kept
-    for id in ("run-2", "run-3"):
-        entry = entry_of(work.session.state, id)
-        entry.outcome.made[id_of(tissue)] = StubResult(np.array([0, -1]), f"gest_{id}")
+    for name in ("run-2", "run-3"):
+        entry = entry_of(work.session.state, name)
+        entry.outcome.made[id(tissue)] = StubResult(np.array([0, -1]), f"gest_{name}")
         work.do(AddRun.of(entry))
-        work.do(Keep(id=id))
+        work.do(Keep(id=name))
     exported = opened.export()
     assert exported is not tissue
     assert own_keys(exported) == {"gest_stub_run-1", "gest_run-2", "gest_run-3"}
-
-
-def id_of(adata: AnnData) -> int:
-    return id(adata)
 
 
 def test_a_run_is_kept_as_it_was_worked(work, tissue, model_info, tiny_model, short_field):
@@ -238,8 +240,6 @@ def test_a_run_is_kept_as_it_was_worked(work, tissue, model_info, tiny_model, sh
     low, high = np.percentile(section.coords_um, [40, 60], axis=0)
     corners = ((low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1]))
     drawn = Shape(role="unseen", section=ONE, kind="polygon", corners=corners)
-    from napari_gest.app.actions import SetShapes
-
     work.do(SetShapes(role="unseen", shapes=(drawn,)))
     run = GenerationRun.of(work.session.state, model_info)
     run.check()
