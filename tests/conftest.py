@@ -17,8 +17,8 @@ from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 
 if TYPE_CHECKING:
-    from napari_gest.app.runs.generated_cells import GeneratedCells
     from napari_gest.app.opened import Opened
+    from napari_gest.app.runs.generated_cells import GeneratedCells
     from napari_gest.model.gest import GeST
 
 
@@ -126,10 +126,10 @@ def opened(tissue: AnnData) -> Opened:
 
 
 @pytest.fixture
-def trial(opened: Opened) -> GeneratedCells:
+def generated_cells(opened: Opened) -> GeneratedCells:
     """A run of 40 measured cells and 3 new ones, of which the first 10 are filled."""
-    from napari_gest.app.runs.generated_cells import GeneratedCells
     from napari_gest.app.opened import Snapshot
+    from napari_gest.app.runs.generated_cells import GeneratedCells
 
     unseen = np.zeros(opened.section.n_obs, bool)
     unseen[5:45] = True

@@ -86,38 +86,64 @@ class Journal:
         InputError
             If it is not possible now; nothing has changed then.
         """
-        if self._busy:
-            self._waiting.append(action)
-            return
-        self._busy = True
-        try:
-            self._do(action)
-            while self._waiting:
-                self._do(self._waiting.popleft())
-        finally:
-            self._waiting.clear()
-            self._busy = False
+        self._waiting.append(action)
+        if not self._busy:
+            self._work_off()
 
     def undo(self) -> bool:
-        """Take back the last action that can be; return False where there is none."""
-        if not self._past or self._busy:
+        """Take back the last action that can be; return False where there is none.
+
+        What would change nothing, since its section was closed, is passed over.
+
+        Raises
+        ------
+        InputError
+            If a result cannot be written back; nothing has changed then.
+        """
+        if self._busy:
             return False
-        done = self._past.pop()
-        self._future.append(done)
-        self._put(done.revert(self.session.state), {"do": UNDO, "of": done.number}, None)
-        return True
+        state = self.session.state
+        while self._past:
+            done = self._past[-1]
+            after = done.revert(state)
+            changed = None if after == state else self.session.become(after)
+            self._past.pop()
+            if changed is not None:
+                self._future.append(done)
+                self._tell(changed, {"do": UNDO, "of": done.number}, None)
+                self._work_off()
+                return True
+        self.changed.emit()
+        return False
 
     def redo(self) -> bool:
-        """Do again what was taken back last; return False where there is nothing."""
-        if not self._future or self._busy:
+        """Do again what was taken back last; return False where there is nothing.
+
+        What is no longer possible, since its section was closed, is passed over.
+
+        Raises
+        ------
+        InputError
+            If a result cannot be written again; nothing has changed then.
+        """
+        if self._busy:
             return False
-        done = self._future.pop()
-        before = self.session.state
-        again = done.action.revert(before)
-        assert again is not None
-        self._past.append(_Done(done.action, again, done.number))
-        self._put(done.action.apply(before), {"do": REDO, "of": done.number}, None)
-        return True
+        state = self.session.state
+        while self._future:
+            done = self._future[-1]
+            try:
+                after, revert = done.action.apply(state), done.action.revert(state)
+            except (GestError, KeyError):  # of a run that is gone
+                after, revert = state, None
+            changed = None if after == state else self.session.become(after)
+            self._future.pop()
+            if changed is not None and revert is not None:
+                self._past.append(_Done(done.action, revert, done.number))
+                self._tell(changed, {"do": REDO, "of": done.number}, None)
+                self._work_off()
+                return True
+        self.changed.emit()
+        return False
 
     def restore(self, steps: Iterable[Step]) -> None:
         """Apply what a journal on disk holds, in one go; listeners hear of the end.
@@ -137,7 +163,7 @@ class Journal:
                 future = self._future[:-1]
                 state = self._done_again(state, self._future[-1].action, step.number)
                 self._future = future
-        self._put(state, None, None)
+        self._tell(self.session.become(state), None, None)
 
     def _done_again(self, state: State, action: Action, number: int) -> State:
         try:
@@ -156,6 +182,22 @@ class Journal:
         self._future.clear()
         self.changed.emit()
 
+    def _work_off(self) -> None:
+        """Apply the actions that wait. The first error is raised when all are through."""
+        failed: GestError | None = None
+        self._busy = True
+        try:
+            while self._waiting:
+                try:
+                    self._do(self._waiting.popleft())
+                except GestError as error:
+                    failed = failed or error
+        finally:
+            self._waiting.clear()
+            self._busy = False
+        if failed is not None:
+            raise failed
+
     def _do(self, action: Action) -> None:
         before = self.session.state
         after = action.apply(before)
@@ -163,20 +205,24 @@ class Journal:
             return
         self._n_lines += 1
         revert = action.revert(before)
+        changed = self.session.become(after)
         if revert is not None:
             self._past.append(_Done(action, revert, self._n_lines))
             self._future.clear()
-        self._put(after, action.model_dump(mode="json") | {"n": self._n_lines}, action)
+        self._tell(changed, action.model_dump(mode="json") | {"n": self._n_lines}, action)
 
-    def _put(self, state: State, line: dict[str, Any] | None, action: Action | None) -> None:
+    def _tell(
+        self, changed: frozenset[str], line: dict[str, Any] | None, action: Action | None
+    ) -> None:
+        """Tell everyone what an action has changed; what they do meanwhile waits."""
         busy, self._busy = self._busy, True
         try:
-            self.session.become(state)
+            self.session.changed.emit(changed)
+            if self.log is not None and line is not None:
+                self.log.write(line, action)
+            self.changed.emit()
         finally:
             self._busy = busy
-        if self.log is not None and line is not None:
-            self.log.write(line, action)
-        self.changed.emit()
 
 
 _JOURNALS: WeakKeyDictionary[Any, Journal] = WeakKeyDictionary()

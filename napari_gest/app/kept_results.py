@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from napari_gest.app.opened import Result
 from napari_gest.app.runs.base import is_closed
@@ -24,22 +23,20 @@ class _Written:
 
     Attributes
     ----------
-    adata
-        The AnnData, for as long as it lives.
     before
         Values of the project's own keys before each result, the first as the file had them.
     results
         The results, oldest first.
     """
 
-    adata: ref[AnnData]
     before: list[dict[tuple[str, str], Any]] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
 
 
 class KeptResults:
-    """Makes the project's own keys of every AnnData those of the runs that are kept.
+    """Makes the project's own keys of every open AnnData those of the runs that are kept.
 
+    An AnnData of which no section is open any more stays as it is, and is forgotten.
     Results write new objects and change none in place, so to remember what was there takes no
     memory. Measured values are never touched.
     """
@@ -60,42 +57,45 @@ class KeptResults:
             If a result cannot be written; every AnnData is as it was then.
         """
         wanted = _wanted(state)
-        changed: set[str] = set()
-        for adata in {id(o.adata): o.adata for o in state.sections.values()}.values():
-            results, of_section = wanted.get(id(adata), ([], {}))
-            changed |= self._make(adata, results)
-            for opened in state.sections.values():
-                if opened.adata is adata:
-                    own = of_section.get(opened.label, [])
-                    if opened.results != own:
-                        opened.results[:] = own
-                        opened.forget_names()
-        return frozenset(changed)
-
-    def _make(self, adata: AnnData, results: list[Result]) -> set[str]:
-        written = self._of(adata)
-        same = 0
-        for old, new in zip(written.results, results, strict=False):
-            if old is not new:
-                break
-            same += 1
-        start, before, changed = _own(adata), written.before[:same], set[str]()
+        open_ = {id(o.adata): o.adata for o in state.sections.values()}
+        written = {key: self._written.get(key, _Written()) for key in open_}
+        start: dict[int, dict[tuple[str, str], Any]] = {}
+        changed: dict[int, frozenset[str]] = {}
         try:
-            if same < len(written.results):
-                changed |= _restore(adata, written.before[same])
-            for result in results[same:]:
-                before.append(_own(adata))
-                changed |= result.write(adata)
+            for key, adata in open_.items():
+                results = wanted.get(key, ([], {}))[0]
+                if results != written[key].results:
+                    start[key] = _own(adata)
+                    written[key], changed[key] = _made(adata, results, written[key])
         except Exception:
-            _restore(adata, start)
+            for key, before in start.items():
+                _restore(open_[key], before)
             raise
-        written.before, written.results = before, list(results)
-        return changed
+        self._written = written
+        for opened in state.sections.values():
+            key = id(opened.adata)
+            if key in changed:
+                opened.results[:] = wanted.get(key, ([], {}))[1].get(opened.label, [])
+                opened.forget_names()
+        return frozenset().union(*changed.values())
 
-    def _of(self, adata: AnnData) -> _Written:
-        """Return what was written into an AnnData; those that are gone are forgotten."""
-        self._written = {k: w for k, w in self._written.items() if w.adata() is not None}
-        return self._written.setdefault(id(adata), _Written(ref(adata)))
+
+def _made(
+    adata: AnnData, results: list[Result], written: _Written
+) -> tuple[_Written, frozenset[str]]:
+    """Make the results in an AnnData these; return what is written, and the keys that changed."""
+    same = 0
+    for old, new in zip(written.results, results, strict=False):
+        if old is not new:
+            break
+        same += 1
+    before, changed = written.before[:same], set[str]()
+    if same < len(written.results):
+        changed |= _restore(adata, written.before[same])
+    for result in results[same:]:
+        before.append(_own(adata))
+        changed |= result.write(adata)
+    return _Written(before, list(results)), frozenset(changed)
 
 
 def _wanted(state: State) -> dict[int, tuple[list[Result], dict[str, list[Result]]]]:

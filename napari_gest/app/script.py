@@ -32,6 +32,7 @@ class Script:
         self._sections: dict[int, str] = {}
         self._models: dict[str, str] = {}
         self._results: dict[int, str] = {}
+        self._held: list[object] = []
         self._last: list[str] = []
         self._very_last: dict[str, Callable[[], list[str]]] = {}
 
@@ -91,6 +92,7 @@ class Script:
     def result(self, result: object, name: str = "result") -> str:
         """Return a new variable for a result; other runs find it by ``variable_of``."""
         taken = sum(1 for used in self._results.values() if used.startswith(name))
+        self._held.append(result)  # so that no other object gets its id
         self._results[id(result)] = _numbered(name, taken)
         return self._results[id(result)]
 

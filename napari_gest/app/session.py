@@ -48,8 +48,12 @@ class Session:
             self._n_runs += 1
         return f"run-{self._n_runs}"
 
-    def become(self, state: State) -> None:
-        """Take on another state: write what is kept in it, then tell everyone. For the journal.
+    def become(self, state: State) -> frozenset[str]:
+        """Take on another state, and write what is kept in it. For the journal, which then tells.
+
+        Returns
+        -------
+        The names of the fields and keys that it changed.
 
         Raises
         ------
@@ -58,9 +62,7 @@ class Session:
         """
         written = self._kept.write(state)
         before, self.state = self.state, state
-        changed = state.changed_fields(before) | written
-        if changed:
-            self.changed.emit(changed)
+        return state.changed_fields(before) | written
 
 
 _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()

@@ -90,7 +90,8 @@ class State:
     active
         Label of the section in use.
     shapes, strokes
-        Regions and strokes of the brush, on all sections, in the order they were drawn.
+        Regions and strokes of the brush, on all sections: shapes by role, those of a role and
+        strokes in the order they were drawn.
     choices, edits
         What is set for the next run.
     view
@@ -167,8 +168,13 @@ class State:
         return replace(self, runs=runs)
 
     def with_shown(self, kind: RunKind, ids: tuple[str, ...]) -> State:
-        """Return the state in which other runs of a kind are looked at."""
-        return replace(self, shown=MappingProxyType({**self.shown, kind: ids}))
+        """Return the state in which other runs of a kind are looked at.
+
+        Where none is any more, the views of that kind end.
+        """
+        shown = MappingProxyType({**self.shown, kind: ids})
+        view = self.view.without(kind) if not ids else self.view
+        return replace(self, shown=shown, view=view)
 
     def changed_fields(self, other: State) -> frozenset[str]:
         """Return the names of the fields that differ from those of another state."""

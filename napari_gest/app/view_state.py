@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -77,6 +77,10 @@ class ViewState:
         if self.view in ("measured", "generated", "control", "perturbed"):
             return "value_limits"
         return f"{self.view}_limits"
+
+    def without(self, kind: str) -> ViewState:
+        """Return what is shown where no run of a kind is looked at any more."""
+        return replace(self, view="measured") if self.view in VIEWS_OF.get(kind, ()) else self
 
 
 @dataclass(frozen=True, eq=False)

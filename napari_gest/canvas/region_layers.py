@@ -215,9 +215,7 @@ class RegionLayers:
     def _as_held(self, found: tuple[Shape, ...], role: Role) -> tuple[Shape, ...]:
         """Return the session's own shapes where the canvas differs from them by rounding alone."""
         held = [s for s in self.journal.session.state.shapes if s.role == role]
-        if len(held) != len(found):
-            return found
-        return tuple(old if _same(old, new) else new for old, new in zip(held, found, strict=True))
+        return tuple(next((old for old in held if _same(old, new)), new) for new in found)
 
     def _beneath(self, world: NDArray[np.float64], cells: dict[str, Points]) -> str:
         """Return the label of the section that an outline (n, 2) lies on, or is nearest to."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from napari_gest.app.journal import Journal
 from napari_gest.canvas.shapes import role_of
 
 if TYPE_CHECKING:
@@ -15,10 +15,13 @@ _UNDO, _REDO = "Control-Z", "Control-Shift-Z"
 
 
 class UndoKeys:
-    """Binds the keys on each of the plugin's layers while the dock is there."""
+    """Binds the keys on each of the plugin's layers to what they do, while the dock is there."""
 
-    def __init__(self, viewer: Viewer, journal: Journal) -> None:
-        self.viewer, self.journal = viewer, journal
+    def __init__(
+        self, viewer: Viewer, undo: Callable[[], object], redo: Callable[[], object]
+    ) -> None:
+        self.viewer = viewer
+        self._undo, self._redo = undo, redo
         self._bound: list[Layer] = []
         viewer.layers.events.inserted.connect(self._on_inserted)
         for layer in viewer.layers:
@@ -38,6 +41,6 @@ class UndoKeys:
 
     def _bind(self, layer: Layer) -> None:
         if role_of(layer) is not None and layer not in self._bound:
-            layer.bind_key(_UNDO, lambda _: self.journal.undo() and None, overwrite=True)
-            layer.bind_key(_REDO, lambda _: self.journal.redo() and None, overwrite=True)
+            layer.bind_key(_UNDO, lambda _: self._undo(), overwrite=True)
+            layer.bind_key(_REDO, lambda _: self._redo(), overwrite=True)
             self._bound.append(layer)

@@ -97,8 +97,19 @@ class Context:
 
     def do(self, action: Action, parent: QWidget | None = None) -> bool:
         """Apply an action; report why where it is not possible, and return whether it was."""
+        return self._tried(lambda: self.journal.do(action), parent)
+
+    def undo(self, parent: QWidget | None = None) -> None:
+        """Take back the last action that can be; report why where it is not possible."""
+        self._tried(self.journal.undo, parent)
+
+    def redo(self, parent: QWidget | None = None) -> None:
+        """Do again what was taken back last; report why where it is not possible."""
+        self._tried(self.journal.redo, parent)
+
+    def _tried(self, change: Callable[[], object], parent: QWidget | None) -> bool:
         try:
-            self.journal.do(action)
+            change()
         except GestError as error:
             self.report(parent, error)
             return False

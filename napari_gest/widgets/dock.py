@@ -90,10 +90,10 @@ class Home(QWidget):
         self._lay_out()
         self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
         self._settled.timeout.connect(self._bring_into_sight)
-        self._keys = UndoKeys(context.viewer, context.journal)
+        self._keys = UndoKeys(context.viewer, context.undo, context.redo)
         for keys, slot in (
-            ("Ctrl+Z", context.journal.undo),
-            ("Ctrl+Shift+Z", context.journal.redo),
+            ("Ctrl+Z", context.undo),
+            ("Ctrl+Shift+Z", context.redo),
             ("Esc", self.job_bar.stop),
         ):
             shortcut(keys, self, slot)
@@ -218,8 +218,8 @@ class Home(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.session_menu = SessionMenu(self.context)
-        self.undo_button = button("Undo", self.context.journal.undo)
-        self.redo_button = button("Redo", self.context.journal.redo)
+        self.undo_button = button("Undo", self.context.undo)
+        self.redo_button = button("Redo", self.context.redo)
         head = QHBoxLayout()
         head.setContentsMargins(10, 4, 8, 0)
         head.addWidget(self.session_menu)

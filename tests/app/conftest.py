@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import shapely
 
+from napari_gest.app.actions import OpenSections
+from napari_gest.app.journal import Journal
 from napari_gest.app.model_registry import ModelInfo
-from napari_gest.app.runs.perturbation import Experiment
-from napari_gest.app.opened import Snapshot
+from napari_gest.app.opened import Snapshot, open_sections
+from napari_gest.app.regions import Stroke
+from napari_gest.app.runs.perturbation import PerturbationRun
+from napari_gest.app.session import Session
 from napari_gest.model.config import ModelConfig
 from napari_gest.tissue.edits import Edit
-from napari_gest.tissue.roi import Roi
 
 
 @pytest.fixture
@@ -40,10 +43,25 @@ def model_info(opened, tmp_path, write_model) -> ModelInfo:
 
 
 @pytest.fixture
-def plan(opened, model_info) -> Experiment:
+def plan(opened, model_info) -> PerturbationRun:
     """A gene doubled in a disc in the middle of the tissue."""
     section = opened.section
     middle = shapely.Point(*section.coords_um.mean(axis=0))
-    roi = Roi(middle.buffer(0.2 * float(np.ptp(section.coords_um[:, 0]))))
+    disc = middle.buffer(0.2 * float(np.ptp(section.coords_um[:, 0])))
+    stroke = Stroke.of(opened.label, "add", disc)
     snapshot = Snapshot(opened.label, section)
-    return Experiment(snapshot, {}, roi, model_info, (Edit(section.genes[0], "multiply", 2.0),))
+    edits = (Edit(section.genes[0], "multiply", 2.0),)
+    return PerturbationRun(snapshot, {}, (), (stroke,), model_info, edits)
+
+
+@pytest.fixture
+def journal() -> Journal:
+    """The journal of an empty session."""
+    return Journal(Session())
+
+
+@pytest.fixture
+def work(journal, tissue) -> Journal:
+    """A journal with the two simulated sections open; the first is in use."""
+    journal.do(OpenSections.of(open_sections(tissue), journal.session.state))
+    return journal

@@ -15,13 +15,13 @@ RUN = ("run-1", "niches")
 
 def test_names_and_colours(opened):
     codes = np.arange(opened.section.n_obs) % 2
-    made = named(codes, ("a", "b"), ("#ff0000", "#0000ff"))
+    made = named(codes, ("a", "b"), ("#ff0000", "#00ff00"))
     view_state, preview = ViewState(of_run=RUN), Preview("niches", {opened.label: made})
     legend = section_legend(view_state, opened, Normalization(), preview)
     assert legend.title == "niches"
     assert isinstance(legend.colors, Categories)
     rgba = section_rgba(view_state, opened, legend, Normalization(), preview)
-    np.testing.assert_allclose(rgba[:2], [[1, 0, 0, 1], [0, 0, 1, 1]])
+    np.testing.assert_allclose(rgba[:2], [[1, 0, 0, 1], [0, 1, 0, 1]])
     without_b = replace(view_state, hidden=frozenset({"b"}))
     hidden = section_rgba(without_b, opened, legend, Normalization(), preview)
     np.testing.assert_array_equal(hidden[:2, 3], [1, 0])

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_gest.app.opened import open_sections
 from napari_gest.app.runs.generation import Plan
 from napari_gest.app.runs.labels import LabelPlan
 from napari_gest.app.runs.niches import NichePlan
 from napari_gest.app.runs.perturbation import Experiment
 from napari_gest.app.script import read_call, section_call
-from napari_gest.app.opened import Snapshot, open_sections
 from napari_gest.app.session import Session
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.reading import Reading

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from napari_gest.app.colors import MISSING, Categories, Scale
+from napari_gest.app.opened import Normalization
 from napari_gest.app.view_state import (
     WAITING,
-    Normalization,
     ViewState,
+    generated_legend,
+    generated_rgba,
+    generated_values,
     section_legend,
     section_rgba,
-    trial_legend,
-    trial_rgba,
-    trial_values,
 )
 
 
@@ -51,9 +51,9 @@ def test_categories_have_the_same_colours_in_all_sections(tissue):
 
 def test_stored_colours_are_used(opened):
     names = opened.adata.obs["region"].astype("category").cat.categories
-    opened.adata.uns["region_colors"] = ["#123456"] * len(names)
+    opened.adata.uns["region_colors"] = ["#6789ab"] * len(names)
     rgba = section_legend(ViewState(column="region"), opened, Normalization()).colors.rgba()
-    np.testing.assert_allclose(rgba[0, :3], np.array([0x12, 0x34, 0x56]) / 255, rtol=1e-5)
+    np.testing.assert_allclose(rgba[0, :3], np.array([0x67, 0x89, 0xAB]) / 255, rtol=1e-5)
 
 
 def test_a_numeric_column_has_a_scale_and_its_gaps_are_grey(opened):
@@ -75,44 +75,51 @@ def test_nothing_chosen_is_grey(opened):
     )
 
 
-def test_difference_is_generated_minus_measured_and_centred(opened, trial):
-    view_state = ViewState(gene=trial.genes[1], view="difference")
-    values = trial_values(view_state, trial, opened, Normalization())
-    truth = opened.gene_values(trial.genes[1])
-    np.testing.assert_allclose(values[:10], trial.expression[:10, 1] - truth[5:15])
+def test_difference_is_generated_minus_measured_and_centred(opened, generated_cells):
+    view_state = ViewState(gene=generated_cells.genes[1], view="difference")
+    values = generated_values(view_state, generated_cells, opened, Normalization())
+    truth = opened.gene_values(generated_cells.genes[1])
+    np.testing.assert_allclose(values[:10], generated_cells.expression[:10, 1] - truth[5:15])
     assert np.isnan(values[10:]).all()  # waiting, or without truth
-    scale = trial_legend(view_state, values).colors
+    scale = generated_legend(view_state, values).colors
     assert scale.low == -scale.high
-    uneven = trial_legend(ViewState(gene="g", view="difference", difference_limits=(-1, 3)), values)
+    uneven = generated_legend(
+        ViewState(gene="g", view="difference", difference_limits=(-1, 3)), values
+    )
     assert (uneven.colors.low, uneven.colors.high) == (-3, 3)
 
 
 @pytest.mark.parametrize(("entropy", "unit"), [(True, "nats"), (False, "sd")])
-def test_uncertainty_of_meta_cell_or_gene(opened, trial, entropy, unit):
-    view_state = ViewState(gene=trial.genes[0], view="uncertainty", entropy=entropy)
-    values = trial_values(view_state, trial, opened, Normalization())
-    expected = trial.entropy if entropy else trial.sd[:, 0]
+def test_uncertainty_of_meta_cell_or_gene(opened, generated_cells, entropy, unit):
+    view_state = ViewState(gene=generated_cells.genes[0], view="uncertainty", entropy=entropy)
+    values = generated_values(view_state, generated_cells, opened, Normalization())
+    expected = generated_cells.entropy if entropy else generated_cells.sd[:, 0]
     np.testing.assert_array_equal(values, expected)
-    legend = trial_legend(view_state, values)
+    legend = generated_legend(view_state, values)
     assert unit in legend.title
     assert 0 <= legend.colors.low < legend.colors.high
 
 
-def test_waiting_cells_are_dark_and_others_coloured(trial, opened):
-    values = trial_values(
-        ViewState(gene=trial.genes[0], view="generated"), trial, opened, Normalization()
+def test_waiting_cells_are_dark_and_others_coloured(generated_cells, opened):
+    values = generated_values(
+        ViewState(gene=generated_cells.genes[0], view="generated"),
+        generated_cells,
+        opened,
+        Normalization(),
     )
-    rgba = trial_rgba(trial, values, Scale(0, 1))
+    rgba = generated_rgba(generated_cells, values, Scale(0, 1))
     np.testing.assert_allclose(rgba[10:], np.tile(WAITING, (33, 1)))
     np.testing.assert_allclose(rgba[:10], Scale(0, 1).rgba(values[:10]))
 
 
-def test_generated_cells_without_a_gene_are_grey(trial, opened):
-    values = trial_values(
-        ViewState(column="region", view="generated"), trial, opened, Normalization()
+def test_generated_cells_without_a_gene_are_grey(generated_cells, opened):
+    values = generated_values(
+        ViewState(column="region", view="generated"), generated_cells, opened, Normalization()
     )
-    np.testing.assert_allclose(trial_rgba(trial, values, None)[0], MISSING)
-    assert np.isnan(trial_values(ViewState(gene="absent"), trial, opened, Normalization())).all()
+    np.testing.assert_allclose(generated_rgba(generated_cells, values, None)[0], MISSING)
+    assert np.isnan(
+        generated_values(ViewState(gene="absent"), generated_cells, opened, Normalization())
+    ).all()
 
 
 def test_a_foreign_panel_does_not_break_the_measured_view(opened):

@@ -21,9 +21,9 @@ def test_a_layer_row_is_a_section_row_in_um(opened):
     assert list(layer.metadata) == ["gest"]
 
 
-def test_generated_cells_lie_on_their_section_with_an_outline(opened, trial):
+def test_generated_cells_lie_on_their_section_with_an_outline(opened, generated_cells):
     cells = Layer.create(*layers.section_layer(opened, shift_x_um=700.0))
-    layer = Layer.create(*layers.trial_layer(trial, cells))
+    layer = Layer.create(*layers.generated_layer("run-1", generated_cells, cells))
     assert layer.data_to_world(layer.data[0]) == cells.data_to_world(cells.data[5])
     assert layer.border_width[0] > 0 == cells.border_width[0]
     assert layer.size[0] > cells.size[5]
@@ -50,3 +50,12 @@ def test_cells_without_neighbours_still_have_a_size(coords):
 def test_a_cell_is_about_as_large_as_its_distance_to_the_next():
     grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 7.0
     assert layers.cell_size(grid) == pytest.approx(7.0, rel=0.2)
+
+
+def test_boundaries_take_the_colours_of_niches_lighter_where_unseen():
+    square = np.array([[0.0, 0], [0, 9], [9, 9], [0, 0]])
+    data = layers.boundary_layer([square, square + 20], ["a", "b"], ["#ff0000", "#000000"], 0.5)
+    drawn = Layer.create(*data)
+    np.testing.assert_allclose(drawn.edge_color[0], [1, 0, 0, 1])
+    assert (drawn.edge_color[1, :3] > 0.3).all()
+    assert list(drawn.features["niche"]) == ["a", "b"]

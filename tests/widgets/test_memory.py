@@ -11,8 +11,8 @@ from napari.layers import Points
 from qtpy.QtWidgets import QMessageBox
 from test_flow import draw_region
 
-from napari_gest.app.runs.generated_cells import Trial
 from napari_gest.app.opened import Opened
+from napari_gest.app.runs.generated_cells import Trial
 from napari_gest.errors import InputError
 from napari_gest.tasks.generation.generated import Generated
 from napari_gest.tasks.niches.embed import Embedded

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 from napari_gest.app.actions.base import Action, Revert
 from napari_gest.app.regions import Role, Shape, Stroke
 from napari_gest.app.state import State
+
+_ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class SetShapes(Action):
@@ -33,7 +35,10 @@ class SetShapes(Action):
 
 
 class SetStrokes(Action):
-    """Put strokes in the place of all that were painted, and shapes to edit with them."""
+    """Put strokes in the place of all that were painted.
+
+    With ``clear_shapes`` the shapes to edit on the section in use go, as one step of undo.
+    """
 
     do: Literal["set_strokes"] = "set_strokes"
     strokes: tuple[Stroke, ...]
@@ -45,8 +50,11 @@ class SetStrokes(Action):
 
     def apply(self, state: State) -> State:
         """Return the state with these strokes."""
-        shapes = _put(state, "edited", ()) if self.clear_shapes else state.shapes
-        return replace(state, strokes=self.strokes, shapes=shapes)
+        shapes = state.shapes
+        if self.clear_shapes:
+            shapes = tuple(s for s in shapes if (s.role, s.section) != ("edited", state.active))
+        strokes = tuple(s for s in self.strokes if s.section in state.sections)
+        return replace(state, strokes=strokes, shapes=shapes)
 
     def revert(self, before: State) -> Revert:
         strokes = before.strokes
@@ -62,5 +70,7 @@ class SetStrokes(Action):
 
 def _put(state: State, role: Role, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
     """Return all shapes, with others for a role; those on sections that are closed are left out."""
-    others = tuple(s for s in state.shapes if s.role != role)
-    return (*others, *(s for s in shapes if s.role == role and s.section in state.sections))
+    others = [s for s in state.shapes if s.role != role]
+    new = [s for s in shapes if s.role == role and s.section in state.sections]
+    # By role, so that the same shapes are the same value, whichever was drawn first.
+    return tuple(sorted([*others, *new], key=lambda shape: _ROLES.index(shape.role)))

@@ -31,12 +31,7 @@ class AddRun(Action):
         """Return the state with the run. Where its section was closed meanwhile, it is dropped."""
         if self.entry is None or is_closed(self.entry, state):
             return state
-        taken = {entry.name for entry in state.listed()}
-        name, number = self.entry.name, 2
-        while name in taken:
-            name = f"{self.entry.name} ({number})"
-            number += 1
-        entry = replace(self.entry, name=name)
+        entry = replace(self.entry, name=_free_name(self.entry.name, self.id, state))
         added = replace(state, runs=(*state.runs, entry), view=showing(state.view, entry))
         return added.with_shown(entry.kind, (entry.id,))
 
@@ -118,8 +113,6 @@ class Discard(Action):
         ids = tuple(i for i in state.shown.get(entry.kind, ()) if i != self.id)
         if not ids:  # look at the one before
             ids = tuple(one.id for one in list(left.listed(entry.kind))[-1:])
-        if not ids and left.view.view in VIEWS_OF.get(entry.kind, ()):
-            left = replace(left, view=replace(left.view, view="measured"))
         return following(left.with_shown(entry.kind, ids))
 
     def revert(self, before: State) -> Revert:
@@ -129,7 +122,9 @@ class Discard(Action):
         def back(now: State) -> State:
             if self.id not in {entry.id for entry in now.runs}:
                 return now
-            again = now.with_entry(replace(now.entry(self.id), discarded=False))
+            entry = now.entry(self.id)
+            name = _free_name(entry.name, self.id, now)
+            again = now.with_entry(replace(entry, name=name, discarded=False))
             if self.id in kept:
                 was = tuple(i for i in kept if i in now.kept or i == self.id)
                 later = tuple(i for i in now.kept if i not in was)
@@ -138,7 +133,9 @@ class Discard(Action):
                 again = replace(again, view=replace(again.view, view=view.view))
             if view.of_run is not None and view.of_run[0] == self.id:
                 again = replace(again, view=of_run_view(again.view, *view.of_run))
-            return again.with_shown(kind, shown.get(kind, (self.id,)))
+            listed = {entry.id for entry in again.listed(kind)}
+            ids = tuple(i for i in shown.get(kind, ()) if i in listed)
+            return again.with_shown(kind, ids or (self.id,))
 
         return back
 
@@ -177,7 +174,8 @@ class RenameRun(Action):
         def back(now: State) -> State:
             if self.id not in {entry.id for entry in now.runs}:
                 return now
-            return now.with_entry(replace(now.entry(self.id), name=old))
+            name = _free_name(old, self.id, now)  # another run may have taken it since
+            return now.with_entry(replace(now.entry(self.id), name=name))
 
         return back
 
@@ -191,4 +189,16 @@ class ShowRuns(Action):
 
     def apply(self, state: State) -> State:
         """Return the state in which these are looked at."""
-        return following(state.with_shown(self.kind, self.ids))
+        listed = {entry.id for entry in state.listed(self.kind)}
+        ids = tuple(i for i in self.ids if i in listed)
+        return following(state.with_shown(self.kind, ids))
+
+
+def _free_name(name: str, id: str, state: State) -> str:
+    """Return a name for a run that no other on the list has: this one, or it with a number."""
+    taken = {entry.name for entry in state.listed() if entry.id != id}
+    free, number = name, 2
+    while free in taken:
+        free = f"{name} ({number})"
+        number += 1
+    return free

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -127,9 +128,16 @@ class CloseSections(Action):
             runs=tuple(entry for entry in state.runs if entry.id not in gone),
             kept=tuple(id for id in state.kept if id not in gone),
             shown=MappingProxyType(shown),
-            view=state.view if sections else ViewState(),
+            view=_left_to_see(state.view, shown) if sections else ViewState(),
         )
         return following(left)
+
+
+def _left_to_see(view: ViewState, shown: Mapping[str, tuple[str, ...]]) -> ViewState:
+    """Return the view without those of runs that are gone."""
+    for kind, ids in shown.items():
+        view = view if ids else view.without(kind)
+    return view
 
 
 class Activate(Action):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_gest.app import colors
 from napari_gest.app.colors import Scale
 from napari_gest.app.opened import Opened, Result, Snapshot
-from napari_gest.app.view_state import Legend, Limits, ViewState
+from napari_gest.app.view_state import EFFECT_VIEWS, Legend, Limits, ViewState
 from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
@@ -162,9 +162,32 @@ class Effect:
         return inside
 
 
+def view_of(effect: Effect, view_state: ViewState, gene: str | None = None) -> dict[str, Any]:
+    """Return the changes of the view that show what an edit does.
+
+    Parameters
+    ----------
+    effect
+        The effect.
+    view_state
+        What is shown now; where it is an effect already, its view and gene are kept.
+    gene
+        The gene wanted; by default the one shown, or else the one that responds most.
+    """
+    shown = view_state.view in EFFECT_VIEWS
+    if gene is None:
+        known = shown and view_state.gene in effect.result.genes
+        gene = view_state.gene if known else effect.strongest
+    changes: dict[str, Any] = {"gene": gene, "view": view_state.view if shown else "delta"}
+    if gene != view_state.gene:
+        limits = ("value_limits", "difference_limits", "uncertainty_limits", "delta_limits")
+        changes |= dict.fromkeys(limits)
+    return changes
+
+
 def delta_legend(view_state: ViewState, effects: list[Effect]) -> Legend:
     """Return the legend of a delta view, one for all effects that are shown."""
-    # Of the surroundings: the edit itself would outshine what it causes.
+    # Colour limits use the surrounding cells only: the edit itself is far stronger.
     around = np.concatenate([e.values("delta", view_state.gene)[: e.n_around] for e in effects])
     low, high = view_state.delta_limits or colors.limits(around, centred=True)
     reach = max(-low, high)

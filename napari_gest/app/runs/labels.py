@@ -252,7 +252,7 @@ class Labelled:
     run
         What was asked for.
     model
-        The model with its label layer.
+        The model with its label layer; None of a result that was read from a saved session.
     annotated
         Labels and probabilities.
     agreement
@@ -260,7 +260,7 @@ class Labelled:
     """
 
     run: LabelRun
-    model: GeST
+    model: GeST | None
     annotated: Annotated
     agreement: LabelAgreement | None
 
@@ -285,6 +285,11 @@ class Labelled:
     def add_to(self, script: Script) -> None:
         """Add the lines that give the labels to a script."""
         self.run.add_to(script, self.annotated)
+        target = self.run.target
+        key = f"{keys.LABEL}_colors"
+        if key in target.adata.uns:  # as they are now, with those of labels kept before
+            own = [str(color) for color in target.adata.uns[key]]
+            script.add(f"{script.adata(target.path)}.uns[{key!r}] = {own!r}")
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""

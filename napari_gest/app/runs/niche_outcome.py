@@ -167,7 +167,7 @@ class NicheOutcome:
 
     def add_to(self, script: Script) -> None:
         """Add the lines that give the niches that are kept, and write them, to a script."""
-        run, kept = self.search.run, self._kept_edit()
+        run, kept = self.search.run, self.kept_edit()
         if kept is None:
             return
         (by, value), edit = kept
@@ -194,7 +194,8 @@ class NicheOutcome:
             # Of niches that are kept later for the same file none of these are left.
             script.at_last(adata, lines)
 
-    def _kept_edit(self) -> tuple[Asked, NicheEdit] | None:
+    def kept_edit(self) -> tuple[Asked, NicheEdit] | None:
+        """Return how many niches were asked for, and the edit, of those that are kept."""
         for asked, edits in self.edits.items():
             for edit in edits:
                 if edit.niches is self.kept_niches:

@@ -12,7 +12,7 @@ from napari_gest.app.actions import AddRun
 from napari_gest.app.journal import Journal, Step
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.runs.base import RunEntry
-from napari_gest.app.runs.niche_outcome import Asked, NicheEdit, NicheOutcome
+from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.saved.restoring import Restored, restore
 from napari_gest.app.session import Session
 from napari_gest.app.state import State
@@ -125,7 +125,10 @@ def _entry_again(
     known = tuple(results[id(one)] for one in compared if id(one) in results)
     run = replace(entry.run, generated=known, embedded=None)
     search = yield from run.work(load)
-    asked, calls = _kept_of(outcome)
+    kept = outcome.kept_edit()
+    if kept is None:
+        raise InputError("The niches that were kept are not there.", "Find and keep them again.")
+    asked, calls = kept[0], kept[1].calls
     found = yield from search.request(*asked).run()
     niches = found
     for call in calls:
@@ -133,15 +136,6 @@ def _entry_again(
     made = NicheOutcome.of(search, 2).asking(asked, found)
     made = made.with_edits(asked, (NicheEdit(found), NicheEdit(niches, calls)))
     return replace(entry, run=run, outcome=made.kept())
-
-
-def _kept_of(outcome: NicheOutcome) -> tuple[Asked, tuple[str, ...]]:
-    """Return how many niches were asked for, and the changes by hand, of those that are kept."""
-    for asked, edits in outcome.edits.items():
-        for edit in edits:
-            if edit.niches is outcome.kept_niches:
-                return asked, edit.calls
-    raise InputError("The niches that were kept are not there.", "Find and keep them again.")
 
 
 def called(niches: Clustered, call: str) -> Clustered:

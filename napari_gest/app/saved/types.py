@@ -122,7 +122,22 @@ def load_model(info: ModelInfo) -> Any:
     return GeST.load(info.load_name)
 
 
+def _labelled(labelled: Labelled, value: Value) -> dict[str, Any]:
+    """Pack all but the model with its label layer: that is saved where the user asks for it."""
+    return {
+        "run": value(labelled.run),
+        "annotated": value(labelled.annotated),
+        "agreement": value(labelled.agreement),
+    }
+
+
 NAMED_TYPES: dict[str, NamedType] = {
+    "Labelled": NamedType(
+        _labelled,
+        lambda packed, value: Labelled(
+            value(packed["run"]), None, value(packed["annotated"]), value(packed["agreement"])
+        ),
+    ),
     "Roi": NamedType(_roi, lambda packed, _: Roi(shapely.from_wkt(packed["wkt"]))),
     "GenerationOutcome": NamedType(
         _generation,

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from cmap import Color, Colormap
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.files import table_kind
+from napari_gest.palette import palette
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -291,23 +290,6 @@ def ordered(
     place[order] = np.arange(len(order))
     kept = probability[:, order]
     return place[label], kept / kept.sum(1, keepdims=True)
-
-
-@cache
-def palette(n: int) -> tuple[str, ...]:
-    """Return ``n`` colours as "#rrggbb", easy to tell apart: Okabe and Ito's, then glasbey's."""
-    first = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]
-    more = Colormap("glasbey")(np.linspace(0, 1, 256))
-    taken = np.array([Color(c).rgba[:3] for c in first])
-    for rgba in more:
-        if len(first) >= n:
-            break
-        # The darkest and lightest, and those like one already there, are hard to see.
-        far = np.linalg.norm(taken - rgba[:3], axis=1).min()
-        if 0.18 < rgba[:3] @ [0.2126, 0.7152, 0.0722] < 0.92 and far > 0.2:
-            first.append(Color(rgba).hex)
-            taken = np.vstack([taken, rgba[:3]])
-    return tuple(first[i % len(first)] for i in range(n))
 
 
 def _slice(start: int, n: int) -> NDArray[np.bool_]:

@@ -135,9 +135,13 @@ def fill(
 
 
 class SearchBox(QSearchableComboBox):
-    """A combo box searched by typing any part of a name, in upper or lower case."""
+    """A combo box searched by typing any part of a name, in upper or lower case.
+
+    ``picked`` is emitted with the name, ``unknown`` with what was typed where no name has it.
+    """
 
     picked = Signal(str)
+    unknown = Signal(str)
 
     def __init__(self, placeholder: str) -> None:
         super().__init__()
@@ -153,6 +157,8 @@ class SearchBox(QSearchableComboBox):
             with QSignalBlocker(self):
                 self.setCurrentIndex(index)
             self.picked.emit(self.itemText(index))
+        elif text:
+            self.unknown.emit(text)
 
 
 class Fold(QToolButton):

@@ -92,6 +92,10 @@ def test_from_drawn_regions(panel, opened_home, qtbot, until, errors):
     assert made.classes == ("left", "right")
     x = panel.context.state.opened.section.coords_um[:, 0]
     assert np.median(x[made.labels == 0]) < np.median(x[made.labels == 1])
+    outlines = panel.context.scene.region(NAMED)
+    legend = panel.context.painter.legend.colors
+    for name, color in zip(outlines.features["name"], outlines.edge_color, strict=True):
+        np.testing.assert_allclose(color, legend.colors[legend.names.index(name)], atol=1e-4)
     panel.copy()
     assert "'left'" in QApplication.clipboard().text()
     press(qtbot, panel.names.clear)
