@@ -92,7 +92,7 @@ def test_from_drawn_regions(panel, opened_home, qtbot, until, errors):
     assert made.classes == ("left", "right")
     x = panel.context.state.opened.section.coords_um[:, 0]
     assert np.median(x[made.labels == 0]) < np.median(x[made.labels == 1])
-    outlines = panel.context.scene.region(NAMED)
+    outlines = panel.context.scene.regions.layer(NAMED)
     legend = panel.context.painter.legend.colors
     for name, color in zip(outlines.features["name"], outlines.edge_color, strict=True):
         np.testing.assert_allclose(color, legend.colors[legend.names.index(name)], atol=1e-4)
