@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ class Script:
         self._sections: dict[int, str] = {}
         self._models: dict[str, str] = {}
         self._results: dict[int, str] = {}
+        self._held: list[object] = []
         self._last: list[str] = []
+        self._very_last: dict[str, Callable[[], list[str]]] = {}
 
     def use(self, *names: str) -> None:
         """Import public names."""
@@ -49,6 +52,10 @@ class Script:
     def at_end(self, line: str) -> None:
         """Add a line that follows all others, just before the files are written."""
         self._last.append(line)
+
+    def at_last(self, key: str, lines: Callable[[], list[str]]) -> None:
+        """Add lines that follow even those, and are known only then; one set of them for a key."""
+        self._very_last[key] = lines
 
     def adata(self, path: Path | None) -> str:
         """Return the variable of a file, read before its first use."""
@@ -85,6 +92,7 @@ class Script:
     def result(self, result: object, name: str = "result") -> str:
         """Return a new variable for a result; other runs find it by ``variable_of``."""
         taken = sum(1 for used in self._results.values() if used.startswith(name))
+        self._held.append(result)  # so that no other object gets its id
         self._results[id(result)] = _numbered(name, taken)
         return self._results[id(result)]
 
@@ -95,6 +103,7 @@ class Script:
     def text(self, ending: str) -> str:
         """Return the code; each file is written beside where it is run, under its name and this."""
         self.use("write_tissue")
+        last = [*self._last, *(line for lines in self._very_last.values() for line in lines())]
         names = ", ".join(sorted(self._names, key=str.lower))
         saved = []
         for key, adata in self._files.items():
@@ -102,7 +111,7 @@ class Script:
             name = f"{stem}_{ending}.h5ad" if len(self._files) > 1 else f"{ending}.h5ad"
             saved.append(f"write_tissue({adata}, {name!r})")
         header = [*sorted(self._header, key=_by_module), f"from napari_gest import {names}"]
-        return "\n".join([*header, "", *self._lines, *self._last, *saved]) + "\n"
+        return "\n".join([*header, "", *self._lines, *last, *saved]) + "\n"
 
 
 def read_call(path: Path | None) -> str:

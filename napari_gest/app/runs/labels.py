@@ -203,41 +203,44 @@ class LabelRun:
         return script.text("labelled")
 
     def add_to(self, script: Script, result: object) -> None:
-        """Add the lines that give a result, and write it, to a script."""
+        """Add the lines that give labels, and write them, to a script."""
         model = script.model(self.model)
         if self.sources:
-            model = self._add_learning(script, model)
-        section, adata = (
-            script.section(self.target.section, self.target.path), script.adata(self.target.path)
-        )  # fmt: skip
+            sections, labels = [], []
+            for one in self.sources:
+                sections.append(script.section(one.section, one.path))
+                labels.append(self._labels_of(one, script))
+            key = f", label_key={self.column!r}" if self.column is not None else ""
+            script.use("train_head")
+            trained = script.result(self, "labelling")
+            several = f"[{', '.join(sections)}], [{', '.join(labels)}]"
+            script.add(f"{trained} = train_head({model}, {several}{key})")
+            model = trained
+        section = script.section(self.target.section, self.target.path)
         made = script.result(result, "labelled")
         script.use("annotate")
-        script.add(f"{made} = annotate({section}, {model})", f"{made}.write({adata})")
+        script.add(
+            f"{made} = annotate({section}, {model})",
+            f"{made}.write({script.adata(self.target.path)})",
+        )
 
-    def _add_learning(self, script: Script, model: str) -> str:
-        """Add the lines that train the label layer; return the variable of the model with it."""
-        script.use("train_head")
-        script.add("labels = []")
-        sources = []
-        for one in self.sources:
-            source = script.section(one.section, one.path)
-            sources.append(source)
-            if self.column is not None:
-                script.use("labels_from_obs")
-                too = ", include_generated=True" if one.section.include_generated else ""
-                adata = script.adata(one.path)
-                script.add(f"named = labels_from_obs({adata}, {self.column!r}, {source}.rows{too})")
-            else:
-                script.header("import numpy as np")
-                script.add(f"named = np.full({source}.n_obs, None, object)")
-                for region in self.regions:
-                    if region.section == one.label:
-                        script.region(region.roi, "roi")
-                        script.add(f"named[roi.contains({source}.coords_um)] = {region.name!r}")
-            script.add("labels.append(named)")
-        key = f", label_key={self.column!r}" if self.column is not None else ""
-        script.add(f"labeller = train_head({model}, [{', '.join(sources)}], labels{key})")
-        return "labeller"
+    def _labels_of(self, source: Opened, script: Script) -> str:
+        """Return the variable of the labels of a source, made in a script."""
+        section, adata = script.section(source.section, source.path), script.adata(source.path)
+        names = f"labels_of_{section}"
+        if self.column is not None:
+            script.use("labels_from_obs")
+            too = ", include_generated=True" if source.section.include_generated else ""
+            call = f"labels_from_obs({adata}, {self.column!r}, {section}.rows{too})"
+            script.add(f"{names} = {call}")
+            return names
+        script.header("import numpy as np")
+        script.add(f"{names} = np.full({section}.n_obs, None, object)")
+        for region in self.regions:
+            if region.section == source.label:
+                script.region(region.roi, "roi")
+                script.add(f"{names}[roi.contains({section}.coords_um)] = {region.name!r}")
+        return names
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,15 +264,6 @@ class Labelled:
     annotated: Annotated
     agreement: LabelAgreement | None
 
-    def add_to(self, script: Script) -> None:
-        """Add the lines that give the labels to a script."""
-        self.run.add_to(script, self.annotated)
-        target = self.run.target
-        key = f"{keys.LABEL}_colors"
-        if key in target.adata.uns:  # as they are now, with those of labels kept before
-            own = [str(color) for color in target.adata.uns[key]]
-            script.add(f"{script.adata(target.path)}.uns[{key!r}] = {own!r}")
-
     @property
     def agreement_text(self) -> str:
         """Macro-F1 on known labels, where there are any that were not learned from."""
@@ -287,6 +281,15 @@ class Labelled:
     @cached_property
     def _commit(self) -> LabelCommit:
         return LabelCommit(self.annotated, self.colors)
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the labels to a script."""
+        self.run.add_to(script, self.annotated)
+        target = self.run.target
+        key = f"{keys.LABEL}_colors"
+        if key in target.adata.uns:  # as they are now, with those of labels kept before
+            own = [str(color) for color in target.adata.uns[key]]
+            script.add(f"{script.adata(target.path)}.uns[{key!r}] = {own!r}")
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from napari_gest.app.opened import Opened, Result
 from napari_gest.app.runs.niches import NicheCommit, NicheSearch
-from napari_gest.app.script import Script
-from napari_gest.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_gest.app.script import Script
     from napari_gest.app.state import State
     from napari_gest.tasks.generation.generated import Generated
     from napari_gest.tasks.niches.generated_niches import GeneratedNiches
@@ -163,50 +162,45 @@ class NicheOutcome:
 
     def script(self) -> str:
         """Return Python code that gives the niches shown."""
-        script = Script()
-        self._add(script, self.asked, self.edits[self.asked][-1].calls, self.niches)
-        return script.text("niches")
+        by, value = self.asked
+        return self.search.run.script(by, value, self.edits[self.asked][-1].calls)
 
     def add_to(self, script: Script) -> None:
-        """Add the lines that give the niches that are kept to a script."""
-        asked, calls = self.kept_from
-        made = self._add(script, asked, calls, self.kept_niches)
-        for one in self.search.generated:
-            generated = script.variable_of(one.generated)
-            if generated is not None:
-                self._add_generated(script, made, generated, one)
+        """Add the lines that give the niches that are kept, and write them, to a script."""
+        run, kept = self.search.run, self.kept_edit()
+        if kept is None:
+            return
+        (by, value), edit = kept
+        embedded, niches = run.add_to(script, edit.niches, by, value, edit.calls)
+        files: dict[str, list[Opened]] = {}
+        for one in run.opened:
+            files.setdefault(script.adata(one.path), []).append(one)
+        for adata, opened in files.items():
+            own = {id(one.section) for one in opened}
+            made = [g for g in self.search.generated if id(g.generated.section) in own]
 
-    @property
-    def kept_from(self) -> tuple[Asked, tuple[str, ...]]:
-        """How many niches were asked for, and the changes by hand, of those that are kept.
+            def lines(made: list[GeneratedNiches] = made, adata: str = adata) -> list[str]:
+                """Return those of the generated cells that are kept: by now all are made."""
+                found = []
+                for g in made:
+                    result = script.variable_of(g.generated)
+                    if result is not None:
+                        script.use("generated_niches")
+                        draw = "" if g.draw == 1 else f", draw={g.draw}"
+                        call = f"generated_niches({result}, {script.model(run.model)}, {embedded}"
+                        found.append(f"{call}{draw}).write({adata}, {niches})")
+                return found
 
-        Raises
-        ------
-        InputError
-            If none are.
-        """
+            # Of niches that are kept later for the same file none of these are left.
+            script.at_last(adata, lines)
+
+    def kept_edit(self) -> tuple[Asked, NicheEdit] | None:
+        """Return how many niches were asked for, and the edit, of those that are kept."""
         for asked, edits in self.edits.items():
             for edit in edits:
                 if edit.niches is self.kept_niches:
-                    return asked, edit.calls
-        raise InputError("The niches that were kept are not there.", "Find and keep them again.")
-
-    def _add(self, script: Script, asked: Asked, calls: tuple[str, ...], result: Any) -> str:
-        return self.search.run.add_to(script, *asked, calls, result)
-
-    def _add_generated(
-        self, script: Script, made: str, generated: str, one: GeneratedNiches
-    ) -> None:
-        """Add the lines that write the niches of generated cells."""
-        run = self.search.run
-        (opened,) = (o for o in run.opened if o.section is one.generated.section)
-        adata = script.adata(opened.path)
-        script.use("generated_niches")
-        own = script.result(one, "generated_niches_of")
-        call = f"generated_niches({generated}, {script.model(run.model)}, embedded_of_{made})"
-        script.add(f"{own} = {call}", f"{own}.write({adata}, {made})")
-        if (one.generated.rows < 0).any():
-            script.at_end(f"{own}.write({adata}, {made})")
+                    return asked, edit
+        return None
 
 
 def kept_generated(state: State) -> list[Generated]:

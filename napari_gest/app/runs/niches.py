@@ -73,10 +73,11 @@ class NicheRun:
             if entry.id in shown.union(state.kept) and id(entry.outcome.result.section) in own
         )
         embedded = {
-            (one.section, entry.run.model.path): made
+            (one.section, model.path): made
             for entry in state.runs
-            if entry.kind == "niches"
+            if entry.kind == "niches" and entry.run.model.path == model.path
             for one, made in zip(entry.run.opened, entry.outcome.search.embedded, strict=True)
+            if id(one.section) in own
         }
         return cls(opened, model, generated, embedded)
 
@@ -133,52 +134,54 @@ class NicheRun:
             compared.append((yield from GeneratedNicheRequest(result, model, embedded).run()))
         return NicheSearch(self, tuple(embedded), tree, tuple(compared))
 
-    def script(self) -> str:
-        """Return Python code that finds the niches that are shown first."""
+    def script(self, by: str = "number", value: float = 8, edits: Sequence[str] = ()) -> str:
+        """Return Python code that does the same with the public functions; see ``add_to``."""
         script = Script()
-        self.add_to(script, "number", 8, (), object())
+        self.add_to(script, object(), by, value, edits)
         return script.text("niches")
 
     def add_to(
-        self, script: Script, by: str, value: float, calls: Sequence[str], result: object
-    ) -> str:
-        """Add the lines that give niches, and write them and the embeddings, to a script.
+        self, script: Script, result: object, by: str, value: float, edits: Sequence[str] = ()
+    ) -> tuple[str, str]:
+        """Add the lines that give niches, and write them, to a script.
 
         Parameters
         ----------
         script
             Takes the lines.
+        result
+            What the niches are known by to other runs.
         by, value
             ``"number"`` of niches, or ``"resolution"`` they were found at.
-        calls
+        edits
             Calls on the niches that follow, such as ``merged(['niche 1', 'niche 2'])``.
-        result
-            The niches.
 
         Returns
         -------
-        The variable of the niches.
+        The variables of the embeddings and of the niches.
         """
         sections = [script.section(one.section, one.path) for one in self.opened]
         model = script.model(self.model)
+        embedded = script.result(self, "embedded")
+        niches = script.result(result, "niches")
         script.use("embed_niches", "cluster_niches")
-        asked = f"n_niches={value:g}" if by == "number" else f"method='leiden', resolution={value}"
-        made = script.result(result, "niches")
-        embedded = f"embedded_of_{made}"
+        each = ", ".join(f"embed_niches({section}, {model})" for section in sections)
+        number = f"{value:g}" if float(value).is_integer() else repr(value)
+        asked = f"n_niches={number}" if by == "number" else f"method='leiden', resolution={value}"
         script.add(
-            f"{embedded} = [embed_niches(section, {model}) for section in"
-            f" ({', '.join(sections)},)]",
-            f"{made} = cluster_niches({embedded}, {asked}, seed={self.seed})",
-            *(f"{made} = {made}.{call}" for call in calls),
+            f"{embedded} = [{each}]",
+            f"{niches} = cluster_niches({embedded}, {asked}, seed={self.seed})",
+            *(f"{niches} = {niches}.{edit}" for edit in edits),
         )
         files: dict[str, list[int]] = {}
-        for index, one in enumerate(self.opened):
-            files.setdefault(script.adata(one.path), []).append(index)
-        for adata, own in files.items():
-            of_file = ", ".join(sections[i] for i in own)
-            part = made if len(files) == 1 else f"{made}.part({of_file})"
-            script.add(f"{part}.write({adata})", *(f"{embedded}[{i}].write({adata})" for i in own))
-        return made
+        for place, one in enumerate(self.opened):
+            files.setdefault(script.adata(one.path), []).append(place)
+        for adata, places in files.items():
+            own = ", ".join(sections[i] for i in places)
+            part = niches if len(files) == 1 else f"{niches}.part({own})"
+            script.add(f"{part}.write({adata})")
+            script.add(*(f"{embedded}[{i}].write({adata})" for i in places))
+        return embedded, niches
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +298,7 @@ class NicheSearch:
             sections = {id(o.section) for o in opened}
             made = tuple(one for one in generated if id(one.generated.section) in sections)
             own = tuple(self.embedded[i] for i in group)
-            part = niches.part(*[o.section for o in opened])
+            part = niches.part(*(niches.sections[i] for i in group))
             out.append((opened, NicheCommit(own, part, made, niches)))
         return out
 

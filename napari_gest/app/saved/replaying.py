@@ -125,7 +125,10 @@ def _entry_again(
     known = tuple(results[id(one)] for one in compared if id(one) in results)
     run = replace(entry.run, generated=known, embedded=None)
     search = yield from run.work(load)
-    asked, calls = outcome.kept_from
+    kept = outcome.kept_edit()
+    if kept is None:
+        raise InputError("The niches that were kept are not there.", "Find and keep them again.")
+    asked, calls = kept[0], kept[1].calls
     found = yield from search.request(*asked).run()
     niches = found
     for call in calls:
