@@ -8,7 +8,7 @@ from mouse import drag, press
 from perturbing import run
 from qtpy.QtCore import Qt
 
-from napari_gest.app.actions import SetEdits
+from napari_gest.app.actions import ChangeView, SetEdits
 from napari_gest.app.state import EditChoices, Label
 from napari_gest.errors import InputError
 from napari_gest.tissue.edits import Edit
@@ -76,6 +76,18 @@ def test_the_brush_is_put_aside_when_another_layer_is_selected(seen, viewer, qtb
     assert panel.region.brush.mode is None
     assert not panel.region.brushes.option("add").isChecked()
     assert panel.context.scene.marked().mouse_pan
+
+
+def test_rings_that_were_hidden_stay_hidden_until_they_are_needed(seen, qtbot):
+    panel, context = seen, seen.context
+    rings = context.scene.marked()
+    assert rings.visible
+    rings.visible = False
+    context.do(ChangeView.of(gene=panel.context.opened.section.genes[3]))
+    panel.edits.preset("Halve")
+    assert not rings.visible
+    press(qtbot, panel.region.brushes.option("add"))
+    assert rings.visible
 
 
 def test_edits_come_from_a_table(panel, errors, tmp_path):
