@@ -175,7 +175,7 @@ class PerturbPanel(Panel):
             return "Add a gene to the table, or choose what the cells become."
         for label in (edits.only, edits.become):
             if label is not None and not has_label(opened, label.column, label.name):
-                return f"This section has no '{label.name}' in '{label.column}': choose others."
+                return f"No cell here has '{label.name}' in '{label.column}'; choose others."
         return context.why_not()
 
     def rest(self) -> None:
