@@ -150,16 +150,21 @@ class Journal:
 
         What is not possible any more is left out, and so is the undoing of it. What can be undone
         is as it was.
+
+        Raises
+        ------
+        InputError
+            If a result cannot be written; the state has not changed then.
         """
         state = self.session.state
         for step in steps:
             self._n_lines = max(self._n_lines, step.number)
             if isinstance(step.action, Action):
                 state = self._done_again(state, step.action, step.number)
-            elif step.action == UNDO and self._past and self._past[-1].number == step.number:
+            elif step.action == UNDO and _passed_over(self._past, step.number):
                 self._future.append(self._past.pop())
                 state = self._future[-1].revert(state)
-            elif step.action == REDO and self._future and self._future[-1].number == step.number:
+            elif step.action == REDO and _passed_over(self._future, step.number):
                 future = self._future[:-1]
                 state = self._done_again(state, self._future[-1].action, step.number)
                 self._future = future
@@ -175,6 +180,13 @@ class Journal:
             self._past.append(_Done(action, revert, number))
             self._future.clear()
         return after
+
+    def start_anew(self) -> None:
+        """Go back to a session in which nothing was done, before a saved one is restored."""
+        self._past.clear()
+        self._future.clear()
+        self._n_lines = 0
+        self._tell(self.session.become(State()), None, None)
 
     def clear(self) -> None:
         """Forget what could be undone; the state stays."""
@@ -223,6 +235,18 @@ class Journal:
             self.changed.emit()
         finally:
             self._busy = busy
+
+
+def _passed_over(done: deque[_Done] | list[_Done], number: int) -> bool:
+    """Leave out what came after an action; tell whether the action is there at all.
+
+    Undo and redo pass over what would change nothing, and no line speaks of it.
+    """
+    if number not in {one.number for one in done}:
+        return False
+    while done[-1].number != number:
+        done.pop()
+    return True
 
 
 _JOURNALS: WeakKeyDictionary[Any, Journal] = WeakKeyDictionary()

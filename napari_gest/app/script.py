@@ -145,7 +145,7 @@ def session_script(state: State) -> str:
                 f"'{entry.name}' was cancelled; no code gives the same cells.",
                 "Discard it, or run it to its end.",
             )
-        script.add("", f"# {entry.name}".replace("\n", " "))
+        script.add("", f"# {' '.join(entry.name.split())}")
         entry.outcome.add_to(script)
     return script.text("session")
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from napari_gest.app.actions.base import Action, Revert
 from napari_gest.app.run_preview import of_run_view
-from napari_gest.app.runs.niche_outcome import NicheOutcome
+from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.state import State
 from napari_gest.errors import InputError
 
@@ -36,7 +36,8 @@ class AskNiches(Action):
         asked = (self.by, self.value)
 
         def change(outcome: NicheOutcome) -> NicheOutcome:
-            if asked == outcome.asked and self.found is None:
+            unknown = self.by == "resolution" and asked not in outcome.edits  # it was not saved
+            if self.found is None and (asked == outcome.asked or unknown):
                 return outcome
             return outcome.asking(asked, self.found)
 
@@ -44,14 +45,24 @@ class AskNiches(Action):
 
 
 class FoundNiches(Action):
-    """Put niches in the place of their preview, or tell how stable they are."""
+    """Put niches in the place of their preview, or tell how stable they are.
+
+    A journal says only which of the two; what was found is read with the result of the run.
+    """
 
     do: Literal["found_niches"] = "found_niches"
     id: str
     by: Literal["number", "resolution"]
     value: float
-    niches: Any = Field(exclude=True, repr=False)
+    stable: bool = False
+    niches: Any = Field(default=None, exclude=True, repr=False)
     stability: Any = Field(default=None, exclude=True, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_what(cls, given: Any) -> Any:
+        stable = isinstance(given, dict) and given.get("stability") is not None
+        return {**given, "stable": True} if stable else given
 
     def apply(self, state: State) -> State:
         """Return the state with the niches."""
@@ -62,12 +73,16 @@ class FoundNiches(Action):
                 return outcome
             if self.stability is not None:
                 return outcome.with_stability(asked, self.stability)
+            if self.stable or self.niches is None:  # it was not saved
+                return outcome
+            if isinstance(self.niches, NicheEdit):  # read from a saved session
+                return outcome.with_first(asked, self.niches)
             return outcome.with_found(asked, self.niches)
 
-        return _changed(state, self.id, change, others=self.stability is None)
+        return _changed(state, self.id, change, others=not self.stable)
 
 
-class _Edit(Action):
+class NicheChange(Action):
     """A change by hand of the niches shown."""
 
     id: str
@@ -106,7 +121,7 @@ class _Edit(Action):
         return back
 
 
-class RenameNiche(_Edit):
+class RenameNiche(NicheChange):
     """Give a niche another name."""
 
     do: Literal["rename_niche"] = "rename_niche"
@@ -124,7 +139,7 @@ class RenameNiche(_Edit):
         return niches.renamed({self.old: self.new})
 
 
-class MergeNiches(_Edit):
+class MergeNiches(NicheChange):
     """Make one niche of several, under the first of their names."""
 
     do: Literal["merge_niches"] = "merge_niches"
@@ -141,7 +156,7 @@ class MergeNiches(_Edit):
         return niches.merged(list(self.names))
 
 
-class RecolorNiche(_Edit):
+class RecolorNiche(NicheChange):
     """Give a niche another colour, "#rrggbb"."""
 
     do: Literal["recolor_niche"] = "recolor_niche"

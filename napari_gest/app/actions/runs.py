@@ -20,12 +20,14 @@ class AddRun(Action):
 
     do: Literal["add_run"] = "add_run"
     id: str
+    name: str = ""
+    kind: str = ""
     entry: Any = Field(default=None, exclude=True, repr=False)
 
     @classmethod
     def of(cls, entry: RunEntry) -> AddRun:
         """Return the action that adds a run."""
-        return cls(id=entry.id, entry=entry)
+        return cls(id=entry.id, name=entry.name, kind=entry.kind, entry=entry)
 
     def apply(self, state: State) -> State:
         """Return the state with the run. Where its section was closed meanwhile, it is dropped."""
@@ -44,8 +46,8 @@ class UpdateRun(Action):
     outcome: Any = Field(default=None, exclude=True, repr=False)
 
     def apply(self, state: State) -> State:
-        """Return the state with the outcome; the same where the run is gone."""
-        if self.id not in {entry.id for entry in state.runs}:
+        """Return the state with the outcome; the same where there is none, or the run is gone."""
+        if self.outcome is None or self.id not in {entry.id for entry in state.runs}:
             return state
         return state.with_entry(replace(state.entry(self.id), outcome=self.outcome))
 

@@ -33,6 +33,8 @@ class TissueRef(BaseModel):
         Fingerprint of the section as it was read.
     reading
         Fields of the ``Reading`` that differ from the usual ones.
+    beside
+        Label of a section that was open already, of the same AnnData; None where there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -42,20 +44,22 @@ class TissueRef(BaseModel):
     label: str
     digest: str
     reading: dict[str, Any] = Field(default_factory=dict)
+    beside: str | None = None
 
     @classmethod
-    def of(cls, opened: Opened) -> TissueRef:
-        """Return where an open section comes from."""
+    def of(cls, opened: Opened, others: Mapping[str, Opened]) -> TissueRef:
+        """Return where a section comes from that is opened beside others."""
         from napari_gest.tissue.reading import Reading
 
         usual = vars(Reading())
         given = {k: v for k, v in vars(opened.section.reading).items() if v != usual[k]}
         return cls(
-            path=None if opened.path is None else str(opened.path),
+            path=None if opened.path is None else str(opened.path.absolute()),
             section=opened.section.name,
             label=opened.label,
             digest=opened.section.digest,
             reading=given,
+            beside=next((k for k, o in others.items() if o.adata is opened.adata), None),
         )
 
 
@@ -85,7 +89,8 @@ class OpenSections(Action):
         model = state.choices.model
         if opened and registry is not None and model not in registry.models:
             model = registry.best_for(opened[0].section.genes)
-        return cls(tissue=tuple(map(TissueRef.of, opened)), model=model, opened=tuple(opened))
+        tissue = tuple(TissueRef.of(one, state.sections) for one in opened)
+        return cls(tissue=tissue, model=model, opened=tuple(opened))
 
     def apply(self, state: State) -> State:
         """Return the state with the sections open."""

@@ -55,6 +55,8 @@ class NicheOutcome:
         By what was asked for: (K,) stability of each niche found.
     kept_niches
         The niches that were kept, or None.
+    kept_by
+        How many were asked for, and the changes by hand, of those that were kept.
     """
 
     search: NicheSearch
@@ -64,6 +66,7 @@ class NicheOutcome:
         default_factory=lambda: MappingProxyType({})
     )
     kept_niches: Clustered | None = None
+    kept_by: tuple[Asked, tuple[str, ...]] | None = None
     _commits: dict[Any, list[tuple[tuple[Opened, ...], NicheCommit]]] = field(
         default_factory=dict, repr=False
     )
@@ -124,6 +127,10 @@ class NicheOutcome:
         edits = {**self.edits, asked: (NicheEdit(colored, calls),)}
         return replace(self, edits=MappingProxyType(edits))
 
+    def with_first(self, asked: Asked, first: NicheEdit) -> NicheOutcome:
+        """Put niches in the place of their preview, or of others, as they are."""
+        return replace(self, edits=MappingProxyType({**self.edits, asked: (first,)}))
+
     def with_stability(self, asked: Asked, stability: NDArray[np.float64]) -> NicheOutcome:
         """Return the outcome that knows how stable niches are."""
         return replace(self, stability=MappingProxyType({**self.stability, asked: stability}))
@@ -140,11 +147,12 @@ class NicheOutcome:
 
     def kept(self) -> NicheOutcome:
         """Return the outcome of which the niches shown are kept."""
-        return replace(self, kept_niches=self.niches)
+        calls = self.edits[self.asked][-1].calls
+        return replace(self, kept_niches=self.niches, kept_by=(self.asked, calls))
 
     def kept_as(self, before: NicheOutcome) -> NicheOutcome:
         """Return the outcome of which what was kept before is kept."""
-        return replace(self, kept_niches=before.kept_niches)
+        return replace(self, kept_niches=before.kept_niches, kept_by=before.kept_by)
 
     def with_search(self, search: NicheSearch) -> NicheOutcome:
         """Return the outcome of the same niches with more generated cells among them."""
@@ -196,11 +204,10 @@ class NicheOutcome:
 
     def kept_edit(self) -> tuple[Asked, NicheEdit] | None:
         """Return how many niches were asked for, and the edit, of those that are kept."""
-        for asked, edits in self.edits.items():
-            for edit in edits:
-                if edit.niches is self.kept_niches:
-                    return asked, edit
-        return None
+        if self.kept_niches is None or self.kept_by is None:
+            return None
+        asked, calls = self.kept_by
+        return asked, NicheEdit(self.kept_niches, calls)
 
 
 def kept_generated(state: State) -> list[Generated]:

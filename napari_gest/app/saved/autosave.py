@@ -18,10 +18,13 @@ from uuid import uuid4
 import platformdirs
 import psutil
 
-from napari_gest.app.actions import Action, Keep
+from napari_gest.app.actions import Action
+from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.saved.folder import (
     ALIVE,
     JOURNAL,
+    LINES,
     RESULTS,
     SESSION,
     begin,
@@ -30,8 +33,8 @@ from napari_gest.app.saved.folder import (
     write_result,
 )
 from napari_gest.app.session import Session
-from napari_gest.errors import GestError
-from napari_gest.files import make_folder, remove_folder
+from napari_gest.errors import CheckpointError, GestError
+from napari_gest.files import make_folder, remove_folder, write_bytes
 
 _LOG = logging.getLogger(__name__)
 AUTOSAVED = Path(platformdirs.user_data_dir("napari-gest", appauthor=False)) / "sessions"
@@ -53,23 +56,27 @@ class Autosave:
         self.folder = (parent or AUTOSAVED) / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid4().hex[:6]}"
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
-        self._failed = False
+        self._failed: Exception | None = None
+        self._written: dict[str, Any] = {}
 
     def write(self, line: dict[str, Any], action: Action | None) -> None:
-        """Take in a line of the journal; the result that it keeps is written before it."""
-        if self._failed:
+        """Take in a line of the journal; results that are kept by it are written before it."""
+        if self._failed is not None:
             return
         state = self.session.state
-        if isinstance(action, Keep):
-            entry = state.entry(action.id)
-            self._put(partial(write_result, self.folder, entry.id, entry, state))
+        for id_ in state.kept:
+            entry = state.entry(id_)
+            if self._written.get(id_) != (held := _held(entry)):
+                self._written[id_] = held
+                self._put(partial(write_result, self.folder, entry, state))
         self._put(partial(self._append, line))
 
     def save_results(self, then: Callable[[], None]) -> None:
         """Write the results of all runs, also of those that are not kept, and call ``then``."""
         state = self.session.state
         for entry in state.listed():
-            self._put(partial(write_result, self.folder, entry.id, entry, state))
+            if entry.kind != "training":  # the model lies in a folder of its own
+                self._put(partial(write_result, self.folder, entry, state))
         self._put(then)
 
     def copy_to(self, path: Path, *, overwrite: bool = False) -> None:
@@ -79,11 +86,18 @@ class Autosave:
         ------
         InputError
             If the path exists and ``overwrite`` is false, or is no session.
+        CheckpointError
+            If it could not be written, now or before.
         """
         done: SimpleQueue[Exception | None] = SimpleQueue()
 
         def copy() -> None:
             try:
+                if self._failed is not None:
+                    raise CheckpointError(
+                        f"This session could not be saved ({self._failed}).",
+                        "Make room on the disk, keep what you need, and save the tissue.",
+                    )
                 copy_to(self.folder, path, overwrite=overwrite)
                 done.put(None)
             except Exception as error:
@@ -96,11 +110,17 @@ class Autosave:
 
     def adopt(self, folder: Path) -> None:
         """Go on with a session that was read from a folder; an autosaved one gives way to this."""
+        state = self.session.state
+        self._written = {id_: _held(state.entry(id_)) for id_ in state.kept}
 
         def take() -> None:
-            shutil.copyfile(folder / JOURNAL, self.folder / JOURNAL)
+            if folder.resolve() == self.folder.resolve():
+                return
             shutil.copytree(folder / RESULTS, self.folder / RESULTS, dirs_exist_ok=True)
-            if folder.parent == self.folder.parent:
+            # The lines last: until then both folders are what they were.
+            lines = b"".join(_as_line(line) for line in read_lines(folder))
+            write_bytes(self.folder / JOURNAL, lines, LINES, overwrite=True)
+            if folder.parent.resolve() == self.folder.parent.resolve():
                 remove_folder(folder, SESSION)
 
         self._put(take)
@@ -134,27 +154,40 @@ class Autosave:
             try:
                 step()
             except Exception as error:  # a full disk must not end the work of the user
-                if not self._failed:
+                if self._failed is None:
                     _LOG.warning("the session is not saved any more: %s", error)
-                self._failed = True
+                    self._failed = error
 
     def _begin(self) -> None:
         make_folder(self.folder)
-        begin(self.folder)
         me = psutil.Process()
         alive = {"pid": me.pid, "started": me.create_time()}
+        # Before it is a session: nobody may take one for left behind that has just begun.
         (self.folder / ALIVE).write_text(json.dumps(alive), encoding="utf-8")
+        begin(self.folder)
 
     def _append(self, line: dict[str, Any]) -> None:
         with (self.folder / JOURNAL).open("ab") as file:
-            file.write(json.dumps(line).encode() + b"\n")
+            file.write(_as_line(line))
             file.flush()
+
+
+def _as_line(line: dict[str, Any]) -> bytes:
+    return json.dumps(line).encode() + b"\n"
+
+
+def _held(entry: RunEntry) -> tuple[Any, ...]:
+    """Return what a saved result has that no line of the journal gives again."""
+    outcome = entry.outcome
+    if isinstance(outcome, NicheOutcome):
+        return (outcome.search, outcome.kept_niches)
+    return (outcome,)
 
 
 def interrupted(parent: Path | None = None) -> list[Path]:
     """Return the autosaved sessions whose program is no longer there, the newest first.
 
-    Those in which nothing was drawn, edited or kept are removed.
+    Those in which nothing was drawn, edited or left to decide on are removed.
     """
     parent = parent or AUTOSAVED
     found = []
@@ -184,4 +217,8 @@ def _is_worth_it(folder: Path) -> bool:
         lines = read_lines(folder)
     except GestError:
         return False
-    return any(line["do"] in ("set_shapes", "set_strokes", "set_edits", "keep") for line in lines)
+    done = {line["do"] for line in lines}
+    if done & {"set_shapes", "set_strokes", "set_edits", "keep"}:
+        return True
+    results = folder / RESULTS  # of runs that are undecided, where they were to be kept
+    return "add_run" in done and results.is_dir() and any(results.iterdir())

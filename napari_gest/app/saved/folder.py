@@ -8,25 +8,27 @@ whatever interrupts the program, what the lines speak of is there.
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import napari_gest
 from napari_gest.app.actions.lines import action_of
 from napari_gest.app.journal import REDO, UNDO, Step
-from napari_gest.app.opened import Opened
+from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved.packing import ARRAYS, TREE, Packer
 from napari_gest.app.state import State
-from napari_gest.errors import CheckpointError, GestError
-from napari_gest.files import FolderKind, make_folder, replacing
+from napari_gest.errors import CheckpointError
+from napari_gest.files import FileKind, FolderKind, make_folder, replacing
 from napari_gest.files.kinds import ignored, peek_json
 from napari_gest.tissue.text import load_json
 
 ABOUT, JOURNAL, RESULTS, ALIVE = "session.json", "journal.jsonl", "results", "alive.json"
 ENDING = ".gest"
 _FORMAT = 1
+_MOST_LINES = 1 << 60
 _KEYS = {"napari_gest_session", "version"}
 
 
@@ -49,6 +51,7 @@ def _foreign(folder: Path) -> list[str]:
     return found
 
 
+LINES = FileKind("a journal", lambda head: head[:1] in (b"", b"{"))
 SESSION = FolderKind("a saved session", _is_one, _foreign)
 RESULT = FolderKind(
     "a saved result",
@@ -60,19 +63,25 @@ RESULT = FolderKind(
 def begin(folder: Path) -> None:
     """Make an empty session in a folder that is there and empty."""
     about = {"napari_gest_session": _FORMAT, "version": napari_gest.__version__}
-    (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
     (folder / JOURNAL).touch()
     make_folder(folder / RESULTS)
+    (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
-def write_result(folder: Path, run_id: str, entry: Any, state: State) -> None:
-    """Write a run and its result; one that was written before is replaced."""
-    with replacing(folder / RESULTS / run_id, RESULT, overwrite=True) as fresh:
-        Packer(names_of(state, run_id)).write(fresh, entry)
+def write_result(folder: Path, entry: RunEntry, state: State) -> None:
+    """Write a run and its result, and those that it refers to; what was there is replaced."""
+    packer = Packer(names_of(state, entry.id))
+    with replacing(folder / RESULTS / entry.id, RESULT, overwrite=True) as fresh:
+        packer.write(fresh, entry)
+    for name in packer.used:
+        if "result" in name and not has_result(folder, name["result"]):
+            write_result(folder, state.entry(name["result"]), state)
 
 
 def has_result(folder: Path, run_id: str) -> bool:
     """Tell whether a run's result is there."""
+    if not re.fullmatch(r"[\w-]{1,60}", run_id):  # no path to anywhere else
+        return False
     return RESULT.is_one(folder / RESULTS / run_id)
 
 
@@ -108,7 +117,9 @@ def read_lines(folder: Path) -> list[dict[str, Any]]:
     Raises
     ------
     CheckpointError
-        If the folder is no session, or of a newer version.
+        If it is of a newer version.
+    InputError
+        If the folder is no session.
     """
     about = load_json(folder / ABOUT, "a saved session", "Choose the folder of a session.")
     if not isinstance(about, dict) or about.get("napari_gest_session") != _FORMAT:
@@ -129,31 +140,31 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             line = json.loads(raw)
         except (ValueError, RecursionError):
             return
-        if not isinstance(line, dict) or "do" not in line:
+        if not isinstance(line, dict) or not isinstance(line.get("do"), str):
             return
         yield line
 
 
-def tissue_of(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what is to be opened, as ``TissueRef`` fields, in the order it was."""
-    return [ref for line in lines if line["do"] == "open_sections" for ref in line["tissue"]]
+def read_steps(folder: Path) -> list[Step]:
+    """Return what the lines of a journal say. One that is of another version is left out.
 
-
-def steps_of(lines: list[dict[str, Any]], opened: Mapping[str, Opened]) -> Iterator[Step]:
-    """Yield what lines say, with the sections that they open.
-
-    A line that is damaged or of another version is left out.
+    Raises
+    ------
+    CheckpointError, InputError
+        As ``read_lines``.
     """
-    for line in lines:
-        if line["do"] in (UNDO, REDO):
-            yield Step(line["do"], int(line.get("of", 0)))
-            continue
-        number = int(line.get("n", 0))
-        try:
-            action = action_of({k: v for k, v in line.items() if k != "n"})
-        except (ValueError, GestError):
-            continue
-        if line["do"] == "open_sections":
-            there = tuple(opened[ref["label"]] for ref in line["tissue"] if ref["label"] in opened)
-            action = action.model_copy(update={"opened": there})
-        yield Step(action, number)
+    return [step for line in read_lines(folder) if (step := _step(line)) is not None]
+
+
+def _step(line: dict[str, Any]) -> Step | None:
+    if line["do"] in (UNDO, REDO):
+        return Step(line["do"], _number(line.get("of")))
+    try:
+        action = action_of({k: v for k, v in line.items() if k != "n"})
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return Step(action, _number(line.get("n")))
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and 0 <= value < _MOST_LINES else 0

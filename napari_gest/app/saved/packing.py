@@ -19,13 +19,16 @@ import pandas as pd
 from pydantic import BaseModel
 
 from napari_gest.app.opened import Opened
-from napari_gest.app.saved.types import NAMED_TYPES, TYPES
+from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.saved.checking import check, check_entry
+from napari_gest.app.saved.types import LEFT_OUT, NAMED_TYPES, TYPES
 from napari_gest.errors import CheckpointError
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.text import load_json
 
 TREE, ARRAYS = "result.json", "arrays.npz"
 _DEEPEST = 60
+_REMEDY = "Delete its folder from the session, and run again."
 _FORMAT = 1
 
 
@@ -36,11 +39,19 @@ class Packer:
     ----------
     names
         Names of objects that are not stored, by their id: sections, results of other runs.
+
+    Attributes
+    ----------
+    arrays
+        Arrays of what was packed, by name.
+    used
+        Names of objects that were met.
     """
 
     def __init__(self, names: Mapping[int, dict[str, Any]]) -> None:
         self.names = names
         self.arrays: dict[str, np.ndarray] = {}
+        self.used: list[dict[str, Any]] = []
         self._met: dict[int, int] = {}
         self._held: list[Any] = []  # so that no id is used twice
 
@@ -62,6 +73,7 @@ class Packer:
         if isinstance(value, np.bool_):
             return bool(value)
         if id(value) in self.names:
+            self.used.append(self.names[id(value)])
             return dict(self.names[id(value)])
         if id(value) in self._met:
             return {"again": self._met[id(value)]}
@@ -101,16 +113,27 @@ class Packer:
         if isinstance(value, BaseModel):
             return {"type": name, "json": value.model_dump(mode="json")}
         assert is_dataclass(value)
-        held = [f.name for f in fields(value) if f.init and not f.name.startswith("_")]
-        return {"type": name, "fields": [[k, self.pack(getattr(value, k))] for k in held]}
+        held = [[k, self.pack(getattr(value, k))] for k in fields_of(type(value))]
+        return {"type": name, "fields": held}
 
     def _array(self, value: np.ndarray) -> dict[str, Any]:
         if value.dtype.kind in "OT":  # text, with nothing where there is none
-            return {"strings": [None if _missing(x) else str(x) for x in value.ravel()],
-                    "shape": list(value.shape)}  # fmt: skip
+            texts = [None if _missing(x) else str(x) for x in value.ravel()]
+            return {"strings": texts, "shape": list(value.shape)}
         key = f"a{len(self.arrays)}"
         self.arrays[key] = value
         return {"array": key}
+
+
+def fields_of(kind: type) -> list[str]:
+    """Return the fields of a type that are stored."""
+    assert is_dataclass(kind)
+    left_out = LEFT_OUT.get(kind.__name__, ())
+    return [f.name for f in fields(kind) if f.init and f.name[0] != "_" and f.name not in left_out]
+
+
+class MissingError(Exception):
+    """What a result refers to is not there, such as a section that was only in memory."""
 
 
 class Unpacker:
@@ -121,7 +144,7 @@ class Unpacker:
     folder
         Where it was written.
     find
-        Returns what a name stands for: a section, a model, the result of another run.
+        Returns what a name stands for: a section, or the result of another run.
     """
 
     def __init__(self, folder: Path, find: Callable[[dict[str, Any]], Any]) -> None:
@@ -134,29 +157,52 @@ class Unpacker:
 
         Raises
         ------
-        CheckpointError
+        CheckpointError, InputError
             If the files are missing or damaged.
+        MissingError
+            If something that it refers to is not there.
         """
-        tree = load_json(self.folder / TREE, "a saved result", "Delete it, and run again.")
+        tree = load_json(self.folder / TREE, "a saved result", _REMEDY)
         try:
             if not isinstance(tree, dict) or tree.get("format") != _FORMAT:
                 raise ValueError("unknown format")
             with np.load(self.folder / ARRAYS, allow_pickle=False) as arrays:
                 self._arrays = arrays
                 return self._value(tree["value"], 0)
-        except CheckpointError:
+        except (CheckpointError, MissingError):
             raise
         except Exception as error:
-            raise CheckpointError(
-                f"The saved result '{self.folder.name}' is damaged ({error}).",
-                "Delete it, and run again.",
-            ) from error
+            raise self._damaged(error) from error
+
+    def read_entry(self, run_id: str) -> RunEntry:
+        """Return the run of an id with its result, once its parts fit each other.
+
+        Raises
+        ------
+        CheckpointError, InputError, MissingError
+            As ``read``; also where it is something else.
+        """
+        entry = self.read()
+        try:
+            check_entry(entry, run_id)
+        except Exception as error:
+            raise self._damaged(error) from error
+        checked: RunEntry = entry
+        return checked
+
+    def _damaged(self, error: Exception) -> CheckpointError:
+        what = str(error) if str(error) else type(error).__name__
+        return CheckpointError(
+            f"The saved result '{self.folder.name}' is damaged: {what}.", _REMEDY
+        )
 
     def _value(self, packed: Any, depth: int) -> Any:
         if depth > _DEEPEST:
             raise ValueError("nested too deeply")
         if packed is None or isinstance(packed, bool | int | float | str):
             return packed
+        if not isinstance(packed, dict):
+            raise ValueError("a list that is not said to be one")
         if "again" in packed:
             return self._met[packed["again"]]
         if "number" in packed:
@@ -195,18 +241,12 @@ class Unpacker:
         if "json" in packed:
             assert issubclass(kind, BaseModel)
             return kind.model_validate(packed["json"])
-        assert is_dataclass(kind)
-        return kind(**{k: value(one) for k, one in packed["fields"]})
-
-
-def section_name(opened: Opened) -> dict[str, Any]:
-    """Return the name of an open section in what is packed."""
-    return {"section": opened.label}
-
-
-def opened_name(opened: Opened) -> dict[str, Any]:
-    """Return the name of an open section with its tissue."""
-    return {"opened": opened.label}
+        held = {k: value(one) for k, one in packed["fields"]}
+        if set(held) != set(fields_of(kind)):
+            raise ValueError(f"{name} has other fields")
+        made = kind(**held)
+        check(made)
+        return made
 
 
 def find_in(
@@ -216,18 +256,16 @@ def find_in(
 
     Raises
     ------
-    KeyError
+    MissingError
         By what is returned, if there is no such section or result.
     """
 
     def find(name: dict[str, Any]) -> Section | Opened | Any:
-        if "section" in name:
-            return sections[name["section"]].section
-        if "opened" in name:
-            return sections[name["opened"]]
-        if "result" in name:
-            return results[name["result"]]
-        raise ValueError(f"unknown name {sorted(name)}")
+        ((what, one),) = name.items()
+        there = {"section": sections, "opened": sections, "result": results}[what]
+        if one not in there:
+            raise MissingError(f"{what} {one}")
+        return there[one].section if what == "section" else there[one]
 
     return find
 

@@ -18,6 +18,7 @@ from napari_gest.app.runs.labels import Labelled, LabelRun, NamedRegion
 from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
 from napari_gest.app.runs.perturbation import PerturbationRun
+from napari_gest.app.saved.checking import check
 from napari_gest.app.state import Label
 from napari_gest.tasks.generation.cell_types import NamedTypes
 from napari_gest.tasks.generation.generated import Agreement, Draw, Generated
@@ -45,6 +46,9 @@ TYPES: dict[str, type] = {
 }  # fmt: skip
 
 
+LEFT_OUT = {"NicheRun": ("embedded",)}  # fields that only save time
+
+
 @dataclass(frozen=True)
 class NamedType:
     """A type that is stored in a way of its own."""
@@ -54,7 +58,14 @@ class NamedType:
 
 
 def _roi(roi: Roi, _: Value) -> dict[str, Any]:
-    return {"wkt": shapely.to_wkt(roi.geometry, rounding_precision=-1)}
+    return {"wkb": shapely.to_wkb(roi.geometry, hex=True)}
+
+
+def _unpacked_roi(packed: dict[str, Any], _: Value) -> Roi:
+    geometry = shapely.from_wkb(bytes.fromhex(packed["wkb"]))
+    if not isinstance(geometry, shapely.Polygon | shapely.MultiPolygon):
+        raise TypeError(f"a region is a {type(geometry).__name__}")
+    return Roi(geometry)
 
 
 def _generation(outcome: GenerationOutcome, value: Value) -> dict[str, Any]:
@@ -74,7 +85,9 @@ def _unpacked_entry(packed: dict[str, Any], value: Value) -> RunEntry:
             found[name] = found["run"].outcome(value(one["result"]), value(one["agreement"]))
         else:
             found[name] = value(one)
-    return RunEntry(**found)
+    made = RunEntry(**found)
+    check(made)
+    return made
 
 
 def _effect(effect: Effect, value: Value) -> dict[str, Any]:
@@ -112,7 +125,10 @@ def _unpacked_effect(packed: dict[str, Any], value: Value) -> Effect:
     if packed["tested"] is not None:
         held = value(packed["tested"])
         tested = Significance(result, held["table"], held["settings"])
-    return Effect(run, result, tested, value(packed["doses"]))
+    made = Effect(run, result, tested, value(packed["doses"]))
+    check(made)
+    check(result)
+    return made
 
 
 def load_model(info: ModelInfo) -> Any:
@@ -126,19 +142,24 @@ def _labelled(labelled: Labelled, value: Value) -> dict[str, Any]:
     """Pack all but the model with its label layer: that is saved where the user asks for it."""
     return {
         "run": value(labelled.run),
+        "colors": value(dict(labelled.run.colors)),
         "annotated": value(labelled.annotated),
         "agreement": value(labelled.agreement),
     }
 
 
+def _unpacked_labelled(packed: dict[str, Any], value: Value) -> Labelled:
+    run = value(packed["run"])
+    # The column that they are from may be written only by another run of the session.
+    run.__dict__["colors"] = value(packed["colors"])
+    made = Labelled(run, None, value(packed["annotated"]), value(packed["agreement"]))
+    check(made)
+    return made
+
+
 NAMED_TYPES: dict[str, NamedType] = {
-    "Labelled": NamedType(
-        _labelled,
-        lambda packed, value: Labelled(
-            value(packed["run"]), None, value(packed["annotated"]), value(packed["agreement"])
-        ),
-    ),
-    "Roi": NamedType(_roi, lambda packed, _: Roi(shapely.from_wkt(packed["wkt"]))),
+    "Labelled": NamedType(_labelled, _unpacked_labelled),
+    "Roi": NamedType(_roi, _unpacked_roi),
     "GenerationOutcome": NamedType(
         _generation,
         lambda packed, value: (value(packed["result"]), value(packed["agreement"])),
