@@ -352,7 +352,9 @@ def test_generated_cells_get_niches_beside_measured_ones(found, opened_home, qtb
     press(qtbot, found.find)
     until(lambda: bool(found.outcome.search.generated) and not found.context.jobs.busy)
     assert found.legend.table.columnCount() == 5
-    shown = [int(found.legend.table.item(row, 2).text()) for row in range(found.legend.table.rowCount())]
+    shown = [
+        int(found.legend.table.item(row, 2).text()) for row in range(found.legend.table.rowCount())
+    ]
     assert sum(shown) == len(made.cells)
     assert f"of {len(made.cells):,} generated cells" in found.facts.text()
     layer = found.context.scene.generated_layer(entry.id)
