@@ -46,7 +46,7 @@ class Scene:
     def __init__(self, viewer: Viewer, journal: Journal, registry: ModelRegistry) -> None:
         self.viewer, self.journal, self._registry = viewer, journal, registry
         self.session = journal.session
-        self.regions = RegionLayers(viewer, journal, self.cells)
+        self.regions = RegionLayers(viewer, journal, self.cells, self.outline_um)
         self._mirroring = False
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -118,7 +118,7 @@ class Scene:
 
     def draw(self, mode: str, role: Role = "unseen", name: str = "") -> Shapes:
         """Get ready to draw regions of a role in ``mode``; named ones under ``name``."""
-        return self.regions.draw(role, mode, self.outline_um(), name)
+        return self.regions.draw(role, mode, name)
 
     def add_generated(self, run_id: str, cells: GeneratedCells) -> Points | None:
         """Show the cells of a run that has just begun, still waiting, above their section."""
