@@ -12,15 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-<<<<<<< HEAD:napari_gest/tasks/generation/sample.py
-from napari_gest.tasks.generation.emission import draw_once, normalized
+from napari_gest.tasks.generation.emission import draw_once, normalized, sharpened
 from napari_gest.tasks.generation.generated import Draw, Generated, Painted
 from napari_gest.tasks.generation.generation import Generation
-=======
-from napari_gest.tasks.emission import draw_once, normalized, sharpened
-from napari_gest.tasks.generated import Draw, Generated, Painted
-from napari_gest.tasks.generation import Generation
->>>>>>> w-science:napari_gest/tasks/sample.py
 from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:

@@ -8,11 +8,7 @@ import numpy as np
 import pytest
 
 from napari_gest.model.config import EmissionConfig
-<<<<<<< HEAD:tests/tasks/generation/test_emission.py
-from napari_gest.tasks.generation.emission import Donors, draw_once, normalized
-=======
-from napari_gest.tasks.emission import Donors, draw_once, normalized, sharpened
->>>>>>> w-science:tests/tasks/test_emission.py
+from napari_gest.tasks.generation.emission import Donors, draw_once, normalized, sharpened
 
 K, G, N = 6, 12, 600
 PLAIN = EmissionConfig(prior_shift=0, locality=0, tilt=0)

@@ -14,12 +14,8 @@ from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.config import EmissionConfig
 from napari_gest.model.gest import GeST
-<<<<<<< HEAD:tests/tasks/generation/test_sample.py
+from napari_gest.tasks.generation.cell_types import CellTypes
 from napari_gest.tasks.generation.generate import GenerateRequest, generate
-=======
-from napari_gest.tasks.cell_types import CellTypes
-from napari_gest.tasks.generate import GenerateRequest, generate
->>>>>>> w-science:tests/tasks/test_sample.py
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
