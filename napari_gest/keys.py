@@ -25,6 +25,7 @@ NICHE_CONFIDENCE = "gest_niche_confidence"  # obs, float32: probability of that 
 GENERATED_NICHE = "gest_generated_niche"  # obs, categorical: niche of a cell as it was generated
 GENERATED_NICHE_COLORS = "gest_generated_niche_colors"  # uns, as NICHE_COLORS
 LABEL = "gest_label"  # obs, categorical: predicted label
+LABEL_COLORS = "gest_label_colors"  # uns, one hex colour per category of LABEL
 LABEL_CONFIDENCE = "gest_label_confidence"  # obs, float32: probability of that label
 GENERATED_NICHED = "gest_generated_niche_from"  # uns, dict: by section, the draw they are of
 # Written by perturbation.

@@ -33,7 +33,7 @@ from napari_gest.tissue.section import Section
 
 pytestmark = pytest.mark.usefixtures("short_field")
 
-GENERATED_TOO = Reading(layer=keys.EXPRESSION, allow_logged=True, include_generated=True)
+GENERATED_TOO = Reading(layer=keys.EXPRESSION, scale="log1p", include_generated=True)
 N_NEW = 12
 
 
@@ -164,7 +164,7 @@ def test_what_counts_as_an_observation_depends_on_the_matrix(
 
 def test_a_section_names_the_draw_it_was_read_from(filled: AnnData, tiny_model: GeST) -> None:
     read = {
-        layer: Section.from_anndata(filled, layer=layer, allow_logged=True, include_generated=True)
+        layer: Section.from_anndata(filled, layer=layer, scale="log1p", include_generated=True)
         for layer in (keys.EXPRESSION, "gest_draw_2", "gest_draw_3")
     }
     told = [section.generated_from for section in read.values()]
@@ -272,7 +272,7 @@ def test_commands_take_generated_cells_where_they_are_asked_to(folder: Path) -> 
     assert "Name a layer" in refused.stderr
     found = []
     for layer, draw in ((keys.EXPRESSION, 1), ("gest_draw_3", 3)):
-        asked = ("--include-generated", "--allow-logged", "--layer", layer, "--overwrite")
+        asked = ("--include-generated", "--scale", "log1p", "--layer", layer, "--overwrite")
         done = command(folder, "niches", "filled", *asked)
         assert done.exit_code == 0, done.output
         assert f"generated cells are from layer {layer}, draw {draw} of 3." in done.stderr

@@ -18,8 +18,8 @@ from napari.layers import Layer
 
 from benchmarks.common.timing import Figure
 from benchmarks.scale.speed import tissue_like
-from napari_gest.app.runs.generated_cells import Trial
 from napari_gest.app.opened import Opened
+from napari_gest.app.runs.generated_cells import Trial
 from napari_gest.canvas import gc_pause
 from napari_gest.canvas.jobs import Job
 from napari_gest.model import field

@@ -11,19 +11,16 @@ import pandas as pd
 from cmap import Color, Colormap
 from numpy.typing import ArrayLike, NDArray
 
+from napari_gest.palette import OKABE_ITO, contrast, lightened, palette
+from napari_gest.tissue.obs import shown_order
+
 MISSING = np.array([0.45, 0.45, 0.45, 1.0], np.float32)
 SEQUENTIAL = "viridis"
-DIVERGING = "crameri:berlin"  # dark in the middle, like the canvas: only differences shine
+DIVERGING = "CET_CBD2"  # blue, grey, yellow, ever lighter: zero is seen on black and on white
 UNCERTAINTY = "plasma"
-
-# Okabe and Ito's eight, easy to tell apart for all eyes; their black is unseen on a black canvas,
-# so white stands for it, and it comes last.
-OKABE_ITO = (
-    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#F2F2F2",
-)  # fmt: skip
-# Darker ones sink into the canvas, lighter ones outshine all others (relative luminance).
-_DARKEST, _LIGHTEST = 0.18, 0.92
-_UNLIKE = 0.25  # distance in RGB
+MAPS = (SEQUENTIAL, DIVERGING, UNCERTAINTY)
+# Contrast to the black canvas; darker colours of a map are left out.
+LEAST_MAP_CONTRAST = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +88,10 @@ class Scale:
 
 @cache
 def table(cmap: str) -> NDArray[np.float32]:
-    """Return the (256, 4) float32 colours of a colour map."""
-    return Colormap(cmap)(np.linspace(0, 1, 256)).astype(np.float32)
+    """Return the (256, 4) float32 colours of a colour map, without a dark end."""
+    fine = Colormap(cmap)(np.linspace(0, 1, 2048)).astype(np.float32)
+    first = int((contrast(fine) >= LEAST_MAP_CONTRAST).argmax())
+    return fine[np.linspace(first, len(fine) - 1, 256).astype(int)]
 
 
 def categories(values: pd.Series, stored: ArrayLike | None = None) -> Categories:
@@ -101,17 +100,19 @@ def categories(values: pd.Series, stored: ArrayLike | None = None) -> Categories
     Parameters
     ----------
     values
-        (n,) of any type; categories keep their order, other values are sorted.
+        (n,) of any type. Names are in natural order, "2" before "10", unless someone has chosen
+        the order of the categories.
     stored
         Colours in category order (``uns["<key>_colors"]``), used if there are enough of them.
+        Those too dark for a black canvas are lightened.
     """
     column = values.astype("category")
-    names = tuple(str(name) for name in column.cat.categories)
-    codes = column.cat.codes.to_numpy().astype(np.int64)
+    order = shown_order(column)
+    names = tuple(str(column.cat.categories[i]) for i in order)
+    codes = np.append(np.argsort(order), -1)[column.cat.codes.to_numpy()]  # -1 stays -1
     colors = _stored(stored, len(names))
-    if colors is None:
-        colors = _palette(len(names))
-    return Categories(names, colors, codes)
+    colors = _palette(len(names)) if colors is None else lightened(colors[order])
+    return Categories(names, colors, codes.astype(np.int64))
 
 
 def label_colors(names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -164,18 +165,6 @@ def _stored(stored: ArrayLike | None, n: int) -> NDArray[np.float32] | None:
 
 
 def _palette(n: int) -> NDArray[np.float32]:
-    if n <= len(OKABE_ITO):
-        return np.array([Color(c).rgba for c in OKABE_ITO[:n]], np.float32).reshape(n, 4)
-    colors = _many_colors()
-    return colors[np.arange(n) % len(colors)]
-
-
-@cache
-def _many_colors() -> NDArray[np.float32]:
-    """Return (n, 4) Okabe and Ito's colours, then those of the glasbey table unlike them."""
-    first = _palette(len(OKABE_ITO) - 1)  # among many, white would outshine the others
-    more = table("glasbey")
-    luminance = more[:, :3] @ np.array([0.2126, 0.7152, 0.0722], np.float32)
-    apart = np.linalg.norm(more[:, None, :3] - first[None, :, :3], axis=2).min(axis=1)
-    usable = (luminance > _DARKEST) & (luminance < _LIGHTEST) & (apart > _UNLIKE)
-    return np.vstack([first, more[usable]])
+    # Among many colours white would outshine the others.
+    colors = OKABE_ITO[:n] if n <= len(OKABE_ITO) else palette(n)
+    return np.array([Color(c).rgba for c in colors], np.float32).reshape(n, 4)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
 from napari_gest.app.actions.base import Action, Revert
-from napari_gest.app.session import Session
-from napari_gest.errors import InputError
+from napari_gest.app.session import Session, session_of
+from napari_gest.app.state import State
+from napari_gest.errors import GestError
 
 UNDO, REDO = "undo", "redo"
 _STEPS = 1000  # that can be undone
@@ -25,8 +28,27 @@ class Log(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Done:
+    """An action that can be taken back, by its number in the journal."""
+
     action: Action
     revert: Revert
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One line of a journal on disk.
+
+    Attributes
+    ----------
+    action
+        The action, or the word for undo or redo.
+    number
+        Of the action, or of the one that was undone or done again.
+    """
+
+    action: Action | str
+    number: int
 
 
 class Journal:
@@ -44,6 +66,7 @@ class Journal:
         self._future: list[_Done] = []
         self._waiting: deque[Action] = deque()
         self._busy = False
+        self._n_lines = 0
 
     @property
     def undoes(self) -> str | None:
@@ -87,7 +110,7 @@ class Journal:
             self._past.pop()
             if changed is not None:
                 self._future.append(done)
-                self._tell(changed, {"do": UNDO}, None)
+                self._tell(changed, {"do": UNDO, "of": done.number}, None)
                 self._work_off()
                 return True
         self.changed.emit()
@@ -107,20 +130,63 @@ class Journal:
             return False
         state = self.session.state
         while self._future:
-            action = self._future[-1].action
+            done = self._future[-1]
             try:
-                after, revert = action.apply(state), action.revert(state)
-            except (InputError, KeyError):  # of a run that is gone
+                after, revert = done.action.apply(state), done.action.revert(state)
+            except (GestError, KeyError):  # of a run that is gone
                 after, revert = state, None
             changed = None if after == state else self.session.become(after)
             self._future.pop()
             if changed is not None and revert is not None:
-                self._past.append(_Done(action, revert))
-                self._tell(changed, {"do": REDO}, None)
+                self._past.append(_Done(done.action, revert, done.number))
+                self._tell(changed, {"do": REDO, "of": done.number}, None)
                 self._work_off()
                 return True
         self.changed.emit()
         return False
+
+    def restore(self, steps: Iterable[Step]) -> None:
+        """Apply what a journal on disk holds, in one go; listeners hear of the end.
+
+        What is not possible any more is left out, and so is the undoing of it. What can be undone
+        is as it was.
+
+        Raises
+        ------
+        InputError
+            If a result cannot be written; the state has not changed then.
+        """
+        state = self.session.state
+        for step in steps:
+            self._n_lines = max(self._n_lines, step.number)
+            if isinstance(step.action, Action):
+                state = self._done_again(state, step.action, step.number)
+            elif step.action == UNDO and _passed_over(self._past, step.number):
+                self._future.append(self._past.pop())
+                state = self._future[-1].revert(state)
+            elif step.action == REDO and _passed_over(self._future, step.number):
+                future = self._future[:-1]
+                state = self._done_again(state, self._future[-1].action, step.number)
+                self._future = future
+        self._tell(self.session.become(state), None, None)
+
+    def _done_again(self, state: State, action: Action, number: int) -> State:
+        try:
+            after = action.apply(state)
+        except (GestError, KeyError):
+            return state
+        revert = action.revert(state) if after != state else None
+        if revert is not None:
+            self._past.append(_Done(action, revert, number))
+            self._future.clear()
+        return after
+
+    def start_anew(self) -> None:
+        """Go back to a session in which nothing was done, before a saved one is restored."""
+        self._past.clear()
+        self._future.clear()
+        self._n_lines = 0
+        self._tell(self.session.become(State()), None, None)
 
     def clear(self) -> None:
         """Forget what could be undone; the state stays."""
@@ -130,13 +196,13 @@ class Journal:
 
     def _work_off(self) -> None:
         """Apply the actions that wait. The first error is raised when all are through."""
-        failed: InputError | None = None
+        failed: GestError | None = None
         self._busy = True
         try:
             while self._waiting:
                 try:
                     self._do(self._waiting.popleft())
-                except InputError as error:
+                except GestError as error:
                     failed = failed or error
         finally:
             self._waiting.clear()
@@ -149,20 +215,45 @@ class Journal:
         after = action.apply(before)
         if after == before:
             return
+        self._n_lines += 1
         revert = action.revert(before)
         changed = self.session.become(after)
         if revert is not None:
-            self._past.append(_Done(action, revert))
+            self._past.append(_Done(action, revert, self._n_lines))
             self._future.clear()
-        self._tell(changed, action.model_dump(mode="json"), action)
+        self._tell(changed, action.model_dump(mode="json") | {"n": self._n_lines}, action)
 
-    def _tell(self, changed: frozenset[str], line: dict[str, Any], action: Action | None) -> None:
+    def _tell(
+        self, changed: frozenset[str], line: dict[str, Any] | None, action: Action | None
+    ) -> None:
         """Tell everyone what an action has changed; what they do meanwhile waits."""
         busy, self._busy = self._busy, True
         try:
             self.session.changed.emit(changed)
-            if self.log is not None:
+            if self.log is not None and line is not None:
                 self.log.write(line, action)
             self.changed.emit()
         finally:
             self._busy = busy
+
+
+def _passed_over(done: deque[_Done] | list[_Done], number: int) -> bool:
+    """Leave out what came after an action; tell whether the action is there at all.
+
+    Undo and redo pass over what would change nothing, and no line speaks of it.
+    """
+    if number not in {one.number for one in done}:
+        return False
+    while done[-1].number != number:
+        done.pop()
+    return True
+
+
+_JOURNALS: WeakKeyDictionary[Any, Journal] = WeakKeyDictionary()
+
+
+def journal_of(viewer: Any) -> Journal:
+    """Return the one journal of a viewer, with its session; it is forgotten with the viewer."""
+    if viewer not in _JOURNALS:
+        _JOURNALS[viewer] = Journal(session_of(viewer))
+    return _JOURNALS[viewer]

@@ -39,6 +39,11 @@ def label_columns(opened: Opened) -> list[str]:
     ]
 
 
+def has_label(opened: Opened, column: str, name: str) -> bool:
+    """Tell whether cells of a section have a label in an obs column."""
+    return column in opened.adata.obs and name in opened.names(column)
+
+
 def masks(opened: Opened) -> list[str]:
     """Return the boolean obs columns that mark some but not all cells of a section."""
     found = []

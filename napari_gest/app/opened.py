@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.obs import obs_column
+from napari_gest.tissue.obs import names_in, obs_column
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section, section_names
 
@@ -112,12 +112,12 @@ class Opened:
         return obs_column(self.adata, key, "Choose another column.", self.section.rows)
 
     def names(self, key: str) -> list[str]:
-        """Return the different names in an obs column of the section's cells, sorted.
+        """Return the different names in an obs column of the section's cells, in a legend's order.
 
         To look through a large table takes a while, so they are kept until a result is.
         """
         if key not in self._names:
-            self._names[key] = sorted(map(str, self.obs_values(key).dropna().unique()))
+            self._names[key] = names_in(self.obs_values(key))
         return self._names[key]
 
     def n_names(self, key: str) -> int:

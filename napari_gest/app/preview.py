@@ -11,6 +11,7 @@ from cmap import Color
 from numpy.typing import NDArray
 
 from napari_gest.app.colors import Categories
+from napari_gest.palette import lightened
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generated import Generated
@@ -38,6 +39,6 @@ class Preview:
 
 
 def named(codes: NDArray[np.int64], names: tuple[str, ...], colors: tuple[str, ...]) -> Categories:
-    """Return categories from names and colours ("#rrggbb")."""
+    """Return categories from names and colours ("#rrggbb"), dark ones lightened."""
     rgba = np.array([Color(c).rgba for c in colors], np.float32).reshape(len(names), 4)
-    return Categories(names, rgba, codes)
+    return Categories(names, lightened(rgba), codes)

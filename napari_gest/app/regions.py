@@ -18,6 +18,7 @@ Role = Literal["unseen", "named", "edited"]
 Kind = Literal["polygon", "rectangle", "ellipse"]
 
 _ELLIPSE_CORNERS = 96
+_DIGITS = 25  # after the point, with which every number is read as it was written
 _NO_REGION = "Choose a tool, then outline cells on the canvas."
 
 
@@ -77,8 +78,9 @@ class Stroke(BaseModel):
         cls, section: str, mode: Literal["add", "remove"], area: Polygon | MultiPolygon
     ) -> Stroke:
         """Return the stroke over an area, um, (x, y)."""
-        # Every digit is kept, so that a cell at the edge stays on its side.
-        return cls(section=section, mode=mode, wkt=shapely.to_wkt(area, rounding_precision=20))
+        # Every digit is kept, so that a cell at the edge stays on its side. What shapely calls full
+        # precision, -1, is 16 digits after the point: too few for numbers below 1000.
+        return cls(section=section, mode=mode, wkt=shapely.to_wkt(area, rounding_precision=_DIGITS))
 
     @property
     def area(self) -> Polygon | MultiPolygon:

@@ -1,14 +1,117 @@
-"""Lines that open tissue again as it is open now, for what *Copy as Python* gives."""
+"""Python code that gives the same results: of one run, or of all that a session has kept."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import shapely
 
+from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
+
+if TYPE_CHECKING:
+    from napari_gest.app.model_registry import ModelInfo
+    from napari_gest.app.state import State
+
+
+class Script:
+    """Collects the lines of a script: each file is read once, each section and model taken once.
+
+    What a run adds uses the variables that ``adata``, ``section`` and ``model`` return.
+    """
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._header: list[str] = []
+        self._lines: list[str] = []
+        self._files: dict[str | None, str] = {}
+        self._sections: dict[int, str] = {}
+        self._models: dict[str, str] = {}
+        self._results: dict[int, str] = {}
+        self._held: list[object] = []
+        self._last: list[str] = []
+        self._very_last: dict[str, Callable[[], list[str]]] = {}
+
+    def use(self, *names: str) -> None:
+        """Import public names."""
+        self._names.update(names)
+
+    def header(self, line: str) -> None:
+        """Add another import."""
+        if line not in self._header:
+            self._header.append(line)
+
+    def add(self, *lines: str) -> None:
+        """Add lines."""
+        self._lines += lines
+
+    def at_end(self, line: str) -> None:
+        """Add a line that follows all others, just before the files are written."""
+        self._last.append(line)
+
+    def at_last(self, key: str, lines: Callable[[], list[str]]) -> None:
+        """Add lines that follow even those, and are known only then; one set of them for a key."""
+        self._very_last[key] = lines
+
+    def adata(self, path: Path | None) -> str:
+        """Return the variable of a file, read before its first use."""
+        key = None if path is None else str(path)
+        if key not in self._files:
+            self._files[key] = _numbered("adata", len(self._files))
+            self.use("read_tissue")
+            self.add(f"{self._files[key]} = {read_call(path)}")
+        return self._files[key]
+
+    def section(self, section: Section, path: Path | None) -> str:
+        """Return the variable of a section, taken out of its file before its first use."""
+        if id(section) not in self._sections:
+            adata = self.adata(path)
+            self._sections[id(section)] = _numbered("section", len(self._sections))
+            self.use("Section")
+            self.add(f"{self._sections[id(section)]} = {section_call(section, adata)}")
+        return self._sections[id(section)]
+
+    def model(self, info: ModelInfo) -> str:
+        """Return the variable of a model, loaded before its first use."""
+        if info.load_name not in self._models:
+            self._models[info.load_name] = _numbered("model", len(self._models))
+            self.use("GeST")
+            self.add(f"{self._models[info.load_name]} = GeST.load({info.load_name!r})")
+        return self._models[info.load_name]
+
+    def region(self, roi: Roi, name: str) -> None:
+        """Make a region again, holes included, to the last digit."""
+        self.use("Roi")
+        self.header("from shapely import from_geojson")
+        self.add(f"{name} = Roi(from_geojson({shapely.to_geojson(roi.geometry)!r}))")
+
+    def result(self, result: object, name: str = "result") -> str:
+        """Return a new variable for a result; other runs find it by ``variable_of``."""
+        taken = sum(1 for used in self._results.values() if used.startswith(name))
+        self._held.append(result)  # so that no other object gets its id
+        self._results[id(result)] = _numbered(name, taken)
+        return self._results[id(result)]
+
+    def variable_of(self, result: object) -> str | None:
+        """Return the variable of a result that another run has made, if one has."""
+        return self._results.get(id(result))
+
+    def text(self, ending: str) -> str:
+        """Return the code; each file is written beside where it is run, under its name and this."""
+        self.use("write_tissue")
+        last = [*self._last, *(line for lines in self._very_last.values() for line in lines())]
+        names = ", ".join(sorted(self._names, key=str.lower))
+        saved = []
+        for key, adata in self._files.items():
+            stem = "tissue" if key is None else Path(key).stem
+            name = f"{stem}_{ending}.h5ad" if len(self._files) > 1 else f"{ending}.h5ad"
+            saved.append(f"write_tissue({adata}, {name!r})")
+        header = [*sorted(self._header, key=_by_module), f"from napari_gest import {names}"]
+        return "\n".join([*header, "", *self._lines, *last, *saved]) + "\n"
 
 
 def read_call(path: Path | None) -> str:
@@ -24,6 +127,33 @@ def section_call(section: Section, adata: str = "adata") -> str:
     return f"Section.from_anndata({adata}, {section.name!r}{options})"
 
 
-def region_lines(roi: Roi, name: str) -> list[str]:
-    """Return the lines that make a region again, holes included, to the last digit."""
-    return [f"{name} = Roi(from_geojson({shapely.to_geojson(roi.geometry)!r}))"]
+def session_script(state: State) -> str:
+    """Return code that gives all that a session has kept, in the order it was kept.
+
+    Raises
+    ------
+    InputError
+        If nothing was kept, or a run that is kept was cut off.
+    """
+    if not state.kept:
+        raise InputError("Nothing was kept yet.", "Run, then press Keep.")
+    script = Script()
+    for id_ in state.kept:
+        entry = state.entry(id_)
+        if entry.partial:
+            raise InputError(
+                f"'{entry.name}' was cancelled; no code gives the same cells.",
+                "Discard it, or run it to its end.",
+            )
+        script.add("", f"# {' '.join(entry.name.split())}")
+        entry.outcome.add_to(script)
+    return script.text("session")
+
+
+def _numbered(name: str, n: int) -> str:
+    return name if n == 0 else f"{name}_{n + 1}"
+
+
+def _by_module(line: str) -> tuple[bool, str]:
+    """Sort plain imports before others."""
+    return not line.startswith("import"), line

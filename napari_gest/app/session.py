@@ -40,6 +40,15 @@ class Session:
         opened = self.state.sections.get(snapshot.label)
         return opened is not None and opened.section is snapshot.section
 
+    @property
+    def n_runs(self) -> int:
+        """How many runs there have been; their ids are not given again."""
+        return self._n_runs
+
+    @n_runs.setter
+    def n_runs(self, n: int) -> None:
+        self._n_runs = n
+
     def next_id(self) -> str:
         """Return an id for the next run that no other has."""
         self._n_runs += 1

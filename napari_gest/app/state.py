@@ -168,8 +168,13 @@ class State:
         return replace(self, runs=runs)
 
     def with_shown(self, kind: RunKind, ids: tuple[str, ...]) -> State:
-        """Return the state in which other runs of a kind are looked at."""
-        return replace(self, shown=MappingProxyType({**self.shown, kind: ids}))
+        """Return the state in which other runs of a kind are looked at.
+
+        Where none is any more, the views of that kind end.
+        """
+        shown = MappingProxyType({**self.shown, kind: ids})
+        view = self.view.without(kind) if not ids else self.view
+        return replace(self, shown=shown, view=view)
 
     def changed_fields(self, other: State) -> frozenset[str]:
         """Return the names of the fields that differ from those of another state."""

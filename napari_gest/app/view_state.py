@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -49,8 +50,9 @@ class ViewState:
         Categories not shown.
     band
         Distances from an edited region, um, outside of which its surroundings are dimmed.
-    preview
-        Values to colour by instead of a gene or a column.
+    of_run
+        Id of a run to colour by instead of a gene or a column, and what of it: "niches", "label"
+        or "confidence".
     """
 
     gene: str | None = None
@@ -63,12 +65,12 @@ class ViewState:
     delta_limits: Limits | None = None
     hidden: frozenset[str] = frozenset()
     band: Limits | None = None
-    preview: Preview | None = None
+    of_run: tuple[str, str] | None = None
 
     @property
     def shows_nothing(self) -> bool:
         """Whether nothing was chosen to colour by."""
-        return self.gene is None and self.column is None and self.preview is None
+        return self.gene is None and self.column is None and self.of_run is None
 
     @property
     def limits_field(self) -> str:
@@ -76,6 +78,10 @@ class ViewState:
         if self.view in ("measured", "generated", "control", "perturbed"):
             return "value_limits"
         return f"{self.view}_limits"
+
+    def without(self, kind: str) -> ViewState:
+        """Return what is shown where no run of a kind is looked at any more."""
+        return replace(self, view="measured") if self.view in VIEWS_OF.get(kind, ()) else self
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +93,44 @@ class Legend:
     range: Limits = (0.0, 1.0)
 
 
-def section_legend(view_state: ViewState, opened: Opened, space: Normalization) -> Legend:
-    """Return the legend of a section's own colours."""
-    if view_state.preview is not None:
-        values = view_state.preview.sections.get(opened.label)
+def scene_legend(
+    view_state: ViewState,
+    active: Opened,
+    sections: Iterable[Opened],
+    space: Normalization,
+    preview: Preview | None = None,
+) -> Legend:
+    """Return the legend of all open sections: that of the one in use, where it has what is shown.
+
+    If it has not, that of the first one which has. ``preview`` is of the run that is shown.
+    """
+
+    def has(opened: Opened) -> bool:
+        if view_state.of_run is not None:
+            return preview is not None and opened.label in preview.sections
+        if view_state.gene is not None:
+            return view_state.gene in opened.section.genes
+        return view_state.column is None or view_state.column in opened.adata.obs
+
+    told = next((one for one in (active, *sections) if has(one)), active)
+    legend = section_legend(view_state, told, space, preview)
+    if told is active:
+        return legend
+    return replace(legend, title=f"{legend.title} · not in {active.label}")
+
+
+def section_legend(
+    view_state: ViewState, opened: Opened, space: Normalization, preview: Preview | None = None
+) -> Legend:
+    """Return the legend of a section's own colours; ``preview`` is of the run they are of."""
+    if view_state.of_run is not None:
+        if preview is None:
+            return Legend("")
+        values = preview.sections.get(opened.label)
         if values is None or isinstance(values, Categories):
-            return Legend(view_state.preview.title, values)
+            return Legend(preview.title, values)
         low, high = view_state.value_limits or colors.limits(values)
-        return Legend(view_state.preview.title, Scale(low, high), _range(values, low, high))
+        return Legend(preview.title, Scale(low, high), _range(values, low, high))
     if view_state.gene is not None:
         values = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
         low, high = view_state.value_limits or colors.limits(values)
@@ -121,11 +157,15 @@ def section_legend(view_state: ViewState, opened: Opened, space: Normalization) 
 
 
 def section_rgba(
-    view_state: ViewState, opened: Opened, legend: Legend, space: Normalization
+    view_state: ViewState,
+    opened: Opened,
+    legend: Legend,
+    space: Normalization,
+    preview: Preview | None = None,
 ) -> NDArray[np.float32]:
     """Return (n_obs, 4) colours of a section, its scale taken from ``legend``."""
-    if view_state.preview is not None:
-        own = view_state.preview.sections.get(opened.label)
+    if view_state.of_run is not None:
+        own = None if preview is None else preview.sections.get(opened.label)
         return _preview_rgba(view_state, own, legend, opened.section.n_obs)
     if isinstance(legend.colors, Scale) and view_state.gene is not None:
         values = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
@@ -186,10 +226,10 @@ def generated_rgba(
 
 
 def generated_preview_rgba(
-    view_state: ViewState, made: GeneratedCells, legend: Legend
+    view_state: ViewState, made: GeneratedCells, legend: Legend, preview: Preview | None
 ) -> NDArray[np.float32]:
-    """Return (n, 4) colours of generated cells in a preview."""
-    generated = {} if view_state.preview is None else view_state.preview.generated
+    """Return (n, 4) colours of generated cells where those of a run are shown."""
+    generated = {} if preview is None else preview.generated
     own = None if made.result is None else generated.get(made.result)
     return _preview_rgba(view_state, own, legend, len(made.cells))
 

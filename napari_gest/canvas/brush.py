@@ -26,6 +26,8 @@ class Brush:
         Called with the stroke so far at every step of one.
     on_done
         Called with the stroke when the button is released.
+    on_left
+        Called when another layer was selected, so that the brush was put aside.
     """
 
     def __init__(
@@ -33,44 +35,60 @@ class Brush:
         scene: Scene,
         on_stroke: Callable[[Stroke], None],
         on_done: Callable[[Stroke], None],
+        on_left: Callable[[], None] = lambda: None,
     ) -> None:
         self.scene = scene
         self.radius_um = 20.0
         self.mode: Mode | None = None
-        self._on_stroke, self._on_done = on_stroke, on_done
+        self._on_stroke, self._on_done, self._on_left = on_stroke, on_done, on_left
         self._layer: Points | None = None
 
     def start(self, mode: Mode) -> None:
         """Paint with the left button, on the rings of the cells, until ``stop``."""
-        layer = self.scene.marked() or self.scene.add_marks()
         self.stop()
+        layer = self.scene.marked() or self.scene.add_marks()
         self.mode, self._layer = mode, layer
-        self.scene.viewer.layers.selection.active = layer
+        selection = self.scene.viewer.layers.selection
+        selection.active = layer
         layer.mode = "pan_zoom"
         layer.mouse_pan = False  # or dragging would move the canvas
         layer.cursor = "crosshair"
         layer.mouse_drag_callbacks.append(self._drag)
+        selection.events.active.connect(self._on_selected)
 
     def stop(self) -> None:
         """Let the mouse move the canvas again."""
         if self._layer is not None:
+            self.scene.viewer.layers.selection.events.active.disconnect(self._on_selected)
             self._layer.mouse_pan = True
             self._layer.cursor = "standard"
             if self._drag in self._layer.mouse_drag_callbacks:
                 self._layer.mouse_drag_callbacks.remove(self._drag)
         self.mode = self._layer = None
 
+    def _on_selected(self, event: Any) -> None:
+        if event.value is not self._layer:
+            self.stop()
+            self._on_left()
+
     def _drag(self, layer: Points, event: Any) -> Generator[None, None, None]:
         if self.mode is None or event.button != 1 or self.scene.active_layer is None:
             return
-        path = [event.position]
+        label, path = self.scene.active.label, [event.position]
         self._on_stroke(self._stroke(path))
         yield
         while event.type == "mouse_move":
-            path.append(event.position)
-            self._on_stroke(self._stroke(path))
+            if self._paints_on(label):
+                path.append(event.position)
+                self._on_stroke(self._stroke(path))
             yield
-        self._on_done(self._stroke(path))
+        if self._paints_on(label):
+            self._on_done(self._stroke(path))
+
+    def _paints_on(self, label: str) -> bool:
+        """Tell whether a stroke may go on: a section can close while the button is down."""
+        opened = self.scene.active
+        return self.mode is not None and opened is not None and opened.label == label
 
     def _stroke(self, path: list[Any]) -> Stroke:
         points = to_um(path, self.scene.active_layer)

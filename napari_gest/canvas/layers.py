@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from cmap import Color
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
@@ -14,6 +15,7 @@ from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.view_state import WAITING
 from napari_gest.canvas.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
+from napari_gest.palette import lightened
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -150,14 +152,14 @@ def boundary_layer(
     lines
         (k, 2) corners each, world y x.
     names, colors
-        Niche and colour of each line.
+        Niche and colour of each line; colours too dark for the canvas are lightened.
     width_um
         Of the lines.
     """
     settings = {
         "name": "niche boundaries",
         "shape_type": "path",
-        "edge_color": colors,
+        "edge_color": lightened(np.array([Color(c).rgba for c in colors], np.float32)),
         "face_color": "transparent",
         "edge_width": width_um,
         "features": {"niche": names},

@@ -13,6 +13,8 @@ from psygnal import Signal
 from napari_gest.app.colors import Scale
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Normalization, Opened
+from napari_gest.app.preview import Preview
+from napari_gest.app.run_preview import preview_of
 from napari_gest.app.runs.effect import delta_legend, effect_rgba
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.view_state import (
@@ -23,7 +25,7 @@ from napari_gest.app.view_state import (
     generated_preview_rgba,
     generated_rgba,
     generated_values,
-    section_legend,
+    scene_legend,
     section_rgba,
 )
 from napari_gest.canvas import layers
@@ -53,6 +55,7 @@ class Painter:
         self.drawing = PartialRedraw.of(scene.viewer)
         self.legend = Legend("")
         self._painted: dict[Points, Any] = {}
+        self._covered: Points | None = None  # the rings, where this has hidden them
         scene.session.changed.connect(self._on_changed)
         if scene.active is not None:
             self.repaint()
@@ -74,6 +77,11 @@ class Painter:
         name = self.scene.session.state.choices.model
         return self.registry.normalization(name, () if opened is None else opened.section.genes)
 
+    @property
+    def preview(self) -> Preview | None:
+        """Colours of the run that is shown, or None."""
+        return preview_of(self.scene.session.state)
+
     def repaint(self) -> None:
         """Bring all layers up to date."""
         opened, cells = self.scene.active, self.scene.cells()
@@ -81,9 +89,11 @@ class Painter:
         if opened is None:
             self.legend = Legend("")
             return
-        own = section_legend(self.view_state, opened, self.normalization)
+        sections = self.scene.session.state.sections
+        space, preview = self.normalization, self.preview
+        own = scene_legend(self.view_state, opened, sections.values(), space, preview)
         for label, layer in cells.items():
-            self._paint_section(layer, self.scene.session.state.sections[label], own)
+            self._paint_section(layer, sections[label], own)
         self._paint_generated(own)
         self._paint_effects()
 
@@ -93,8 +103,8 @@ class Painter:
         Its thumbnail waits: with a new one napari draws the list of layers anew.
         """
         made = layer.metadata[layers.META][layers.GENERATED_CELLS]
-        if self.view_state.preview is not None:
-            rgba = generated_preview_rgba(self.view_state, made, self.legend)
+        if self.view_state.of_run is not None:
+            rgba = generated_preview_rgba(self.view_state, made, self.legend, self.preview)
         else:
             scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
             rgba = generated_rgba(made, self._values(made), scale)
@@ -121,10 +131,10 @@ class Painter:
         if layer.opacity != opacity:  # napari draws its thumbnail anew, changed or not
             layer.opacity = opacity
         scale = legend.colors if isinstance(legend.colors, Scale) else None
-        view, space = self.view_state, self.normalization
-        state = (view.gene, view.column, view.preview, view.hidden, space, scale)
+        view, space, preview = self.view_state, self.normalization, self.preview
+        state = (view.gene, view.column, view.of_run, preview, view.hidden, space, scale)
         if self._painted.get(layer) != state:
-            self._color(layer, section_rgba(view, opened, legend, space))
+            self._color(layer, section_rgba(view, opened, legend, space, preview))
             _refresh_thumbnail(layer)
             self._painted[layer] = state
 
@@ -142,9 +152,9 @@ class Painter:
 
     def _paint_effects(self) -> None:
         shown, view = list(self.scene.effects()), self.view_state
-        rings = self.scene.marked()
-        if rings is not None:  # an effect outlines the cells that were edited
-            rings.visible = not shown or view.view not in EFFECT_VIEWS
+        # An effect outlines the cells that were edited; rings would cover niches and labels.
+        covered = bool(shown) and view.view in EFFECT_VIEWS
+        self._cover_rings(covered or view.of_run is not None)
         if view.view == "delta" and view.gene is not None and shown:
             self.legend = delta_legend(view, [effect for effect, _ in shown])
         for effect, layer in shown:
@@ -152,6 +162,16 @@ class Painter:
             if layer.visible:
                 self._color(layer, effect_rgba(effect, view, self.legend.colors))
                 _refresh_thumbnail(layer)
+
+    def _cover_rings(self, cover: bool) -> None:
+        """Hide the rings of cells to edit, or show them again unless a user has hidden them."""
+        rings = self.scene.marked()
+        if rings is None:
+            return
+        if cover and rings.visible and self._covered is not rings:
+            rings.visible, self._covered = False, rings
+        elif not cover and self._covered is rings:
+            rings.visible, self._covered = True, None
 
     def _color(self, layer: Points, rgba: NDArray[np.float32]) -> None:
         self.drawing.rasterized.color(layer, rgba)

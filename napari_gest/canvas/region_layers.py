@@ -83,8 +83,8 @@ class RegionLayers:
             self.set_name(name)
         return layer
 
-    def set_name(self, name: str) -> None:
-        """Give the next named region this name, and those selected with the select tools."""
+    def set_name(self, name: str, of_selected: bool = True) -> None:
+        """Give the next named region this name, and those selected with the select tools too."""
         layer = self.layer(NAMED)
         if layer is None or not name:
             return
@@ -92,8 +92,8 @@ class RegionLayers:
         with layer.block_update_properties():  # a shape just drawn is selected, and stays
             layer.current_edge_color = label_colors([*held, name])[name]
             layer.feature_defaults = {_NAME: name}
-        selected = sorted(layer.selected_data) if layer.mode in _SELECTING else []
-        if selected:
+        selected = sorted(layer.selected_data) if of_selected and layer.mode in _SELECTING else []
+        if selected and any(layer.features[_NAME].iloc[selected] != name):
             features = layer.features.copy()
             features.loc[selected, _NAME] = name
             layer.features = features
@@ -103,7 +103,8 @@ class RegionLayers:
         """Take a layer that was added, and the shapes on it, into the session."""
         layer.events.data.connect(self._on_data)
         self._watched.append(layer)
-        self.read(layer)
+        if not self._drawing:
+            self.read(layer)
 
     def forget(self, layer: Shapes) -> None:
         """Follow a layer no more."""

@@ -79,6 +79,10 @@ class RunFollower:
             return None
         return self._add(self.run.outcome(made), partial=True)
 
+    def why_cancelled(self) -> str | None:
+        """Return that the section was closed, where that is why a job was cancelled."""
+        return CLOSED if self._is_closed() else None
+
     def on_failed(self) -> None:
         """Take the cells that were waiting off the canvas."""
         self.scene.remove_generated(self.id)

@@ -230,6 +230,9 @@ class Scene:
             and np.array_equal(old.cells, new.outcome.cells)
             for (old, _), new in zip(before, wanted, strict=True)
         ):  # the same cells: making layers anew would take a second
+            if [layer.name for _, layer in before] != [new.name for new in wanted]:
+                for (_, layer), new in zip(before, wanted, strict=True):
+                    layer.name = new.id  # or napari numbers a name that moves to the other one
             for (_, layer), new in zip(before, wanted, strict=True):
                 layer.metadata[META].update({layers.EFFECT: new.outcome, layers.RUN: new.id})
                 layer.name = new.name

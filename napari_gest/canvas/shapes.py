@@ -62,12 +62,12 @@ def to_um(world: NDArray[np.float64], cells: Layer) -> NDArray[np.float64]:
 
 
 def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:
-    """Return a polygon in world y x for each outer ring of ``roi``; the inverse of ``to_roi``."""
-    outlines = []
-    for part in shapely.get_parts(roi.geometry):
-        ring = to_canvas(shapely.get_coordinates(part.exterior)[:-1])
-        outlines.append(ring if cells is None else affine(cells.data_to_world, ring))
-    return outlines
+    """Return a polygon in world y x for each part of ``roi``; the inverse of ``to_roi``.
+
+    A napari polygon has one outline, so holes are reached by cuts.
+    """
+    rings = [to_canvas(ring) for ring in roi.to_vertices()]
+    return rings if cells is None else [affine(cells.data_to_world, ring) for ring in rings]
 
 
 def to_lines(area: shapely.MultiPolygon, cells: Layer) -> list[NDArray[np.float64]]:
@@ -75,6 +75,7 @@ def to_lines(area: shapely.MultiPolygon, cells: Layer) -> list[NDArray[np.float6
     return [
         affine(cells.data_to_world, to_canvas(shapely.get_coordinates(ring)))
         for part in shapely.get_parts(area)
+        if not part.is_empty
         for ring in (part.exterior, *part.interiors)
     ]
 

@@ -16,6 +16,7 @@ from napari_gest.cli import generate  # noqa: F401
 from napari_gest.cli import perturb  # noqa: F401
 from napari_gest.cli import train  # noqa: F401
 from napari_gest.cli import niches  # noqa: F401
+from napari_gest.cli import replay  # noqa: F401
 from napari_gest.cli import simulate  # noqa: F401
 from napari_gest.cli import describe  # noqa: F401
 # isort: on

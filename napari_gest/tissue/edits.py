@@ -131,7 +131,7 @@ def check_edits(edits: Sequence[Edit], genes: Sequence[str]) -> None:
     if unknown:
         raise InputError(
             f"{len(unknown)} of {len(edits)} edited genes are not in the panel: "
-            + "; ".join(_nearest(gene, genes) for gene in unknown[:8])
+            + "; ".join(nearest(gene, genes) for gene in unknown[:8])
             + ("; ..." if len(unknown) > 8 else "")
             + ".",
             "Correct the names, or keep only genes of the panel"
@@ -151,7 +151,8 @@ def on_panel(edits: Sequence[Edit], genes: Sequence[str]) -> tuple[tuple[Edit, .
     return kept, len(edits) - len(kept)
 
 
-def _nearest(gene: str, genes: Sequence[str]) -> str:
+def nearest(gene: str, genes: Sequence[str]) -> str:
+    """Return an unknown gene in quotes, with the names among ``genes`` that are most like it."""
     folded = {g.casefold(): g for g in genes}
     close = difflib.get_close_matches(shown(gene).casefold(), folded, n=3, cutoff=0.5)
     names = ", ".join(folded[c] for c in close)

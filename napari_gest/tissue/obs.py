@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 
@@ -50,3 +53,40 @@ def few(names: Iterable[Any]) -> str:
     listed = [str(name) for name in names]
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     return (", ".join(listed[:_LISTED]) + more) or "none"
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Return names sorted as people do: "2" before "10", and by value where all are numbers."""
+    listed = list(names)
+    try:
+        return sorted(listed, key=lambda name: (float(name), name))
+    except ValueError:
+        return sorted(listed, key=_natural)
+
+
+def shown_order(column: pd.Series) -> NDArray[np.int64]:
+    """Return (k,) the order in which the k categories of a categorical column are shown.
+
+    It is natural, unless the categories are ordered or are not sorted as text: then someone has
+    chosen their order, and they keep it.
+    """
+    names = [str(name) for name in column.cat.categories]
+    if column.cat.ordered or names != sorted(names):
+        return np.arange(len(names))
+    place = {name: i for i, name in enumerate(natural_order(names))}
+    return np.argsort([place[name] for name in names], kind="stable").astype(np.int64)
+
+
+def names_in(column: pd.Series) -> list[str]:
+    """Return the different names in a column, missing ones left out, in ``shown_order``."""
+    column = column.astype("category")
+    present = set(column.cat.codes.unique())
+    return [str(column.cat.categories[i]) for i in shown_order(column) if i in present]
+
+
+def _natural(name: str) -> tuple[list[tuple[int, str] | str], str]:
+    parts: list[tuple[int, str] | str] = list(re.split(r"(\d+)", name))
+    for i in range(1, len(parts), 2):  # digits by their number first: no number is too long
+        digits = str(parts[i]).lstrip("0")
+        parts[i] = len(digits), digits
+    return parts, name

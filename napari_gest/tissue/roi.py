@@ -115,6 +115,13 @@ class Roi:
         }
         write_text(path, json.dumps(document, indent=1) + "\n", GEOJSON, overwrite=overwrite)
 
+    def to_vertices(self) -> list[NDArray[np.float64]]:
+        """Return one open ring (n, 2) of corners per part, x y in um; ``from_vertices`` undone.
+
+        A hole is reached by a cut: two edges that lie on each other and enclose nothing.
+        """
+        return [_cut_open(part) for part in shapely.get_parts(self.geometry)]
+
     @property
     def area_um2(self) -> float:
         return float(self.geometry.area)
@@ -142,6 +149,28 @@ def _polygon(ring: NDArray[np.float64]) -> Polygon:
             f"An outline has {len(ring)} corners.", "Draw at least three that enclose an area."
         )
     return Polygon(ring)
+
+
+def _cut_open(polygon: Polygon) -> NDArray[np.float64]:
+    """Return (n, 2) corners of one ring that encloses a polygon and leaves out its holes."""
+    turned = shapely.orient_polygons(polygon)  # holes run the other way round
+    ring = shapely.get_coordinates(turned.exterior)[:-1]
+    holes = list(turned.interiors)
+    while holes:
+        # The shortest way to the nearest hole crosses no other, and stays inside.
+        way = shapely.shortest_line(shapely.LinearRing(ring), holes)
+        nearest = int(np.argmin(shapely.length(way)))
+        start, end = shapely.get_coordinates(way[nearest])
+        hole = shapely.get_coordinates(holes.pop(nearest))[:-1]
+        ring = np.vstack([_from(ring, start), start, _from(hole, end), end])
+    return ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
+
+
+def _from(ring: NDArray[np.float64], corner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a ring (n, 2) as (n + 1, 2), beginning at a place on it."""
+    edges = shapely.linestrings(np.stack([ring, np.roll(ring, -1, axis=0)], axis=1))
+    after = int(np.argmin(shapely.distance(edges, shapely.Point(corner)))) + 1
+    return np.vstack([corner, ring[after:], ring[:after]])
 
 
 def _check_size(polygons: Sequence[Polygon]) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from napari_gest.app.actions import Action
-from napari_gest.app.journal import Journal
+from napari_gest.app.journal import Journal, journal_of
 from napari_gest.app.model_registry import ModelInfo, ModelRegistry
 from napari_gest.app.opened import Opened
-from napari_gest.app.session import Session, session_of
+from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.canvas.jobs import Jobs
 from napari_gest.canvas.painter import Painter
@@ -61,7 +61,7 @@ class Context:
     def of(cls, viewer: Viewer) -> Context:
         """Return a fresh context on the session of ``viewer``."""
         viewer = getattr(viewer, "__wrapped__", viewer)  # docks from napari's menu get a proxy
-        journal = Journal(session_of(viewer))
+        journal = journal_of(viewer)
         registry = ModelRegistry()
         # In this order: layers are there before they are painted, and painted before panels look.
         scene = Scene(viewer, journal, registry)

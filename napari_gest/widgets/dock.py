@@ -9,7 +9,6 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QScrollArea,
     QVBoxLayout,
@@ -34,6 +33,7 @@ from napari_gest.widgets.open.open_panel import OpenPanel, dropped
 from napari_gest.widgets.perturb.perturb_panel import PerturbPanel
 from napari_gest.widgets.regions.region_panel import RegionPanel
 from napari_gest.widgets.runs.runs_panel import RunsPanel
+from napari_gest.widgets.session.session_menu import SessionMenu
 
 if TYPE_CHECKING:
     import napari
@@ -109,6 +109,7 @@ class Home(QWidget):
             field.setAcceptDrops(False)
         self._allow_undo()
         self._mark()
+        self.session_menu.offer_restore()
 
     def follow(self, changed: frozenset[str]) -> None:
         """Bring each panel up to date of which an input has changed, once."""
@@ -142,6 +143,9 @@ class Home(QWidget):
         """
         if watched is self._window:
             if event.type() == QEvent.Type.Close:
+                if self._attached and not self.session_menu.may_close(watched, event.spontaneous()):
+                    event.ignore()
+                    return True
                 self._closing = True
             if self._closing and not watched.isVisible():
                 self.detach()
@@ -213,11 +217,13 @@ class Home(QWidget):
         scroll.setWidgetResizable(True)
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.session_menu = SessionMenu(self.context)
         self.undo_button = button("Undo", self.context.undo)
         self.redo_button = button("Redo", self.context.redo)
         head = QHBoxLayout()
         head.setContentsMargins(10, 4, 8, 0)
-        head.addWidget(QLabel("Generate unseen cells of a tissue", objectName="gestHeading"), 1)
+        head.addWidget(self.session_menu)
+        head.addStretch(1)
         head.addWidget(self.undo_button)
         head.addWidget(self.redo_button)
         layout = QVBoxLayout(self)
@@ -261,9 +267,10 @@ class Home(QWidget):
               for kind in ("generation", "perturbation", "niches", "labels")),
             any(True for _ in state.listed()),
         ]  # fmt: skip
+        preview = context.painter.preview
         notes = [
             _open_note(opened) if opened is not None else "",
-            view.gene or view.column or (view.preview.title if view.preview else ""),
+            view.gene or view.column or (preview.title if preview is not None else ""),
             state.mask_key or "",
             model.name if model is not None else "",
             _run_note(state, "generation"),

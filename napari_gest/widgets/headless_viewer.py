@@ -73,5 +73,6 @@ class HeadlessViewer:
     def close(self) -> None:
         """Close the window, unless its user has."""
         with contextlib.suppress(RuntimeError):
+            self.home.session_menu.autosave.close()
             self.home.detach()
             self.viewer.close()

@@ -8,7 +8,17 @@ import pytest
 from cmap import Color
 
 from napari_gest.app import colors
-from napari_gest.app.colors import MISSING, OKABE_ITO, Scale, categories, limits
+from napari_gest.app.colors import (
+    LEAST_MAP_CONTRAST,
+    MAPS,
+    MISSING,
+    Scale,
+    categories,
+    label_colors,
+    limits,
+    table,
+)
+from napari_gest.palette import LEAST_CONTRAST, OKABE_ITO, contrast
 
 
 def test_up_to_eight_categories_take_okabe_and_itos_colours():
@@ -22,8 +32,8 @@ def test_up_to_eight_categories_take_okabe_and_itos_colours():
 def test_more_categories_stay_visible_on_black(n):
     made = categories(pd.Series([f"{i:03}" for i in range(n)]))
     assert len(made.colors) == n
-    assert (made.colors[:, :3] @ [0.2126, 0.7152, 0.0722] > 0.15).all()
-    if n < 100:
+    assert (contrast(made.colors) >= LEAST_CONTRAST - 1e-4).all()
+    if n < 60:
         assert len(np.unique(made.colors, axis=0)) == n
 
 
@@ -37,6 +47,56 @@ def test_stored_colours_are_honoured_in_category_order():
 def test_stored_colours_that_do_not_fit_are_ignored(stored):
     made = categories(pd.Series(["a", "b"]), stored)
     np.testing.assert_allclose(made.colors[0], Color(OKABE_ITO[0]).rgba, rtol=1e-6)
+
+
+def test_stored_colours_too_dark_for_the_canvas_are_lightened():
+    stored = ["#000000", "#001030", "#ff0000"]
+    made = categories(pd.Series(["a", "b", "c"]), stored)
+    assert (contrast(made.colors) >= LEAST_CONTRAST - 1e-4).all()
+    assert made.colors[1, 2] > made.colors[1, 0]  # still blue
+    np.testing.assert_allclose(made.colors[2], [1, 0, 0, 1])
+
+
+def test_names_with_numbers_are_sorted_as_people_do():
+    values = pd.Series(["10", "2", "1", "11", "2"])
+    stored = ["#111111", "#ff0000", "#00ff00", "#ffff00"]  # of 1, 10, 11, 2, as files sort
+    made = categories(values, stored)
+    assert made.names == ("1", "2", "10", "11")
+    assert [made.names[code] for code in made.codes] == values.tolist()
+    np.testing.assert_allclose(made.colors[1:, :3], [[1, 1, 0], [1, 0, 0], [0, 1, 0]])
+    assert made.rgba()[0].tolist() == [1, 0, 0, 1]
+    assert categories(pd.Series(["T 10", None, "T 9"])).codes.tolist() == [1, -1, 0]
+
+
+def test_an_order_that_was_given_is_kept():
+    ordered = pd.Categorical(["10", "2"], ["10", "2"], ordered=True)
+    assert categories(pd.Series(ordered)).names == ("10", "2")
+    chosen = pd.Categorical(["rim", "core"], ["rim", "core"])  # not as any file sorts
+    assert categories(pd.Series(chosen)).names == ("rim", "core")
+
+
+def test_a_label_has_one_colour_whoever_shows_it():
+    drawn = ["tumour", "10", "9", "tumour"]  # in the order they were drawn
+    made = categories(pd.Series(sorted(set(drawn))))
+    colors_of = label_colors(drawn)
+    assert list(colors_of) == ["9", "10", "tumour"]
+    for name, color in zip(made.names, made.colors, strict=True):
+        np.testing.assert_array_equal(colors_of[name], color)
+
+
+@pytest.mark.parametrize("cmap", MAPS)
+def test_no_colour_of_a_map_sinks_into_the_canvas(cmap):
+    assert contrast(table(cmap)).min() >= LEAST_MAP_CONTRAST - 1e-3
+    assert len(np.unique(table(cmap), axis=0)) > 200
+
+
+def test_zero_is_seen_on_black_and_on_white_and_is_not_missing():
+    (middle,) = Scale(-1, 1, colors.DIVERGING).rgba([0.0])[:, :3]
+    assert contrast(middle) > LEAST_CONTRAST
+    assert contrast(middle, (1, 1, 1)) > 2
+    assert contrast(middle, MISSING[:3]) > 2
+    low, high = Scale(-1, 1, colors.DIVERGING).rgba([-1.0, 1.0])[:, :3]
+    assert min(np.linalg.norm(low - middle), np.linalg.norm(high - middle)) > 0.4
 
 
 def test_missing_is_grey_and_counted_apart():

@@ -86,8 +86,6 @@ def test_they_come_back_from_json_to_the_last_digit():
     disc = shapely.Point(1 / 3, 2 / 7).buffer(np.pi)
     one = Stroke.of("a", "add", disc)
     assert Stroke.model_validate_json(one.model_dump_json()) == one
-    np.testing.assert_array_equal(
-        shapely.get_coordinates(one.area), shapely.get_coordinates(disc)
-    )
+    np.testing.assert_array_equal(shapely.get_coordinates(one.area), shapely.get_coordinates(disc))
     fine = SQUARE.model_copy(update={"corners": ((1 / 3, 0.1), (10, 0), (2 / 7, 10))})
     assert Shape.model_validate_json(fine.model_dump_json()) == fine

@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_gest.app.opened import open_sections
 from napari_gest.app.runs.generation import Plan
 from napari_gest.app.runs.labels import LabelPlan
 from napari_gest.app.runs.niches import NichePlan
 from napari_gest.app.runs.perturbation import Experiment
 from napari_gest.app.script import read_call, section_call
-from napari_gest.app.opened import Snapshot, open_sections
 from napari_gest.app.session import Session
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 
-OTHER = Reading("pixels", "slide", "norm", 0.25, True)
+OTHER = Reading("pixels", "slide", "norm", 0.25, "log1p")
 
 
 @pytest.fixture
@@ -65,4 +65,4 @@ def test_every_script_does_so(sections, model_info):
     for script in scripts:
         compile(script, "copied", "exec")
         assert script.count("Section.from_anndata(") == script.count("layer='norm'")
-        assert script.count("um_per_unit=0.25") == script.count("allow_logged=True") > 0
+        assert script.count("um_per_unit=0.25") == script.count("scale='log1p'") > 0

@@ -7,12 +7,14 @@ import pytest
 
 from napari_gest.app.colors import MISSING, Categories, Scale
 from napari_gest.app.opened import Normalization
+from napari_gest.app.preview import Preview
 from napari_gest.app.view_state import (
     WAITING,
     ViewState,
     generated_legend,
     generated_rgba,
     generated_values,
+    scene_legend,
     section_legend,
     section_rgba,
 )
@@ -49,11 +51,41 @@ def test_categories_have_the_same_colours_in_all_sections(tissue):
     assert tables[0].counts.sum() == one.section.n_obs
 
 
+def test_limits_and_title_are_those_of_sections_that_have_the_gene(tissue):
+    from napari_gest.app.session import open_sections
+
+    one = open_sections(tissue, names=["section_1"])[0]
+    other = tissue[:, 10:].copy()
+    other.obs = other.obs.drop(columns="region")
+    (two,) = open_sections(other, names=["section_2"])  # of another panel
+    space = Normalization()
+    gene = ViewState(gene=one.section.genes[0])
+    right = section_legend(gene, one, space)
+    both = scene_legend(gene, one, [one, two], space)
+    assert (both.title, both.colors, both.range) == (right.title, right.colors, right.range)
+    legend = scene_legend(gene, two, [one, two], space)  # what is opened last is in use
+    assert (legend.colors, legend.range) == (right.colors, right.range)
+    assert legend.title == f"{right.title} · not in section_2"
+    np.testing.assert_array_equal(
+        section_rgba(gene, one, legend, space), section_rgba(gene, one, right, space)
+    )
+    grey = section_rgba(gene, two, legend, space)
+    np.testing.assert_array_equal(grey, np.tile(MISSING, (len(grey), 1)))
+    column = ViewState(column="region")
+    assert scene_legend(column, two, [one, two], space).title == "region · not in section_2"
+    assert isinstance(scene_legend(column, two, [one, two], space).colors, Categories)
+    shown = Preview("confidence", {one.label: np.linspace(0, 1, one.section.n_obs)})
+    confidence = scene_legend(ViewState(preview=shown), two, [one, two], space)
+    assert isinstance(confidence.colors, Scale)
+    nowhere = scene_legend(ViewState(gene="none"), two, [one, two], space)
+    assert "not measured" in nowhere.title
+
+
 def test_stored_colours_are_used(opened):
     names = opened.adata.obs["region"].astype("category").cat.categories
-    opened.adata.uns["region_colors"] = ["#123456"] * len(names)
+    opened.adata.uns["region_colors"] = ["#6789ab"] * len(names)
     rgba = section_legend(ViewState(column="region"), opened, Normalization()).colors.rgba()
-    np.testing.assert_allclose(rgba[0, :3], np.array([0x12, 0x34, 0x56]) / 255, rtol=1e-5)
+    np.testing.assert_allclose(rgba[0, :3], np.array([0x67, 0x89, 0xAB]) / 255, rtol=1e-5)
 
 
 def test_a_numeric_column_has_a_scale_and_its_gaps_are_grey(opened):
@@ -83,7 +115,9 @@ def test_difference_is_generated_minus_measured_and_centred(opened, generated_ce
     assert np.isnan(values[10:]).all()  # waiting, or without truth
     scale = generated_legend(view_state, values).colors
     assert scale.low == -scale.high
-    uneven = generated_legend(ViewState(gene="g", view="difference", difference_limits=(-1, 3)), values)
+    uneven = generated_legend(
+        ViewState(gene="g", view="difference", difference_limits=(-1, 3)), values
+    )
     assert (uneven.colors.low, uneven.colors.high) == (-3, 3)
 
 
@@ -100,7 +134,10 @@ def test_uncertainty_of_meta_cell_or_gene(opened, generated_cells, entropy, unit
 
 def test_waiting_cells_are_dark_and_others_coloured(generated_cells, opened):
     values = generated_values(
-        ViewState(gene=generated_cells.genes[0], view="generated"), generated_cells, opened, Normalization()
+        ViewState(gene=generated_cells.genes[0], view="generated"),
+        generated_cells,
+        opened,
+        Normalization(),
     )
     rgba = generated_rgba(generated_cells, values, Scale(0, 1))
     np.testing.assert_allclose(rgba[10:], np.tile(WAITING, (33, 1)))
@@ -112,7 +149,9 @@ def test_generated_cells_without_a_gene_are_grey(generated_cells, opened):
         ViewState(column="region", view="generated"), generated_cells, opened, Normalization()
     )
     np.testing.assert_allclose(generated_rgba(generated_cells, values, None)[0], MISSING)
-    assert np.isnan(generated_values(ViewState(gene="absent"), generated_cells, opened, Normalization())).all()
+    assert np.isnan(
+        generated_values(ViewState(gene="absent"), generated_cells, opened, Normalization())
+    ).all()
 
 
 def test_a_foreign_panel_does_not_break_the_measured_view(opened):

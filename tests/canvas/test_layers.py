@@ -50,3 +50,12 @@ def test_cells_without_neighbours_still_have_a_size(coords):
 def test_a_cell_is_about_as_large_as_its_distance_to_the_next():
     grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 7.0
     assert layers.cell_size(grid) == pytest.approx(7.0, rel=0.2)
+
+
+def test_boundaries_take_the_colours_of_niches_lighter_where_unseen():
+    square = np.array([[0.0, 0], [0, 9], [9, 9], [0, 0]])
+    data = layers.boundary_layer([square, square + 20], ["a", "b"], ["#ff0000", "#000000"], 0.5)
+    drawn = Layer.create(*data)
+    np.testing.assert_allclose(drawn.edge_color[0], [1, 0, 0, 1])
+    assert (drawn.edge_color[1, :3] > 0.3).all()
+    assert list(drawn.features["niche"]) == ["a", "b"]

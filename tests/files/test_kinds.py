@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_gest.files import GEOJSON, JSON, PNG, TEXT, FileKind, FolderKind, table_kind
+from napari_gest.files import GEOJSON, JSON, PNG, SVG, TEXT, FileKind, FolderKind, table_kind
 from napari_gest.files.leftovers import beside
 
 GENES = table_kind("a table of genes", ("gene", "band"))
@@ -32,6 +32,8 @@ GENES = table_kind("a table of genes", ("gene", "band"))
         (GENES, b"", False),
         (PNG, b"\x89PNG\r\n\x1a\nrest", True),
         (PNG, b"words", False),
+        (SVG, b'<?xml version="1.0"?>\n<svg xmlns="...">', True),
+        (SVG, b"<html></html>", False),
     ],
 )
 def test_files(kind: FileKind, head: bytes, is_one: bool) -> None:

@@ -272,3 +272,13 @@ def test_json_that_once_raised_is_refused(tmp_path: Path, text: str, cause: str)
     (tmp_path / "roi.geojson").write_text(text)
     with pytest.raises(InputError, match=cause):
         Roi.read_geojson(tmp_path / "roi.geojson")
+
+
+def test_corners_give_the_region_back_holes_and_all():
+    hole = shapely.box(2, 2, 4, 4)
+    area = shapely.union(shapely.box(0, 0, 9, 9).difference(hole), shapely.box(20, 0, 22, 3))
+    roi = Roi(area)
+    rings = roi.to_vertices()
+    assert len(rings) == 2
+    assert Roi.from_vertices(rings).geometry.equals(area)
+    assert Roi(shapely.box(0, 0, 1, 1)).to_vertices()[0].shape == (4, 2)

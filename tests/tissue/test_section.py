@@ -110,7 +110,7 @@ def test_a_view_is_read(tissue: AnnData) -> None:
 def test_nothing_is_modified(tissue: AnnData) -> None:
     tissue.X = tissue.X.log1p()
     before = tissue.copy()
-    Section.from_anndata(tissue, "section_1", allow_logged=True, um_per_unit=2)
+    Section.from_anndata(tissue, "section_1", scale="log1p", um_per_unit=2)
     assert (tissue.X != before.X).nnz == 0
     assert np.array_equal(tissue.obsm["spatial"], before.obsm["spatial"])
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from napari_gest.app.actions.base import Action, Revert
-from napari_gest.app.runs.niche_outcome import NicheOutcome
+from napari_gest.app.run_preview import of_run_view
+from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.state import State
 from napari_gest.errors import InputError
 
@@ -32,18 +33,36 @@ class AskNiches(Action):
 
     def apply(self, state: State) -> State:
         """Return the state that shows them; of a number a preview until they are found."""
-        return _changed(state, self.id, lambda o: o.asking((self.by, self.value), self.found))
+        asked = (self.by, self.value)
+
+        def change(outcome: NicheOutcome) -> NicheOutcome:
+            unknown = self.by == "resolution" and asked not in outcome.edits  # it was not saved
+            if self.found is None and (asked == outcome.asked or unknown):
+                return outcome
+            return outcome.asking(asked, self.found)
+
+        return _seen(_changed(state, self.id, change, others=True), self.id)
 
 
 class FoundNiches(Action):
-    """Put niches in the place of their preview, or tell how stable they are."""
+    """Put niches in the place of their preview, or tell how stable they are.
+
+    A journal says only which of the two; what was found is read with the result of the run.
+    """
 
     do: Literal["found_niches"] = "found_niches"
     id: str
     by: Literal["number", "resolution"]
     value: float
-    niches: Any = Field(exclude=True, repr=False)
+    stable: bool = False
+    niches: Any = Field(default=None, exclude=True, repr=False)
     stability: Any = Field(default=None, exclude=True, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_what(cls, given: Any) -> Any:
+        stable = isinstance(given, dict) and given.get("stability") is not None
+        return {**given, "stable": True} if stable else given
 
     def apply(self, state: State) -> State:
         """Return the state with the niches."""
@@ -54,12 +73,16 @@ class FoundNiches(Action):
                 return outcome
             if self.stability is not None:
                 return outcome.with_stability(asked, self.stability)
+            if self.stable or self.niches is None:  # it was not saved
+                return outcome
+            if isinstance(self.niches, NicheEdit):  # read from a saved session
+                return outcome.with_first(asked, self.niches)
             return outcome.with_found(asked, self.niches)
 
-        return _changed(state, self.id, change)
+        return _changed(state, self.id, change, others=not self.stable)
 
 
-class _Edit(Action):
+class NicheChange(Action):
     """A change by hand of the niches shown."""
 
     id: str
@@ -84,15 +107,21 @@ class _Edit(Action):
         if outcome.is_preview:
             raise _PREVIEW
         niches = self.change(outcome.niches)
-        return _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+        changed = _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+        return _seen(changed, self.id)
 
     def revert(self, before: State) -> Revert:
         old: NicheOutcome = before.entry(self.id).outcome
         asked, edits = old.asked, old.edits[old.asked]
-        return lambda now: _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+
+        def back(now: State) -> State:
+            changed = _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+            return _seen(changed, self.id)
+
+        return back
 
 
-class RenameNiche(_Edit):
+class RenameNiche(NicheChange):
     """Give a niche another name."""
 
     do: Literal["rename_niche"] = "rename_niche"
@@ -110,7 +139,7 @@ class RenameNiche(_Edit):
         return niches.renamed({self.old: self.new})
 
 
-class MergeNiches(_Edit):
+class MergeNiches(NicheChange):
     """Make one niche of several, under the first of their names."""
 
     do: Literal["merge_niches"] = "merge_niches"
@@ -127,7 +156,7 @@ class MergeNiches(_Edit):
         return niches.merged(list(self.names))
 
 
-class RecolorNiche(_Edit):
+class RecolorNiche(NicheChange):
     """Give a niche another colour, "#rrggbb"."""
 
     do: Literal["recolor_niche"] = "recolor_niche"
@@ -145,9 +174,29 @@ class RecolorNiche(_Edit):
         return niches.recolored({self.name: self.color})
 
 
-def _changed(state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome]) -> State:
-    """Return the state with another outcome of a run; the same where the run is gone."""
+def _changed(
+    state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome], others: bool = False
+) -> State:
+    """Return the state with another outcome of a run; the same where the run is gone.
+
+    No niche stays hidden that is there no more; of other niches, ``others``, all are shown.
+    """
     for entry in state.runs:
         if entry.id == id:
-            return state.with_entry(replace(entry, outcome=change(entry.outcome)))
+            outcome: NicheOutcome = change(entry.outcome)
+            if outcome is entry.outcome:
+                return state
+            state = state.with_entry(replace(entry, outcome=outcome))
+            view = state.view
+            if view.of_run == (id, "niches") and outcome.niches is not entry.outcome.niches:
+                hidden = frozenset() if others else view.hidden.intersection(outcome.niches.names)
+                state = replace(state, view=replace(view, hidden=hidden))
+            return state
     return state
+
+
+def _seen(state: State, id: str) -> State:
+    """Return the state whose view is of the niches of a run, so that a change of them is seen."""
+    if state.view.of_run == (id, "niches") or id not in {entry.id for entry in state.listed()}:
+        return state
+    return replace(state, view=of_run_view(state.view, id, "niches"))

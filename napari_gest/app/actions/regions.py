@@ -35,7 +35,10 @@ class SetShapes(Action):
 
 
 class SetStrokes(Action):
-    """Put strokes in the place of all that were painted, and shapes to edit with them."""
+    """Put strokes in the place of all that were painted.
+
+    With ``clear_shapes`` the shapes to edit on the section in use go, as one step of undo.
+    """
 
     do: Literal["set_strokes"] = "set_strokes"
     strokes: tuple[Stroke, ...]
@@ -47,7 +50,9 @@ class SetStrokes(Action):
 
     def apply(self, state: State) -> State:
         """Return the state with these strokes."""
-        shapes = _put(state, "edited", ()) if self.clear_shapes else state.shapes
+        shapes = state.shapes
+        if self.clear_shapes:
+            shapes = tuple(s for s in shapes if (s.role, s.section) != ("edited", state.active))
         strokes = tuple(s for s in self.strokes if s.section in state.sections)
         return replace(state, strokes=strokes, shapes=shapes)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.run_preview import following, of_run_view, showing
 from napari_gest.app.runs.base import RunEntry, RunKind, is_closed
 from napari_gest.app.state import State
 from napari_gest.app.view_state import VIEWS_OF
@@ -19,19 +20,22 @@ class AddRun(Action):
 
     do: Literal["add_run"] = "add_run"
     id: str
+    name: str = ""
+    kind: str = ""
     entry: Any = Field(default=None, exclude=True, repr=False)
 
     @classmethod
     def of(cls, entry: RunEntry) -> AddRun:
         """Return the action that adds a run."""
-        return cls(id=entry.id, entry=entry)
+        return cls(id=entry.id, name=entry.name, kind=entry.kind, entry=entry)
 
     def apply(self, state: State) -> State:
         """Return the state with the run. Where its section was closed meanwhile, it is dropped."""
         if self.entry is None or is_closed(self.entry, state):
             return state
         entry = replace(self.entry, name=_free_name(self.entry.name, self.id, state))
-        return replace(state, runs=(*state.runs, entry)).with_shown(entry.kind, (entry.id,))
+        added = replace(state, runs=(*state.runs, entry), view=showing(state.view, entry))
+        return added.with_shown(entry.kind, (entry.id,))
 
 
 class UpdateRun(Action):
@@ -42,8 +46,8 @@ class UpdateRun(Action):
     outcome: Any = Field(default=None, exclude=True, repr=False)
 
     def apply(self, state: State) -> State:
-        """Return the state with the outcome; the same where the run is gone."""
-        if self.id not in {entry.id for entry in state.runs}:
+        """Return the state with the outcome; the same where there is none, or the run is gone."""
+        if self.outcome is None or self.id not in {entry.id for entry in state.runs}:
             return state
         return state.with_entry(replace(state.entry(self.id), outcome=self.outcome))
 
@@ -76,20 +80,19 @@ class Keep(Action):
 
     def revert(self, before: State) -> Revert:
         place = before.kept
-        old = before.entry(self.id)
+        old = before.entry(self.id).outcome
 
         def back(now: State) -> State:
             known = {entry.id for entry in now.runs}
             if self.id not in known:
                 return now
+            entry = now.entry(self.id)
+            if hasattr(old, "kept_as"):
+                now = now.with_entry(replace(entry, outcome=entry.outcome.kept_as(old)))
             still = set(now.kept) - {self.id}
             was = tuple(i for i in place if i in still or i == self.id)
             later = tuple(i for i in now.kept if i in still and i not in was)
-            again = replace(now, kept=(*was, *later))
-            entry = again.entry(self.id)
-            if entry.outcome is old.outcome:
-                return again
-            return again.with_entry(replace(entry, outcome=old.outcome))
+            return replace(now, kept=(*was, *later))
 
         return back
 
@@ -112,12 +115,10 @@ class Discard(Action):
         ids = tuple(i for i in state.shown.get(entry.kind, ()) if i != self.id)
         if not ids:  # look at the one before
             ids = tuple(one.id for one in list(left.listed(entry.kind))[-1:])
-        if not ids and left.view.view in VIEWS_OF.get(entry.kind, ()):
-            left = replace(left, view=replace(left.view, view="measured"))
-        return left.with_shown(entry.kind, ids)
+        return following(left.with_shown(entry.kind, ids))
 
     def revert(self, before: State) -> Revert:
-        kept, shown, view = before.kept, before.shown, before.view.view
+        kept, shown, view = before.kept, before.shown, before.view
         kind = before.entry(self.id).kind
 
         def back(now: State) -> State:
@@ -130,8 +131,10 @@ class Discard(Action):
                 was = tuple(i for i in kept if i in now.kept or i == self.id)
                 later = tuple(i for i in now.kept if i not in was)
                 again = replace(again, kept=(*was, *later))
-            if view in VIEWS_OF.get(kind, ()):
-                again = replace(again, view=replace(again.view, view=view))
+            if view.view in VIEWS_OF.get(kind, ()):
+                again = replace(again, view=replace(again.view, view=view.view))
+            if view.of_run is not None and view.of_run[0] == self.id:
+                again = replace(again, view=of_run_view(again.view, *view.of_run))
             listed = {entry.id for entry in again.listed(kind)}
             ids = tuple(i for i in shown.get(kind, ()) if i in listed)
             return again.with_shown(kind, ids or (self.id,))
@@ -189,7 +192,8 @@ class ShowRuns(Action):
     def apply(self, state: State) -> State:
         """Return the state in which these are looked at."""
         listed = {entry.id for entry in state.listed(self.kind)}
-        return state.with_shown(self.kind, tuple(i for i in self.ids if i in listed))
+        ids = tuple(i for i in self.ids if i in listed)
+        return following(state.with_shown(self.kind, ids))
 
 
 def _free_name(name: str, id: str, state: State) -> str:

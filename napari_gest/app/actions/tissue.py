@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from napari_gest.app.actions.base import Action
 from napari_gest.app.first_view import first_view
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Opened
+from napari_gest.app.run_preview import following
 from napari_gest.app.state import State
 from napari_gest.app.view_state import ViewState
 
@@ -31,6 +33,8 @@ class TissueRef(BaseModel):
         Fingerprint of the section as it was read.
     reading
         Fields of the ``Reading`` that differ from the usual ones.
+    beside
+        Label of a section that was open already, of the same AnnData; None where there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,20 +44,22 @@ class TissueRef(BaseModel):
     label: str
     digest: str
     reading: dict[str, Any] = Field(default_factory=dict)
+    beside: str | None = None
 
     @classmethod
-    def of(cls, opened: Opened) -> TissueRef:
-        """Return where an open section comes from."""
+    def of(cls, opened: Opened, others: Mapping[str, Opened]) -> TissueRef:
+        """Return where a section comes from that is opened beside others."""
         from napari_gest.tissue.reading import Reading
 
         usual = vars(Reading())
         given = {k: v for k, v in vars(opened.section.reading).items() if v != usual[k]}
         return cls(
-            path=None if opened.path is None else str(opened.path),
+            path=None if opened.path is None else str(opened.path.absolute()),
             section=opened.section.name,
             label=opened.label,
             digest=opened.section.digest,
             reading=given,
+            beside=next((k for k, o in others.items() if o.adata is opened.adata), None),
         )
 
 
@@ -83,7 +89,8 @@ class OpenSections(Action):
         model = state.choices.model
         if opened and registry is not None and model not in registry.models:
             model = registry.best_for(opened[0].section.genes)
-        return cls(tissue=tuple(map(TissueRef.of, opened)), model=model, opened=tuple(opened))
+        tissue = tuple(TissueRef.of(one, state.sections) for one in opened)
+        return cls(tissue=tissue, model=model, opened=tuple(opened))
 
     def apply(self, state: State) -> State:
         """Return the state with the sections open."""
@@ -117,7 +124,7 @@ class CloseSections(Action):
             if closed.intersection(snapshot.label for snapshot in entry.run.snapshots)
         }
         shown = {kind: tuple(i for i in ids if i not in gone) for kind, ids in state.shown.items()}
-        return replace(
+        left = replace(
             state,
             sections=MappingProxyType(sections),
             active=active,
@@ -126,8 +133,16 @@ class CloseSections(Action):
             runs=tuple(entry for entry in state.runs if entry.id not in gone),
             kept=tuple(id for id in state.kept if id not in gone),
             shown=MappingProxyType(shown),
-            view=state.view if sections else ViewState(),
+            view=_left_to_see(state.view, shown) if sections else ViewState(),
         )
+        return following(left)
+
+
+def _left_to_see(view: ViewState, shown: Mapping[str, tuple[str, ...]]) -> ViewState:
+    """Return the view without those of runs that are gone."""
+    for kind, ids in shown.items():
+        view = view if ids else view.without(kind)
+    return view
 
 
 class Activate(Action):

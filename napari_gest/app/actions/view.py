@@ -11,14 +11,14 @@ from napari_gest.app.actions.base import Action
 from napari_gest.app.state import State
 from napari_gest.app.view_state import EFFECT_VIEWS, ViewState
 
-_SOURCES = ("gene", "column", "preview")
+_SOURCES = ("gene", "column", "of_run")
 _FIELDS = frozenset(f.name for f in fields(ViewState))
 
 
 class ChangeView(Action):
     """Change fields of the ``ViewState``.
 
-    What is shown is one of gene, column and preview: a new one takes the place of the others.
+    What is shown is one of gene, column and run: a new one takes the place of the others.
     """
 
     do: Literal["change_view"] = "change_view"
@@ -47,9 +47,12 @@ class ChangeView(Action):
     def apply(self, state: State) -> State:
         """Return the state with this view."""
         changes = self.changes
+        of_run = changes.get("of_run")
+        if of_run is not None and of_run[0] not in {entry.id for entry in state.listed()}:
+            return state
         if any(changes.get(source) is not None for source in _SOURCES):
             changes = dict.fromkeys(_SOURCES) | changes
-        if changes.get("preview") is not None and state.view.limits_field != "value_limits":
+        if changes.get("of_run") is not None and state.view.view != "measured":
             changes = {"view": "generated"} | changes
         view = replace(state.view, **changes)
         if view.gene is None and view.view in EFFECT_VIEWS:  # effects are on genes

@@ -11,6 +11,7 @@ from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
+    from napari_gest.app.script import Script
     from napari_gest.app.state import State
     from napari_gest.model.gest import GeST
 
@@ -62,6 +63,9 @@ class Outcome(Protocol):
     @property
     def agreement_text(self) -> str:
         """How it agrees with measured cells, in a few words; empty where nothing tells."""
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give it to a script."""
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write into each AnnData when the run is kept, with its sections."""

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app import colors
 from napari_gest.app.colors import Scale
-from napari_gest.app.view_state import Legend, Limits, ViewState
+from napari_gest.app.opened import Opened, Result, Snapshot
+from napari_gest.app.view_state import EFFECT_VIEWS, Legend, Limits, ViewState
+from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from napari_gest.app.runs.perturbation import PerturbationRun
+    from napari_gest.app.script import Script
+    from napari_gest.app.state import State
     from napari_gest.tasks.perturbation.perturb import Perturbed
     from napari_gest.tasks.perturbation.scenario import Scenario
     from napari_gest.tasks.perturbation.significance import Significance
-    from napari_gest.app.runs.perturbation import PerturbationRun
-    from napari_gest.app.state import State
 
 FDR = 0.05  # at which a gene is said to respond
+
+
+class NotKept:
+    """Stands for what predicted an effect that was read from a saved session."""
+
+    index = np.empty(0, np.int64)
+
+    def expression(self, edited: Any, stage: str) -> Any:
+        """Refuse to predict."""
+        raise NotImplementedError("call Effect.ready first")
+
+    def evidence(self, edited: Any, effect: Any, inside: Any) -> Any:
+        """Refuse to predict."""
+        raise NotImplementedError("call Effect.ready first")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +75,16 @@ class Effect:
         """How many of the cells are surroundings."""
         return len(self.result.index)
 
+    def ready(self) -> Generator[Progress, None, Effect]:
+        """Return the effect with what predicted it, for a test or a dose response.
+
+        A saved session does not keep that; it is made again here, for a worker thread.
+        """
+        if not isinstance(self.result.predictor, NotKept):
+            return self
+        predictor = yield from self.result.request.predictor()
+        return replace(self, result=replace(self.result, predictor=predictor))
+
     @property
     def agreement_text(self) -> str:
         """How many genes respond, once that was tested."""
@@ -65,6 +92,10 @@ class Effect:
             return ""
         first = self.table[self.table["band"] == self.table["band"].iloc[0]]
         return f"{int((first['fdr'] <= FDR).sum())} genes respond"
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the effect to a script."""
+        self.run.add_to(script, self.result)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""
@@ -131,9 +162,32 @@ class Effect:
         return inside
 
 
+def view_of(effect: Effect, view_state: ViewState, gene: str | None = None) -> dict[str, Any]:
+    """Return the changes of the view that show what an edit does.
+
+    Parameters
+    ----------
+    effect
+        The effect.
+    view_state
+        What is shown now; where it is an effect already, its view and gene are kept.
+    gene
+        The gene wanted; by default the one shown, or else the one that responds most.
+    """
+    shown = view_state.view in EFFECT_VIEWS
+    if gene is None:
+        known = shown and view_state.gene in effect.result.genes
+        gene = view_state.gene if known else effect.strongest
+    changes: dict[str, Any] = {"gene": gene, "view": view_state.view if shown else "delta"}
+    if gene != view_state.gene:
+        limits = ("value_limits", "difference_limits", "uncertainty_limits", "delta_limits")
+        changes |= dict.fromkeys(limits)
+    return changes
+
+
 def delta_legend(view_state: ViewState, effects: list[Effect]) -> Legend:
     """Return the legend of a delta view, one for all effects that are shown."""
-    # Of the surroundings: the edit itself would outshine what it causes.
+    # Colour limits use the surrounding cells only: the edit itself is far stronger.
     around = np.concatenate([e.values("delta", view_state.gene)[: e.n_around] for e in effects])
     low, high = view_state.delta_limits or colors.limits(around, centred=True)
     reach = max(-low, high)

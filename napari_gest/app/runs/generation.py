@@ -15,7 +15,7 @@ from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.regions import Shape, drawn_region, of_role
 from napari_gest.app.runs.base import Load, RunKind
 from napari_gest.app.runs.generated_cells import GeneratedCells
-from napari_gest.app.script import read_call, region_lines, section_call
+from napari_gest.app.script import Script
 from napari_gest.app.state import Mode, State
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
@@ -45,6 +45,8 @@ class GenerationOutcome:
 
     Attributes
     ----------
+    run
+        What was asked for.
     result
         The cells.
     agreement
@@ -53,6 +55,7 @@ class GenerationOutcome:
         The same cells, as the canvas shows them.
     """
 
+    run: GenerationRun
     result: Generated
     agreement: Agreement | None
     cells: GeneratedCells
@@ -63,6 +66,10 @@ class GenerationOutcome:
         if self.agreement is None or self.agreement.floor is None:
             return ""
         return f"RMSE z {self.agreement.rmse_z:.3f}, neighbours {self.agreement.floor.rmse_z:.3f}"
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the cells to a script."""
+        self.run.add_to(script, self.result)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""
@@ -208,7 +215,7 @@ class GenerationRun:
         new = result.coords_um[len(result.index) :]
         cells = GeneratedCells(self.snapshot, result.genes, unseen, new)
         cells.finish(result)
-        return GenerationOutcome(result, agreement, cells)
+        return GenerationOutcome(self, result, agreement, cells)
 
     def begun(self, prepared: Prepared) -> GeneratedCells:
         """Return the cells that are to be filled, once it is known where new ones lie."""
@@ -217,34 +224,32 @@ class GenerationRun:
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
-        names = ["GeST", "Section", "generate", "read_tissue", "write_tissue"]
-        lines = [
-            f"adata = {read_call(self.path)}",
-            f"section = {section_call(self.snapshot.section)}",
-        ]
-        header, extra = [], ""
+        script = Script()
+        self.add_to(script, object())
+        return script.text("generated")
+
+    def add_to(self, script: Script, result: object) -> None:
+        """Add the lines that give a result, and write it, to a script."""
+        section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
+        adata, extra = script.adata(self.path), ""
         if self.mask_key is not None:
-            names.append("mask_from_obs")
-            lines.append(f"unseen = mask_from_obs(adata, {self.mask_key!r}, section.rows)")
+            script.use("mask_from_obs")
+            script.add(f"unseen = mask_from_obs({adata}, {self.mask_key!r}, {section}.rows)")
         elif self.roi is not None:
-            names.append("Roi")
-            header.append("from shapely import from_geojson")
-            lines += region_lines(self.roi, "roi")
-            lines.append("unseen = roi.contains(section.coords_um)")
+            script.region(self.roi, "roi")
+            script.add(f"unseen = roi.contains({section}.coords_um)")
             if not self.unseen.any():
-                names.append("place_cells")
-                header.insert(0, "import numpy as np")
+                script.use("place_cells")
+                script.header("import numpy as np")
                 rng = f"np.random.default_rng({self.seed})"
-                lines.append(f"new = place_cells(roi, section.occupied_um, {rng})")
+                script.add(f"new = place_cells(roi, {section}.occupied_um, {rng})")
                 extra = ", new_coords_um=new"
-        arguments = f"section, model, unseen, mode={self.mode!r}, seed={self.seed}{extra}"
-        lines += [
-            f"model = GeST.load({self.model.load_name!r})",
-            f"result = generate({arguments})",
-            'write_tissue(result.to_anndata(adata), "generated.h5ad")',
-        ]
-        header.append(f"from napari_gest import {', '.join(sorted(names, key=str.lower))}")
-        return "\n".join([*header, "", *lines]) + "\n"
+        made = script.result(result)
+        script.use("generate")
+        arguments = f"{section}, {model}, unseen, mode={self.mode!r}, seed={self.seed}{extra}"
+        script.add(f"{made} = generate({arguments})", f"{made}.write({adata})")
+        if extra:  # rows for new cells are added last: results speak of the rows there were
+            script.at_end(f"{adata} = {made}.to_anndata({adata})")
 
 
 def unseen_cells(state: State) -> tuple[NDArray[np.bool_], tuple[Shape, ...]]:

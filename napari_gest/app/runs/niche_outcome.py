@@ -14,8 +14,10 @@ from napari_gest.app.opened import Opened, Result
 from napari_gest.app.runs.niches import NicheCommit, NicheSearch
 
 if TYPE_CHECKING:
+    from napari_gest.app.script import Script
     from napari_gest.app.state import State
     from napari_gest.tasks.generation.generated import Generated
+    from napari_gest.tasks.niches.generated_niches import GeneratedNiches
     from napari_gest.tasks.niches.niches import Clustered
 
 Asked = tuple[str, float]  # ("number", n) or ("resolution", r)
@@ -53,6 +55,8 @@ class NicheOutcome:
         By what was asked for: (K,) stability of each niche found.
     kept_niches
         The niches that were kept, or None.
+    kept_by
+        How many were asked for, and the changes by hand, of those that were kept.
     """
 
     search: NicheSearch
@@ -62,6 +66,7 @@ class NicheOutcome:
         default_factory=lambda: MappingProxyType({})
     )
     kept_niches: Clustered | None = None
+    kept_by: tuple[Asked, tuple[str, ...]] | None = None
     _commits: dict[Any, list[tuple[tuple[Opened, ...], NicheCommit]]] = field(
         default_factory=dict, repr=False
     )
@@ -122,6 +127,10 @@ class NicheOutcome:
         edits = {**self.edits, asked: (NicheEdit(colored, calls),)}
         return replace(self, edits=MappingProxyType(edits))
 
+    def with_first(self, asked: Asked, first: NicheEdit) -> NicheOutcome:
+        """Put niches in the place of their preview, or of others, as they are."""
+        return replace(self, edits=MappingProxyType({**self.edits, asked: (first,)}))
+
     def with_stability(self, asked: Asked, stability: NDArray[np.float64]) -> NicheOutcome:
         """Return the outcome that knows how stable niches are."""
         return replace(self, stability=MappingProxyType({**self.stability, asked: stability}))
@@ -138,7 +147,16 @@ class NicheOutcome:
 
     def kept(self) -> NicheOutcome:
         """Return the outcome of which the niches shown are kept."""
-        return replace(self, kept_niches=self.niches)
+        calls = self.edits[self.asked][-1].calls
+        return replace(self, kept_niches=self.niches, kept_by=(self.asked, calls))
+
+    def kept_as(self, before: NicheOutcome) -> NicheOutcome:
+        """Return the outcome of which what was kept before is kept."""
+        return replace(self, kept_niches=before.kept_niches, kept_by=before.kept_by)
+
+    def with_search(self, search: NicheSearch) -> NicheOutcome:
+        """Return the outcome of the same niches with more generated cells among them."""
+        return replace(self, search=search)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept, one result for each AnnData."""
@@ -153,8 +171,43 @@ class NicheOutcome:
     def script(self) -> str:
         """Return Python code that gives the niches shown."""
         by, value = self.asked
-        shown = int(value) if by == "number" else value
-        return self.search.run.script(by, shown, self.edits[self.asked][-1].calls)
+        return self.search.run.script(by, value, self.edits[self.asked][-1].calls)
+
+    def add_to(self, script: Script) -> None:
+        """Add the lines that give the niches that are kept, and write them, to a script."""
+        run, kept = self.search.run, self.kept_edit()
+        if kept is None:
+            return
+        (by, value), edit = kept
+        embedded, niches = run.add_to(script, edit.niches, by, value, edit.calls)
+        files: dict[str, list[Opened]] = {}
+        for one in run.opened:
+            files.setdefault(script.adata(one.path), []).append(one)
+        for adata, opened in files.items():
+            own = {id(one.section) for one in opened}
+            made = [g for g in self.search.generated if id(g.generated.section) in own]
+
+            def lines(made: list[GeneratedNiches] = made, adata: str = adata) -> list[str]:
+                """Return those of the generated cells that are kept: by now all are made."""
+                found = []
+                for g in made:
+                    result = script.variable_of(g.generated)
+                    if result is not None:
+                        script.use("generated_niches")
+                        draw = "" if g.draw == 1 else f", draw={g.draw}"
+                        call = f"generated_niches({result}, {script.model(run.model)}, {embedded}"
+                        found.append(f"{call}{draw}).write({adata}, {niches})")
+                return found
+
+            # Of niches that are kept later for the same file none of these are left.
+            script.at_last(adata, lines)
+
+    def kept_edit(self) -> tuple[Asked, NicheEdit] | None:
+        """Return how many niches were asked for, and the edit, of those that are kept."""
+        if self.kept_niches is None or self.kept_by is None:
+            return None
+        asked, calls = self.kept_by
+        return asked, NicheEdit(self.kept_niches, calls)
 
 
 def kept_generated(state: State) -> list[Generated]:

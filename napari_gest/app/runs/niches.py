@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,23 +12,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest import keys
-from napari_gest.errors import InputError
-from napari_gest.app.opened import Opened, Snapshot
-from napari_gest.tasks.progress import Progress
-from napari_gest.app.preview import Preview, named
-from napari_gest.app.script import read_call, section_call
 from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.opened import Opened, Snapshot
+from napari_gest.app.preview import Preview, named
 from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.script import Script
+from napari_gest.errors import InputError
+from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_gest.app.state import State
     import shapely
     from anndata import AnnData
 
-    from napari_gest.model.gest import GeST
+    from napari_gest.app.state import State
+    from napari_gest.tasks.generation.generated import Generated
     from napari_gest.tasks.niches.cluster import ClusterRequest
     from napari_gest.tasks.niches.embed import Embedded
-    from napari_gest.tasks.generation.generated import Generated
     from napari_gest.tasks.niches.generated_niches import GeneratedNiches
     from napari_gest.tasks.niches.niche_tree import NicheTree
     from napari_gest.tasks.niches.niches import Clustered
@@ -62,6 +61,25 @@ class NicheRun:
     generated: tuple[Generated, ...] = ()
     embedded: Mapping[tuple[Any, Path], Embedded] | None = None
     seed: int = 0
+
+    @classmethod
+    def of(cls, state: State, model: ModelInfo, opened: tuple[Opened, ...]) -> NicheRun:
+        """Return the search in sections: with what a session generated and embedded in them."""
+        own = {id(o.section) for o in opened}
+        shown = {entry.id for entry in state.shown_runs("generation")}
+        generated = tuple(
+            entry.outcome.result
+            for entry in state.listed("generation")
+            if entry.id in shown.union(state.kept) and id(entry.outcome.result.section) in own
+        )
+        embedded = {
+            (one.section, model.path): made
+            for entry in state.runs
+            if entry.kind == "niches" and entry.run.model.path == model.path
+            for one, made in zip(entry.run.opened, entry.outcome.search.embedded, strict=True)
+            if id(one.section) in own
+        }
+        return cls(opened, model, generated, embedded)
 
     @property
     def title(self) -> str:
@@ -103,7 +121,8 @@ class NicheRun:
         for one in self.opened:
             request = EmbedRequest(one.section, model)
             before = (self.embedded or {}).get((one.section, self.model.path))
-            before = before or request.stored(one.adata)
+            if before is None or before.settings != request.settings:
+                before = request.stored(one.adata)
             embedded.append(before or (yield from request.run()))
             yield Progress("Measuring areas", 0, 1)
             _ = one.section.areas_um2  # kept by the section
@@ -116,38 +135,53 @@ class NicheRun:
         return NicheSearch(self, tuple(embedded), tree, tuple(compared))
 
     def script(self, by: str = "number", value: float = 8, edits: Sequence[str] = ()) -> str:
-        """Return Python code that does the same with the public functions.
+        """Return Python code that does the same with the public functions; see ``add_to``."""
+        script = Script()
+        self.add_to(script, object(), by, value, edits)
+        return script.text("niches")
+
+    def add_to(
+        self, script: Script, result: object, by: str, value: float, edits: Sequence[str] = ()
+    ) -> tuple[str, str]:
+        """Add the lines that give niches, and write them, to a script.
 
         Parameters
         ----------
+        script
+            Takes the lines.
+        result
+            What the niches are known by to other runs.
         by, value
             ``"number"`` of niches, or ``"resolution"`` they were found at.
         edits
             Calls on the niches that follow, such as ``merged(['niche 1', 'niche 2'])``.
+
+        Returns
+        -------
+        The variables of the embeddings and of the niches.
         """
-        files = {id(o.adata): o for o in self.opened}
-        names = {key: "adata" if len(files) == 1 else f"adata_{i + 1}"
-                 for i, key in enumerate(files)}  # fmt: skip
-        lines = [f"{names[key]} = {read_call(o.path)}" for key, o in files.items()]
-        lines += ["sections = ["]
-        for one in self.opened:
-            lines.append(f"    {section_call(one.section, names[id(one.adata)])},")
-        asked = f"n_niches={value}" if by == "number" else f"method='leiden', resolution={value}"
-        lines += [
-            "]",
-            f"model = GeST.load({self.model.load_name!r})",
-            "embedded = [embed_niches(section, model) for section in sections]",
-            f"niches = cluster_niches(embedded, {asked}, seed={self.seed})",
-            *(f"niches = niches.{edit}" for edit in edits),
-        ]
-        if len(files) == 1:
-            lines += ["niches.write(adata)", 'write_tissue(adata, "niches.h5ad")']
-        else:
-            for number, (key, one) in enumerate(files.items(), 1):
-                lines.append(f"niches.part({one.section.name!r}).write({names[key]})")
-                lines.append(f'write_tissue({names[key]}, "niches_{number}.h5ad")')
-        used = "GeST, Section, cluster_niches, embed_niches, read_tissue, write_tissue"
-        return "\n".join([f"from napari_gest import {used}", "", *lines]) + "\n"
+        sections = [script.section(one.section, one.path) for one in self.opened]
+        model = script.model(self.model)
+        embedded = script.result(self, "embedded")
+        niches = script.result(result, "niches")
+        script.use("embed_niches", "cluster_niches")
+        each = ", ".join(f"embed_niches({section}, {model})" for section in sections)
+        number = f"{value:g}" if float(value).is_integer() else repr(value)
+        asked = f"n_niches={number}" if by == "number" else f"method='leiden', resolution={value}"
+        script.add(
+            f"{embedded} = [{each}]",
+            f"{niches} = cluster_niches({embedded}, {asked}, seed={self.seed})",
+            *(f"{niches} = {niches}.{edit}" for edit in edits),
+        )
+        files: dict[str, list[int]] = {}
+        for place, one in enumerate(self.opened):
+            files.setdefault(script.adata(one.path), []).append(place)
+        for adata, places in files.items():
+            own = ", ".join(sections[i] for i in places)
+            part = niches if len(files) == 1 else f"{niches}.part({own})"
+            script.add(f"{part}.write({adata})")
+            script.add(*(f"{embedded}[{i}].write({adata})" for i in places))
+        return embedded, niches
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,7 +298,8 @@ class NicheSearch:
             sections = {id(o.section) for o in opened}
             made = tuple(one for one in generated if id(one.generated.section) in sections)
             own = tuple(self.embedded[i] for i in group)
-            out.append((opened, NicheCommit(own, self._take(niches, group), made, niches)))
+            part = niches.part(*(niches.sections[i] for i in group))
+            out.append((opened, NicheCommit(own, part, made, niches)))
         return out
 
     def outlines(self, niches: Clustered, index: int) -> list[shapely.MultiPolygon]:
@@ -276,16 +311,6 @@ class NicheSearch:
 
     def _labels(self, niches: Clustered) -> list[NDArray[np.int64]]:
         return np.split(niches.labels, self._ends[:-1])
-
-    def _take(self, niches: Clustered, group: list[int]) -> Clustered:
-        starts = [0, *self._ends[:-1]]
-        cells = np.concatenate([np.arange(starts[i], self._ends[i]) for i in group])
-        return replace(
-            niches,
-            sections=tuple(niches.sections[i] for i in group),
-            labels=niches.labels[cells],
-            probability=niches.probability[cells],
-        )
 
     @property
     def _ends(self) -> list[int]:

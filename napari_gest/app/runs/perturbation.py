@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import cached_property
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.errors import InputError
+from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, Stroke, brushed_region, of_role
 from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.script import Script
 from napari_gest.app.state import Label, State
+from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import read_call, region_lines, section_call
-from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
     from napari_gest.app.runs.effect import Effect
+    from napari_gest.model.gest import GeST
     from napari_gest.model.response import ResponseHead
+    from napari_gest.tasks.perturbation.perturb import PerturbRequest
     from napari_gest.tasks.perturbation.scenario import Labels, Scenario
 
 Readout = Literal["response", "generation"]
@@ -172,14 +174,20 @@ class PerturbationRun:
         """Load the model and run both, control and perturbed; for a worker thread."""
         yield Progress("Loading the model", 0, 1)
         from napari_gest.app.runs.effect import Effect
-        from napari_gest.tasks.perturbation.perturb import PerturbRequest
         from napari_gest.tasks.threads import share_processors
 
         share_processors()
+        request = self.request(load(self.model.name), response=response)
+        return Effect(self, (yield from request.run()))
+
+    def request(self, model: GeST, **further: Any) -> PerturbRequest:
+        """Return the request of the same perturbation with a model."""
+        from napari_gest.tasks.perturbation.perturb import PerturbRequest
+
         readout, input = READOUTS[self.readout]
-        request = PerturbRequest(
+        return PerturbRequest(
             self.snapshot.section,
-            load(self.model.name),
+            model,
             self.inside,
             self.edits,
             strength=self.strength,
@@ -189,9 +197,8 @@ class PerturbationRun:
             readout=readout,
             input=input,
             seed=self.seed,
-            response=response,
+            **further,
         )
-        return Effect(self, (yield from request.run()))
 
     def scenario(self, name: str, n_permutations: int) -> Scenario:
         """Return what ``napari-gest perturb --scenario`` runs again."""
@@ -215,6 +222,12 @@ class PerturbationRun:
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
+        script = Script()
+        self.add_to(script, object())
+        return script.text("perturbed")
+
+    def add_to(self, script: Script, result: object) -> None:
+        """Add the lines that give a result, and write it, to a script."""
         readout, input = READOUTS[self.readout]
         options = {
             "strength": self.strength,
@@ -225,30 +238,23 @@ class PerturbationRun:
         }
         defaults = {"strength": 1.0, "remove": False, "input": "continuous", "seed": 0}
         given = [f"{k}={v!r}" for k, v in options.items() if defaults.get(k) != v]
-        lines = [
-            f"adata = {read_call(self.path)}",
-            f"section = {section_call(self.snapshot.section)}",
-            f"model = GeST.load({self.model.load_name!r})",
-            *region_lines(self.roi, "region"),
-            "roi = region.contains(section.coords_um)",
-            "edits = [",
-            *(f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits),
-            "]",
-        ]
+        section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
+        adata = script.adata(self.path)
+        script.region(self.roi, "region")
+        script.use("perturb", "Edit")
+        edits = [f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits]
+        script.add(f"roi = region.contains({section}.coords_um)", "edits = [", *edits, "]")
         if self.only is not None or self.become is not None:
-            lines.append("obs = adata.obs.iloc[section.rows].astype(str)")
+            script.add(f"obs = {adata}.obs.iloc[{section}.rows].astype(str)")
         for name, label in (("only", self.only), ("replace_by", self.become)):
             if label is not None:
-                lines.append(f"{name} = (obs[{label.column!r}] == {label.name!r}).to_numpy()")
+                script.add(f"{name} = (obs[{label.column!r}] == {label.name!r}).to_numpy()")
                 given.append(f"{name}={name}")
-        lines += [
-            f"result = perturb(section, model, roi, edits, {', '.join(given)})",
-            "result.write(adata)",
-            'write_tissue(adata, "perturbed.h5ad")',
-        ]
-        names = "Edit, GeST, perturb, read_tissue, Roi, Section, write_tissue"
-        header = ["from shapely import from_geojson", "", f"from napari_gest import {names}", ""]
-        return "\n".join([*header, *lines]) + "\n"
+        made = script.result(result)
+        script.add(
+            f"{made} = perturb({section}, {model}, roi, edits, {', '.join(given)})",
+            f"{made}.write({adata})",
+        )
 
 
 _SHORT = {"set": "= {:g}", "multiply": "× {:g}", "shift": "{:+g}", "knockout": "off"}

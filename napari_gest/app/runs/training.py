@@ -84,9 +84,7 @@ class TrainingRun:
         active = state.opened
         if active is None:
             raise InputError("No tissue is open.", "Open tissue first (step 1).")
-        opened = [
-            o for o in state.sections.values() if o.section.genes == active.section.genes
-        ]
+        opened = [o for o in state.sections.values() if o.section.genes == active.section.genes]
         sections = []
         for one in opened:
             section = one.section

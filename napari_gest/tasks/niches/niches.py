@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from cmap import Color, Colormap
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.files import table_kind
+from napari_gest.palette import palette
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -84,23 +83,46 @@ class Clustered:
         """(n,) row of each cell in the AnnData its section came from."""
         return np.concatenate([s.rows for s in self.sections])
 
-    def part(self, section_name: str) -> Clustered:
-        """Return the cells of one section; the niches stay the same."""
-        start = 0
-        for section in self.sections:
-            here = slice(start, start + section.n_obs)
-            if section.name == section_name:
-                return replace(
-                    self,
-                    sections=(section,),
-                    labels=self.labels[here],
-                    probability=self.probability[here],
-                )
-            start = here.stop
-        raise InputError(
-            f"There is no section '{section_name}' among these niches.",
-            f"Choose from {', '.join(s.name for s in self.sections)}.",
+    def part(self, *sections: str | Section) -> Clustered:
+        """Return the cells of some sections, in the order of ``self``; the niches stay the same.
+
+        Parameters
+        ----------
+        sections
+            The sections, or their names. Sections of several files may have the same name: give
+            those themselves.
+
+        Raises
+        ------
+        InputError
+            If there is none of a name, or more than one.
+        """
+        wanted = {self._index(section) for section in sections}
+        parts = np.split(np.arange(len(self.labels)), np.cumsum([s.n_obs for s in self.sections]))
+        cells = np.concatenate([parts[i] for i in sorted(wanted)])
+        return replace(
+            self,
+            sections=tuple(self.sections[i] for i in sorted(wanted)),
+            labels=self.labels[cells],
+            probability=self.probability[cells],
         )
+
+    def _index(self, section: str | Section) -> int:
+        """Return the place of a section, or of the only one of a name."""
+        if isinstance(section, str):
+            found, name = [i for i, s in enumerate(self.sections) if s.name == section], section
+        else:
+            found, name = [i for i, s in enumerate(self.sections) if s is section], section.name
+        if len(found) > 1:
+            raise InputError(
+                f"{len(found)} sections are named '{name}'.", "Give the section itself."
+            )
+        if not found:
+            raise InputError(
+                f"There is no section '{name}' among these niches.",
+                f"Choose from {', '.join(s.name for s in self.sections)}.",
+            )
+        return found[0]
 
     def renamed(self, names: Mapping[str, str]) -> Clustered:
         """Return the niches with some names changed; ``names`` maps old ones to new ones."""
@@ -268,23 +290,6 @@ def ordered(
     place[order] = np.arange(len(order))
     kept = probability[:, order]
     return place[label], kept / kept.sum(1, keepdims=True)
-
-
-@cache
-def palette(n: int) -> tuple[str, ...]:
-    """Return ``n`` colours as "#rrggbb", easy to tell apart: Okabe and Ito's, then glasbey's."""
-    first = ["#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"]
-    more = Colormap("glasbey")(np.linspace(0, 1, 256))
-    taken = np.array([Color(c).rgba[:3] for c in first])
-    for rgba in more:
-        if len(first) >= n:
-            break
-        # The darkest and lightest, and those like one already there, are hard to see.
-        far = np.linalg.norm(taken - rgba[:3], axis=1).min()
-        if 0.18 < rgba[:3] @ [0.2126, 0.7152, 0.0722] < 0.92 and far > 0.2:
-            first.append(Color(rgba).hex)
-            taken = np.vstack([taken, rgba[:3]])
-    return tuple(first[i % len(first)] for i in range(n))
 
 
 def _slice(start: int, n: int) -> NDArray[np.bool_]:

@@ -93,7 +93,7 @@ class ColorPanel(Panel):
         self.gene.setVisible(self._kind == "gene")
         self.obs.setVisible(self._kind == "column")
         # A preview is explained in the step that made it.
-        preview = view.preview
+        preview = self.context.painter.preview
         legend = self.context.painter.legend
         shown = legend if preview is None else Legend(f"Coloured by {preview.title}")
         self.legend.show_legend(shown, view.hidden)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QTimer
 
-from napari_gest.canvas.jobs import Job, Tick
+from napari_gest.app.actions import FoundNiches
+from napari_gest.app.runs.niche_outcome import Asked, NicheOutcome
+from napari_gest.canvas.jobs import Job, Tick, Work
 from napari_gest.canvas.latest_job import LatestJob
 from napari_gest.widgets.common.controls import Panel, note
 from napari_gest.widgets.common.progress_bar import progress_text
 from napari_gest.widgets.context import Context
 
 if TYPE_CHECKING:
-    from napari_gest.tasks.niches.cluster import ClusterRequest
+    from napari_gest.app.runs.base import RunEntry
     from napari_gest.tasks.niches.niches import Clustered
 
 _WAIT_MS = 400  # that the slider rests
@@ -22,11 +25,17 @@ _REPEATS = 2  # further seeds that tell the stability
 STABILITY_CELLS = 20_000  # above, minutes of work that nobody asked for
 
 
-class FinalNiches(Panel):
-    """Finds the niches of a request in the background, then how stable they are, and says so."""
+@dataclass(frozen=True)
+class _Wanted:
+    """What is to be found of a run: the niches it was asked for, or how stable they are."""
 
-    found = Signal(object)  # Clustered, of the request wanted last
-    stable = Signal(object)  # the same, with its stability
+    id: str
+    asked: Asked
+    stability: bool
+
+
+class FinalNiches(Panel):
+    """Finds the niches that are previewed, then how stable they are, and says so."""
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -35,17 +44,23 @@ class FinalNiches(Panel):
         self.state = note()
         self.state.setToolTip("Of 'napari-gest niches' on the command line, with seed 0")
         self.column.addWidget(self.state)
-        self._wanted: tuple[ClusterRequest, Clustered | None] | None = None
+        self._wanted: _Wanted | None = None
         self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
         self._wait.timeout.connect(self._start)
 
-    def want(self, request: ClusterRequest, niches: Clustered | None, is_stable: bool) -> None:
-        """Find the niches of a request unless they are given, and their stability unless known."""
+    def refresh(self) -> None:
+        """Find what is not known of the niches shown; what is under way already goes on."""
+        entry = self.context.state.shown_run("niches")
+        wanted = None if entry is None else _missing(entry)
+        if entry is None:
+            self._say("")
+        elif wanted is None or wanted != self._wanted:
+            self._say("Preview" if entry.outcome.is_preview else _final(entry.outcome))
+        if wanted == self._wanted:
+            return
         self.rest()
-        n_cells = sum(len(e.rows) for e in request.embedded)
-        self._say("Preview" if niches is None else _final(request))
-        if niches is None or not (is_stable or n_cells > STABILITY_CELLS):
-            self._wanted = request, niches
+        if wanted is not None:
+            self._wanted = wanted
             self._wait.start()
 
     def rest(self) -> None:
@@ -54,33 +69,39 @@ class FinalNiches(Panel):
         self._wait.stop()
         self.latest.cancel()
 
+    def close_jobs(self) -> None:
+        """Stop for good."""
+        self.rest()
+        self.latest.close()
+
     def _start(self) -> None:
-        if self._wanted is None:
+        entry, wanted = self.context.state.shown_run("niches"), self._wanted
+        if entry is None or wanted is None:
             return
-        request, niches = self._wanted
-        repeat = replace(request, repeats=_REPEATS)
+        work = _work(entry.outcome, wanted)
         self.latest.start(
             Job(
-                request.run if niches is None else lambda: repeat.repeat(niches),
-                on_tick=self._on_tick,
-                on_done=self._on_done,
-                on_error=self._on_error,
+                work,
+                on_tick=lambda tick: self._on_tick(tick, wanted),
+                on_done=lambda niches: self._on_done(niches, wanted),
+                on_error=lambda error: self._on_error(error, wanted),
             )
         )
 
-    def _on_tick(self, tick: Tick) -> None:
-        _, niches = self._wanted
-        state = "Preview; finding the niches" if niches is None else "Final; telling how stable"
-        self._say(progress_text(replace(tick.progress, stage=state, done=0)))
+    def _on_tick(self, tick: Tick, wanted: _Wanted) -> None:
+        done = "Final; measuring the stability" if wanted.stability else "Preview; finding niches"
+        self._say(progress_text(replace(tick.progress, stage=done, done=0)))
 
-    def _on_done(self, result: Clustered) -> None:
-        request, niches = self._wanted
-        self._say(_final(request))
-        (self.found if niches is None else self.stable).emit(result)
+    def _on_done(self, niches: Clustered, wanted: _Wanted) -> None:
+        by, value = wanted.asked
+        found: dict[str, Any] = {"niches": niches}
+        if wanted.stability:
+            found["stability"] = niches.stability
+        self.context.do(FoundNiches(id=wanted.id, by=by, value=value, **found), self)
 
-    def _on_error(self, error: Exception) -> None:
-        preview = self._wanted[1] is None
-        self._say("Preview. The niches themselves could not be found." if preview else "")
+    def _on_error(self, error: Exception, wanted: _Wanted) -> None:
+        # It stays wanted, so it is not tried again and again.
+        self._say("" if wanted.stability else "Preview. The niches themselves were not found.")
         self.context.report(self, error)
 
     def _say(self, text: str) -> None:
@@ -88,7 +109,26 @@ class FinalNiches(Panel):
         self.state.setVisible(bool(text))
 
 
-def _final(request: ClusterRequest) -> str:
-    if request.method == "leiden":
-        return f"Final: the same as --resolution {request.resolution:g}."
-    return f"Final: the same as --n-niches {request.n_niches}."
+def _missing(entry: RunEntry) -> _Wanted | None:
+    """Return what is not known yet of the niches that a run shows, if anything."""
+    outcome: NicheOutcome = entry.outcome
+    if outcome.is_preview:
+        return _Wanted(entry.id, outcome.asked, stability=False)
+    n_cells = sum(len(e.rows) for e in outcome.search.embedded)
+    if outcome.asked in outcome.stability or n_cells > STABILITY_CELLS:
+        return None
+    return _Wanted(entry.id, outcome.asked, stability=True)
+
+
+def _work(outcome: NicheOutcome, wanted: _Wanted) -> Callable[[], Work]:
+    request = outcome.search.request(*wanted.asked)
+    if not wanted.stability:
+        return request.run
+    found = outcome.edits[wanted.asked][0].niches
+    return lambda: replace(request, repeats=_REPEATS).repeat(found)
+
+
+def _final(outcome: NicheOutcome) -> str:
+    by, value = outcome.asked
+    option = "n-niches" if by == "number" else "resolution"
+    return f"Final: the same as --{option} {value:g}."

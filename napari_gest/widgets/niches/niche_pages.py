@@ -13,11 +13,13 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QHeaderView, QTableWidg
 
 from napari_gest import keys
 from napari_gest.app import colors
+from napari_gest.app.actions import ChangeView
+from napari_gest.app.obs_columns import columns, likely_column
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.niches import NicheSearch
 from napari_gest.canvas.jobs import Job
+from napari_gest.canvas.latest_job import LatestJob
 from napari_gest.tasks.progress import Progress
-from napari_gest.widgets.color.color_panel import columns, likely_column
 from napari_gest.widgets.common.controls import Panel, fill, note
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.plots.composition_bars import CompositionBars
@@ -45,17 +47,19 @@ class CompositionPage(Panel):
         for widget in (self.box, self.bars, self.names):
             self.column.addWidget(widget)
 
-    def show_niches(self, found: NicheSearch, niches: Clustered) -> None:
-        """Show these niches."""
-        self._shown = found, niches
-        opened, offered = found.plan.opened[0], _offered(found)
-        self._column = self.likely(found)
+    def show_niches(self, search: NicheSearch, niches: Clustered) -> None:
+        """Show these niches; to count the cells again takes a while."""
+        if self._shown is not None and self._shown[0] is search and self._shown[1] is niches:
+            return
+        self._shown = search, niches
+        opened, offered = search.run.opened[0], _offered(search)
+        self._column = self.likely(search)
         fill(self.box, offered, self._column)
         self.bars.setVisible(bool(offered))
         if self._column is None:
             self.names.setText("This tissue has no obs column of a few names.")
             return
-        values = found.values(self._column)
+        values = search.values(self._column)
         table = niches.composition(values)
         stored = opened.adata.uns.get(f"{self._column}_colors")
         own = colors.categories(opened.adata.obs[self._column], stored)
@@ -74,17 +78,18 @@ class CompositionPage(Panel):
         """Let go of what was shown."""
         self._shown = None
 
-    def likely(self, found: NicheSearch) -> str | None:
+    def likely(self, search: NicheSearch) -> str | None:
         """Return the column that was chosen, or else the one that likely would be, if any."""
-        offered = _offered(found)
+        offered = _offered(search)
         if self._column in offered:
             return self._column
         return likely_column(offered) or (offered[0] if offered else None)
 
     def _pick(self, column: str) -> None:
         self._column = column
-        if self._shown is not None:
-            self.show_niches(*self._shown)
+        shown, self._shown = self._shown, None
+        if shown is not None:
+            self.show_niches(*shown)
 
 
 class MarkerPage(Panel):
@@ -106,35 +111,25 @@ class MarkerPage(Panel):
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.cellDoubleClicked.connect(self._color)
         self.note = note()
-        self._wanted: tuple[NicheSearch, Clustered] | None = None
+        self.latest = LatestJob()
+        self._wanted: Clustered | None = None
         self._made_for: Clustered | None = None
         self._markers = pd.DataFrame(columns=["niche", "gene", "log_fold_change", "t"])
         for widget in (self.box, self.table, self.note):
             self.column.addWidget(widget)
 
-    def show_niches(self, found: NicheSearch, niches: Clustered) -> None:
+    def show_niches(self, niches: Clustered) -> None:
         """Show markers of these niches, once they are there."""
-        self._wanted = found, niches
-        self.refresh()
-
-    def forget(self) -> None:
-        """Let go of what was shown."""
-        self._wanted = self._made_for = None
-
-    def refresh(self) -> None:
-        """Find markers if other niches are wanted than those they are of."""
-        if self._wanted is None:
+        if self._wanted is not None and niches.labels is self._wanted.labels:
+            self._wanted = niches  # other names or colours, the same cells
+            self._fill()
             return
-        _, niches = self._wanted
-        if self._made_for is niches:
-            return
-        panels = {s.genes for s in niches.sections}
-        if len(panels) > 1:
+        self._wanted = niches
+        if len({s.genes for s in niches.sections}) > 1:
+            self.latest.cancel()
             self.note.setText("Sections with different genes have no common marker genes.")
             return
         self.note.setText("Finding marker genes…")
-        if self.context.jobs.busy:
-            return  # asked again when the job has ended
 
         def work() -> Generator[Progress, None, pd.DataFrame]:
             yield Progress("Finding marker genes", 0, 1)
@@ -145,19 +140,24 @@ class MarkerPage(Panel):
             self._fill()
 
         def failed(error: Exception) -> None:
-            self._made_for = niches  # it is not tried again and again
             self.note.setText("")
             self.context.report(self, error)
 
-        self.context.jobs.start(Job(work, on_done=done, on_error=failed))
+        self.latest.start(Job(work, on_done=done, on_error=failed))
+
+    def forget(self) -> None:
+        """Let go of what was shown."""
+        self.latest.cancel()
+        self._wanted = self._made_for = None
 
     def _fill(self) -> None:
-        niches = self._made_for
-        if niches is None:
+        niches, made_for = self._wanted, self._made_for
+        if niches is None or made_for is None or niches.labels is not made_for.labels:
             return
         chosen = self.box.currentText()
         fill(self.box, list(niches.names), chosen if chosen in niches.names else niches.names[0])
-        own = self._markers[self._markers["niche"] == self.box.currentText()]
+        name = made_for.names[niches.names.index(self.box.currentText())]
+        own = self._markers[self._markers["niche"] == name]
         heading = self.table.horizontalHeader().sizeHint().height()  # in the dock's style by now
         self.table.setFixedHeight(heading + _MARKERS_SHOWN * _ROW + 4)
         with QSignalBlocker(self.table):
@@ -173,8 +173,8 @@ class MarkerPage(Panel):
         self.note.setText("Against all other cells, natural logarithm. Double-click colours by it.")
 
     def _color(self, row: int, _column: int) -> None:
-        self.context.painter.show(gene=self.table.item(row, 0).text(), value_limits=None,
-                                  hidden=frozenset())  # fmt: skip
+        gene = self.table.item(row, 0).text()
+        self.context.do(ChangeView.of(gene=gene, value_limits=None, hidden=frozenset()), self)
 
 
 def _combo(name: str) -> QComboBox:
@@ -184,8 +184,8 @@ def _combo(name: str) -> QComboBox:
     return box
 
 
-def _offered(found: NicheSearch) -> list[str]:
-    opened = found.plan.opened[0]
+def _offered(search: NicheSearch) -> list[str]:
+    opened = search.run.opened[0]
     own = (keys.NICHE, keys.GENERATED_NICHE)
     return [c for c in columns(opened) if _is_short(opened, c) and c not in own]
 

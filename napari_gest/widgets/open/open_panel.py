@@ -101,7 +101,6 @@ class OpenPanel(Panel):
         self.reading.column.addLayout(row(self.again, self.reset))
         self.fold = Fold(_FOLD, self.reading)
         self.column.addWidget(self.fold)
-        self.column.addWidget(self.reading)
         self.reading.changed.connect(self._show_reading)
         self._last: _Asked | None = None
         self.refresh()

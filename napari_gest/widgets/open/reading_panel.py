@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 from anndata import AnnData
 from pandas.api.types import is_float_dtype
 from qtpy.QtCore import QLocale, QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout
 
-from napari_gest.tissue.reading import FIELDS, Reading, layer_names
+from napari_gest.tissue.reading import FIELDS, ExpressionScale, Reading, layer_names
 from napari_gest.widgets.common.controls import Panel
 
 _X = "X"  # how the field spells that no layer is used
@@ -31,11 +32,14 @@ class ReadingPanel(Panel):
             "Micrometres in one unit of the coordinates: the size of a pixel, or 1000 for mm"
         )
         self.um.valueChanged.connect(lambda _: self.changed.emit())
-        self.logged = QCheckBox(FIELDS["allow_logged"])
-        self.logged.setToolTip(
-            "The logarithm is undone with expm1; values that do not look logged stay as they are"
+        self.scale = QComboBox()
+        self.scale.addItems(get_args(ExpressionScale))
+        self.scale.setAccessibleName(FIELDS["scale"])
+        self.scale.setToolTip(
+            "auto: linear, and what looks logged is refused; linear, whatever they look like;"
+            " log1p, which expm1 undoes"
         )
-        self.logged.toggled.connect(lambda _: self.changed.emit())
+        self.scale.currentTextChanged.connect(lambda _: self.changed.emit())
         self.generated = QCheckBox(FIELDS["include_generated"])
         self.generated.setToolTip(
             "Generated cells are no observations and are left out; with this they are taken as if"
@@ -51,7 +55,7 @@ class ReadingPanel(Panel):
         form.addRow(FIELDS["section_key"], self.section)
         form.addRow(FIELDS["layer"], self.layer)
         form.addRow(FIELDS["um_per_unit"], self.um)
-        form.addRow("", self.logged)
+        form.addRow(FIELDS["scale"], self.scale)
         form.addRow("", self.generated)
         self.column.addLayout(form)
         self.choose(Reading())
@@ -66,7 +70,7 @@ class ReadingPanel(Panel):
             self.section.currentText().strip() or usual.section_key,
             None if layer in ("", _X) else layer,
             self.um.value(),
-            self.logged.isChecked(),
+            self.scale.currentText(),
             self.generated.isChecked(),
         )
 
@@ -76,7 +80,7 @@ class ReadingPanel(Panel):
         self.section.setEditText(reading.section_key)
         self.layer.setEditText(reading.layer or _X)
         self.um.setValue(reading.um_per_unit)
-        self.logged.setChecked(reading.allow_logged)
+        self.scale.setCurrentText(reading.scale)
         self.generated.setChecked(reading.include_generated)
 
     def offer(self, read: Sequence[AnnData]) -> None:
@@ -93,7 +97,7 @@ class ReadingPanel(Panel):
             "section_key": self.section,
             "layer": self.layer,
             "um_per_unit": self.um,
-            "allow_logged": self.logged,
+            "scale": self.scale,
             "include_generated": self.generated,
         }
         fields[option].setFocus()

@@ -2,52 +2,60 @@
 
 from __future__ import annotations
 
-import numpy as np
-from qtpy.QtCore import Qt, Signal
+from dataclasses import replace
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout
 from superqt import QLabeledDoubleSlider
+from superqt.utils import QSignalDebouncer
 
-from napari_gest.app import colors
+from napari_gest.app.actions import SetEdits
+from napari_gest.app.obs_columns import label_columns, likely_column
 from napari_gest.app.opened import Opened
-from napari_gest.app.runs.perturbation import READOUTS, Label
-from napari_gest.errors import InputError
-from napari_gest.widgets.color.color_panel import likely_column
+from napari_gest.app.runs.perturbation import READOUTS
+from napari_gest.app.state import Label
 from napari_gest.widgets.common.controls import Panel, fill, row
 from napari_gest.widgets.context import Context
 
 _ALL, _KEEP, _REMOVE = "All cells of the region", "Keep their type", "Are removed"
-_BECOME = "Become: "
-_MOST_LABELS = 300
 _STRONGEST = 3.0
+_REST_MS = 250  # that the slider rests before its strength is taken
 
 
 class EditOptions(Panel):
-    """The settings of an edit besides its genes. ``changed`` is emitted when one changes."""
+    """The settings of an edit besides its genes."""
 
-    changed = Signal()
+    inputs = frozenset({"sections", "active", "edits", "kept"})
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
         self.column_box, self.label_box = _combo("Restrict the edit by"), _combo("Label")
-        self.column_box.textActivated.connect(lambda _: self.refresh())
-        self.label_box.textActivated.connect(lambda _: self.changed.emit())
+        self.column_box.textActivated.connect(self._pick_column)
+        self.label_box.textActivated.connect(
+            lambda name: self._set(only=Label(self.column_box.currentText(), name))
+        )
         self.fate = _combo("What becomes of the cells")
-        self.fate.setToolTip("Structural edits: cells turn into another type, or are taken out")
-        self.fate.textActivated.connect(lambda _: self.changed.emit())
+        self.fate.setToolTip("Cells keep their type, become copies of another one, or are removed")
+        self.fate.textActivated.connect(self._pick_fate)
         self.strength = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.strength.setDecimals(2)
         self.strength.setRange(0.0, _STRONGEST)
-        self.strength.setValue(1.0)
-        self.strength.setToolTip("1 is the edits as they stand, 0 none of them")
+        self.strength.setToolTip("1 applies the edits as they stand, 0 none of them")
         self.strength.setAccessibleName("Strength of the edits")
-        self.strength.valueChanged.connect(lambda _: self.changed.emit())
+        self._moved = False  # whether the slider was moved and does not rest yet
+        self._resting = QSignalDebouncer(parent=self)
+        self._resting.setTimeout(_REST_MS)
+        self._resting.triggered.connect(self.settle)
+        self.strength.valueChanged.connect(self._on_moved)
         self.readout = _combo("Read-out of the surroundings")
         self.readout.addItems(list(READOUTS))
         self.readout.setToolTip(
             "Response: each cell stays what it is and responds. Generated again: the surroundings"
             " are hidden and generated, before and after (the paper's form)."
         )
+        self.readout.textActivated.connect(lambda name: self._set(readout=name))
         self.column.setContentsMargins(0, 0, 0, 0)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -57,96 +65,70 @@ class EditOptions(Panel):
         form.addRow("Strength", self.strength)
         form.addRow("Read-out", self.readout)
         self.column.addLayout(form)
-
-    @property
-    def only(self) -> Label | None:
-        """The cells the edit is restricted to."""
-        column = self.column_box.currentText()
-        if column in ("", _ALL) or not self.label_box.currentText():
-            return None
-        return Label(column, self.label_box.currentText())
-
-    @property
-    def become(self) -> Label | None:
-        """The cells that those of the region become copies of."""
-        text = self.fate.currentText()
-        if not text.startswith(_BECOME):
-            return None
-        return Label(self.type_column, text.removeprefix(_BECOME))
-
-    @property
-    def remove(self) -> bool:
-        """Whether the cells are taken out."""
-        return self.fate.currentText() == _REMOVE
-
-    @property
-    def type_column(self) -> str | None:
-        """The obs column that looks like cell types."""
-        opened = self.context.scene.active
-        named = [] if opened is None else _label_columns(opened)
-        return likely_column(named)
-
-    def labels(self) -> dict[str, np.ndarray]:
-        """Return the columns that are used, (n_obs,) of strings each."""
-        opened = self.context.scene.active
-        used = {label.column for label in (self.only, self.become) if label is not None}
-        return {c: opened.obs_values(c).astype(str).to_numpy(str) for c in used}
-
-    def choose(
-        self, only: Label | None, become: Label | None, remove: bool, strength: float, readout: str
-    ) -> None:
-        """Choose these settings.
-
-        Raises
-        ------
-        InputError
-            If the section has no such labels.
-        """
-        self.column_box.setCurrentText(_ALL if only is None else only.column)
         self.refresh()
-        if only is not None:
-            self.label_box.setCurrentText(only.name)
-        fate = _KEEP if become is None else _BECOME + become.name
-        self.fate.setCurrentText(_REMOVE if remove else fate)
-        self.strength.setValue(strength)
-        self.readout.setCurrentText(readout)
-        if self.only != only or self.become != become:
-            raise InputError(
-                "The scenario names cells by labels that the step does not offer here.",
-                "Open the tissue it was made with, or run it with 'napari-gest perturb'.",
-            )
+
+    def settle(self) -> None:
+        """Take the strength of a slider that was moved, without waiting until it rests."""
+        if self._moved:
+            self._moved = False
+            self._set(strength=round(self.strength.value(), 2))
 
     def refresh(self) -> None:
-        """Offer the columns and labels of the section in use."""
-        opened = self.context.scene.active
+        """Offer the columns and labels of the section in use, and show what is chosen."""
+        opened, edits = self.context.opened, self.context.state.edits
         self.setEnabled(opened is not None)
+        self.readout.setCurrentText(edits.readout or next(iter(READOUTS)))
+        if not self._moved:
+            with QSignalBlocker(self.strength):
+                self.strength.setRange(0.0, max(_STRONGEST, edits.strength))
+                self.strength.setValue(edits.strength)
         if opened is None:
             return
-        offered = [_ALL, *_label_columns(opened)]
-        fill(self.column_box, offered, self.column_box.currentText() or _ALL)
-        if self.column_box.currentIndex() < 0:
-            self.column_box.setCurrentIndex(0)
-        column = self.column_box.currentText()
-        self.label_box.setVisible(column != _ALL)
+        only = edits.only
+        columns = [_ALL, *label_columns(opened)]
+        if only is not None and only.column not in columns:
+            columns.append(only.column)
+        fill(self.column_box, columns, _ALL if only is None else only.column)
+        self.label_box.setVisible(only is not None)
+        if only is not None:
+            names = list(opened.names(only.column)) if only.column in opened.adata.obs else []
+            if only.name not in names:  # Run says that this section has no such cells
+                names.append(only.name)
+            fill(self.label_box, names, only.name)
+        fates = _fates(opened, edits.become)
+        now = (None, True) if edits.remove else (edits.become, False)
+        fill(self.fate, list(fates), next(name for name, fate in fates.items() if fate == now))
+
+    def _pick_column(self, column: str) -> None:
+        only = None
         if column != _ALL:
-            names = opened.names(column)
-            now = self.label_box.currentText()
-            fill(self.label_box, names, now if now in names else names[0])
-        types = [] if self.type_column is None else opened.names(self.type_column)
-        fates = [_KEEP, *(_BECOME + name for name in types), _REMOVE]
-        now = self.fate.currentText()
-        fill(self.fate, fates, now if now in fates else _KEEP)
-        self.changed.emit()
+            only = self.context.state.edits.only
+            if only is None or only.column != column:
+                only = Label(column, self.context.opened.names(column)[0])
+        self._set(only=only)
+
+    def _pick_fate(self, name: str) -> None:
+        become, remove = _fates(self.context.opened, self.context.state.edits.become)[name]
+        self._set(become=become, remove=remove)
+
+    def _on_moved(self, _value: float) -> None:
+        self._moved = True
+        self._resting.throttle()
+
+    def _set(self, **changes: Any) -> None:
+        edits = replace(self.context.state.edits, **changes)
+        self.context.do(SetEdits(edits=edits), self)
 
 
-def _label_columns(opened: Opened) -> list[str]:
-    """Return the obs columns that name groups of cells."""
-    return [
-        str(key)
-        for key in opened.adata.obs
-        if colors.is_categorical(opened.adata.obs[key])
-        and 1 < len(opened.names(key)) <= _MOST_LABELS
-    ]
+def _fates(opened: Opened, become: Label | None) -> dict[str, tuple[Label | None, bool]]:
+    """Return what can become of the cells: by name, what they become and whether they go."""
+    column = likely_column(label_columns(opened))
+    types = [] if column is None else [Label(column, name) for name in opened.names(column)]
+    fates: dict[str, tuple[Label | None, bool]] = {_KEEP: (None, False)}
+    fates |= {f"Become: {one.name}": (one, False) for one in types}
+    if become is not None and become not in types:  # of a scenario that was opened
+        fates[f"Become: {become.name} ({become.column})"] = become, False
+    return fates | {_REMOVE: (None, True)}
 
 
 def _combo(name: str) -> QComboBox:

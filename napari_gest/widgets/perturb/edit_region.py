@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QSpinBox
 
-from napari_gest.app.opened import Opened
-from napari_gest.canvas.brush import Brush, Stroke, brushed
-from napari_gest.canvas.shapes import EDITED, to_roi
+from napari_gest.app.actions import ChangeView, SetStrokes
+from napari_gest.app.regions import Stroke, brushed_region
+from napari_gest.app.view_state import EFFECT_VIEWS
+from napari_gest.canvas.brush import Brush
 from napari_gest.errors import GestError, InputError
 from napari_gest.tissue.roi import Roi
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
@@ -17,25 +19,24 @@ from napari_gest.widgets.context import Context
 from napari_gest.widgets.regions.region_panel import TIPS, TOOLS
 
 _BRUSHES = {"add": "Brush +", "remove": "Brush −"}
-_WAIT_MS = 120
 
 
 class EditRegion(Panel):
-    """Draws the region to edit and rings its cells. ``changed`` follows every change of it."""
+    """Draws the region to edit and rings its cells."""
 
-    changed = Signal()
+    inputs = frozenset({"sections", "active", "shapes", "strokes"})
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.brush = Brush(context.scene, self._recount)
+        self.brush = Brush(context.scene, self._preview, self._painted, self.rest)
         self.tools = Segments(TOOLS)
         for tool, tip in TIPS.items():
             self.tools.option(tool).setToolTip(tip)
         self.tools.picked.connect(self._draw)
         self.brushes = Segments(_BRUSHES)
-        self.brushes.option("add").setToolTip("Drag over cells to edit them too")
-        self.brushes.option("remove").setToolTip("Drag over cells to leave them as they are")
+        self.brushes.option("add").setToolTip("Drag over cells to add them to the region")
+        self.brushes.option("remove").setToolTip("Drag over cells to take them out of the region")
         self.brushes.picked.connect(self._paint)
         self.size = QSpinBox()
         self.size.setAccessibleName("Radius of the brush")
@@ -50,9 +51,13 @@ class EditRegion(Panel):
         self.column.addWidget(self.tools)
         self.column.addLayout(row(self.brushes, self.size, stretch=0))
         self.column.addLayout(row(self.count, self.clear, stretch=0))
-        self._section: Opened | None = None
-        self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
-        self._wait.timeout.connect(self._recount)
+        self.refresh()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether something was drawn or painted on the section in use."""
+        state = self.context.state
+        return bool(state.region("edited") or state.active_strokes())
 
     def roi(self) -> Roi:
         """Return the region, shapes and brush together.
@@ -62,61 +67,25 @@ class EditRegion(Panel):
         InputError
             If there is none.
         """
-        scene = self.context.scene
-        region = scene.region(EDITED)
-        drawn = None
-        if region is not None and len(region.data):
-            drawn = to_roi(region, scene.active_layer)
-        return brushed(drawn, self.brush.strokes)
+        state = self.context.state
+        return brushed_region(state.region("edited"), state.active_strokes())
 
     def cells(self) -> NDArray[np.bool_]:
         """Return (n_obs,) the cells inside; none where there is no region."""
-        section = self.context.scene.active.section
+        section = self.context.opened.section
         try:
             return self.roi().contains(section.coords_um)
         except InputError:
             return np.zeros(section.n_obs, bool)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether something was drawn or painted."""
-        region = self.context.scene.region(EDITED)
-        drawn = region is not None and len(region.data) > 0
-        return self.context.scene.active is not None and (drawn or bool(self.brush.strokes))
-
     def clear_all(self) -> None:
-        """Forget shapes and strokes."""
-        region = self.context.scene.region(EDITED)
-        if region is not None and len(region.data):
-            region.selected_data = set(range(len(region.data)))
-            region.remove_selected()
-        self.brush.strokes = []
-        self._recount()
+        """Remove shapes and strokes from the section in use; those on others stay."""
+        self.context.do(SetStrokes(strokes=self._others(), clear_shapes=True), self)
 
     def set_roi(self, roi: Roi) -> None:
         """Edit exactly this region, in place of what was drawn."""
-        self.clear_all()
-        self.brush.strokes = [Stroke("add", roi.geometry)]
-        self._recount()
-
-    def region_changed(self) -> None:
-        """Count again, but not at every step of a drag."""
-        self._wait.start()
-
-    def refresh(self) -> None:
-        """Follow the section in use; strokes belong to the section they were painted on."""
-        opened = self.context.scene.active
-        self.setEnabled(opened is not None)
-        if opened is not self._section:
-            self._section = opened
-            self.brush.stop()
-            self.brush.strokes = []
-        marked = self.context.scene.marked()
-        if self.brush.mode is not None and (
-            marked is None or self.context.viewer.layers.selection.active is not marked
-        ):
-            self.rest()
-        self._recount()
+        stroke = Stroke.of(self.context.state.active, "add", roi.geometry)
+        self.context.do(SetStrokes(strokes=(*self._others(), stroke), clear_shapes=True), self)
 
     def rest(self) -> None:
         """Put tools and brush aside."""
@@ -124,40 +93,60 @@ class EditRegion(Panel):
         self.brushes.set_current(None)
         self.tools.set_current(None)
 
+    def refresh(self) -> None:
+        """Ring the cells of the region, and say how many there are."""
+        opened = self.context.opened
+        self.setEnabled(opened is not None)
+        if opened is None:
+            self.rest()
+        why_not = None if self.is_ready else "Nothing is drawn yet."
+        allow(self.clear, why_not, "Remove shapes and strokes")
+        self._count(self.context.state.active_strokes())
+
+    def _others(self) -> tuple[Stroke, ...]:
+        """Return the strokes on other sections than the one in use."""
+        state = self.context.state
+        return tuple(stroke for stroke in state.strokes if stroke.section != state.active)
+
     def _draw(self, tool: str) -> None:
         self.brush.stop()
         self.brushes.set_current(None)
-        self.context.scene.draw(tool, EDITED)
-        self.context.painter.show(view="measured")
+        self.context.scene.draw(tool, "edited")
+        self._show_rings()
 
     def _paint(self, mode: str) -> None:
         self.tools.set_current(None)
         self.brush.start(mode)
-        self.context.painter.show(view="measured")  # effects hide the rings
+        self._show_rings()
 
-    def _recount(self) -> None:
-        scene = self.context.scene
-        allow(
-            self.clear,
-            None if self.is_ready else "Nothing is drawn yet.",
-            "Forget shapes and strokes",
-        )
-        if scene.active is None:
+    def _show_rings(self) -> None:
+        """Show the rings where a view hides them; those of effects are left for it."""
+        if self.context.state.view.view in EFFECT_VIEWS:
+            self.context.do(ChangeView.of(view="measured"), self)
+        rings = self.context.scene.marked()
+        if rings is not None:
+            rings.visible = True
+
+    def _preview(self, stroke: Stroke) -> None:
+        self._count((*self.context.state.active_strokes(), stroke))
+
+    def _painted(self, stroke: Stroke) -> None:
+        if not self.context.do(SetStrokes(strokes=(*self.context.state.strokes, stroke)), self):
+            self.refresh()
+
+    def _count(self, strokes: Sequence[Stroke]) -> None:
+        """Ring and count the cells of the shapes after strokes of the brush."""
+        scene, opened = self.context.scene, self.context.opened
+        if opened is None:
             self.count.setText("")
             return
-        if not self.is_ready:
+        section, shapes = opened.section, self.context.state.region("edited")
+        if not shapes and not strokes:
             self.count.setText("Draw the region to edit on the canvas.")
-            if scene.marked() is not None:
-                scene.mark(scene.active.section.coords_um[:0])
-        else:
-            self._count()
-        self.changed.emit()
-
-    def _count(self) -> None:
-        scene = self.context.scene
-        section = scene.active.section
+            scene.mark(section.coords_um[:0])
+            return
         try:
-            roi = self.roi()
+            roi = brushed_region(shapes, strokes)
         except GestError as error:
             self.count.setText(error.cause)
             scene.mark(section.coords_um[:0])
@@ -165,7 +154,7 @@ class EditRegion(Panel):
         inside = roi.contains(section.coords_um)
         scene.mark(section.coords_um[inside])
         n = int(inside.sum())
-        painted = f" · {len(self.brush.strokes)} brushed" if self.brush.strokes else ""
+        painted = f" · {len(strokes)} brushed" if strokes else ""
         self.count.setText(
             f"{n:,} cell{'s' if n != 1 else ''} inside · {roi.area_um2 / 1e6:.3f} mm²{painted}"
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -19,8 +22,9 @@ from qtpy.QtWidgets import (
     QTableWidgetItem,
 )
 
+from napari_gest.app.actions import SetEdits
 from napari_gest.errors import GestError, InputError
-from napari_gest.tissue.edits import Edit, check_edits, on_panel, read_edits
+from napari_gest.tissue.edits import Edit, check_edits, nearest, on_panel, read_edits
 from napari_gest.widgets.common.controls import Panel, SearchBox, fill, row
 from napari_gest.widgets.context import Context
 
@@ -31,19 +35,22 @@ _PRESETS = {
     "Double": ("multiply", 2.0),
     "Halve": ("multiply", 0.5),
 }
+_FIRST = {"multiply": 2.0, "set": 1.0, "shift": 1.0, "knockout": None}  # of a change just chosen
 _ROW, _ROWS_SHOWN = 22, 5
 
 
 class EditTable(Panel):
-    """Edits of genes. ``changed`` is emitted when they change."""
+    """Shows the edits of genes, and changes them."""
 
-    changed = Signal()
+    inputs = frozenset({"sections", "active", "choices", "edits"})
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        self._offered: tuple[Any, ...] | None = None
         self.gene = SearchBox("Add a gene…")
         self.gene.picked.connect(self.add)
+        self.gene.unknown.connect(self._unknown)
         self.menu = QMenu(self)
         for name in _PRESETS:
             self.menu.addAction(name, lambda name=name: self.preset(name))
@@ -73,61 +80,43 @@ class EditTable(Panel):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.addLayout(row(self.gene, self.presets, stretch=0))
         self.column.addWidget(self.table)
-        self._fit()
-
-    @property
-    def edits(self) -> tuple[Edit, ...]:
-        """The edits.
-
-        Raises
-        ------
-        InputError
-            If a value is missing or no number.
-        """
-        return tuple(self._edit(index) for index in range(self.table.rowCount()))
+        self.refresh()
 
     @property
     def genes(self) -> list[str]:
-        """The genes in the table."""
-        return [self.table.item(index, 0).text() for index in range(self.table.rowCount())]
+        """The genes that are edited."""
+        return [edit.gene for edit in self.context.state.edits.genes]
 
     def add(self, gene: str) -> None:
         """Add a gene, doubled at first; one that is there already is selected."""
-        if gene in self.genes:
-            self.table.selectRow(self.genes.index(gene))
+        if gene not in self.genes:
+            self.set_edits((*self.context.state.edits.genes, Edit(gene, "multiply", 2.0)))
         else:
-            self._append(Edit(gene, "multiply", 2.0))
-            self._fit()
-            self.changed.emit()
+            self.table.selectRow(self.genes.index(gene))
         self.gene.lineEdit().clear()
 
-    def set_edits(self, edits: tuple[Edit, ...]) -> None:
+    def set_edits(self, edits: Sequence[Edit]) -> None:
         """Replace all edits."""
-        with QSignalBlocker(self.table):
-            self.table.setRowCount(0)
-        for edit in edits:
-            self._append(edit)
-        self._fit()
-        self.changed.emit()
+        whole = replace(self.context.state.edits, genes=tuple(edits))
+        self.context.do(SetEdits(edits=whole), self)
 
     def preset(self, name: str) -> None:
         """Do the same to all selected genes, or to all in the table."""
         op, value = _PRESETS[name]
-        chosen = {index.row() for index in self.table.selectionModel().selectedRows()}
-        for index in sorted(chosen) or range(self.table.rowCount()):
-            self._put(index, Edit(self.table.item(index, 0).text(), op, value))
-        self.changed.emit()
+        edits = self.context.state.edits.genes
+        chosen = self._selected() or set(range(len(edits)))
+        self.set_edits([Edit(e.gene, op, value) if i in chosen else e for i, e in enumerate(edits)])
 
     def remove_selected(self) -> None:
         """Take the selected genes out."""
-        chosen = {index.row() for index in self.table.selectionModel().selectedRows()}
-        for index in sorted(chosen, reverse=True):
-            self.table.removeRow(index)
-        self._fit()
-        self.changed.emit()
+        chosen = self._selected()
+        self.table.clearSelection()  # or the rows that move up would be selected
+        edits = self.context.state.edits.genes
+        self.set_edits([edit for index, edit in enumerate(edits) if index not in chosen])
 
     def load(self, path: Path) -> None:
         """Read edits from a csv; genes the section lacks are left out and named in a dialog."""
+        kept: tuple[Edit, ...] = ()
         try:
             edits = read_edits(path)
             genes = self._known()
@@ -138,60 +127,74 @@ class EditTable(Panel):
                 check_edits(edits, genes)
         except GestError as error:
             shown: Exception = error
-            if isinstance(error, InputError) and self.edits:
+            if kept:
                 shown = InputError(error.cause, "The other genes of the file are in the table.")
             self.context.report(self, shown)
 
     def refresh(self) -> None:
-        """Offer the genes of the section in use."""
-        fill(self.gene, self._known(), None)
+        """Offer the genes of the section in use, and list the edits."""
+        opened, model = self.context.opened, self.context.model
+        self.setEnabled(opened is not None)
+        offered = (opened, model)
+        if offered != self._offered:  # there may be many thousand
+            self._offered = offered
+            fill(self.gene, self._known(), None)
+        self._show()
 
     def _known(self) -> list[str]:
-        opened, model = self.context.scene.active, self.context.model
+        opened, model = self.context.opened, self.context.model
         if opened is None:
             return []
         panel = set(opened.section.genes if model is None else model.genes)
         return [gene for gene in opened.section.genes if gene in panel]
 
-    def _edit(self, index: int) -> Edit:
-        gene, op, text = (self.table.item(index, c).text() for c in range(3))
-        op = _OPS[op]
-        if op == "knockout":
-            return Edit(gene, op)
-        try:
-            value = float(text.replace(",", "."))
-        except ValueError as error:
-            raise InputError(
-                f"The value of {gene} is '{text}', which is no number.", "Correct it in the table."
-            ) from error
-        return Edit(gene, op, value)
+    def _unknown(self, text: str) -> None:
+        self.context.report(
+            self,
+            InputError(
+                f"There is no gene {nearest(text, self._known())}.",
+                "Type part of a name. Only genes that are measured in the section and known to"
+                " the model can be edited.",
+            ),
+        )
 
-    def _append(self, edit: Edit) -> None:
+    def _selected(self) -> set[int]:
+        return {index.row() for index in self.table.selectionModel().selectedRows()}
+
+    def _show(self) -> None:
+        """List the edits of the state; only what differs is written."""
+        edits = self.context.state.edits.genes
         with QSignalBlocker(self.table):
-            self.table.insertRow(self.table.rowCount())
-        self._put(self.table.rowCount() - 1, edit)
+            self.table.setRowCount(len(edits))
+            for index, edit in enumerate(edits):
+                self._show_row(index, edit)
+        self._fit()
 
-    def _put(self, index: int, edit: Edit) -> None:
+    def _show_row(self, index: int, edit: Edit) -> None:
         value = "" if edit.value is None else f"{edit.value:.6g}"
-        with QSignalBlocker(self.table):
-            for column, text in enumerate((edit.gene, _NAMES[edit.op], value)):
-                item = QTableWidgetItem(text)
-                if column == 0 or (column == 2 and edit.op == "knockout"):
-                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+        for column, text in enumerate((edit.gene, _NAMES[edit.op], value)):
+            item = self.table.item(index, column)
+            if item is None:
+                item = QTableWidgetItem()
                 self.table.setItem(index, column, item)
+            if item.text() != text:
+                item.setText(text)
+            editable = column == 1 or (column == 2 and edit.op != "knockout")
+            flags = item.flags() & ~Qt.ItemFlag.ItemIsEditable
+            wanted = flags | Qt.ItemFlag.ItemIsEditable if editable else flags
+            if item.flags() != wanted:
+                item.setFlags(wanted)
 
     def _on_item(self, item: QTableWidgetItem) -> None:
-        if item.column() == 1:  # a knock-out has no value, and others need one
-            value = self.table.item(item.row(), 2)
-            op = _OPS[item.text()]
-            with QSignalBlocker(self.table):
-                if op == "knockout":
-                    value.setText("")
-                    value.setFlags(value.flags() & ~Qt.ItemFlag.ItemIsEditable)
-                else:
-                    value.setFlags(value.flags() | Qt.ItemFlag.ItemIsEditable)
-                    value.setText(value.text() or "1")
-        self.changed.emit()
+        """Send what was typed as an action; what is no edit is reported, and nothing changes."""
+        edits = list(self.context.state.edits.genes)
+        try:
+            edits[item.row()] = _changed(edits[item.row()], item.column(), item.text())
+        except GestError as error:
+            self.context.report(self, error)
+        else:
+            self.set_edits(edits)
+        self._show()
 
     def _fit(self) -> None:
         shown = min(max(self.table.rowCount(), 1), _ROWS_SHOWN)
@@ -202,6 +205,29 @@ class EditTable(Panel):
         path, _ = QFileDialog.getOpenFileName(self, "Edits", "", "Tables (*.csv);;All files (*)")
         if path:
             self.load(Path(path))
+
+
+def _changed(edit: Edit, column: int, text: str) -> Edit:
+    """Return an edit after a text was put into a column of its row.
+
+    Raises
+    ------
+    InputError
+        If the text is no number, or one that the edit cannot have.
+    """
+    if column == 1:  # a knock-out has no value, and others need one
+        op = _OPS[text]
+        value = _FIRST[op] if edit.value is None else edit.value
+        return Edit(edit.gene, op, None if op == "knockout" else value)
+    try:
+        return Edit(edit.gene, edit.op, float(text.replace(",", ".")))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"The value of {edit.gene} is '{text}', which is no number.",
+            "Type a number, such as 2 or 0.5.",
+        ) from error
 
 
 class _Ops(QStyledItemDelegate):

@@ -7,6 +7,8 @@ import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_gest.widgets.common.numbers import p_text
+
 COLUMNS = ("gene", "effect", "direction", "pvalue", "fdr")
 _ROW = 20
 
@@ -84,9 +86,9 @@ class _Rows(QAbstractTableModel):
         value = self._table[column].iloc[index.row()]
         if isinstance(value, str):
             return value
-        if not np.isfinite(value):
-            return "–"
-        return f"{value:+.4f}" if column == "effect" else f"{value:.3g}"
+        if column == "effect":
+            return f"{value:+.4f}" if np.isfinite(value) else "–"
+        return p_text(value)
 
     def sort(self, column: int, order=Qt.SortOrder.AscendingOrder) -> None:
         self._sorting = column, order

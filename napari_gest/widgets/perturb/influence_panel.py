@@ -8,12 +8,13 @@ import numpy as np
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
 
-from napari_gest.canvas.jobs import Job
+from napari_gest.app.obs_columns import label_columns, likely_column
+from napari_gest.app.opened import Opened
 from napari_gest.canvas.picking import CellPicker, hide_drivers, show_drivers
 from napari_gest.tasks.progress import Progress
 from napari_gest.widgets.common.controls import Panel, allow, note, reveal
+from napari_gest.widgets.common.numbers import p_text
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.model.model_panel import problem
 
 if TYPE_CHECKING:
     from napari_gest.tasks.perturbation.influence import Influence
@@ -26,12 +27,14 @@ _HELP = "Click a cell on the canvas. Each cell around it is left out in turn."
 class InfluencePanel(Panel):
     """Asks which neighbours drove the prediction of a cell, and circles them."""
 
+    inputs = frozenset({"sections", "active", "choices"})
+
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
         self.pointer = CellPicker(context.scene, self.ask)
         self.drove: Influence | None = None
-        self._around: Around | None = None
+        self._around: Around | None = None  # what was read of the tissue serves the next clicks
         self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
         self._settled.timeout.connect(lambda: reveal(self))
         self.toggle = QPushButton("What drove a cell?", objectName="gestSegment")
@@ -46,10 +49,13 @@ class InfluencePanel(Panel):
     def ask(self, cell: int) -> None:
         """Leave out the neighbours of a cell of the active section one by one, and show them."""
         context = self.context
-        section, model = context.scene.active.section, context.model
-        known, seed = self._around, context.choices.seed  # the worker looks at no panel
-        if context.jobs.busy or model is None:
+        why_not = context.why_not()
+        if why_not is not None:
+            self.text.setText(why_not)
             return
+        # The worker looks at no panel and at no state: all it needs is taken now.
+        section, model = context.opened.section, context.model.name
+        known, seed, load = self._around, context.state.choices.seed, context.registry.load
 
         def work() -> Any:
             yield Progress("Loading the model", 0, 1)
@@ -58,31 +64,30 @@ class InfluencePanel(Panel):
             from napari_gest.tasks.threads import share_processors
 
             share_processors()
-            loaded, around = context.registry.load(model.name), known
+            loaded, around = load(model), known
             if around is None or (around.section, around.model) != (section, loaded):
                 around = Around(section, loaded)
-            drove = yield from InfluenceRequest(
-                section, loaded, cell, seed=seed, around=around
-            ).run()
-            return around, drove
+            request = InfluenceRequest(section, loaded, cell, seed=seed, around=around)
+            return around, (yield from request.run())
 
-        job = Job(
-            work,
-            on_tick=lambda tick: self._say(f"{tick.progress.stage}…"),
-            on_done=self._show,
-            on_error=lambda error: context.report(self, error),
-        )
-        context.jobs.start(job)
+        def done(found: tuple[Around, Influence]) -> None:
+            context.job_bar.say("")
+            self._show(*found)
+
+        context.job_bar.start(work, done, owner=self)
 
     def refresh(self) -> None:
-        """Enable what is possible now."""
-        opened = self.context.scene.active
+        """Enable what is possible now; what was found on a section goes when it does."""
+        opened = self.context.opened
         around = self._around
         if around is not None and (opened is None or opened.section is not around.section):
-            self._around = None
+            self._around = self.drove = None
+            hide_drivers(self.context.scene)
+            self.text.setText(_HELP)
         why_not = "Open tissue first (step 1)."
         if opened is not None:
-            why_not = problem(self.context.model, opened.section.genes)
+            model = self.context.state.choices.model
+            why_not = self.context.registry.why_unusable(model, opened.section.genes)
         allow(self.toggle, why_not, "Then click a cell on the canvas")
         if why_not is not None:
             self.toggle.setChecked(False)
@@ -91,25 +96,29 @@ class InfluencePanel(Panel):
     def _toggled(self, on: bool) -> None:
         if on:
             self.pointer.start()
-            self._say(_HELP)
+            self.text.setText(_HELP)
         else:
             self.pointer.stop()
             hide_drivers(self.context.scene)
             self.drove = None
         self.text.setVisible(on)
 
-    def _show(self, found: tuple[Around, Influence]) -> None:
-        around, drove = found
-        opened = self.context.scene.active
+    def _show(self, around: Around, drove: Influence) -> None:
+        opened = self.context.opened
         if opened is None or opened.section is not around.section or not self.toggle.isChecked():
             return
         self._around, self.drove = around, drove
         show_drivers(self.context.scene, drove)
-        self._say(influence_text(drove, opened.section.obs_names))
+        self.text.setText(influence_text(drove, _names(opened)))
         self._settled.start()
 
-    def _say(self, text: str) -> None:
-        self.text.setText(text)
+
+def _names(opened: Opened) -> Any:
+    """Return (n_obs,) what to call each cell: its type, or its id where no column has types."""
+    column = likely_column(label_columns(opened))
+    if column is None:
+        return opened.section.obs_names
+    return opened.obs_values(column).astype(str).to_numpy(str)
 
 
 def influence_text(drove: Influence, names: Any) -> str:
@@ -122,5 +131,5 @@ def influence_text(drove: Influence, names: Any) -> str:
     return (
         f"{names[drove.cell]}: {half} of {len(drove.neighbours)} neighbours hold half of the"
         f" influence; most have {listed}. Without its top neighbours the prediction moves"
-        f" {times:.1f} × as far as without random ones (p = {drove.fidelity_p:.2g})."
+        f" {times:.1f} × as far as without random ones (p = {p_text(drove.fidelity_p)})."
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pyqtgraph as pg
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, QRectF, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
+from qtpy.QtCore import QPointF, Signal
+from qtpy.QtGui import QColor
 
-from napari_gest.widgets.plots.axes import DOWN, UP, Axes
+from napari_gest.widgets.plots.axes import CHOSEN, DOWN, UP, Axes
 
 _BINS = 12
 _FEWEST = 3  # cells that have a mean worth showing
@@ -21,9 +23,13 @@ class DistanceDecay(Axes):
     def __init__(self) -> None:
         super().__init__("Effect by distance")
         self.x_name = "distance to the region, µm"
-        self.x = self.mean = self.error = np.empty(0)
         self._bands: tuple[float, ...] = ()
         self._chosen: tuple[float, float] | None = None
+        self._shades: list[pg.LinearRegionItem] = []
+        self._errors = pg.ErrorBarItem()
+        self._line = pg.PlotDataItem(symbol="o", symbolSize=6, symbolPen=None, antialias=True)
+        self.plot.addItem(self._errors)
+        self.plot.addItem(self._line)
 
     def show_effect(
         self,
@@ -34,12 +40,20 @@ class DistanceDecay(Axes):
         chosen: tuple[float, float] | None,
     ) -> None:
         """Show a gene's effect (n,) on cells at (n,) um; ``bands_um`` can be clicked."""
-        self.y_name = f"mean effect on {gene} ± se"
-        self.x, self.mean, self.error = binned(distance_um, effect, bands_um[0], bands_um[-1])
+        self.y_name = f"mean effect on {gene} ± SE"
+        self.x, self.y, error = binned(distance_um, effect, bands_um[0], bands_um[-1])
+        self.data = pd.DataFrame(
+            {"gene": gene, "distance_um": self.x, "mean_effect": self.y, "standard_error": error}
+        )
         self._bands, self._chosen = bands_um, chosen
-        around = np.concatenate([self.mean - self.error, self.mean + self.error, [0.0]])
+        self._shade()
+        highest = int(np.abs(self.y).argmax()) if len(self.y) else None
+        color = UP if highest is not None and self.y[highest] > 0 else DOWN
+        self._errors.setData(x=self.x, y=self.y, height=2 * error, pen=pg.mkPen(color, width=1.2))
+        self._line.setData(self.x, self.y, pen=pg.mkPen(color, width=1.6), symbolBrush=color)
+        self.describe("" if highest is None else f"Largest: {self.words(highest)}")
+        around = np.concatenate([self.y - error, self.y + error, [0.0]])
         self.set_ranges(np.array([bands_um[0], bands_um[-1]]), around)
-        self.update()
 
     def band_at(self, position: QPointF) -> tuple[float, float] | None:
         """Return the band of distance at a place in the widget."""
@@ -49,41 +63,36 @@ class DistanceDecay(Axes):
                 return low, high
         return None
 
-    def mousePressEvent(self, event) -> None:
+    def clicked(self, position: QPointF) -> None:
         """Choose the band that is clicked, or all when it was chosen already."""
-        band = self.band_at(event.position())
+        band = self.band_at(position)
         self.picked.emit(None if band == self._chosen else band)
+
+    def words(self, index: int) -> str:
+        """Return distance and mean effect of a bin."""
+        row = self.data.iloc[index]
+        return (
+            f"{row['gene']} at {row['distance_um']:.0f} µm:"
+            f" {row['mean_effect']:+.3g} ± {row['standard_error']:.2g}"
+        )
 
     @property
     def _pairs(self) -> list[tuple[float, float]]:
         return list(zip(self._bands[:-1], self._bands[1:], strict=True))
 
-    def paintEvent(self, event) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = self.area
+    def _shade(self) -> None:
+        for shade in self._shades:
+            self.plot.removeItem(shade)
+        self._shades = []
         for index, band in enumerate(self._pairs):
-            left, right = self.place(np.array(band), np.zeros(2))[:, 0]
-            shade = QColor(128, 140, 155, 26 if index % 2 else 10)
+            color = QColor(128, 140, 155, 26 if index % 2 else 10)
             if band == self._chosen:
-                shade = QColor(58, 141, 222, 70)
-            painter.fillRect(QRectF(left, area.top(), right - left, area.height()), shade)
-        self.draw_axes(painter)
-        if not len(self.x):
-            return
-        middle = self.place(self.x, self.mean)
-        low, high = (self.place(self.x, self.mean + s * self.error) for s in (-1, 1))
-        color = UP if np.abs(self.mean).max() == self.mean.max() else DOWN
-        shade = QColor(color)
-        shade.setAlpha(60)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(shade)
-        painter.drawPolygon(QPolygonF([QPointF(*p) for p in [*low, *high[::-1]]]))
-        painter.setPen(QPen(color, 1.6))
-        painter.drawPolyline(QPolygonF([QPointF(*p) for p in middle]))
-        painter.setBrush(color)
-        for point in middle:
-            painter.drawEllipse(QPointF(*point), 2.5, 2.5)
+                color = QColor(CHOSEN)
+                color.setAlpha(70)
+            shade = pg.LinearRegionItem(band, brush=color, pen=pg.mkPen(None), movable=False)
+            shade.setZValue(-10)
+            self.plot.addItem(shade, ignoreBounds=True)
+            self._shades.append(shade)
 
 
 def binned(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from qtpy.QtCore import QPointF, Qt
-from qtpy.QtGui import QPainter, QPen, QPolygonF
+import pyqtgraph as pg
+from qtpy.QtGui import QColor
 
-from napari_gest.widgets.plots.axes import CHOSEN, DOWN, UP, Axes
+from napari_gest.widgets.plots.axes import DOWN, UP, Axes, scatter
 
 
 class DoseResponse(Axes):
@@ -15,37 +15,33 @@ class DoseResponse(Axes):
 
     def __init__(self) -> None:
         super().__init__("Effect by strength")
+        self._ring = scatter(size=12)
         self.x_name = "strength of the edit"
-        self.x = self.y = np.empty(0)
-        self.text = ""
-        self._run_at = 1.0
+        self._line = pg.PlotDataItem(symbol="o", symbolSize=6, symbolPen=None, antialias=True)
+        self.plot.addItem(self._line)
+        self.plot.addItem(self._ring)
 
     def show_doses(self, table: pd.DataFrame | None, gene: str, run_at: float, text: str) -> None:
         """Show a gene's rows of a table of strength and effect; ``text`` where there is none."""
-        here = None if table is None else table[table["gene"] == gene]
-        self.x, self.y = (
-            np.empty(0) if here is None else here[column].to_numpy(float)
-            for column in ("strength", "effect")
-        )
+        table = pd.DataFrame(columns=["gene", "strength", "effect"]) if table is None else table
+        self.data = table[table["gene"] == gene]
+        self.x, self.y = (self.data[name].to_numpy(float) for name in ("strength", "effect"))
         self.y_name = f"mean effect on {gene}"
-        self.text, self._run_at = text, run_at
+        self.say("" if len(self.x) else text)
+        self.describe(text if not len(self.x) else f"Largest: {self.words(len(self.x) - 1)}")
+        color = UP if len(self.y) and self.y[-1] >= 0 else DOWN
+        self._line.setData(self.x, self.y, pen=pg.mkPen(color, width=1.6), symbolBrush=color)
+        run = self.x == run_at
+        self._ring.setData(self.x[run], self.y[run])
         self.set_ranges(self.x, np.append(self.y, 0.0))
-        self.update()
 
-    def paintEvent(self, event) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if not len(self.x):
-            painter.setPen(self.palette().windowText().color())
-            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(self.rect().adjusted(20, 0, -20, 0), flags, self.text)
-            return
-        self.draw_axes(painter)
-        color = UP if self.y[-1] >= 0 else DOWN
-        place = self.place(self.x, self.y)
-        painter.setPen(QPen(color, 1.6))
-        painter.drawPolyline(QPolygonF([QPointF(*point) for point in place]))
-        for point, strength in zip(place, self.x, strict=True):
-            run = strength == self._run_at
-            painter.setBrush(CHOSEN if run else color)
-            painter.drawEllipse(QPointF(*point), 4.0 if run else 2.5, 4.0 if run else 2.5)
+    def words(self, index: int) -> str:
+        """Return strength and mean effect."""
+        row = self.data.iloc[index]
+        return f"{row['gene']} at strength {row['strength']:g}: {row['effect']:+.3g}"
+
+    def ink(self, color: QColor) -> None:
+        """Draw the ring of the strength that was run in this colour too."""
+        super().ink(color)
+        self._ring.setPen(pg.mkPen(color, width=2))
+        self._ring.setBrush(None)

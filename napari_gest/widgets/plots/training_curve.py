@@ -3,68 +3,60 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, QSize, Qt
-from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QSizePolicy, QWidget
+import pandas as pd
+import pyqtgraph as pg
+from qtpy.QtGui import QColor
 
-_LINE = QColor("#56B4E9")
+from napari_gest.widgets.plots.axes import DOWN, Axes, scatter
+
 _BEST = QColor("#E69F00")
 
 
-class TrainingCurve(QWidget):
-    """Shows points (x, y), the lowest marked, with its value and the ends of both axes."""
+class TrainingCurve(Axes):
+    """Shows points (x, y), the lowest marked, and its value above."""
 
     def __init__(self, x_name: str, y_name: str) -> None:
-        super().__init__()
-        self._names = x_name, y_name
-        self.points: list[tuple[float, float]] = []
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        super().__init__(f"{y_name} by {x_name}".capitalize(), height=150)
+        self.x_name, self._value_name = x_name, y_name
+        self._line = pg.PlotDataItem(
+            pen=pg.mkPen(DOWN, width=1.5), symbol="o", symbolSize=5, symbolPen=None,
+            symbolBrush=DOWN, antialias=True,
+        )  # fmt: skip
+        self._best = scatter(size=8, brush=_BEST)
+        self.plot.addItem(self._line)
+        self.plot.addItem(self._best)
+        self.clear()
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """The points so far."""
+        return list(zip(self.x.tolist(), self.y.tolist(), strict=True))
 
     def clear(self) -> None:
         """Forget all points."""
-        self.points = []
-        self.update()
+        self._show(np.empty(0), np.empty(0))
 
     def add(self, x: float, y: float) -> None:
         """Add a point to the right of the others."""
         if np.isfinite(y):
-            self.points.append((float(x), float(y)))
-            best = min(self.points, key=lambda p: p[1])
-            self.setAccessibleDescription(f"{self._names[1]} {best[1]:.4g} at {best[0]:g}")
-            self.update()
+            self._show(np.append(self.x, float(x)), np.append(self.y, float(y)))
 
-    def sizeHint(self) -> QSize:
-        return QSize(200, 84)
+    def words(self, index: int) -> str:
+        """Return step and error."""
+        return f"{self.x_name} {self.x[index]:g}: {self._value_name} {self.y[index]:.4g}"
 
-    def paintEvent(self, event) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        text = self.palette().windowText().color()
-        line = self.fontMetrics().height()
-        area = QRectF(4, line + 2, self.width() - 8, self.height() - 2 * line - 6)
-        painter.setPen(text)
-        if not self.points:
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "waiting for validation…")
+    def _show(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.x, self.y = x, y
+        self.data = pd.DataFrame({self.x_name: x, self._value_name.replace(" ", "_"): y})
+        self._line.setData(x, y)
+        if not len(x):
+            self._best.setData([], [])
+            self.say("Waiting for the first validation…")
+            self.describe("No values yet")
             return
-        x, y = np.array(self.points).T
         best = int(y.argmin())
-        painter.drawText(
-            QRectF(4, 0, self.width() - 8, line),
-            Qt.AlignmentFlag.AlignLeft,
-            f"{self._names[1]} {y[-1]:.4g} · best {y[best]:.4g}",
-        )
-        bottom = QRectF(4, self.height() - line, self.width() - 8, line)
-        painter.drawText(bottom, Qt.AlignmentFlag.AlignLeft, f"{x[0]:g}")
-        painter.drawText(bottom, Qt.AlignmentFlag.AlignRight, f"{self._names[0]} {x[-1]:g}")
-        place = QPolygonF(
-            QPointF(
-                area.left() + area.width() * (a - x[0]) / ((x[-1] - x[0]) or 1.0),
-                area.bottom() - area.height() * (b - y.min()) / ((y.max() - y.min()) or 1.0),
-            )
-            for a, b in self.points
-        )
-        painter.setPen(QPen(_LINE, 1.5))
-        painter.drawPolyline(place)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(_BEST)
-        painter.drawEllipse(place[best], 3, 3)
+        self._best.setData(x[[best]], y[[best]])
+        self.y_name = f"{self._value_name} {y[-1]:.4g} · best {y[best]:.4g}"
+        self.say("")
+        self.describe(f"{self._value_name} {y[best]:.4g} at {x[best]:g}, the lowest")
+        self.set_ranges(x, y)

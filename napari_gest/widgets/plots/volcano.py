@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyqtgraph as pg
 from numpy.typing import NDArray
-from qtpy.QtCore import QPointF, Qt, Signal
-from qtpy.QtGui import QColor, QPainter, QPen
-from qtpy.QtWidgets import QToolTip
+from qtpy.QtCore import QPointF, QRectF, Qt, Signal
+from qtpy.QtGui import QColor, QFontMetricsF
 
-from napari_gest.widgets.common.controls import tooltip
-from napari_gest.widgets.plots.axes import CHOSEN, DOWN, QUIET, UP, Axes
+from napari_gest.widgets.common.numbers import p_text
+from napari_gest.widgets.plots.axes import DOWN, QUIET, UP, Axes, scatter
 
 FDR = 0.05
-_NEAR = 9  # pixels
 _NAMED = 6  # genes named without being asked for
+_OFF = 8  # pixels from a point to its name
+_TEXT_MARGIN = 4  # pixels that Qt leaves around text
+_MIDDLE = Qt.TextElideMode.ElideMiddle
+_COLUMNS = ("gene", "band", "effect", "control", "pvalue", "fdr")
 
 
 class Volcano(Axes):
@@ -25,15 +28,22 @@ class Volcano(Axes):
     def __init__(self) -> None:
         super().__init__("Volcano plot")
         self.genes: NDArray[np.str_] = np.empty(0, str)
-        self.x = self.y = np.empty(0)
         self.sure = np.empty(0, bool)
+        self._weight = np.empty(0)  # of genes that are worth a name
         self._chosen: str | None = None
+        self._points, self._ring = scatter(), scatter(size=12)
+        self._names = [pg.TextItem() for _ in range(_NAMED + 1)]
+        for item in (self._points, self._ring, *self._names):
+            self.plot.addItem(item, ignoreBounds=True)
+        self.plot.getViewBox().sigStateChanged.connect(self._place_names)
+        self.plot.getViewBox().sigResized.connect(self._place_names)
 
     def show_table(self, table: pd.DataFrame, chosen: str | None) -> None:
         """Show the rows of one band: gene, effect, control, and pvalue and fdr where known."""
         tested = "pvalue" in table
         if tested:
             table = table[table["pvalue"].notna()]
+        self.data = table[[name for name in _COLUMNS if name in table]]
         self.genes = table["gene"].to_numpy(str)
         self.x = table["effect"].to_numpy(float)
         self.x_name = "effect (perturbed − control)"
@@ -47,71 +57,73 @@ class Volcano(Axes):
             self.y = table["control"].to_numpy(float)
             self.y_name = "control; not tested yet"
             self.sure = np.zeros(len(table), bool)
-        self.set_ranges(np.append(self.x, 0.0), self.y)
         self._chosen = chosen
-        self.setAccessibleDescription(
+        self.say("" if len(self.genes) else "No gene was tested.")
+        self.describe(
             f"{len(self.genes)} genes, {int(self.sure.sum())} with an FDR of at most {FDR:g}"
         )
-        self.update()
+        colors = np.where(self.sure, np.where(self.x > 0, "up", "down"), "quiet")
+        self._weight = np.abs(self.x) / (np.abs(self.x).max(initial=0.0) or 1.0)
+        if tested:
+            self._weight += self.y / (self.y.max(initial=0.0) or 1.0)
+        brushes = {"up": pg.mkBrush(UP), "down": pg.mkBrush(DOWN), "quiet": pg.mkBrush(QUIET)}
+        self._points.setData(
+            self.x, self.y, size=np.where(self.sure, 7, 5), brush=[brushes[c] for c in colors]
+        )
+        here = self.genes == chosen
+        self._ring.setData(self.x[here], self.y[here])
+        self.set_ranges(np.append(self.x, 0.0), self.y)
+        self._place_names()
 
     def near(self, position: QPointF) -> str | None:
         """Return the gene whose point is near a place in the widget."""
-        if not len(self.genes):
-            return None
-        off = np.linalg.norm(self.place(self.x, self.y) - (position.x(), position.y()), axis=1)
-        return str(self.genes[off.argmin()]) if off.min() <= _NEAR else None
+        index = self.nearest(position)
+        return None if index is None else str(self.genes[index])
 
-    def mousePressEvent(self, event) -> None:
+    def clicked(self, position: QPointF) -> None:
         """Choose the gene that is clicked."""
-        gene = self.near(event.position())
+        gene = self.near(position)
         if gene is not None:
             self.picked.emit(gene)
 
-    def mouseMoveEvent(self, event) -> None:
-        """Name the gene under the mouse."""
-        gene = self.near(event.position())
-        self.setCursor(
-            Qt.CursorShape.PointingHandCursor if gene is not None else Qt.CursorShape.ArrowCursor
-        )
-        if gene is None:
-            QToolTip.hideText()
-        else:
-            row = int(np.flatnonzero(self.genes == gene)[0])
-            text = tooltip(f"{gene}: {self.x[row]:+.3g}")
-            QToolTip.showText(event.globalPosition().toPoint(), text, self)
+    def words(self, index: int) -> str:
+        """Return a gene with its effect, and how sure that is."""
+        row = self.data.iloc[index]
+        text = f"{row['gene']}: {row['effect']:+.3g}"
+        if "pvalue" in row:
+            return f"{text}, p {p_text(row['pvalue'])}, FDR {p_text(row['fdr'])}"
+        return f"{text}, control {row['control']:.3g}"
 
-    def paintEvent(self, event) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if not len(self.genes):
-            painter.setPen(self.palette().windowText().color())
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "No gene was tested.")
-            return
-        self.draw_axes(painter)
-        points = self.place(self.x, self.y)
-        painter.setPen(Qt.PenStyle.NoPen)
-        for (x, y), effect, sure in zip(points, self.x, self.sure, strict=True):
-            color = QColor(QUIET) if not sure else UP if effect > 0 else DOWN
-            painter.setBrush(color)
-            painter.drawEllipse(QPointF(x, y), 3.5 if sure else 2.5, 3.5 if sure else 2.5)
-        self._draw_names(painter, points)
+    def ink(self, color: QColor) -> None:
+        """Write the names too in this colour, and draw the ring of the gene chosen in it."""
+        super().ink(color)
+        self._ring.setPen(pg.mkPen(color, width=2))
+        self._ring.setBrush(None)
+        for name in self._names:
+            name.setColor(color)
 
-    def _draw_names(self, painter: QPainter, points: NDArray[np.float64]) -> None:
-        ranked = np.argsort(-np.abs(self.x))[:_NAMED]
-        chosen = np.flatnonzero(self.genes == self._chosen)
-        metrics = self.fontMetrics()
-        taken: list[tuple[float, float]] = []
-        for index in [*chosen, *ranked]:
-            x, y = points[index]
-            if any(abs(y - b) < metrics.height() and abs(x - a) < 70 for a, b in taken):
+    def _place_names(self) -> None:
+        """Name the gene chosen, and those in sight that stand out most, where there is room."""
+        for name in self._names:
+            name.hide()
+        area, places = self.area, self.place(self.x, self.y)
+        metrics = QFontMetricsF(self._names[0].textItem.font())
+        inside = [area.contains(QPointF(*place)) for place in places]
+        ranked = [i for i in np.argsort(-self._weight) if inside[i]][:_NAMED]
+        chosen = [i for i in np.flatnonzero(self.genes == self._chosen) if inside[i]]
+        free, taken = iter(self._names), []
+        for index in dict.fromkeys([*chosen, *ranked]):
+            text = metrics.elidedText(str(self.genes[index]), _MIDDLE, area.width() / 3)
+            width, height = metrics.horizontalAdvance(text), metrics.height()
+            x, y = places[index]
+            left = x + width + _OFF > area.right()
+            box = QRectF(x - width - _OFF if left else x + _OFF, y - height / 2, width, height)
+            if any(box.intersects(other) for other in taken):
                 continue
-            taken.append((x, y))
-            name = str(self.genes[index])
-            width = metrics.horizontalAdvance(name)
-            left = x + 6 if x + 8 + width < self.width() else x - 6 - width
-            painter.setPen(self.palette().windowText().color())
-            painter.drawText(QPointF(left, y + metrics.ascent() / 2 - 2), name)
-        for index in chosen:
-            painter.setPen(QPen(CHOSEN, 2))
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawEllipse(QPointF(*points[index]), 6, 6)
+            taken.append(box)
+            name = next(free)
+            name.setText(text)
+            off = (_OFF - _TEXT_MARGIN) / name.boundingRect().width()
+            name.setAnchor((1.0 + off if left else -off, 0.5))
+            name.setPos(self.x[index], self.y[index])
+            name.show()

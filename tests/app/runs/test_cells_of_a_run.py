@@ -12,4 +12,6 @@ def test_they_start_empty_and_fill(generated_cells, opened):
     assert generated_cells.filled.sum() == 10
     assert generated_cells.has_truth
     assert np.isnan(generated_cells.gene(generated_cells.genes[0])[10:]).all()
-    assert np.isnan(generated_cells.from_section(np.ones(opened.section.n_obs, np.float32))[-3:]).all()
+    assert np.isnan(
+        generated_cells.from_section(np.ones(opened.section.n_obs, np.float32))[-3:]
+    ).all()

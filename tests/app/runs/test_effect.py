@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_gest.app.runs.effect import Effect, delta_legend, effect_rgba
+from napari_gest.app.runs.effect import Effect, delta_legend, effect_rgba, view_of
 from napari_gest.app.view_state import ViewState
 from napari_gest.tasks.perturbation.perturb import perturb
 
@@ -16,7 +16,7 @@ def effect(plan, tiny_model) -> Effect:
     result = perturb(
         section, tiny_model, plan.inside, plan.edits, readout="generation", reach_um=60.0
     )
-    return Effect(plan.title, plan, result)
+    return Effect(plan, result)
 
 
 def test_delta_is_perturbed_minus_control_and_centred(effect):
@@ -51,3 +51,15 @@ def test_a_band_dims_what_lies_outside(effect):
 
 def test_the_strongest_gene_is_not_an_edited_one(effect, plan):
     assert effect.strongest != plan.edits[0].gene
+
+
+def test_a_new_effect_is_shown_by_its_strongest_gene_or_the_one_in_use(effect):
+    measured = ViewState(column="cell_type", value_limits=(0.0, 1.0))
+    changes = view_of(effect, measured)
+    assert (changes["gene"], changes["view"]) == (effect.strongest, "delta")
+    assert changes["value_limits"] is None
+    in_use = ViewState(gene=effect.result.genes[3], view="control", value_limits=(0.0, 1.0))
+    assert view_of(effect, in_use) == {"gene": effect.result.genes[3], "view": "control"}
+    unknown = ViewState(gene="of another panel", view="delta")
+    assert view_of(effect, unknown)["gene"] == effect.strongest
+    assert view_of(effect, measured, effect.result.genes[2])["gene"] == effect.result.genes[2]

@@ -201,7 +201,9 @@ def test_the_script_places_new_cells_as_the_run_did(
     section = Section.from_anndata(read_tissue(path))
     unseen = drawn_region([drawn]).contains(section.coords_um)
     assert not unseen.any()
-    run = GenerationRun(Snapshot(ONE, section), unseen, model_info, "sample", 2, (drawn,), path=path)
+    run = GenerationRun(
+        Snapshot(ONE, section), unseen, model_info, "sample", 2, (drawn,), path=path
+    )
     assert run.title == "new cells"
     (prepared, *_), outcome = steps_of(run, tiny_model)
     assert len(prepared.new_coords_um) == len(outcome.cells.cells) > 0

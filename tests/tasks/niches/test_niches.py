@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.tasks.niches.niches import Clustered, ordered, palette
+from napari_gest.tasks.niches.niches import Clustered, ordered
 from napari_gest.tissue.section import Section
 
 
@@ -57,6 +57,17 @@ def test_niches_can_be_renamed_recoloured_and_merged(clustered: Clustered) -> No
         clustered.merged(["niche 1", "nothing"])
     with pytest.raises(InputError, match="no section"):
         clustered.part("nothing")
+
+
+def test_sections_of_one_name_are_told_apart(clustered: Clustered, tissue: AnnData) -> None:
+    one, two = (replace(section, name="section") for section in clustered.sections)
+    both = replace(clustered, sections=(one, two))
+    np.testing.assert_array_equal(both.part(two).labels, clustered.part("section_2").labels)
+    np.testing.assert_array_equal(both.part(two, one).rows, both.rows)  # in their own order
+    with pytest.raises(InputError, match="2 sections are named 'section'"):
+        both.part("section")
+    with pytest.raises(InputError, match="no section 'section_1'"):
+        both.part(clustered.sections[0])
 
 
 def test_summary_counts_cells_and_area(clustered: Clustered) -> None:
@@ -135,10 +146,3 @@ def test_ordered_sorts_by_size_and_drops_the_empty() -> None:
     assert labels.tolist() == [0, 0, 1]
     assert kept.shape == (3, 2)
     np.testing.assert_allclose(kept.sum(1), 1, atol=1e-6)
-
-
-@pytest.mark.parametrize("n", [1, 7, 30])
-def test_colours_differ(n: int) -> None:
-    colors = palette(n)
-    assert len(set(colors)) == n
-    assert all(len(c) == 7 and c.startswith("#") for c in colors)

@@ -111,7 +111,7 @@ def test_what_fails_is_corrected_and_tried_again(home, qtbot, until, refused, se
     fields.layer.setCurrentText("norm")
     again()
     assert "logged" in str(refused())
-    fields.logged.setChecked(True)
+    fields.scale.setCurrentText("log1p")
     fields.um.setValue(0.25)
     fields.section.setCurrentText("slide")
     again()
@@ -249,7 +249,7 @@ def test_fields_say_what_is_chosen(home):
     assert fields.reading == OTHER
     for box in (fields.spatial, fields.section, fields.layer):
         box.setEditText("  ")
-    assert fields.reading == Reading(um_per_unit=0.25, allow_logged=True)
+    assert fields.reading == Reading(um_per_unit=0.25, scale="log1p")
     fields.choose(Reading(um_per_unit=0.108333333333))
     assert fields.reading.um_per_unit == 0.108333333333
 
@@ -341,7 +341,7 @@ def test_a_file_dropped_on_the_dock_opens_in_the_background(home, settled, tissu
     settled(1)
     assert home.context.scene.active.path == tissue_file
 
-    home.open_panel.fold.click()
+    home.open_panel.fold.toggleButton().click()
     assert drop(home.open_panel.reading.spatial.lineEdit(), mime(tissue_file))
     settled(2)
     assert home.open_panel.reading.reading == Reading()  # the name was not put into the field
