@@ -15,6 +15,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from napari_gest.app import sample_tissue
+from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.canvas.jobs import Job
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress
@@ -162,14 +163,15 @@ def test_the_script_reads_as_the_dock_did(home, until, settled, own_file, monkey
     context.scene.draw("pan_zoom").add([centre + corners], shape_type="polygon")
     home.run_panel.start()
     result = home.run_panel.result
-    until(lambda: result.trial is not None and not context.jobs.busy)
+    until(lambda: result.entry is not None and not context.jobs.busy)
     result.copy()
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
     exec(compile(QApplication.clipboard().text(), "copied", "exec"), scope)
     assert scope["section"].reading == OTHER
     np.testing.assert_array_equal(scope["section"].coords_um, taken.coords_um)
-    np.testing.assert_array_equal(scope["result"].expression, result.trial.result.expression)
+    made = result.entry.outcome.result
+    np.testing.assert_array_equal(scope["result"].expression, made.expression)
 
 
 def test_opening_again_takes_the_place_of_what_was_open(opened_home, settled, tissue_file):
@@ -198,7 +200,7 @@ def test_opening_again_leaves_what_something_was_made_on(opened_home, until, set
     region.add([coords.mean(axis=0)[::-1] + corners], shape_type="polygon")
     opened_home.run_panel.start()
     result = opened_home.run_panel.result
-    until(lambda: result.trial is not None and not context.jobs.busy)
+    until(lambda: result.entry is not None and not context.jobs.busy)
     opened_home.open_panel.open_again()
     settled(2)
     assert list(context.session.sections) == ["tissue", "tissue (2)"]
@@ -388,8 +390,8 @@ def test_napari_opens_a_file(home, viewer, tissue, tmp_path):
 def test_napari_opens_the_samples(home, viewer):
     cells, region = viewer.open_sample("napari-gest", "section_with_region")
     assert home.context.scene.active.label == cells.name == sample_tissue.SAMPLE_SECTION.stem
-    assert home.context.scene.region() is region
-    unseen, _ = home.region_panel.selection()
+    assert home.context.scene.regions.layer("unseen") is region
+    unseen, _ = unseen_cells(home.context.state)
     assert 0 < unseen.sum() < len(unseen)
     viewer.open_sample("napari-gest", "section")
     assert len(home.context.session.sections) == 2
