@@ -7,6 +7,8 @@ import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_gest.app.wording import p_text
+
 COLUMNS = ("gene", "effect", "direction", "pvalue", "fdr")
 _ROW = 20
 
@@ -86,7 +88,7 @@ class _Rows(QAbstractTableModel):
             return value
         if not np.isfinite(value):
             return "–"
-        return f"{value:+.4f}" if column == "effect" else f"{value:.3g}"
+        return f"{value:+.4f}" if column == "effect" else p_text(value)
 
     def sort(self, column: int, order=Qt.SortOrder.AscendingOrder) -> None:
         self._sorting = column, order
