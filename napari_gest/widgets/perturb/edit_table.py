@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gest.errors import GestError, InputError
-from napari_gest.tissue.edits import Edit, check_edits, on_panel, read_edits
-from napari_gest.widgets.common.controls import Panel, SearchBox, fill, row
+from napari_gest.tissue.edits import Edit, check_edits, check_gene, on_panel, read_edits
+from napari_gest.widgets.common.controls import Panel, SearchBox, fill, note, row
 from napari_gest.widgets.context import Context
 
 _NAMES = {"multiply": "multiply by", "set": "set to", "shift": "shift by", "knockout": "knock out"}
@@ -44,6 +44,7 @@ class EditTable(Panel):
         self.context = context
         self.gene = SearchBox("Add a gene…")
         self.gene.picked.connect(self.add)
+        self.gene.lineEdit().returnPressed.connect(self._look_up)
         self.menu = QMenu(self)
         for name in _PRESETS:
             self.menu.addAction(name, lambda name=name: self.preset(name))
@@ -73,6 +74,9 @@ class EditTable(Panel):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.addLayout(row(self.gene, self.presets, stretch=0))
         self.column.addWidget(self.table)
+        self.message = note(name="gestFacts")
+        self.column.addWidget(self.message)
+        self.say("")
         self._fit()
 
     @property
@@ -91,8 +95,14 @@ class EditTable(Panel):
         """The genes in the table."""
         return [self.table.item(index, 0).text() for index in range(self.table.rowCount())]
 
+    def say(self, text: str) -> None:
+        """Say what is wrong with what was typed; nothing if nothing is."""
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
     def add(self, gene: str) -> None:
         """Add a gene, doubled at first; one that is there already is selected."""
+        self.say("")
         if gene in self.genes:
             self.table.selectRow(self.genes.index(gene))
         else:
@@ -108,6 +118,7 @@ class EditTable(Panel):
         for edit in edits:
             self._append(edit)
         self._fit()
+        self.say("")
         self.changed.emit()
 
     def preset(self, name: str) -> None:
@@ -116,6 +127,7 @@ class EditTable(Panel):
         chosen = {index.row() for index in self.table.selectionModel().selectedRows()}
         for index in sorted(chosen) or range(self.table.rowCount()):
             self._put(index, Edit(self.table.item(index, 0).text(), op, value))
+        self._check_values()
         self.changed.emit()
 
     def remove_selected(self) -> None:
@@ -124,6 +136,7 @@ class EditTable(Panel):
         for index in sorted(chosen, reverse=True):
             self.table.removeRow(index)
         self._fit()
+        self._check_values()
         self.changed.emit()
 
     def load(self, path: Path) -> None:
@@ -152,6 +165,15 @@ class EditTable(Panel):
             return []
         panel = set(opened.section.genes if model is None else model.genes)
         return [gene for gene in opened.section.genes if gene in panel]
+
+    def _look_up(self) -> None:
+        """Say that a gene is unknown, once it was typed and no part of a name fits."""
+        text = self.gene.lineEdit().text().strip()  # empty where a gene was added
+        if text and self.gene.findText(text, Qt.MatchFlag.MatchContains) < 0:
+            try:
+                check_gene(text, self._known())
+            except InputError as error:
+                self.say(f"{error.cause} {error.remedy}")
 
     def _edit(self, index: int) -> Edit:
         gene, op, text = (self.table.item(index, c).text() for c in range(3))
@@ -191,7 +213,16 @@ class EditTable(Panel):
                 else:
                     value.setFlags(value.flags() | Qt.ItemFlag.ItemIsEditable)
                     value.setText(value.text() or "1")
+        self._check_values()
         self.changed.emit()
+
+    def _check_values(self) -> None:
+        try:
+            _ = self.edits
+        except InputError as error:
+            self.say(f"{error.cause} {error.remedy}")
+        else:
+            self.say("")
 
     def _fit(self) -> None:
         shown = min(max(self.table.rowCount(), 1), _ROWS_SHOWN)

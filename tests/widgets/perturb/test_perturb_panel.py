@@ -373,8 +373,31 @@ def test_a_click_shows_what_drove_a_cell(panel, viewer, qtbot, until):
     order = np.argsort(drove.influence)
     assert layer.size[order[-1]] > layer.size[order[0]]
     assert "half of the influence" in panel.influence.text.text()
+    types = panel.context.scene.active.obs_values("cell_type").astype(str)
+    assert panel.influence.text.text().startswith(f"{types.iloc[drove.cell]} (")
+    first = drove.neighbours[order[-1]]
+    assert f"most have {types.iloc[first]} (" in panel.influence.text.text()
     press(qtbot, panel.influence.toggle)
     assert "what drove the cell" not in viewer.layers
+
+
+def test_what_is_typed_wrong_is_told_at_once(panel, qtbot):
+    table = panel.edits
+    known = table.genes[0]
+    assert table.message.isHidden()
+    line = table.gene.lineEdit()
+    qtbot.keyClicks(line, f"{known}xyz")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert not table.message.isHidden()
+    assert f"no gene '{known}xyz' (nearest: " in table.message.text()
+    assert table.genes == [known]
+    table.add(panel.context.scene.active.section.genes[1])
+    assert table.message.isHidden()
+    table.table.item(0, 2).setText("abc")
+    assert f"The value of {known} is 'abc', which is no number." in table.message.text()
+    table.table.item(0, 2).setText("2,5")
+    assert table.message.isHidden()
+    assert table.edits[0].value == 2.5
 
 
 def test_what_drives_a_cell_is_asked_with_the_seed_of_the_click(panel, until, monkeypatch):
