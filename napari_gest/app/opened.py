@@ -184,7 +184,7 @@ def open_sections(
     present = section_names(adata, reading.section_key)
     opened = []
     for name in present if names is None else names:
-        section = reading.section(adata, name)
+        section = Section.read(reading, adata, name)
         alone = len(present) == 1 and path is not None
         opened.append(Opened(path.stem if alone and path else name, adata, section, path))
     return opened

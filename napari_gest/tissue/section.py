@@ -231,6 +231,17 @@ class Section:
         return out
 
     @classmethod
+    def read(
+        cls,
+        reading: Reading,
+        adata: AnnData,
+        name: str | None = None,
+        unseen: str | Roi | None = None,
+    ) -> Section:
+        """Take one section out of an AnnData in some way; else as ``from_anndata``."""
+        return cls.from_anndata(adata, name, **vars(reading), unseen=unseen)
+
+    @classmethod
     def from_anndata(
         cls,
         adata: AnnData,

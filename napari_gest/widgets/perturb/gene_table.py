@@ -7,7 +7,7 @@ import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_gest.widgets.common.numbers import p_text
+from napari_gest.app.wording import p_text
 
 COLUMNS = ("gene", "effect", "direction", "pvalue", "fdr")
 _ROW = 20
