@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from napari_gest.errors import InputError
+from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue import io
 from napari_gest.tissue import section as section_module
 from napari_gest.tissue.io import read_tissue, write_tissue
