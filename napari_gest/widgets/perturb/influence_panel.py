@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
+from superqt.utils import qdebounced
 
 from napari_gest.app.obs_columns import label_columns, likely_column
 from napari_gest.app.opened import Opened
@@ -34,8 +34,6 @@ class InfluencePanel(Panel):
         self.pointer = CellPicker(context.scene, self.ask)
         self.drove: Influence | None = None
         self._around: Around | None = None  # what was read of the tissue serves the next clicks
-        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settled.timeout.connect(lambda: reveal(self))
         self.toggle = QPushButton("What drove a cell?", objectName="gestSegment")
         self.toggle.setCheckable(True)
         self.toggle.toggled.connect(self._toggled)
@@ -110,7 +108,11 @@ class InfluencePanel(Panel):
         show_drivers(self.context.scene, drove)
         types = cell_types(opened)
         self.text.setText(influence_text(drove, opened.section.obs_names, types))
-        self._settled.start()
+        self._reveal()
+
+    @qdebounced(timeout=_SETTLE_MS)
+    def _reveal(self) -> None:
+        reveal(self)
 
 
 def cell_types(opened: Opened) -> list[str | None] | None:
