@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.app.session import Snapshot
 from napari_gest.app import colors
 from napari_gest.app.colors import Scale
+from napari_gest.app.session import Snapshot
 from napari_gest.app.view_state import Legend, Limits, ViewState
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from napari_gest.app.runs.perturbation import Experiment
     from napari_gest.tasks.perturbation.perturb import Perturbed
     from napari_gest.tasks.perturbation.scenario import Scenario
     from napari_gest.tasks.perturbation.significance import Significance
-    from napari_gest.app.runs.perturbation import Experiment
 
 EFFECT_VIEWS = ("control", "perturbed", "delta")
 

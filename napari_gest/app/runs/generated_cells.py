@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_gest.app.session import Snapshot
 
 if TYPE_CHECKING:
-    from napari_gest.tasks.generation.generate import Generated, Painted
     from napari_gest.app.runs.generation import Plan
+    from napari_gest.tasks.generation.generate import Generated, Painted
 
 
 class Trial:

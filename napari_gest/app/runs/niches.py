@@ -12,21 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from napari_gest import keys
-from napari_gest.errors import InputError
-from napari_gest.app.session import Opened, Session
-from napari_gest.tasks.progress import Progress
+from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.preview import Preview, named
 from napari_gest.app.script import read_call, section_call
-from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.session import Opened, Session
+from napari_gest.errors import InputError
+from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
     import shapely
     from anndata import AnnData
 
     from napari_gest.model.gest import GeST
+    from napari_gest.tasks.generation.generated import Generated
     from napari_gest.tasks.niches.cluster import ClusterRequest
     from napari_gest.tasks.niches.embed import Embedded
-    from napari_gest.tasks.generation.generated import Generated
     from napari_gest.tasks.niches.generated_niches import GeneratedNiches
     from napari_gest.tasks.niches.niche_tree import NicheTree
     from napari_gest.tasks.niches.niches import Clustered

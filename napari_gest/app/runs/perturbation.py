@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.errors import InputError
+from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.script import ROI_IMPORT, read_call, roi_call, section_call
 from napari_gest.app.session import Snapshot
+from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
-from napari_gest.app.script import ROI_IMPORT, read_call, roi_call, section_call
-from napari_gest.app.model_registry import ModelInfo
 
 if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
