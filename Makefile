@@ -31,6 +31,7 @@ lint: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/deptry napari_gest
 
 train-bundled: setup
 	$(PY) -m benchmarks.common.bundled

@@ -39,18 +39,9 @@ INSTALL = {
 EVERYTHING = ("-q", "-n", "2", "--dist", "loadgroup")
 DONE = Path(".nox") / "done"
 SHOWN = (
-    *(
-        "napari",
-        "pyqt6",
-        "pyside6",
-        "vispy",
-        "superqt",
-        "pyqtgraph",
-        "magicgui",
-        "psygnal",
-        "pydantic",
-    ),
-    *("numpy", "scipy", "pandas", "scikit-learn", "shapely", "anndata", "zarr", "torch", "typer"),
+    *("napari", "pyqt6", "pyside6", "vispy", "superqt", "pyqtgraph", "magicgui", "psygnal"),
+    *("pydantic", "numpy", "scipy", "pandas", "scikit-learn", "shapely", "anndata", "zarr"),
+    *("torch", "typer"),
 )
 FIND = """
 import json, platform, sys

@@ -191,8 +191,8 @@ def test_view_and_demo_open_the_window(file: Path, monkeypatch: pytest.MonkeyPat
     assert run("view", file, "--section", "section_1").exit_code == 0
     assert called == [([file], {"section": "section_1", "model": None, "reading": Reading()})]
     options = ("--spatial-key", "xy", "--section-key", "slice", "--layer", "counts")
-    assert run("view", file, *options, "--um-per-unit", 0.5, "--allow-logged").exit_code == 0
-    assert called[1][1]["reading"] == Reading("xy", "slice", "counts", 0.5, True)
+    assert run("view", file, *options, "--um-per-unit", 0.5, "--scale", "log1p").exit_code == 0
+    assert called[1][1]["reading"] == Reading("xy", "slice", "counts", 0.5, "log1p")
     assert "um_per_unit" in refused(run("view", file, "--um-per-unit", 0))
     assert len(called) == 2
     assert run("demo", "--out", "shown").stdout == f"{Path('shown', 'after.png')}\n"

@@ -172,7 +172,7 @@ def test_masked_cells_have_no_influence(
     values = tissue.X.toarray()
     if logged:
         values = np.log1p(values)
-    options = [*where, "--mode", mode, *(["--allow-logged"] if logged else [])]
+    options = [*where, "--mode", mode, *(["--scale", "log1p"] if logged else [])]
     tissue.X = sparse.csr_matrix(values)
     write_tissue(tissue, file, overwrite=True)
     honest = generated(file, model, "out.h5ad", *options)

@@ -33,7 +33,7 @@ from napari_gest.tissue.section import Section
 
 pytestmark = pytest.mark.usefixtures("short_field")
 
-GENERATED_TOO = Reading(layer=keys.EXPRESSION, allow_logged=True, include_generated=True)
+GENERATED_TOO = Reading(layer=keys.EXPRESSION, scale="log1p", include_generated=True)
 N_NEW = 12
 
 
@@ -112,7 +112,7 @@ def test_a_reader_gives_what_it_gives_of_the_file_without_them(
         read(Section.from_anndata(adata), tiny_model) for adata in (measured, filled)
     )
     np.testing.assert_array_equal(without, default)
-    too = np.asarray(read(GENERATED_TOO.section(filled), tiny_model))
+    too = np.asarray(read(Section.read(GENERATED_TOO, filled), tiny_model))
     assert too.shape != without.shape or (too != without).any()
 
 
@@ -133,7 +133,7 @@ def test_the_check_hides_measured_cells_alone(tiny_model: GeST) -> None:
     ]
     pd.testing.assert_frame_equal(made[0].table, made[1].table)
     assert made[0].verdict == made[1].verdict
-    every = GENERATED_TOO.section(filled)
+    every = Section.read(GENERATED_TOO, filled)
     with_them = check_generation(
         every, tiny_model, np.append(hole, np.zeros(40, bool)), n_patches=4
     )
@@ -159,12 +159,12 @@ def test_what_counts_as_an_observation_depends_on_the_matrix(
     assert every.n_obs == filled.n_obs
     assert every.generated_from == "layer gest_counts, draw 1 of 3"
     assert not len(every.generated_um)
-    assert every.reading.section(filled).digest == every.digest
+    assert Section.read(every.reading, filled).digest == every.digest
 
 
 def test_a_section_names_the_draw_it_was_read_from(filled: AnnData, tiny_model: GeST) -> None:
     read = {
-        layer: Section.from_anndata(filled, layer=layer, allow_logged=True, include_generated=True)
+        layer: Section.from_anndata(filled, layer=layer, scale="log1p", include_generated=True)
         for layer in (keys.EXPRESSION, "gest_draw_2", "gest_draw_3")
     }
     told = [section.generated_from for section in read.values()]
@@ -175,7 +175,7 @@ def test_a_section_names_the_draw_it_was_read_from(filled: AnnData, tiny_model: 
     assert list(written.uns[keys.NICHE_EMBEDDED]["generated_from"]) == [told[1]]
     weighted = filled.copy()
     weighted.uns[keys.UNS] = {"mode": "weighted"}
-    assert GENERATED_TOO.section(weighted).generated_from == f"layer {keys.EXPRESSION}"
+    assert Section.read(GENERATED_TOO, weighted).generated_from == f"layer {keys.EXPRESSION}"
 
 
 def test_x_holds_nothing_of_new_cells(filled: AnnData) -> None:
@@ -272,7 +272,7 @@ def test_commands_take_generated_cells_where_they_are_asked_to(folder: Path) -> 
     assert "Name a layer" in refused.stderr
     found = []
     for layer, draw in ((keys.EXPRESSION, 1), ("gest_draw_3", 3)):
-        asked = ("--include-generated", "--allow-logged", "--layer", layer, "--overwrite")
+        asked = ("--include-generated", "--scale", "log1p", "--layer", layer, "--overwrite")
         done = command(folder, "niches", "filled", *asked)
         assert done.exit_code == 0, done.output
         assert f"generated cells are from layer {layer}, draw {draw} of 3." in done.stderr

@@ -50,7 +50,7 @@ def work(room: Room, path: Path) -> None:
     names = section_names(adata)
     options: dict[str, Any] = {}
     if room.chance(0.1):
-        options["allow_logged"] = True
+        options["scale"] = room.pick(("linear", "log1p"))
     if room.chance(0.15) and layer_names(adata):
         options["layer"] = room.pick(layer_names(adata))
     sections = [Section.from_anndata(adata, n, **options) for n in names[:3]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -90,6 +91,32 @@ class Legend:
     title: str
     colors: Categories | Scale | None = None
     range: Limits = (0.0, 1.0)
+
+
+def scene_legend(
+    view_state: ViewState,
+    active: Opened,
+    sections: Iterable[Opened],
+    space: Normalization,
+    preview: Preview | None = None,
+) -> Legend:
+    """Return the legend of all open sections: that of the one in use, where it has what is shown.
+
+    If it has not, that of the first one which has. ``preview`` is of the run that is shown.
+    """
+
+    def has(opened: Opened) -> bool:
+        if view_state.of_run is not None:
+            return preview is not None and opened.label in preview.sections
+        if view_state.gene is not None:
+            return view_state.gene in opened.section.genes
+        return view_state.column is None or view_state.column in opened.adata.obs
+
+    told = next((one for one in (active, *sections) if has(one)), active)
+    legend = section_legend(view_state, told, space, preview)
+    if told is active:
+        return legend
+    return replace(legend, title=f"{legend.title} · not in {active.label}")
 
 
 def section_legend(

@@ -25,7 +25,7 @@ from napari_gest.app.view_state import (
     generated_preview_rgba,
     generated_rgba,
     generated_values,
-    section_legend,
+    scene_legend,
     section_rgba,
 )
 from napari_gest.canvas import layers
@@ -55,6 +55,7 @@ class Painter:
         self.drawing = PartialRedraw.of(scene.viewer)
         self.legend = Legend("")
         self._painted: dict[Points, Any] = {}
+        self._covered: Points | None = None  # the rings, where this has hidden them
         scene.session.changed.connect(self._on_changed)
         if scene.active is not None:
             self.repaint()
@@ -88,9 +89,11 @@ class Painter:
         if opened is None:
             self.legend = Legend("")
             return
-        own = section_legend(self.view_state, opened, self.normalization, self.preview)
+        sections = self.scene.session.state.sections
+        space, preview = self.normalization, self.preview
+        own = scene_legend(self.view_state, opened, sections.values(), space, preview)
         for label, layer in cells.items():
-            self._paint_section(layer, self.scene.session.state.sections[label], own)
+            self._paint_section(layer, sections[label], own)
         self._paint_generated(own)
         self._paint_effects()
 
@@ -149,9 +152,9 @@ class Painter:
 
     def _paint_effects(self) -> None:
         shown, view = list(self.scene.effects()), self.view_state
-        rings = self.scene.marked()
-        if rings is not None:  # an effect outlines the cells that were edited
-            rings.visible = not shown or view.view not in EFFECT_VIEWS
+        # An effect outlines the cells that were edited; rings would cover niches and labels.
+        covered = bool(shown) and view.view in EFFECT_VIEWS
+        self._cover_rings(covered or view.of_run is not None)
         if view.view == "delta" and view.gene is not None and shown:
             self.legend = delta_legend(view, [effect for effect, _ in shown])
         for effect, layer in shown:
@@ -159,6 +162,16 @@ class Painter:
             if layer.visible:
                 self._color(layer, effect_rgba(effect, view, self.legend.colors))
                 _refresh_thumbnail(layer)
+
+    def _cover_rings(self, cover: bool) -> None:
+        """Hide the rings of cells to edit, or show them again unless a user has hidden them."""
+        rings = self.scene.marked()
+        if rings is None:
+            return
+        if cover and rings.visible and self._covered is not rings:
+            rings.visible, self._covered = False, rings
+        elif not cover and self._covered is rings:
+            rings.visible, self._covered = True, None
 
     def _color(self, layer: Points, rgba: NDArray[np.float32]) -> None:
         self.drawing.rasterized.color(layer, rgba)

@@ -11,7 +11,7 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
-    AllowLogged,
+    ExpressionScale,
     IncludeGenerated,
     Layer,
     Mode,
@@ -19,6 +19,7 @@ from napari_gest.cli.options import (
     OneSection,
     OutTissue,
     Overwrite,
+    Scale,
     SectionKey,
     Seed,
     SpatialKey,
@@ -92,7 +93,7 @@ def generate(
     section_key: SectionKey = "section",
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
-    allow_logged: AllowLogged = False,
+    scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -120,7 +121,7 @@ def generate(
         outputs.append(Output("--check-table", check_table, CHECK_TABLE, overwrite))
     check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)])
     adata = read_tissue(path)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     region = None
     if roi is not None:
         from napari_gest.tissue.roi import Roi

@@ -12,12 +12,13 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
-    AllowLogged,
+    ExpressionScale,
     IncludeGenerated,
     Layer,
     Model,
     OutTissue,
     Overwrite,
+    Scale,
     SectionKey,
     Seed,
     SpatialKey,
@@ -101,7 +102,7 @@ def niches(
     section_key: SectionKey = "section",
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
-    allow_logged: AllowLogged = False,
+    scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -125,7 +126,7 @@ def niches(
     if table is not None:
         outputs.append(Output("--table", table, REPORT, overwrite))
     check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model))])
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST
@@ -199,7 +200,7 @@ def annotate(
     section_key: SectionKey = "section",
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
-    allow_logged: AllowLogged = False,
+    scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -215,7 +216,7 @@ def annotate(
         [Output("--out", out, kind_of(out), overwrite)],
         [("SECTION", path), ("--model", model_folder(model))],
     )
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     adata, sections = _open(path, section, reading)
 
     from napari_gest.model.gest import GeST

@@ -32,6 +32,14 @@ class Mode(StrEnum):
     sample = "sample"
 
 
+class ExpressionScale(StrEnum):
+    """What stored values are; expm1 undoes log1p."""
+
+    auto = "auto"
+    linear = "linear"
+    log1p = "log1p"
+
+
 Tissue = Annotated[Path, typer.Argument(metavar="SECTION", help="Tissue: .h5ad or .zarr.")]
 OutTissue = Annotated[Path, typer.Option(metavar="OUT.h5ad", help="Tissue file to write.")]
 OneSection = Annotated[
@@ -43,8 +51,9 @@ Layer = Annotated[
     str | None, typer.Option(help="Layer with linear expression; X by default.", metavar="NAME")
 ]
 UmPerUnit = Annotated[float, typer.Option(help="Micrometres in one unit of the coordinates.")]
-AllowLogged = Annotated[
-    bool, typer.Option("--allow-logged", help="Accept logged expression; expm1 undoes it.")
+Scale = Annotated[
+    ExpressionScale,
+    typer.Option(help="What the values are; auto: linear, and what looks logged is refused."),
 ]
 Seed = Annotated[
     int, typer.Option(min=0, max=MAX_SEED, help="Seed: the same one gives the same result.")
@@ -70,7 +79,9 @@ def take(
     reading: Reading, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None
 ) -> Section:
     """Take a section out of a file, and say what becomes of the generated cells in it."""
-    section = reading.section(adata, name, unseen)
+    from napari_gest.tissue.section import Section
+
+    section = Section.read(reading, adata, name, unseen)
     if len(section.generated_um):
         say(
             f"Section '{section.name}': {len(section.generated_um)} generated cells are left out"

@@ -11,11 +11,12 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
-    AllowLogged,
+    ExpressionScale,
     IncludeGenerated,
     Layer,
     OneSection,
     Overwrite,
+    Scale,
     SectionKey,
     Seed,
     SpatialKey,
@@ -120,7 +121,7 @@ def perturb(
     section_key: SectionKey = "section",
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
-    allow_logged: AllowLogged = False,
+    scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -161,7 +162,7 @@ def perturb(
     ]
     check_outputs(outputs, inputs)
     adata = read_tissue(path)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
 
     from napari_gest.model.gest import GeST
     from napari_gest.tissue.roi import Roi

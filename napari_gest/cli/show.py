@@ -9,9 +9,10 @@ import typer
 
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.options import (
-    AllowLogged,
+    ExpressionScale,
     IncludeGenerated,
     Layer,
+    Scale,
     SectionKey,
     SpatialKey,
     UmPerUnit,
@@ -65,14 +66,14 @@ def view(
     section_key: SectionKey = "section",
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
-    allow_logged: AllowLogged = False,
+    scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
 ) -> None:
     """Open tissue in napari."""
     from napari_gest.files import as_usual
     from napari_gest.tissue.io import check_input
 
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     for path in paths:
         check_input(path)
     from napari_gest.widgets.window import launch

@@ -12,12 +12,13 @@ from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import print_fields, run
 from napari_gest.cli.describe import card
 from napari_gest.cli.options import (
-    AllowLogged,
+    ExpressionScale,
     IncludeGenerated,
     Layer,
     Model,
     OutModel,
     Overwrite,
+    Scale,
     SectionKey,
     Seed,
     SpatialKey,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_gest.model.config import ModelConfig
-    from napari_gest.tasks.training.train import TrainConfig
+    from napari_gest.tasks.training.train_config import TrainConfig
     from napari_gest.tissue.section import Section
 
 Train = Annotated[
@@ -85,13 +86,13 @@ def fit(
     section_key: SectionKey = "section",
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
-    allow_logged: AllowLogged = False,
+    scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on your own tissue, whatever its genes."""
     _check_outputs(out, resume, overwrite, paths)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     training, validation = _training_sections(paths, section, validation_section, reading)
 
     from napari_gest.model.config import ModelConfig
@@ -137,7 +138,7 @@ def fine_tune(
     section_key: SectionKey = "section",
     layer: Layer = None,
     um_per_unit: UmPerUnit = 1.0,
-    allow_logged: AllowLogged = False,
+    scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -149,7 +150,7 @@ def fine_tune(
     if steps == 0 and label_key is None:
         raise typer.BadParameter("--steps 0 trains nothing but labels: give --label-key")
     _check_outputs(out, resume, overwrite, paths, model)
-    reading = Reading(spatial_key, section_key, layer, um_per_unit, allow_logged, include_generated)
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     labels: Labels | None = None
     if label_key is not None:
         labels = Labels(label_key, tuple(ignore_label or ()))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_gest.errors import ReadingError
-from napari_gest.tissue.reading import where
+from napari_gest.tissue.reading import ExpressionScale, where
 
 # log1p of counts up to 10 million stays below this; linear data of a whole section does not.
 _LOG_CEILING = 16.2
@@ -21,7 +21,7 @@ def check_linear(
     expression: sparse.csr_matrix,
     name: str,
     *,
-    allow_logged: bool = False,
+    scale: ExpressionScale = "auto",
     marked_logged: bool = False,
     unseen: NDArray[np.bool_] | None = None,
 ) -> sparse.csr_matrix:
@@ -33,13 +33,15 @@ def check_linear(
     yield, and either their file says so (``marked_logged``) or ``expm1`` makes them look like
     expression: values become whole (logged counts) or multiples of their cell's smallest one
     (counts normalised, then logged), or the totals of the cells become more alike. Values with
-    two decimals at most count as linear, unless the file says otherwise.
+    two decimals at most, and multiples of their cell's smallest one, count as linear unless the
+    file says otherwise. Where ``scale`` says what they are, they are taken so whatever they look
+    like.
 
     Raises
     ------
     ReadingError
-        If values are missing, infinite, above 1e12, negative, all zero or, unless
-        ``allow_logged``, logged.
+        If values are missing, infinite, above 1e12, negative or all zero; if they look logged and
+        ``scale`` does not say what they are; or if it says "log1p" and they cannot be.
     """
     judged = expression if unseen is None or unseen.all() else expression[~unseen]
     data = judged.data
@@ -70,14 +72,22 @@ def check_linear(
             f"Use X or the layer that holds the measured values ({where('layer')}).",
             "layer",
         )
-    if _looks_logged(judged, marked_logged):
-        if not allow_logged:
+    if scale == "auto" and _looks_logged(judged, marked_logged):
+        raise ReadingError(
+            f"Section '{name}' seems to hold logged expression"
+            f" (fractional values, maximum {data.max():.3g}).",
+            f"Use the layer that holds counts ({where('layer')}), or say what the values are"
+            f" ({where('scale')}): log1p, which expm1 undoes, or linear.",
+            "scale",
+        )
+    if scale == "log1p":
+        if not _may_be_logged(judged):
             raise ReadingError(
-                f"Section '{name}' seems to hold logged expression"
-                f" (fractional values, maximum {data.max():.3g}).",
-                f"Use the layer that holds counts ({where('layer')}), or accept it and let expm1"
-                f" undo the logarithm ({where('allow_logged')}).",
-                "allow_logged",
+                f"The values of section '{name}' are no logarithms: they are"
+                f" {'above 16.2' if data.max() > _LOG_CEILING else 'whole numbers'}"
+                f" (maximum {data.max():.3g}).",
+                f"Say that they are linear, or leave it open ({where('scale')}).",
+                "scale",
             )
         expression = expression.copy()
         with np.errstate(over="ignore"):  # of unseen cells, which may hold anything
@@ -102,16 +112,28 @@ def without_damage(expression: sparse.csr_matrix, unseen: NDArray[np.bool_]) -> 
     return kept
 
 
+def _sample(expression: sparse.csr_matrix) -> sparse.csr_matrix:
+    return expression[:: max(1, expression.shape[0] // _JUDGED)]
+
+
+def _may_be_logged(expression: sparse.csr_matrix) -> bool:
+    data = _sample(expression).data
+    return bool(expression.data.max() <= _LOG_CEILING) and not np.array_equal(data, np.round(data))
+
+
 def _looks_logged(expression: sparse.csr_matrix, marked: bool) -> bool:
-    sample = expression[:: max(1, expression.shape[0] // _JUDGED)]
-    if expression.data.max() > _LOG_CEILING or np.array_equal(sample.data, np.round(sample.data)):
+    if not _may_be_logged(expression):
         return False
     if marked:
         return True
+    sample = _sample(expression)
     # Normalised values are published rounded; a logarithm is hardly ever two decimals long.
     if _share_whole(100 * sample.data.astype(np.float64)) > 0.99:
         return False
     undone = sample.astype(np.float64)
+    # Multiples of one count as they are. Where both fit, values are small and log1p changes little.
+    if _share_whole(_multiples(undone)) > 0.9:
+        return False
     undone.data = np.expm1(undone.data)
     return (
         _share_whole(undone.data) > 0.9

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.limits import check_number, shown
+from napari_gest.limits import check_choice, check_number, shown
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from napari_gest.tissue.roi import Roi
-    from napari_gest.tissue.section import Section
+# What the stored values are: "auto" takes them as linear and refuses what looks logged.
+ExpressionScale = Literal["auto", "linear", "log1p"]
 
 # What the dock calls the parameters of a reading.
 FIELDS = {
@@ -21,7 +21,7 @@ FIELDS = {
     "section_key": "Section column",
     "layer": "Expression",
     "um_per_unit": "µm per unit",
-    "allow_logged": "Values are logged",
+    "scale": "Values are",
     "include_generated": "Generated cells too",
 }
 
@@ -42,32 +42,25 @@ def where(option: str) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """How sections are read from a file; see ``Section.from_anndata``.
+    """How sections are read from a file; see ``Section.from_anndata`` and ``Section.read``.
 
     Raises
     ------
     InputError
-        If ``um_per_unit`` is no positive length.
+        If ``um_per_unit`` is no positive length, or there is no such ``scale``.
     """
 
     spatial_key: str = keys.SPATIAL
     section_key: str = keys.SECTION
     layer: str | None = None
     um_per_unit: float = 1.0
-    allow_logged: bool = False
+    scale: ExpressionScale = "auto"
     include_generated: bool = False
 
     def __post_init__(self) -> None:
         check_number("um_per_unit", self.um_per_unit, 0, MOST_UM, above=True)
+        check_choice("scale", self.scale, get_args(ExpressionScale))
         for name in ("spatial_key", "section_key", "layer"):
             key = getattr(self, name)
             if not isinstance(key, str) and not (key is None and name == "layer"):
                 raise InputError(f"{name} is {shown(key)}.", "Give a name.")
-
-    def section(
-        self, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None
-    ) -> Section:
-        """Take one section out of an AnnData in this way."""
-        from napari_gest.tissue.section import Section
-
-        return Section.from_anndata(adata, name, **vars(self), unseen=unseen)

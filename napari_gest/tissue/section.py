@@ -20,7 +20,7 @@ from napari_gest.tissue.expression import check_linear, log_normalize, without_d
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
-from napari_gest.tissue.reading import MOST_UM, Reading, layer_names, where
+from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_names, where
 from napari_gest.tissue.structure import (
     COMPRESSED,
     check_rows,
@@ -60,8 +60,8 @@ class Section:
         (n_obs,) row of each cell in the AnnData it came from.
     spatial_key, section_key, layer, um_per_unit
         How it was read, so that results can be written back in the same way.
-    logged
-        Whether the stored values were logged and ``expm1`` was applied to them.
+    scale
+        What was said of the stored values; "log1p": ``expm1`` was applied to them.
     include_generated
         Whether generated cells were taken as if they had been measured.
     generated_from
@@ -81,7 +81,7 @@ class Section:
     section_key: str = keys.SECTION
     layer: str | None = None
     um_per_unit: float = 1.0
-    logged: bool = False
+    scale: ExpressionScale = "auto"
     include_generated: bool = False
     generated_from: str = ""
     generated_um: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
@@ -131,6 +131,11 @@ class Section:
         return bool(np.array_equal(data, np.rint(data)))
 
     @property
+    def logged(self) -> bool:
+        """Whether the stored values are logarithms, which ``expm1`` has undone here."""
+        return self.scale == "log1p"
+
+    @property
     def reading(self) -> Reading:
         """How it was read; the same again gives the same section."""
         return Reading(
@@ -138,7 +143,7 @@ class Section:
             self.section_key,
             self.layer,
             self.um_per_unit,
-            self.logged,
+            self.scale,
             self.include_generated,
         )
 
@@ -226,6 +231,29 @@ class Section:
         return out
 
     @classmethod
+    def read(
+        cls,
+        reading: Reading,
+        adata: AnnData,
+        name: str | None = None,
+        unseen: str | Roi | None = None,
+    ) -> Section:
+        """Take one section out of an AnnData in some way; else as ``from_anndata``."""
+        return cls.from_anndata(adata, name, **vars(reading), unseen=unseen)
+
+    @classmethod
+    def _read_logged(
+        cls, reading: Reading, adata: AnnData, name: str | None, unseen: str | Roi | None
+    ) -> Section:
+        """Take one section as linear, or as logged where it looks like it."""
+        try:
+            return cls.read(reading, adata, name, unseen)
+        except ReadingError as error:
+            if error.option != "scale":
+                raise
+        return cls.read(replace(reading, scale="log1p"), adata, name, unseen)
+
+    @classmethod
     def from_anndata(
         cls,
         adata: AnnData,
@@ -235,9 +263,10 @@ class Section:
         section_key: str = keys.SECTION,
         layer: str | None = None,
         um_per_unit: float = 1.0,
-        allow_logged: bool = False,
+        scale: ExpressionScale = "auto",
         include_generated: bool = False,
         unseen: str | Roi | None = None,
+        allow_logged: bool = False,
     ) -> Section:
         """Take one section out of an AnnData and check it.
 
@@ -259,8 +288,10 @@ class Section:
             Layer with linear expression; ``X`` by default.
         um_per_unit
             Micrometres in one unit of the stored coordinates.
-        allow_logged
-            Accept values that look logged; ``expm1`` is applied to them.
+        scale
+            What the stored values are: "linear", such as counts or values per volume; "log1p",
+            to which ``expm1`` is applied; or "auto", linear unless they look logged, which is an
+            error.
         include_generated
             Take generated cells too, as if they had been measured. New cells have no values in
             ``X``, so name the layer that holds them.
@@ -269,6 +300,8 @@ class Section:
             a region. What they hold then decides nothing, neither whether values look logged nor
             whether any is missing or negative; those with such values are taken as empty. Cells
             that were generated before are not left out where they are to be generated again.
+        allow_logged
+            Of scripts of version 0.1.0: values that look logged are "log1p", others linear.
 
         Raises
         ------
@@ -278,7 +311,12 @@ class Section:
             no mask, and generated cells without values. It is a ReadingError where another of
             these parameters may do.
         """
-        Reading(spatial_key, section_key, layer, um_per_unit)  # checks them
+        if allow_logged and scale == "auto":
+            reading = Reading(
+                spatial_key, section_key, layer, um_per_unit, scale, include_generated
+            )
+            return cls._read_logged(reading, adata, name, unseen)
+        Reading(spatial_key, section_key, layer, um_per_unit, scale)  # checks them
         check_kept(adata)
         name, rows = _section_rows(adata, name, section_key)
         coords = _coordinates(adata, rows, spatial_key, um_per_unit)
@@ -335,11 +373,10 @@ class Section:
         expression = check_linear(
             stored,
             name,
-            allow_logged=allow_logged,
+            scale=scale,
             marked_logged=layer is None and "log1p" in adata.uns,  # scanpy's mark
             unseen=hidden,
         )
-        logged = expression is not stored
         if generated.any() and not expression[generated].nnz:
             raise ReadingError(
                 f"{_matrix_name(layer)} holds no values of {generated.sum()} generated cells.",
@@ -360,7 +397,7 @@ class Section:
             section_key,
             layer,
             um_per_unit,
-            logged,
+            scale,
             include_generated,
             draw_of(adata, layer) if generated.any() else "",
             left_out_um,

@@ -1,18 +1,23 @@
-"""The session: labels, results of open and of closed sections. No Qt, no torch."""
+"""A session: its state, snapshots, ids, one for each viewer; what is open. No Qt, no torch."""
 
 from __future__ import annotations
 
 import gc
 import subprocess
 import sys
-from dataclasses import dataclass
+import weakref
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from app_stubs import entry_of, own_keys
 
-from napari_gest.app.session import Opened, Session, open_sections, session_of
+from napari_gest.app.actions import AddRun, CloseSections, Keep, OpenSections
+from napari_gest.app.journal import Journal
+from napari_gest.app.opened import Opened, open_sections
+from napari_gest.app.runs.base import is_closed, why_stale
+from napari_gest.app.session import Session, session_of
 from napari_gest.errors import InputError
 from napari_gest.tissue.simulate import simulate
 
@@ -22,25 +27,11 @@ def adata() -> ad.AnnData:
     return simulate(n_cells=120, n_genes=12, n_sections=2, seed=1)
 
 
-@dataclass
-class Result:
-    """Enough of a result to be kept."""
-
-    value: int = 1
-    new: bool = False
-
-    @property
-    def rows(self) -> np.ndarray:
-        return np.array([-1 if self.new else 0])
-
-    def write(self, adata: ad.AnnData) -> frozenset[str]:
-        adata.obs["gest_generated"] = self.value > 0
-        return frozenset({"gest_generated"})
-
-    def to_anndata(self, adata: ad.AnnData) -> ad.AnnData:
-        copy = adata.copy()
-        copy.uns["kept"] = copy.uns.get("kept", 0) + self.value
-        return copy
+def open_first(journal: Journal, adata: ad.AnnData) -> Opened:
+    """Open the first section once more; return it."""
+    opened = open_sections(adata)[0]
+    journal.do(OpenSections.of([opened], journal.session.state))
+    return opened
 
 
 def test_sections_of_one_file_share_its_anndata(adata):
@@ -55,56 +46,59 @@ def test_section_named_like_the_file_if_it_is_the_only_one(adata, tmp_path):
     assert open_sections(adata, tmp_path / "liver.h5ad")[0].label != "liver"
 
 
-def test_labels_are_unique(adata):
-    session = Session()
-    first, second = (session.add(open_sections(adata)[0]) for _ in range(2))
+def test_labels_are_unique(journal, adata):
+    first, second = (open_first(journal, adata) for _ in range(2))
     assert second.label == f"{first.label} (2)"
-    assert list(session.sections) == [first.label, second.label]
+    assert list(journal.session.sections) == [first.label, second.label]
 
 
-def test_commit_writes_and_tells(adata):
-    session, heard = Session(), []
-    session.changed.connect(heard.append)
-    opened = session.add(open_sections(adata)[0])
+def test_keeping_writes_and_tells(journal, adata):
+    heard = []
+    open_first(journal, adata)
+    journal.do(AddRun.of(entry_of(journal.session.state, "run-1")))
+    journal.session.changed.connect(heard.append)
     before = adata.X.copy()
-    assert session.commit(session.snapshot(opened.label), Result())
-    assert adata.obs["gest_generated"].all()
+    journal.do(Keep(id="run-1"))
+    assert adata.obs["gest_stub_run-1"].sum() == 60
     assert (before != adata.X).nnz == 0
-    assert heard == [frozenset({"sections"}), frozenset({"gest_generated"})]
+    assert heard == [frozenset({"kept", "gest_stub_run-1"})]
 
 
-def test_a_result_can_be_kept_after_others_were(adata):
-    session = Session()
-    opened = session.add(open_sections(adata)[0])
-    before = session.snapshot(opened.label)
-    session.commit(session.snapshot(opened.label), Result())
-    assert session.is_open(before)
-    assert session.commit(before, Result())
+def test_a_result_can_be_kept_after_others_were(journal, adata):
+    opened = open_first(journal, adata)
+    before = journal.session.snapshot(opened.label)
+    for id in ("run-1", "run-2"):
+        journal.do(AddRun.of(entry_of(journal.session.state, id)))
+    journal.do(Keep(id="run-2"))
+    assert journal.session.is_open(before)
+    journal.do(Keep(id="run-1"))
     assert len(opened.results) == 2
 
 
-def test_a_result_of_a_closed_section_is_dropped(adata):
-    session = Session()
-    opened = session.add(open_sections(adata)[0])
-    snapshot = session.snapshot(opened.label)
-    session.remove(opened.label)
-    session.add(open_sections(adata)[0])  # same label, another section
-    assert not session.commit(snapshot, Result())
-    assert "gest_generated" not in adata.obs
+def test_a_result_of_a_closed_section_is_dropped(journal, adata):
+    opened = open_first(journal, adata)
+    snapshot = journal.session.snapshot(opened.label)
+    entry = entry_of(journal.session.state, "run-1")
+    journal.do(CloseSections(labels=(opened.label,)))
+    assert not journal.session.is_open(snapshot)
+    open_first(journal, adata)  # same label, another section
+    assert not journal.session.is_open(snapshot)
+    assert is_closed(entry, journal.session.state)
+    assert "was closed" in why_stale(entry, journal.session.state)
+    journal.do(AddRun.of(entry))
+    assert journal.session.state.runs == ()
+    assert own_keys(adata) == set()
 
 
-def test_export_holds_every_kept_result(adata):
-    session = Session()
-    opened = session.add(open_sections(adata)[0])
-    with pytest.raises(InputError, match="Keep"):
-        opened.export()
-    session.commit(session.snapshot(opened.label), Result())
-    assert opened.export() is adata  # measured cells were written into it when they were kept
-    for value in (1, 2):
-        session.commit(session.snapshot(opened.label), Result(value, new=True))
-    exported = opened.export()
-    assert exported.uns["kept"] == 3
-    assert "kept" not in adata.uns
+def test_no_id_is_given_twice(journal, adata):
+    session = journal.session
+    open_first(journal, adata)
+    assert [session.next_id() for _ in range(2)] == ["run-1", "run-2"]
+    for id in ("run-3", "run-4"):  # of a session that was restored
+        journal.do(AddRun.of(entry_of(session.state, id)))
+    assert session.next_id() == "run-5"
+    journal.do(CloseSections(labels=(session.state.active,)))
+    assert session.next_id() == "run-6"
 
 
 def test_gene_values_are_those_of_the_model(adata):
@@ -143,17 +137,30 @@ def test_one_session_a_viewer_held_weakly():
     session = session_of(viewer)
     assert session_of(viewer) is session
     assert session_of(other) is not session
-    import weakref
-
     gone = weakref.ref(session)
     del session, viewer
     gc.collect()
     assert gone() is None
 
 
-def test_needs_neither_qt_nor_napari_nor_torch():
+def test_a_closed_section_is_let_go_of(tissue):
+    journal = Journal(Session())
+    opened = open_sections(tissue)
+    journal.do(OpenSections.of(opened, journal.session.state))
+    journal.do(AddRun.of(entry_of(journal.session.state, "run-1")))
+    journal.do(Keep(id="run-1"))
+    gone = weakref.ref(opened[0])
+    labels = tuple(journal.session.sections)
+    del opened
+    journal.do(CloseSections(labels=labels))
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("module", ["session", "journal", "actions", "regions", "runs.base"])
+def test_needs_neither_qt_nor_napari_nor_torch(module):
     code = (
-        "import sys, napari_gest.app.session\n"
+        f"import sys, napari_gest.app.{module}\n"
         "print([m for m in ('napari', 'qtpy', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -170,12 +177,3 @@ def test_names_of_a_column_are_those_of_the_section_and_of_the_file(adata):
     adata.obs["place"] = np.where(adata.obs["section"] == one.section.name, "here", "there")
     assert (one.names("place"), two.names("place")) == (["here"], ["there"])
     assert one.n_names("place") == 2
-
-
-def test_a_kept_result_changes_the_names_in_all_sections_of_its_file(adata):
-    session = Session()
-    one, two = (session.add(opened) for opened in open_sections(adata))
-    adata.obs["gest_generated"] = False
-    assert two.names("gest_generated") == ["False"]
-    assert session.commit(session.snapshot(one.label), Result())
-    assert two.names("gest_generated") == ["True"]

@@ -7,12 +7,14 @@ import pytest
 
 from napari_gest.app.colors import MISSING, Categories, Scale
 from napari_gest.app.opened import Normalization
+from napari_gest.app.preview import Preview
 from napari_gest.app.view_state import (
     WAITING,
     ViewState,
     generated_legend,
     generated_rgba,
     generated_values,
+    scene_legend,
     section_legend,
     section_rgba,
 )
@@ -47,6 +49,36 @@ def test_categories_have_the_same_colours_in_all_sections(tissue):
     assert all(isinstance(t, Categories) for t in tables)
     np.testing.assert_array_equal(tables[0].colors, tables[1].colors)
     assert tables[0].counts.sum() == one.section.n_obs
+
+
+def test_limits_and_title_are_those_of_sections_that_have_the_gene(tissue):
+    from napari_gest.app.session import open_sections
+
+    one = open_sections(tissue, names=["section_1"])[0]
+    other = tissue[:, 10:].copy()
+    other.obs = other.obs.drop(columns="region")
+    (two,) = open_sections(other, names=["section_2"])  # of another panel
+    space = Normalization()
+    gene = ViewState(gene=one.section.genes[0])
+    right = section_legend(gene, one, space)
+    both = scene_legend(gene, one, [one, two], space)
+    assert (both.title, both.colors, both.range) == (right.title, right.colors, right.range)
+    legend = scene_legend(gene, two, [one, two], space)  # what is opened last is in use
+    assert (legend.colors, legend.range) == (right.colors, right.range)
+    assert legend.title == f"{right.title} · not in section_2"
+    np.testing.assert_array_equal(
+        section_rgba(gene, one, legend, space), section_rgba(gene, one, right, space)
+    )
+    grey = section_rgba(gene, two, legend, space)
+    np.testing.assert_array_equal(grey, np.tile(MISSING, (len(grey), 1)))
+    column = ViewState(column="region")
+    assert scene_legend(column, two, [one, two], space).title == "region · not in section_2"
+    assert isinstance(scene_legend(column, two, [one, two], space).colors, Categories)
+    shown = Preview("confidence", {one.label: np.linspace(0, 1, one.section.n_obs)})
+    confidence = scene_legend(ViewState(preview=shown), two, [one, two], space)
+    assert isinstance(confidence.colors, Scale)
+    nowhere = scene_legend(ViewState(gene="none"), two, [one, two], space)
+    assert "not measured" in nowhere.title
 
 
 def test_stored_colours_are_used(opened):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
-from napari_gest.errors import InputError
+from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.expression import check_linear, log_normalize
 from napari_gest.tissue.section import Section
 
@@ -31,7 +31,7 @@ LOGGED = [
 def test_logged_values_are_refused_or_undone(values: np.ndarray) -> None:
     with pytest.raises(InputError, match="logged"):
         check_linear(sparse.csr_matrix(values), "s")
-    undone = check_linear(sparse.csr_matrix(values), "s", allow_logged=True)
+    undone = check_linear(sparse.csr_matrix(values), "s", scale="log1p")
     assert undone.toarray() == pytest.approx(np.expm1(values), rel=1e-5)
 
 
@@ -39,7 +39,7 @@ def test_logged_values_are_refused_or_undone(values: np.ndarray) -> None:
 def test_linear_values_pass_unchanged(values: np.ndarray) -> None:
     given = sparse.csr_matrix(values, dtype=np.float32)
     assert check_linear(given, "s") is given
-    assert check_linear(given, "s", allow_logged=True) is given
+    assert check_linear(given, "s", scale="linear") is given
 
 
 def test_a_file_that_says_so_is_logged() -> None:
@@ -94,6 +94,39 @@ def test_rounded_values_per_volume_are_linear() -> None:
         check_linear(logged, "a")
     with pytest.raises(InputError, match="logged"):
         check_linear(per_volume, "a", marked_logged=True)
+
+
+def test_counts_by_large_volumes_are_linear() -> None:
+    """So small that the exponential hardly changes them: multiples of one count either way."""
+    rng = np.random.default_rng(2)
+    counts, volume = rng.poisson(0.5, (300, 40)), rng.uniform(4000, 20_000, (300, 1))
+    values = sparse.csr_matrix(counts / volume, dtype=np.float32)
+    assert check_linear(values, "s") is values
+
+
+def test_what_is_said_of_values_counts_more_than_what_they_look_like() -> None:
+    """Values per volume, none above 3: cells of few genes that each are high, cells of many."""
+    few, many = np.zeros((150, 20)), np.zeros((150, 20))
+    few[:, 0], many[:, :10] = 2.5, 0.6
+    noise = np.random.default_rng(0).uniform(0.9, 1.1, (300, 20))
+    values = sparse.csr_matrix(np.vstack([few, many]) * noise, dtype=np.float32)
+    assert values.max() < 3
+    with pytest.raises(ReadingError, match="logged") as raised:
+        check_linear(values, "s")
+    assert raised.value.option == "scale"
+    assert "linear" in raised.value.remedy
+    assert check_linear(values, "s", scale="linear") is values
+    assert check_linear(values, "s", scale="linear", marked_logged=True) is values
+    unlike = sparse.csr_matrix(np.log1p(COUNTS / COUNTS.sum(1, keepdims=True)), dtype=np.float32)
+    undone = check_linear(unlike, "s", scale="log1p")
+    assert undone.data == pytest.approx(np.expm1(unlike.data), rel=1e-5)
+
+
+@pytest.mark.parametrize("values", [COUNTS, COUNTS[:1], NORMALISED, COUNTS > 0])
+def test_what_cannot_be_a_logarithm_is_not_taken_for_one(values: np.ndarray) -> None:
+    with pytest.raises(ReadingError, match="no logarithms") as raised:
+        check_linear(sparse.csr_matrix(values, dtype=np.float32), "s", scale="log1p")
+    assert raised.value.option == "scale"
 
 
 @pytest.mark.data

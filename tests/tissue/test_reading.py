@@ -10,12 +10,13 @@ from anndata import AnnData
 
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.reading import Reading, layer_names
+from napari_gest.tissue.section import Section
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [("spatial_key", "xy"), ("section_key", "empty"), ("layer", "raw"), ("layer", "scaled"),
-     ("layer", "zero"), ("layer", "gaps"), ("layer", "text"), ("allow_logged", False),
+     ("layer", "zero"), ("layer", "gaps"), ("layer", "text"), ("scale", "auto"),
      ("spatial_key", "words"), ("spatial_key", "line")],
 )  # fmt: skip
 def test_what_may_open_otherwise_says_how(tissue: AnnData, option: str, value: Any) -> None:
@@ -26,10 +27,11 @@ def test_what_may_open_otherwise_says_how(tissue: AnnData, option: str, value: A
     tissue.layers["zero"] = 0 * tissue.X
     tissue.layers["gaps"] = tissue.X * np.nan
     tissue.layers["text"] = np.full(tissue.shape, "1 count")
-    if option == "allow_logged":
+    if option == "scale":
         tissue.X = tissue.X.log1p()
+    name = None if option == "section_key" else "section_1"
     with pytest.raises(ReadingError) as raised:
-        Reading(**{option: value}).section(tissue, None if option == "section_key" else "section_1")
+        Section.read(Reading(**{option: value}), tissue, name)
     assert raised.value.option == option
     assert f"--{option.replace('_', '-')} on the command line, '" in raised.value.remedy
     assert "' in the dock" in raised.value.remedy
@@ -38,17 +40,21 @@ def test_what_may_open_otherwise_says_how(tissue: AnnData, option: str, value: A
 def test_a_section_knows_how_it_was_read(tissue: AnnData) -> None:
     tissue.obsm["xy"], tissue.layers["norm"] = tissue.obsm["spatial"], tissue.X.log1p()
     tissue.obs["slide"] = tissue.obs["section"]
-    reading = Reading("xy", "slide", "norm", 0.5, True)
-    assert reading.section(tissue, "section_1").reading == reading
-    linear = Reading(allow_logged=True).section(tissue, "section_1")
-    assert linear.reading == Reading()  # nothing was undone
+    reading = Reading("xy", "slide", "norm", 0.5, "log1p")
+    section = Section.read(reading, tissue, "section_1")
+    assert section.reading == reading
+    assert section.logged
+    linear = Section.read(Reading(scale="linear"), tissue, "section_1")
+    assert linear.reading == Reading(scale="linear")
+    assert not linear.logged
+    assert not Section.read(Reading(), tissue, "section_1").logged
 
 
 def test_x_is_no_layer_of_a_name(tissue: AnnData) -> None:
     del tissue.layers
     assert layer_names(tissue) == []
     with pytest.raises(ReadingError, match="layers here: none"):
-        Reading(layer="scaled").section(tissue, "section_1")
+        Section.read(Reading(layer="scaled"), tissue, "section_1")
     tissue.layers["norm"] = tissue.X.log1p()
     assert layer_names(tissue) == ["norm"]
 
@@ -57,3 +63,9 @@ def test_x_is_no_layer_of_a_name(tissue: AnnData) -> None:
 def test_a_unit_has_a_positive_length(length: float) -> None:
     with pytest.raises(InputError, match="um_per_unit"):
         Reading(um_per_unit=length)
+
+
+@pytest.mark.parametrize("scale", ["log", "", None, True])
+def test_a_scale_is_one_of_three(scale: Any) -> None:
+    with pytest.raises(InputError, match="no scale"):
+        Reading(scale=scale)

@@ -55,7 +55,7 @@ def begin(tissue: str) -> Home:
     corners = coords.mean(axis=0)[::-1] + half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
     home.context.scene.draw("pan_zoom").add([corners], shape_type="polygon")
     home.run_panel.start()
-    until(lambda: bool(list(home.context.scene.trials())))
+    until(lambda: bool(list(home.context.scene.generated())))
     return home
 
 
@@ -81,10 +81,10 @@ def close_one_of_two(tissue: str) -> None:
     first.context.viewer.close()
     until(lambda: at_work() <= 1)
     rest(0.5)
-    second.run_panel.stop()
+    second.job_bar.stop()
     until(lambda: not second.context.jobs.busy)
     second.run_panel.start()
-    until(lambda: second.run_panel.result.trial is not None and not second.context.jobs.busy)
+    until(lambda: second.run_panel.result.entry is not None and not second.context.jobs.busy)
     second.run_panel.result.keep()
     assert second.context.scene.active.results
     second.context.viewer.close()

@@ -12,7 +12,8 @@ from qtpy.QtWidgets import QMessageBox
 from test_flow import draw_region
 
 from napari_gest.app.opened import Opened
-from napari_gest.app.runs.generated_cells import Trial
+from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.errors import InputError
 from napari_gest.tasks.generation.generated import Generated
 from napari_gest.tasks.niches.embed import Embedded
@@ -24,7 +25,7 @@ from napari_gest.widgets.open.open_panel import SectionDialog
 pytestmark = pytest.mark.gui
 
 ROUNDS = 6
-HOLDERS = (AnnData, Section, Opened, Generated, Embedded, Trial, Points)
+HOLDERS = (AnnData, Section, Opened, Generated, Embedded, GeneratedCells, RunEntry, Points)
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_rounds_of_work_leave_nothing(home, viewer, alive, until, tissue_file, s
         until(lambda: context.scene.active is not None and not context.jobs.busy)
         draw_region(home)
         home.run_panel.start()
-        until(lambda: home.run_panel.result.trial is not None and not context.jobs.busy)
+        until(lambda: home.run_panel.result.entry is not None and not context.jobs.busy)
         home.run_panel.result.keep()
         if number % 2:
             until(lambda: not context.jobs.busy)

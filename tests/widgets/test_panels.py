@@ -11,11 +11,11 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_gest.app.colors import Categories, Scale
+from napari_gest.app.first_view import telling_gene
+from napari_gest.app.obs_columns import columns, masks
 from napari_gest.tissue.io import write_tissue
-from napari_gest.widgets.color.color_panel import columns, telling_gene
 from napari_gest.widgets.color.legend import ticks
 from napari_gest.widgets.open.open_panel import SectionDialog
-from napari_gest.widgets.regions.region_panel import masks
 
 pytestmark = pytest.mark.gui
 
@@ -110,13 +110,13 @@ def test_the_model_that_fits_is_chosen_and_the_others_say_why_not(
     opened_home, tmp_path, model_folder
 ):
     panel = opened_home.model_panel
-    assert opened_home.context.choices.model == "tiny"
+    assert opened_home.context.state.choices.model == "tiny"
     assert "30 of the model's 30 genes" in panel.fit.text()
     other = shutil.copytree(model_folder, tmp_path / "other")
     about = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(about | {"name": "other", "genes": ["X", "Y"]}))
     panel.add_folder(other)
-    assert opened_home.context.choices.model == "other"
+    assert opened_home.context.state.choices.model == "other"
     assert "'tiny' fits" in panel.fit.text()
     assert "too few" in opened_home.run_panel.why_not() or "Draw" in opened_home.run_panel.why_not()
     panel.choose("tiny")
@@ -157,13 +157,18 @@ def test_a_broken_model_is_listed_greyed_with_the_reason(
     home.detach()
 
 
-def test_clear_removes_what_was_drawn(opened_home, until):
-    region = opened_home.context.scene.draw("pan_zoom")
+def test_clear_removes_what_was_drawn(opened_home):
+    context, clear = opened_home.context, opened_home.region_panel.clear
+    region = context.scene.draw("pan_zoom")
     region.add([np.array([[0, 0], [0, 50], [50, 50]])], shape_type="polygon")
-    until(opened_home.region_panel.clear.isEnabled)
-    opened_home.region_panel.clear.click()
+    assert clear.isEnabled()
+    clear.click()
     assert len(region.data) == 0
-    until(lambda: not opened_home.region_panel.clear.isEnabled())
+    assert context.state.shapes == ()
+    assert not clear.isEnabled()
+    context.undo()
+    assert len(region.data) == 1
+    assert clear.isEnabled()
 
 
 def test_steps_fold_and_show_what_was_chosen(opened_home):

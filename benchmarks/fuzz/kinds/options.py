@@ -162,7 +162,7 @@ def _place(room: Room, options: Options) -> None:
 
 def _reading(room: Room, options: Options) -> None:
     name = options.pop("name")
-    section = Reading(**options).section(room.base.adata, name)
+    section = Section.read(Reading(**options), room.base.adata, name)
     finite(section.coords_um)
     finite(section.areas_um2)
     if not section.n_obs:
@@ -209,7 +209,7 @@ CALLS: tuple[tuple[Callable[[Room, Options], None], Options], ...] = (
     (_place, {"scale": 1.0}),
     (_reading, {"spatial_key": "spatial", "section_key": "section", "layer": None,
      "name": "section_1",
-                "um_per_unit": 1.0, "allow_logged": False}),
+                "um_per_unit": 1.0, "scale": "auto"}),
     (_edit, {"gene": "gene_1", "op": "set", "value": 2.0, "strength": 1.0, "log2fc": None}),
     (_edit, {"gene": "gene_1", "op": "multiply", "value": 2.0, "strength": 1.0, "log2fc": 1.0}),
 )  # fmt: skip

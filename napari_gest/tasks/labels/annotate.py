@@ -20,6 +20,13 @@ from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.gest import GeST
 from napari_gest.model.head import ARRAYS, LabelHead
 from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.labels.temperature import (
+    N_FOLDS,
+    Held,
+    chessboard,
+    fit_temperature,
+    tempered,
+)
 from napari_gest.tasks.niches.cluster import MAX_SMOOTHING, smooth
 from napari_gest.tasks.niches.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.progress import Progress, finish
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
 _MAX_STEPS = 500
 _AROUND = 13  # cells whose labels lean on each other, the cell itself among them
 _RIDGE = 1e-3  # of each feature's variance inside labels
+_TEMPERATURE = "temperature"
+_AGAIN = "Train the label layer again: train_head, or 'napari-gest fine-tune --label-key'."
 
 
 class HeadConfig(BaseModel):
@@ -121,7 +130,7 @@ class HeadRequest:
             reads = yield from _read(section, self.model, self.config)
             tissues.append(_Tissue(section, reads, labels))
         yield Progress("Training the label layer", 0, 1)
-        settings = {
+        settings: dict[str, Any] = {
             "config": self.config.model_dump(mode="json"),
             "label_key": self.label_key,
             "version": napari_gest.__version__,
@@ -129,7 +138,12 @@ class HeadRequest:
         }
         head = _fit(tissues, self.config, settings)
         require_finite("The label layer", **{name: getattr(head, name) for name in ARRAYS})
-        yield Progress("Training the label layer", 1, 1)
+        held: list[Held] = []
+        for fold in range(N_FOLDS):
+            yield Progress("Calibrating the confidence", fold, N_FOLDS)
+            held += _held_out(tissues, self.config, fold)
+        settings[_TEMPERATURE] = fit_temperature(held)
+        yield Progress("Calibrating the confidence", N_FOLDS, N_FOLDS)
         return replace(self.model, head=head)
 
 
@@ -184,6 +198,33 @@ def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any
         covariance.astype(np.float32),
         settings,
     )
+
+
+def _held_out(tissues: Sequence[_Tissue], config: HeadConfig, fold: int) -> list[Held]:
+    """Return what a head trained on the other cells says of those of a fold.
+
+    Of several sections every other one is held out, as a section to come will be another; of one
+    section every other block.
+    """
+    rest, tests = [], []
+    for i, tissue in enumerate(tissues):
+        folds = chessboard(tissue.section.coords_um)
+        test = folds == fold if len(tissues) == 1 else np.full(len(folds), i % N_FOLDS == fold)
+        labels = tissue.labels.copy()
+        labels[test] = None
+        rest.append(replace(tissue, labels=labels))
+        tests.append(test)
+    if len(set(_known([t.labels for t in rest]))) < 2:
+        return []
+    head = _fit(rest, config, {})
+    held: list[Held] = []
+    for tissue, test in zip(tissues, tests, strict=True):
+        there = np.isin(tissue.labels.astype(str), head.classes)
+        cells = np.flatnonzero(test & tissue.known & there)
+        if len(cells):
+            right = np.searchsorted(head.classes, tissue.labels[cells].astype(str))
+            held.append((tissue.label(head, config)[cells], right))
+    return held
 
 
 def _moments(
@@ -252,7 +293,6 @@ def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
     CheckpointError
         If the head's settings are damaged, or its arrays are not of the features they name.
     """
-    remedy = "Train the label layer again: train_head, or 'napari-gest fine-tune --label-key'."
     try:
         config = HeadConfig.model_validate(head.settings.get("config"))
     except ValidationError as error:
@@ -260,7 +300,7 @@ def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
         field = ".".join(map(str, ("head", "settings", "config", *first["loc"])))
         raise CheckpointError(
             f"The label layer of model '{model.name}' is damaged: '{field}': {first['msg']}.",
-            remedy,
+            _AGAIN,
         ) from error
     n_pcs = model.tokenizer.components.shape[0]
     widths = [model.config.d_model if read == "hidden" else n_pcs for read in config.reads]
@@ -269,9 +309,27 @@ def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
         raise CheckpointError(
             f"The label layer of model '{model.name}' is damaged: it is of {found:,} features, and"
             f" its settings name {wanted:,}.",
-            remedy,
+            _AGAIN,
         )
     return config
+
+
+def stored_temperature(head: LabelHead, model: GeST) -> float:
+    """Return how far the confidence of a model's labels is tempered; 1 where it never was.
+
+    Raises
+    ------
+    CheckpointError
+        If it is no positive number.
+    """
+    value = head.settings.get(_TEMPERATURE, 1.0)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+        raise CheckpointError(
+            f"The label layer of model '{model.name}' is damaged: 'head.settings.{_TEMPERATURE}' is"
+            f" {value!r}.",
+            _AGAIN,
+        )
+    return float(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,6 +347,7 @@ class AnnotateRequest:
                 "Train a label layer first: train_head, or 'napari-gest fine-tune --label-key'.",
             )
         stored_config(self.model.head, self.model)
+        stored_temperature(self.model.head, self.model)
         self.section.align(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Annotated]:
@@ -302,6 +361,8 @@ class AnnotateRequest:
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
+        labels = probability.argmax(1).astype(np.int64)
+        probability = tempered(probability, stored_temperature(head, self.model))
         settings = {
             "model": self.model.name,
             "version": napari_gest.__version__,
@@ -310,7 +371,7 @@ class AnnotateRequest:
         return Annotated(
             self.section,
             self.section.rows,
-            probability.argmax(1).astype(np.int64),
+            labels,
             probability,
             head.classes,
             settings,
@@ -330,7 +391,7 @@ class Annotated:
     labels
         (n,) int64 index of each cell's label in ``classes``.
     probability
-        (n, C) float32, rows sum to 1.
+        (n, C) float32, rows sum to 1; tempered, so that it is right as often as it says.
     classes
         C names.
     settings

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QEvent, QSignalBlocker, QStringListModel, Qt, Signal
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QButtonGroup,
     QComboBox,
+    QCompleter,
     QHBoxLayout,
     QLabel,
     QPushButton,
     QScrollArea,
     QShortcut,
     QSizePolicy,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
-from superqt import QSearchableComboBox
+from superqt import QCollapsible
+
+_NO_LIMIT = 16_777_215  # of Qt, to the height of a widget
 
 
 class Panel(QWidget):
@@ -134,7 +136,24 @@ def fill(
         box.setCurrentIndex(items.index(current) if current in items else -1)
 
 
-class SearchBox(QSearchableComboBox):
+def combo(name: str, picked: Callable[[str], object] | None = None) -> QComboBox:
+    """Return a combo box no wider than the dock; ``picked`` is told what the user chooses."""
+    box = QComboBox()
+    box.setAccessibleName(name)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    if picked is not None:
+        box.textActivated.connect(picked)
+    return box
+
+
+def ranked(names: Iterable[str], typed: str) -> list[str]:
+    """Return the names that contain what is typed, whatever the case: first those it begins."""
+    key = typed.casefold()
+    found = [(not n.casefold().startswith(key), n.casefold(), n) for n in names]
+    return [name for _, folded, name in sorted(found) if key in folded]
+
+
+class SearchBox(QComboBox):
     """A combo box searched by typing any part of a name, in upper or lower case.
 
     ``picked`` is emitted with the name, ``unknown`` with what was typed where no name has it.
@@ -145,36 +164,83 @@ class SearchBox(QSearchableComboBox):
 
     def __init__(self, placeholder: str) -> None:
         super().__init__()
+        self.setEditable(True)
+        self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.lineEdit().setPlaceholderText(placeholder)
+        # It completes the line, not the box, which would take a place in its list for one in its
+        # own.
+        self.setCompleter(None)
+        self._found = QStringListModel(self)
+        completer = QCompleter(self._found, self)
+        completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
+        completer.activated.connect(self._pick)
+        self.lineEdit().setCompleter(completer)
+        self.lineEdit().textEdited.connect(self._rank)
         self.textActivated.connect(self._pick)
         self.lineEdit().returnPressed.connect(lambda: self._pick(self.currentText()))
 
+    @property
+    def names(self) -> list[str]:
+        """What can be searched."""
+        return [self.itemText(index) for index in range(self.count())]
+
+    def _rank(self, typed: str) -> None:
+        self._found.setStringList(ranked(self.names, typed))
+        colors = self.palette()  # the pop-up is a window of its own, which no theme reaches
+        style = (
+            f"QListView {{ background: {colors.window().color().name()};"
+            f" color: {colors.text().color().name()}; padding: 2px; }}"
+            f" QListView::item {{ padding: 2px 4px; }} QListView::item:selected {{"
+            f" background: {colors.highlight().color().name()};"
+            f" color: {colors.highlightedText().color().name()}; }}"
+        )
+        popup = self.lineEdit().completer().popup()
+        if popup.styleSheet() != style:
+            popup.setFont(self.font())
+            popup.setStyleSheet(style)
+
     def _pick(self, text: str) -> None:
         exact = self.findText(text, Qt.MatchFlag.MatchFixedString)  # whatever the case
-        index = exact if exact >= 0 else self.findText(text, Qt.MatchFlag.MatchContains)
-        if text and index >= 0:
+        found = [self.itemText(exact)] if exact >= 0 else ranked(self.names, text)
+        if text and found:
             with QSignalBlocker(self):
-                self.setCurrentIndex(index)
-            self.picked.emit(self.itemText(index))
+                self.setCurrentIndex(self.findText(found[0]))
+            self.picked.emit(found[0])
         elif text:
             self.unknown.emit(text)
 
 
-class Fold(QToolButton):
-    """A title with an arrow that folds and unfolds a panel."""
+class Fold(QCollapsible):
+    """A title that folds and unfolds a panel. An open one grows and shrinks with its panel."""
 
     def __init__(self, title: str, panel: QWidget) -> None:
-        super().__init__(objectName="gestArrow", text=title)
-        self._panel = panel
-        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.clicked.connect(lambda: self.set_open(self._panel.isHidden()))
-        self.set_open(False)
+        super().__init__(title)
+        self.setObjectName("gestFolding")
+        self.setDuration(0)
+        self.setContent(panel)
+        self.layout().setContentsMargins(0, 0, 0, 0)
+        self.toggleButton().setObjectName("gestFold")
+        self.toggleButton().setStyleSheet("")
+        self.toggled.connect(self._show)
+        self.collapse(animate=False)
 
     def set_open(self, open_: bool) -> None:
         """Fold or unfold the panel."""
-        self._panel.setVisible(open_)
-        self.setArrowType(Qt.ArrowType.DownArrow if open_ else Qt.ArrowType.RightArrow)
+        (self.expand if open_ else self.collapse)(animate=False)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw the arrows in the colours of another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self.setExpandedIcon("▼")
+            self.setCollapsedIcon("▶")
+
+    def _show(self, open_: bool) -> None:
+        # QCollapsible limits the height instead: Tab would reach what is folded, and a panel that
+        # grows would be cut off.
+        self.content().setVisible(open_)
+        self.content().setMaximumHeight(_NO_LIMIT)
 
 
 class Segments(QWidget):

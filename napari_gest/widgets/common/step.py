@@ -17,7 +17,7 @@ _SUMMARY = 165  # pixels, so that a step is no wider than the dock beside its sc
 class Step(QFrame):
     """Title bar with number and summary, above a panel that folds away.
 
-    Folding hides the panel instead of animating its height, so that panels may grow and shrink.
+    Not a ``QCollapsible``: the title of that is one text, and this one holds a badge and a summary.
     """
 
     def __init__(self, number: int, title: str, panel: QWidget, open_: bool = True) -> None:

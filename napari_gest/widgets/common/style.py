@@ -25,6 +25,10 @@ QLabel#gestBadge {{
 }}
 QLabel#gestBadge[state="next"] {{ background: {_ACCENT}; color: white; }}
 QLabel#gestBadge[state="done"] {{ background: rgba(64, 160, 110, 0.85); color: white; }}
+QFrame#gestFolding {{ background: transparent; }}
+QPushButton#gestFold {{ border: none; background: transparent; text-align: left; }}
+QPushButton#gestFold:focus {{ text-decoration: underline; }}
+QToolButton#gestMore {{ border: none; background: transparent; padding: 0px; }}
 QToolButton#gestArrow {{ border: none; background: transparent; }}
 QPushButton {{ padding: 4px 6px; }}
 QPushButton#gestPrimary:enabled {{ background: {_ACCENT}; color: white; font-weight: 600; }}

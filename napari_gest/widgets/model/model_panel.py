@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSpinBox
+from qtpy.QtWidgets import QFileDialog, QLabel, QSpinBox
 
 from napari_gest.app.actions import Choose
 from napari_gest.app.model_registry import USABLE_SHARE, ModelInfo
 from napari_gest.errors import CheckpointError
-from napari_gest.widgets.common.controls import Fold, Panel, button, fill, note, row
+from napari_gest.widgets.common.controls import Fold, Panel, button, combo, fill, note, row
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.train.train_panel import TrainPanel
 
@@ -30,11 +30,11 @@ class ModelPanel(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.models = _combo("Model")
+        self.models = combo("Model")
         self.models.textActivated.connect(self.choose)
         self.add = button("Folder…", self._choose_folder, "Use a model from a folder")
         self.fit = note(name="gestFacts")
-        self.modes = _combo("Read-out")
+        self.modes = combo("Read-out")
         for mode, (name, tip) in _MODES.items():
             self.modes.addItem(name, mode)
             self.modes.setItemData(self.modes.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
@@ -53,7 +53,6 @@ class ModelPanel(Panel):
         self.train = TrainPanel(context, self.add_folder)
         self.more = Fold("Train a model on this tissue", self.train)
         self.column.addWidget(self.more)
-        self.column.addWidget(self.train)
         self.refresh()
 
     def choose(self, name: str) -> None:
@@ -114,10 +113,3 @@ class ModelPanel(Panel):
         path = QFileDialog.getExistingDirectory(self, "Model folder")
         if path:
             self.add_folder(Path(path))
-
-
-def _combo(name: str) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box

@@ -101,7 +101,6 @@ class OpenPanel(Panel):
         self.reading.column.addLayout(row(self.again, self.reset))
         self.fold = Fold(_FOLD, self.reading)
         self.column.addWidget(self.fold)
-        self.column.addWidget(self.reading)
         self.reading.changed.connect(self._show_reading)
         self._last: _Asked | None = None
         self.refresh()
@@ -330,4 +329,6 @@ def _names(adata: AnnData, reading: Reading) -> list[str]:
             f"Name the one that names sections ({where('section_key')}).",
             "section_key",
         )
-    return section_names(adata, key) or [reading.section(adata).name]  # which says what is wrong
+    return section_names(adata, key) or [
+        Section.read(reading, adata).name
+    ]  # which says what is wrong

@@ -120,9 +120,12 @@ class EditRegion(Panel):
         self._show_rings()
 
     def _show_rings(self) -> None:
-        """Leave the views of effects, which outline the cells that were edited instead."""
+        """Show the rings where a view hides them; those of effects are left for it."""
         if self.context.state.view.view in EFFECT_VIEWS:
             self.context.do(ChangeView.of(view="measured"), self)
+        rings = self.context.scene.marked()
+        if rings is not None:
+            rings.visible = True
 
     def _preview(self, stroke: Stroke) -> None:
         self._count((*self.context.state.active_strokes(), stroke))

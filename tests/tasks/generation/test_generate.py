@@ -73,7 +73,8 @@ def test_damaged_cells_have_no_influence(
         if damage is not None:
             here[rows[region.contains(coords)], :20] = damage
         tissue.X = sparse.csr_matrix(here)
-        section = Section.from_anndata(tissue, "section_1", allow_logged=logged, unseen=region)
+        scale = "log1p" if logged else "auto"
+        section = Section.from_anndata(tissue, "section_1", scale=scale, unseen=region)
         assert section.logged == logged
         assert np.isfinite(section.expression.data).all()
         assert (section.expression.data >= 0).all()

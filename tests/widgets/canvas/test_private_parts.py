@@ -91,7 +91,7 @@ def show_genes(home, on_canvas) -> None:
 def test_napari_has_all_parts(large, opened_home, viewer, warned):
     context = opened_home.context
     cells = context.scene.active_layer
-    context.painter.show(gene=context.scene.active.section.genes[3])
+    opened_home.color_panel.show_gene(context.scene.active.section.genes[3])
     layer = add_layer(viewer, ADDED)
     assert attributes.layer_makers(viewer) is not None
     assert attributes.points_visual(viewer, cells) is not None
@@ -124,14 +124,14 @@ def test_without_any_of_them_the_flow_is_the_same(
     region.add([corners], shape_type="polygon")
     before = on_canvas()
     home.run_panel.start()
-    until(lambda: home.run_panel.result.trial is not None and not context.jobs.busy)
-    layer = context.scene.layer_of(home.run_panel.result.trial)
+    until(lambda: home.run_panel.result.entry is not None and not context.jobs.busy)
+    layer = context.scene.generated_layer(home.run_panel.result.entry.id)
     assert list(viewer.layers) == [cells, layer, region]
     assert viewer.layers.selection.active is region
     shown = on_canvas()
     assert np.abs(shown - before).max() > 30
     np.testing.assert_allclose(shown, sent_again(viewer, on_canvas), atol=2)
-    context.scene.remove_trial(home.run_panel.result.trial)
+    context.scene.remove_generated(home.run_panel.result.entry.id)
     assert list(viewer.layers) == [cells, region]
 
     # The log has said once of each what happens instead.

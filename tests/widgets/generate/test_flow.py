@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import dataclass
 
 import anndata as ad
 import numpy as np
@@ -15,11 +16,15 @@ from qtpy.QtGui import QTextDocument
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_gest import keys
+from napari_gest.app.actions import AddRun, Choose, Keep, ShowRuns
+from napari_gest.app.opened import Snapshot
+from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.errors import InputError
 from napari_gest.model import field
-from napari_gest.widgets.context import show_error
+from napari_gest.widgets.common.errors import show_error
 
-pytestmark = pytest.mark.gui
+pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("short_field")]
 
 
 def draw_region(home, share: float = 0.2) -> None:
@@ -68,24 +73,25 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
     # Draw a rectangle with the mouse.
     press(qtbot, home.region_panel.tools.option("add_rectangle"))
     drag(qtbot, viewer, (0.42, 0.42), (0.6, 0.6))
-    unseen, _ = home.region_panel.selection()
+    unseen, _ = unseen_cells(context.state)
     assert 0 < unseen.sum() < len(unseen)
     until(lambda: home.region_panel.count.text().startswith(f"{unseen.sum():,} cell"))
 
     # Run, and cancel at once.
     press(qtbot, run.run)
-    assert run.cancel.isEnabled()
-    press(qtbot, run.cancel)
-    assert not run.cancel.isEnabled()
+    assert home.job_bar.cancel.isEnabled()
+    press(qtbot, home.job_bar.cancel)
+    assert not home.job_bar.cancel.isEnabled()
     until(lambda: not context.jobs.busy)
-    assert not list(context.scene.trials())
-    assert "Cancelled" in run.message.text()
+    assert not list(context.scene.generated())
+    assert "Cancelled" in home.job_bar.message.text()
+    assert not context.state.runs
 
     # Run to the end.
     press(qtbot, run.run)
-    until(lambda: result.trial is not None and not context.jobs.busy)
-    trial = result.trial
-    layer = context.scene.layer_of(trial)
+    until(lambda: result.entry is not None and not context.jobs.busy)
+    entry = result.entry
+    layer = context.scene.generated_layer(entry.id)
     assert len(layer.data) == unseen.sum()
     assert layer.border_width[0] > 0
     assert keys.GENERATED not in context.scene.active.adata.obs
@@ -115,6 +121,12 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
     assert adata.obs[keys.GENERATED].sum() == unseen.sum()
     assert (measured != adata.X).nnz == 0
     assert not result.keep_button.isEnabled()
+    assert home.undo_button.isEnabled()
+    press(qtbot, home.undo_button)  # keeping can be taken back
+    assert keys.GENERATED not in adata.obs
+    assert result.keep_button.isEnabled()
+    press(qtbot, home.redo_button)
+    assert adata.obs[keys.GENERATED].sum() == unseen.sum()
     out = tmp_path / "out.h5ad"
     result.save(out)
     until(lambda: out.exists() and not context.jobs.busy)
@@ -122,7 +134,7 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
     rows = np.flatnonzero(saved.obs[keys.GENERATED])
     np.testing.assert_array_equal(rows, np.flatnonzero(unseen))
     np.testing.assert_allclose(
-        saved.layers[keys.EXPRESSION][rows].toarray(), trial.result.expression
+        saved.layers[keys.EXPRESSION][rows].toarray(), entry.outcome.result.expression
     )
 
     # The canvas shows something, in more than a few colours.
@@ -135,7 +147,7 @@ def test_a_saved_file_is_not_replaced_unasked(opened_home, until, errors, tmp_pa
     home = opened_home
     draw_region(home)
     home.run_panel.start()
-    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    until(lambda: home.run_panel.result.entry is not None and not home.context.jobs.busy)
     home.run_panel.result.keep()
     out = tmp_path / "mine.h5ad"
     out.write_text("mine")
@@ -148,52 +160,63 @@ def test_a_saved_file_is_not_replaced_unasked(opened_home, until, errors, tmp_pa
 def test_a_cancelled_run_keeps_what_it_made(opened_home, until, monkeypatch):
     monkeypatch.setattr(field, "N_STEPS", 5000)  # time to stop
     home = opened_home
-    run, context = home.run_panel, home.context
+    run, bar, context = home.run_panel, home.job_bar, home.context
     draw_region(home)
     run.start()
-    until(lambda: "Learning" in run.message.text())
-    run.stop()
+    until(lambda: "Learning" in bar.message.text())
+    bar.stop()
     until(lambda: not context.jobs.busy)
-    trial = run.result.trial
-    assert trial is not None
-    assert trial.cut_off
-    assert "Cancelled after" in run.message.text()
+    entry = run.result.entry
+    assert entry is not None
+    assert entry.partial
+    assert "Cancelled after" in bar.message.text()
     assert not run.result.copy_button.isEnabled()
-    assert np.isfinite(trial.result.expression).all()
+    assert np.isfinite(entry.outcome.result.expression).all()
     run.result.keep()
     adata = context.scene.active.adata
-    assert adata.obs[keys.GENERATED].sum() == len(trial.cells) > 0
+    assert adata.obs[keys.GENERATED].sum() == len(entry.outcome.cells.cells) > 0
     assert adata.uns[keys.UNS]["field"] == 0
 
 
-def test_discard_leaves_no_trace(opened_home, until):
+def test_discard_leaves_no_trace_and_can_be_undone(opened_home, until):
     home = opened_home
     draw_region(home)
     home.run_panel.start()
-    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    until(lambda: home.run_panel.result.entry is not None and not home.context.jobs.busy)
     before = set(home.context.scene.active.adata.obs)
     home.run_panel.result.discard()
-    assert not list(home.context.scene.trials())
+    assert not list(home.context.scene.generated())
     assert set(home.context.scene.active.adata.obs) == before
     assert home.context.painter.view_state.view == "measured"
     assert home.run_panel.run.isEnabled()
+    home.context.undo()
+    ((cells, layer),) = home.context.scene.generated()
+    assert cells is home.run_panel.result.entry.outcome.cells
+    assert layer.visible
+    assert home.context.painter.view_state.view == "generated"
 
 
-def test_another_seed_takes_the_next_and_replaces_what_is_undecided(opened_home, until):
+def test_another_seed_takes_the_next_and_drops_nothing(opened_home, until):
     home = opened_home
+    context = home.context
     draw_region(home)
-    home.context.choices.mode = "sample"
+    context.do(Choose.of(mode="sample"))
     home.run_panel.start()
     result = home.run_panel.result
-    until(lambda: result.trial is not None and not home.context.jobs.busy)
-    first = result.trial
+    until(lambda: result.entry is not None and not context.jobs.busy)
+    first = result.entry
     assert result.again_button.isEnabled()
     result.again()
-    until(lambda: result.trial is not first and result.trial is not None)
-    until(lambda: not home.context.jobs.busy)
+    until(lambda: result.entry is not first and not context.jobs.busy)
+    second = result.entry
     assert home.model_panel.seed.value() == 1
-    assert len(list(home.context.scene.trials())) == 1
-    assert not np.array_equal(first.expression, result.trial.expression)
+    assert [entry.id for entry in context.state.listed()] == [first.id, second.id]
+    # The newest is on the canvas; one can go back to the other.
+    assert [cells for cells, _ in context.scene.generated()] == [second.outcome.cells]
+    assert not np.array_equal(first.outcome.cells.expression, second.outcome.cells.expression)
+    context.do(ShowRuns(kind="generation", ids=(first.id,)))
+    assert [cells for cells, _ in context.scene.generated()] == [first.outcome.cells]
+    assert result.entry.id == first.id
 
 
 def test_a_column_marks_the_cells(opened_home, until):
@@ -201,10 +224,10 @@ def test_a_column_marks_the_cells(opened_home, until):
     home.region_panel._pick_source("Column: middle")
     assert not home.region_panel.tools.isVisible()
     home.run_panel.start()
-    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    until(lambda: home.run_panel.result.entry is not None and not home.context.jobs.busy)
     adata = home.context.scene.active.adata
     result = home.run_panel.result
-    assert len(result.trial.cells) == adata.obs["middle"].sum()
+    assert len(result.entry.outcome.cells.cells) == adata.obs["middle"].sum()
     assert "Sampled" in result.again_button.toolTip()  # another seed would change nothing
 
 
@@ -222,32 +245,32 @@ def test_an_empty_region_gets_new_cells(home, tissue, until, tmp_path):
         [[-1, -1], [-1, 1], [1, 1], [1, -1]]
     )
     home.context.scene.draw("pan_zoom").add([corners], shape_type="polygon")
-    home.region_panel.refresh()
     assert "new ones will be placed" in home.region_panel.count.text()
     home.run_panel.start()
     result = home.run_panel.result
-    until(lambda: result.trial is not None and not home.context.jobs.busy)
-    assert (result.trial.cells == -1).all()
+    until(lambda: result.entry is not None and not home.context.jobs.busy)
+    assert (result.entry.outcome.cells.cells == -1).all()
     assert not result.views.option("difference").isEnabled()
     assert result.agreement.text() == ""
     result.keep()
     exported = home.context.scene.active.export()
-    assert exported.obs[keys.NEW_CELL].sum() == len(result.trial.cells)
+    assert exported.obs[keys.NEW_CELL].sum() == len(result.entry.outcome.cells.cells)
 
 
 def test_copy_as_python_gives_the_same_cells(opened_home, until, tmp_path, monkeypatch):
     home = opened_home
     draw_region(home)
-    home.context.choices.seed = 3
+    home.context.do(Choose.of(seed=3))
     home.run_panel.start()
     result = home.run_panel.result
-    until(lambda: result.trial is not None and not home.context.jobs.busy)
+    until(lambda: result.entry is not None and not home.context.jobs.busy)
     result.copy()
     script = QApplication.clipboard().text()
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
     exec(compile(script, "copied", "exec"), scope)
-    np.testing.assert_array_equal(scope["result"].expression, result.trial.result.expression)
+    made = result.entry.outcome.result
+    np.testing.assert_array_equal(scope["result"].expression, made.expression)
     assert (tmp_path / "generated.h5ad").exists()
 
 
@@ -257,81 +280,103 @@ def test_a_section_closed_during_a_run_drops_the_result(opened_home, viewer, unt
     home.run_panel.start()
     viewer.layers.remove(home.context.scene.active_layer)
     until(lambda: not home.context.jobs.busy)
-    assert not list(home.context.scene.trials())
+    assert not list(home.context.scene.generated())
     assert home.context.scene.active is None
-    assert "dropped" in home.run_panel.message.text()
+    assert not home.context.state.runs
+    assert "dropped" in home.job_bar.message.text()
 
 
+@dataclass(frozen=True, eq=False)
 class _Column:
-    """A result that writes a column of obs."""
+    """A run, its outcome and its result in one: it writes a column of obs."""
 
-    def __init__(self, n_obs: int, value: str) -> None:
-        self.rows = np.arange(n_obs)
-        self._value = value
+    snapshots: tuple[Snapshot, ...]
+    value: str
+    kind: str = "labels"
+    title: str = "a column"
+    settings: str = ""
+    seed: int = 0
+    model: None = None
+    agreement_text: str = ""
+
+    @property
+    def rows(self) -> np.ndarray:
+        return np.arange(self.snapshots[0].section.n_obs)
+
+    def changed_since(self, state) -> None:
+        return None
+
+    def results(self, state) -> list:
+        return [((state.sections[self.snapshots[0].label],), self)]
 
     def write(self, adata) -> frozenset[str]:
-        adata.obs["written"] = pd.Categorical([self._value, "b"] * (adata.n_obs // 2))
-        return frozenset({"written"})
+        adata.obs["gest_written"] = pd.Categorical([self.value, "b"] * (adata.n_obs // 2))
+        return frozenset({"gest_written"})
 
 
 def _keep_column(home, value: str) -> None:
-    session, opened = home.context.session, home.context.scene.active
-    snapshot = session.snapshot(opened.label)
-    assert session.commit(snapshot, _Column(opened.section.n_obs, value))
+    context = home.context
+    run = _Column((context.session.snapshot(context.opened.label),), value)
+    entry = RunEntry(context.session.next_id(), run.title, run, run)
+    assert context.do(AddRun.of(entry))
+    assert context.do(Keep(id=entry.id))
 
 
 def test_cells_can_be_kept_after_something_else_was(opened_home, until, errors, short_field):
     home = opened_home
     draw_region(home)
     home.run_panel.start()
-    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    until(lambda: home.run_panel.result.entry is not None and not home.context.jobs.busy)
     _keep_column(home, "a")  # as labels, niches and effects are
     home.run_panel.result.keep()
     assert not errors
-    assert home.run_panel.result.trial.kept
+    assert home.run_panel.result.entry.id in home.context.state.kept
     assert home.context.scene.active.adata.obs[keys.GENERATED].any()
 
 
-def test_cells_of_a_closed_section_are_not_generated_again(
-    opened_home, viewer, until, errors, short_field
-):
+def test_cells_of_a_closed_section_go_with_it(opened_home, viewer, until, errors, short_field):
+    """So that nothing of them can be kept or generated again."""
     home = opened_home
     draw_region(home)
-    home.context.choices.mode = "sample"
+    home.context.do(Choose.of(mode="sample"))
     home.run_panel.start()
     result = home.run_panel.result
-    until(lambda: result.trial is not None and not home.context.jobs.busy)
+    until(lambda: result.entry is not None and not home.context.jobs.busy)
     assert result.again_button.isEnabled()
     viewer.layers.remove(home.context.scene.active_layer)
-    assert result.trial is not None
+    assert result.entry is None
+    assert not list(home.context.scene.generated())
     assert not result.again_button.isEnabled()
+    assert not result.keep_button.isEnabled()
     result.again()
-    assert isinstance(errors.pop(), InputError)
-    assert not home.context.jobs.busy
     result.keep()
-    assert isinstance(errors.pop(), InputError)
+    assert not home.context.jobs.busy
+    assert not errors
 
 
 def test_a_kept_result_is_painted_where_its_column_is_shown(opened_home):
     home = opened_home
     cells = home.context.scene.active_layer
     _keep_column(home, "a")
-    home.color_panel.show_column("written")
+    home.color_panel.show_column("gest_written")
     names = home.context.painter.legend.colors.names
     before = cells.face_color.copy()
     _keep_column(home, "c")  # which is sorted behind "b", and so takes its colour
     assert home.context.painter.legend.colors.names != names
     assert not np.allclose(cells.face_color, before)
+    home.context.undo()
+    np.testing.assert_array_equal(cells.face_color, before)
 
 
 def test_refreshing_the_dock_chooses_nothing(opened_home, qtbot):
     home, told = opened_home, []
-    qtbot.wait(200)  # that shapes are counted
-    home.context.chosen.connect(lambda: told.append(True))
-    home.refresh()
+    qtbot.wait(200)
+    home.context.session.changed.connect(told.append)
+    for panel in home.panels:
+        panel.refresh()
     assert told == []
     home.region_panel._pick_source("Column: middle")
-    assert told == [True]
+    assert told == [frozenset({"choices"})]
 
 
 def test_errors_come_with_cause_and_remedy(home):
@@ -392,8 +437,8 @@ def test_old_objects_are_no_garbage_while_a_job_runs(opened_home, until):
     home = opened_home
     draw_region(home)
     frozen = []
-    home.context.painter.trial_painted.connect(lambda: frozen.append(gc.get_freeze_count()))
+    home.context.painter.cells_painted.connect(lambda: frozen.append(gc.get_freeze_count()))
     home.run_panel.start()
-    until(lambda: home.run_panel.result.trial is not None and not home.context.jobs.busy)
+    until(lambda: home.run_panel.result.entry is not None and not home.context.jobs.busy)
     assert min(frozen[:-1]) > 0
     assert gc.get_freeze_count() == 0

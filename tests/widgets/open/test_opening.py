@@ -15,6 +15,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
 from napari_gest.app import sample_tissue
+from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.canvas.jobs import Job
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress
@@ -110,7 +111,7 @@ def test_what_fails_is_corrected_and_tried_again(home, qtbot, until, refused, se
     fields.layer.setCurrentText("norm")
     again()
     assert "logged" in str(refused())
-    fields.logged.setChecked(True)
+    fields.scale.setCurrentText("log1p")
     fields.um.setValue(0.25)
     fields.section.setCurrentText("slide")
     again()
@@ -162,14 +163,15 @@ def test_the_script_reads_as_the_dock_did(home, until, settled, own_file, monkey
     context.scene.draw("pan_zoom").add([centre + corners], shape_type="polygon")
     home.run_panel.start()
     result = home.run_panel.result
-    until(lambda: result.trial is not None and not context.jobs.busy)
+    until(lambda: result.entry is not None and not context.jobs.busy)
     result.copy()
     monkeypatch.chdir(tmp_path)
     scope: dict = {}
     exec(compile(QApplication.clipboard().text(), "copied", "exec"), scope)
     assert scope["section"].reading == OTHER
     np.testing.assert_array_equal(scope["section"].coords_um, taken.coords_um)
-    np.testing.assert_array_equal(scope["result"].expression, result.trial.result.expression)
+    made = result.entry.outcome.result
+    np.testing.assert_array_equal(scope["result"].expression, made.expression)
 
 
 def test_opening_again_takes_the_place_of_what_was_open(opened_home, settled, tissue_file):
@@ -198,7 +200,7 @@ def test_opening_again_leaves_what_something_was_made_on(opened_home, until, set
     region.add([coords.mean(axis=0)[::-1] + corners], shape_type="polygon")
     opened_home.run_panel.start()
     result = opened_home.run_panel.result
-    until(lambda: result.trial is not None and not context.jobs.busy)
+    until(lambda: result.entry is not None and not context.jobs.busy)
     opened_home.open_panel.open_again()
     settled(2)
     assert list(context.session.sections) == ["tissue", "tissue (2)"]
@@ -247,7 +249,7 @@ def test_fields_say_what_is_chosen(home):
     assert fields.reading == OTHER
     for box in (fields.spatial, fields.section, fields.layer):
         box.setEditText("  ")
-    assert fields.reading == Reading(um_per_unit=0.25, allow_logged=True)
+    assert fields.reading == Reading(um_per_unit=0.25, scale="log1p")
     fields.choose(Reading(um_per_unit=0.108333333333))
     assert fields.reading.um_per_unit == 0.108333333333
 
@@ -339,7 +341,7 @@ def test_a_file_dropped_on_the_dock_opens_in_the_background(home, settled, tissu
     settled(1)
     assert home.context.scene.active.path == tissue_file
 
-    home.open_panel.fold.click()
+    home.open_panel.fold.toggleButton().click()
     assert drop(home.open_panel.reading.spatial.lineEdit(), mime(tissue_file))
     settled(2)
     assert home.open_panel.reading.reading == Reading()  # the name was not put into the field
@@ -388,8 +390,8 @@ def test_napari_opens_a_file(home, viewer, tissue, tmp_path):
 def test_napari_opens_the_samples(home, viewer):
     cells, region = viewer.open_sample("napari-gest", "section_with_region")
     assert home.context.scene.active.label == cells.name == sample_tissue.SAMPLE_SECTION.stem
-    assert home.context.scene.region() is region
-    unseen, _ = home.region_panel.selection()
+    assert home.context.scene.regions.layer("unseen") is region
+    unseen, _ = unseen_cells(home.context.state)
     assert 0 < unseen.sum() < len(unseen)
     viewer.open_sample("napari-gest", "section")
     assert len(home.context.session.sections) == 2

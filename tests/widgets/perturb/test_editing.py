@@ -8,8 +8,7 @@ from mouse import drag, press
 from perturbing import run
 from qtpy.QtCore import Qt
 
-from napari_gest.app.actions import SetEdits, SetStrokes
-from napari_gest.app.regions import Stroke
+from napari_gest.app.actions import ChangeView, SetEdits
 from napari_gest.app.state import EditChoices, Label
 from napari_gest.errors import InputError
 from napari_gest.tissue.edits import Edit
@@ -79,13 +78,16 @@ def test_the_brush_is_put_aside_when_another_layer_is_selected(seen, viewer, qtb
     assert panel.context.scene.marked().mouse_pan
 
 
-def test_clearing_leaves_strokes_on_other_sections(panel):
-    context = panel.context
-    elsewhere = Stroke.of("another section", "add", panel.region.roi().geometry)
-    context.do(SetStrokes(strokes=(elsewhere,)))
-    panel.region.clear_all()
-    assert context.state.strokes == (elsewhere,)
-    assert not panel.region.is_ready
+def test_rings_that_were_hidden_stay_hidden_until_they_are_needed(seen, qtbot):
+    panel, context = seen, seen.context
+    rings = context.scene.marked()
+    assert rings.visible
+    rings.visible = False
+    context.do(ChangeView.of(gene=panel.context.opened.section.genes[3]))
+    panel.edits.preset("Halve")
+    assert not rings.visible
+    press(qtbot, panel.region.brushes.option("add"))
+    assert rings.visible
 
 
 def test_edits_come_from_a_table(panel, errors, tmp_path):
@@ -111,7 +113,7 @@ def test_edits_come_from_a_table(panel, errors, tmp_path):
 def test_a_value_that_is_no_number_is_reported_and_the_table_shows_the_edits(panel, errors):
     context, table = panel.context, panel.edits.table
     before = context.state.edits
-    for text, cause in (("abc", "no number"), ("-1", "at least 0"), ("nan", "no value")):
+    for text, cause in (("abc", "no number"), ("-1", "from 0 to"), ("nan", "no value")):
         table.item(0, 2).setText(text)
         error = errors.pop()
         assert isinstance(error, InputError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_gest.app import model_registry
+from napari_gest.app.runs.training import TrainingRun
 from napari_gest.errors import InputError
 from napari_gest.tasks.training.train import TrainConfig
 
@@ -27,7 +28,7 @@ def test_fine_tuning_ends_with_a_model_on_the_list(opened_home, panel, until):
     until(
         lambda: "mine" in opened_home.context.registry.models and not opened_home.context.jobs.busy
     )
-    assert opened_home.context.choices.model == "mine"
+    assert opened_home.context.state.choices.model == "mine"
     assert (model_registry.TRAINED_HERE / "mine" / "config.json").is_file()
     assert len(panel.curve.points) >= 2
     assert not (model_registry.TRAINED_HERE.parent / "unfinished" / "mine").exists()
@@ -35,7 +36,7 @@ def test_fine_tuning_ends_with_a_model_on_the_list(opened_home, panel, until):
 
 def test_cells_of_the_region_are_left_out(opened_home, panel):
     opened_home.region_panel._pick_source("Column: middle")
-    (section,) = panel._sections()
+    (section,) = TrainingRun.of(opened_home.context.state, "mine", 1.0).sections
     opened = opened_home.context.scene.active
     assert section.n_obs == opened.section.n_obs - opened.adata.obs["middle"].sum()
 
@@ -43,10 +44,10 @@ def test_cells_of_the_region_are_left_out(opened_home, panel):
 def test_stopping_keeps_nothing_on_the_list(opened_home, panel, until):
     panel.name.setText("stopped")
     panel.start(tune=True)
-    assert panel.stop.isEnabled()
-    panel.stop.click()
+    assert opened_home.job_bar.cancel.isEnabled()
+    opened_home.job_bar.cancel.click()
     until(lambda: not opened_home.context.jobs.busy)
-    assert "Stopped" in panel.message.text()
+    assert "Stopped" in opened_home.job_bar.message.text()
     assert "stopped" not in opened_home.context.registry.models
 
 
