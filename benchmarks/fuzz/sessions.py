@@ -28,7 +28,7 @@ from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.runs.labels import LabelRun
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.runs.niches import NicheRun
-from napari_gest.app.runs.perturbation import READOUTS, PerturbationRun
+from napari_gest.app.runs.perturbation import PerturbationRun
 from napari_gest.app.saved.autosave import Autosave
 from napari_gest.app.session import Session
 from napari_gest.app.state import EditChoices
@@ -78,7 +78,7 @@ def build(folder: Path, model: GeST) -> None:
         Stroke(section=one.label, mode="add", wkt=f"POLYGON (({ring}), {hole})"),
     )))  # fmt: skip
     edits = (Edit(one.section.genes[2], "set", 60.0),)
-    do(SetEdits(edits=EditChoices(genes=edits, readout=list(READOUTS)[1])))
+    do(SetEdits(edits=EditChoices(genes=edits)))
     keep(PerturbationRun.of(session.state, info))
     journal.undo()
     journal.redo()

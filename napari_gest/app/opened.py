@@ -60,6 +60,8 @@ class Opened:
         File it was read from, if any.
     results
         Kept results, oldest first.
+    file_results
+        Those of all sections of its AnnData.
     found_generated
         Generated cells that the AnnData held when the section was opened.
     """
@@ -69,6 +71,7 @@ class Opened:
     section: Section
     path: Path | None = None
     results: list[Any] = field(default_factory=list)
+    file_results: list[Any] = field(default_factory=list)
     found_generated: Generated | None = None
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
@@ -149,7 +152,8 @@ class Opened:
         adata = self.adata
         # Niches name new cells, so the rows of these come first, whenever they were kept.
         for result in sorted(
-            self.results, key=lambda result: getattr(result, "names_cells", False)
+            self.file_results or self.results,
+            key=lambda result: getattr(result, "names_cells", False),
         ):
             if (result.rows < 0).any():
                 adata = result.to_anndata(adata)
@@ -188,7 +192,7 @@ def open_sections(
     InputError
         As ``Section.from_anndata``.
     """
-    from napari_gest.app.from_file import generated_in
+    from napari_gest.app.found_cells import generated_in
 
     reading = reading or Reading()
     present = section_names(adata, reading.section_key)
@@ -197,6 +201,6 @@ def open_sections(
         section = Section.read(reading, adata, name)
         alone = len(present) == 1 and path is not None
         one = Opened(path.stem if alone and path else name, adata, section, path)
-        one.found_generated = generated_in(one)
+        one.found_generated = generated_in(adata, section)
         opened.append(one)
     return opened

@@ -9,7 +9,8 @@ import pytest
 
 from napari_gest import keys
 from napari_gest.app.actions import AddRun, Discard, Keep, OpenSections, SetShapes
-from napari_gest.app.from_file import NAME, generated_in, is_from_file
+from napari_gest.app.found_cells import generated_in
+from napari_gest.app.from_file import NAME, is_from_file
 from napari_gest.app.journal import Journal
 from napari_gest.app.kept_regions import regions_in
 from napari_gest.app.model_registry import ModelInfo
@@ -209,7 +210,7 @@ def test_what_is_not_whole_is_no_run(generated, name):
     adata = read_tissue(generated[0] / "out.h5ad").copy()
     ODD[name](adata)
     (one, _) = open_sections(adata)
-    assert generated_in(one) is None
+    assert generated_in(one.adata, one.section) is None
 
 
 _OWN = '{"features": [{"properties": {"section": "section_1"}, "geometry": %s}]}'

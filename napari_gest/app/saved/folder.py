@@ -18,7 +18,7 @@ import napari_gest
 from napari_gest.app.actions.lines import action_of
 from napari_gest.app.journal import REDO, UNDO, Step
 from napari_gest.app.runs.base import RunEntry
-from napari_gest.app.saved.packing import ARRAYS, TREE, Packer
+from napari_gest.app.saved.parts import ARRAYS, TREE
 from napari_gest.app.state import State
 from napari_gest.errors import CheckpointError
 from napari_gest.files import FileKind, FolderKind, make_folder, replacing
@@ -70,6 +70,8 @@ def begin(folder: Path) -> None:
 
 def write_result(folder: Path, entry: RunEntry, state: State) -> None:
     """Write a run and its result, and those that it refers to; what was there is replaced."""
+    from napari_gest.app.saved.packing import Packer  # which knows every type: torch is needed
+
     packer = Packer(names_of(state, entry))
     with replacing(folder / RESULTS / entry.id, RESULT, overwrite=True) as fresh:
         packer.write(fresh, entry)

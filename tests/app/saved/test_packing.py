@@ -14,7 +14,8 @@ import shapely
 
 from napari_gest.app.regions import Shape
 from napari_gest.app.saved.folder import RESULTS, names_of
-from napari_gest.app.saved.packing import ARRAYS, TREE, MissingError, Packer, Unpacker, find_in
+from napari_gest.app.saved.packing import Packer, Unpacker, find_in
+from napari_gest.app.saved.parts import ARRAYS, TREE, MissingError
 from napari_gest.app.state import Label
 from napari_gest.errors import CheckpointError, GestError
 from napari_gest.tasks.generation.cell_types import CellTypes
