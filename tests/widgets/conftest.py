@@ -39,6 +39,15 @@ def n_colors() -> Callable[[np.ndarray], int]:
     return lambda picture: len(np.unique(picture[..., :3].astype(np.int64) @ [65536, 256, 1]))
 
 
+@pytest.fixture(autouse=True)
+def sessions_folder(monkeypatch, tmp_path) -> Path:
+    """Where sessions are autosaved, in place of the user's own folder."""
+    from napari_gest.app.saved import autosave
+
+    monkeypatch.setattr(autosave, "AUTOSAVED", tmp_path / "sessions")
+    return tmp_path / "sessions"
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     made = make_napari_viewer(show=True)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Literal
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 
-from napari_gest.app.actions import CloseSections
 from napari_gest.app.saved import autosave as saved
 from napari_gest.app.saved.autosave import Autosave
 from napari_gest.app.saved.folder import ENDING
 from napari_gest.app.saved.restoring import MovedError, Restored, restore
 from napari_gest.app.script import session_script
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.errors import GestError
 from napari_gest.files import TEXT, write_text
+from napari_gest.tasks.progress import Progress
 from napari_gest.widgets.common.saving import choose_file, folder_of
 from napari_gest.widgets.context import Context
 
@@ -87,21 +88,35 @@ class SessionMenu(QPushButton):
     def open(self, folder: Path, moved: dict[str, Path] | None = None) -> None:
         """Close what is open, and go on with a saved session."""
         moved = moved or {}
+        undecided = self.undecided()
+        answer = self.ask(self, undecided) if undecided else "discard"
+        if answer == "cancel":
+            return
 
-        def done(restored: Restored) -> None:
-            context = self.context
-            context.do(CloseSections(labels=tuple(context.state.sections)), self)
+        def done(made: Restored | MovedError) -> None:
+            if isinstance(made, MovedError):
+                self.context.job_bar.say("")
+                call_later(lambda: self._locate(folder, made, moved))
+            else:
+                self._go_on(folder, made, keep=answer == "keep")
+
+        self.context.job_bar.start(lambda: _restored(folder, moved), done, owner=self)
+
+    def _go_on(self, folder: Path, restored: Restored, keep: bool) -> None:
+        """Put what was read in the place of what is open; ``keep`` that for the next time."""
+        context, before = self.context, self.autosave
+        if keep:
+            before.save_results(lambda: None)
+        before.close(keep=keep)
+        self.autosave = context.journal.log = Autosave(context.session)
+        try:
             restored.put_into(context.journal)
-            self.autosave.adopt(folder)
-            context.job_bar.say(_said(restored))
-
-        def failed(error: Exception) -> None:
-            if isinstance(error, MovedError):
-                self._locate(folder, error.path, moved)
-
-        self.context.job_bar.start(
-            lambda: restore(folder, moved), done, owner=self, on_error=failed
-        )
+        except GestError as error:
+            context.job_bar.say("")
+            context.report(self, error)
+            return
+        self.autosave.adopt(folder)
+        context.job_bar.say(_said(restored))
 
     def offer_restore(self) -> None:
         """Say that an earlier session was cut off, if one was."""
@@ -130,11 +145,14 @@ class SessionMenu(QPushButton):
         self.restore_action.setEnabled(bool(saved.interrupted()))
         self.script_action.setEnabled(bool(self.context.state.kept))
 
-    def _locate(self, folder: Path, lost: str, moved: dict[str, Path]) -> None:
-        name = Path(lost).name
+    def _locate(self, folder: Path, error: MovedError, moved: dict[str, Path]) -> None:
+        """Ask where a tissue lies now, and open the session again."""
+        name = Path(error.path).name
         path, _ = QFileDialog.getOpenFileName(self, f"Where is {name} now?", name)
         if path:
-            self.open(folder, moved | {lost: Path(path)})
+            self.open(folder, moved | {error.path: Path(path)})
+        else:
+            self.context.job_bar.say(f"{error.cause} Open the session again to say where it is.")
 
     def _choose_save(self) -> None:
         path = choose_file(self, "Save session", self.context.opened, ENDING, "Session (*.gest)")
@@ -152,6 +170,16 @@ class SessionMenu(QPushButton):
                            "Python (*.py)")  # fmt: skip
         if path is not None:
             self.export_script(path, overwrite=True)
+
+
+def _restored(
+    folder: Path, moved: dict[str, Path]
+) -> Generator[Progress, None, Restored | MovedError]:
+    """Read a session, or return which tissue it lacks, since that can be said."""
+    try:
+        return (yield from restore(folder, moved))
+    except MovedError as error:
+        return error
 
 
 def ask_undecided(parent: QWidget, undecided: str) -> Answer:
