@@ -18,14 +18,15 @@ _SIGNS = ("Traceback", "Error", "QThread", "QObject", "QTimer", "Fatal", "termin
 @pytest.mark.parametrize(
     "case", ["close", "close_by_window", "close_one_of_two", "close_and_leave", "leave"]
 )
-def test_nothing_breaks(case, tissue_file, model_folder, qapp):
+def test_nothing_breaks(case, tissue_file, model_folder, qapp, tmp_path):
     command = [sys.executable, "-W", "ignore", _PROGRAM, case, tissue_file, model_folder.parent]
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Sessions are not autosaved among the user's own.
+        env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_DATA_HOME": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().endswith("done")
