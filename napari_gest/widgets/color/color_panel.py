@@ -10,6 +10,7 @@ from napari_gest import keys
 from napari_gest.app import colors
 from napari_gest.app.session import Opened
 from napari_gest.app.view_state import CENTRED, Legend
+from napari_gest.tissue.symbols import gene_texts
 from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import Panel, SearchBox, Segments, button, fill, note, row
 from napari_gest.widgets.context import Context
@@ -27,10 +28,11 @@ class ColorPanel(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        self._gene_of: dict[str, str] = {}  # text that is searched, with a symbol perhaps
         self.kind = Segments({"gene": "Gene", "column": "Cell annotation"})
         self.kind.picked.connect(self._pick_kind)
         self.gene = SearchBox("Gene…")
-        self.gene.picked.connect(self.show_gene)
+        self.gene.picked.connect(lambda text: self.show_gene(self._gene_of.get(text, text)))
         self.obs = SearchBox("Column of obs…")
         self.obs.picked.connect(self.show_column)
         self.limits = QLabeledDoubleRangeSlider()
@@ -78,7 +80,10 @@ class ColorPanel(Panel):
         if opened is None:
             self._greeted = False
         else:
-            fill(self.gene, list(opened.section.genes), painter.view_state.gene)
+            self._gene_of = gene_texts(opened.adata, opened.section.genes)
+            texts = list(self._gene_of)
+            shown = dict(zip(self._gene_of.values(), texts, strict=True))
+            fill(self.gene, texts, shown.get(painter.view_state.gene))
             fill(self.obs, columns(opened), painter.view_state.column)
             view_state = painter.view_state
             if (
@@ -123,7 +128,7 @@ class ColorPanel(Panel):
         text = box.currentText()
         self._kind = kind
         if kind == "gene":
-            self.show_gene(text or telling_gene(opened))
+            self.show_gene(self._gene_of.get(text, text) or telling_gene(opened))
         elif text or columns(opened):
             self.show_column(text or columns(opened)[0])
         else:

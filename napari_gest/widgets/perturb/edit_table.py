@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_gest.errors import GestError, InputError
 from napari_gest.tissue.edits import Edit, check_edits, check_gene, on_panel, read_edits
+from napari_gest.tissue.symbols import gene_texts
 from napari_gest.widgets.common.controls import Panel, SearchBox, fill, note, row
 from napari_gest.widgets.context import Context
 
@@ -42,8 +43,9 @@ class EditTable(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        self._gene_of: dict[str, str] = {}  # text that is searched, with a symbol perhaps
         self.gene = SearchBox("Add a gene…")
-        self.gene.picked.connect(self.add)
+        self.gene.picked.connect(lambda text: self.add(self._gene_of.get(text, text)))
         self.gene.lineEdit().returnPressed.connect(self._look_up)
         self.menu = QMenu(self)
         for name in _PRESETS:
@@ -157,7 +159,9 @@ class EditTable(Panel):
 
     def refresh(self) -> None:
         """Offer the genes of the section in use."""
-        fill(self.gene, self._known(), None)
+        opened = self.context.scene.active
+        self._gene_of = {} if opened is None else gene_texts(opened.adata, self._known())
+        fill(self.gene, list(self._gene_of), None)
 
     def _known(self) -> list[str]:
         opened, model = self.context.scene.active, self.context.model

@@ -381,6 +381,22 @@ def test_a_click_shows_what_drove_a_cell(panel, viewer, qtbot, until):
     assert "what drove the cell" not in viewer.layers
 
 
+def test_a_gene_is_found_by_its_symbol(panel, opened_home, qtbot):
+    opened = panel.context.scene.active
+    gene = opened.section.genes[4]
+    opened.adata.var["gene_symbol"] = [f"Sym{i}x" for i in range(opened.adata.n_vars)]
+    color = opened_home.color_panel
+    for refreshed in (panel.edits, color):
+        refreshed.refresh()
+    line = panel.edits.gene.lineEdit()
+    qtbot.keyClicks(line, "sym4x")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert panel.edits.genes[-1] == gene
+    color.gene.picked.emit(f"Sym4x ({gene})")
+    assert panel.context.painter.view_state.gene == gene
+    assert color.gene.currentText() == f"Sym4x ({gene})"
+
+
 def test_what_is_typed_wrong_is_told_at_once(panel, qtbot):
     table = panel.edits
     known = table.genes[0]
