@@ -142,7 +142,10 @@ class Opened:
                 f"Nothing was kept for '{self.label}' yet.", "Run, then press Keep, then save."
             )
         adata = self.adata
-        for result in self.results:
+        # Niches name new cells, so the rows of these come first, whenever they were kept.
+        for result in sorted(
+            self.results, key=lambda result: getattr(result, "names_cells", False)
+        ):
             if (result.rows < 0).any():
                 adata = result.to_anndata(adata)
         return adata
@@ -184,7 +187,7 @@ def open_sections(
     present = section_names(adata, reading.section_key)
     opened = []
     for name in present if names is None else names:
-        section = reading.section(adata, name)
+        section = Section.read(reading, adata, name)
         alone = len(present) == 1 and path is not None
         opened.append(Opened(path.stem if alone and path else name, adata, section, path))
     return opened

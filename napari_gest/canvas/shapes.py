@@ -62,7 +62,7 @@ def to_um(world: NDArray[np.float64], cells: Layer) -> NDArray[np.float64]:
 
 
 def from_roi(roi: Roi, cells: Layer | None = None) -> list[NDArray[np.float64]]:
-    """Return a polygon in world y x for each part of ``roi``; the inverse of ``to_roi``.
+    """Return a polygon in world y x for each part of ``roi``.
 
     A napari polygon has one outline, so holes are reached by cuts.
     """
