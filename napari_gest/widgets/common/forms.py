@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
-from magicgui.signature import magic_signature
+from magicgui.signature import MagicSignature
 from magicgui.types import Undefined
 from magicgui.widgets import Container
 from magicgui.widgets.bases import ValuedContainerWidget
@@ -25,7 +26,15 @@ def form(of: Callable[..., object], fields: Mapping[str, Mapping[str, Any]]) -> 
     fields
         Options of magicgui for parameters: ``label``, ``tooltip``, ``widget_type``.
     """
-    return magic_signature(of, gui_options={k: dict(v) for k, v in fields.items()}).to_container()
+    hints = get_type_hints(of.__init__ if isinstance(of, type) else of)
+    signature = inspect.signature(of)
+    typed = [
+        one.replace(annotation=hints.get(name, one.annotation))  # names of types, looked up
+        for name, one in signature.parameters.items()
+    ]
+    options = {name: dict(own) for name, own in fields.items()}
+    made = MagicSignature.from_signature(signature.replace(parameters=typed), gui_options=options)
+    return made.to_container()
 
 
 def rows(fields: Container) -> QFormLayout:

@@ -28,6 +28,7 @@ class GeneTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(_ROW)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.setTabKeyNavigation(False)
         self.setAccessibleName("Genes")
         self.clicked.connect(lambda index: self.picked.emit(self.rows.gene(index.row())))
         self.sortByColumn(1, Qt.SortOrder.DescendingOrder)
