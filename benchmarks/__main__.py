@@ -574,6 +574,7 @@ def perturbation(
 def kill(
     rounds: Annotated[int, typer.Option(min=1, help="Processes to kill.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the moments.")] = 0,
+    only: Annotated[str | None, typer.Option(help="Only what has this name.")] = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
@@ -582,13 +583,17 @@ def kill(
     Examples
     --------
     python -m benchmarks kill --rounds 100 --seed 1
+
+    python -m benchmarks kill --rounds 50 --only session
     """
     from benchmarks.robustness.kill import run
 
     errors = Console(stderr=True)
-    counts = run(
-        min(rounds, 10) if quick else rounds, seed, lambda what: errors.print(what, style="dim")
-    )
+    rounds = min(rounds, 11) if quick else rounds
+    try:
+        counts = run(rounds, seed, lambda what: errors.print(what, style="dim"), only)
+    except KeyError as error:
+        raise typer.BadParameter(str(error.args[0])) from error
     table = Table(title="Killed while writing", title_justify="left")
     headings = ("what", "killed", "old stood", "new stood", "swept", "restored", "damaged")
     for heading in headings:

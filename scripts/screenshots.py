@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from napari_gest.app.actions import ChangeView, SetEdits, SetShapes
+from napari_gest.app.first_view import telling_gene
 from napari_gest.app.regions import Role, Shape
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import EditChoices
@@ -23,7 +24,7 @@ from napari_gest.widgets.headless_viewer import HeadlessViewer
 SIZES = ((1280, 800), (1600, 1000))
 THEMES = ("dark", "light")
 _SETTLE_S = 0.6
-_COLORS = 200  # of a picture; more are not told apart
+_QUALITY = 50
 
 
 class Tour:
@@ -34,6 +35,7 @@ class Tour:
         self.home, self.context = self.window.home, self.window.context
         self.home.open_panel.open([tissue])
         self.until(lambda: self.context.opened is not None)
+        self.gene = telling_gene(self.context.opened)
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds and nothing runs."""
@@ -58,8 +60,7 @@ class Tour:
         """Run everything once, so that each step has something to show."""
         context, home = self.context, self.home
         context.do(SetShapes(role="unseen", shapes=(self.square("unseen", 0.22),)))
-        context.do(ChangeView.of(gene="Gad1" if "Gad1" in context.opened.section.genes
-                                 else context.opened.section.genes[0]))  # fmt: skip
+        context.do(ChangeView.of(gene=self.gene))
         home.run_panel.start()
         self.until(lambda: context.state.shown_run("generation") is not None)
         home.run_panel.result.keep()
@@ -91,20 +92,24 @@ class Tour:
                         other.set_open(other is step)
                     self._show(step)
                     self.settle()
-                    self._take(f"{theme}-{size[0]}x{size[1]}-{_slug(step)}.png")
+                    self._take(f"{theme}-{size[0]}x{size[1]}-{_slug(step)}.webp")
 
     def _show(self, step: object) -> None:
-        views = {"perturb": {"view": "delta"}, "generate": {"view": "generated"}}
-        change = views.get(_slug(step))
-        if change is not None:
-            gene = self.context.state.view.gene or self.context.opened.section.genes[0]
-            self.context.do(ChangeView.of(gene=gene, **change))
+        state, slug = self.context.state, _slug(step)
+        if slug in ("niches", "labels"):
+            what = {"niches": "niches", "labels": "label"}[slug]
+            self.context.do(ChangeView.of(of_run=(state.shown_run(slug).id, what)))
+        elif slug == "perturb":
+            gene = state.shown_run("perturbation").outcome.strongest
+            self.context.do(ChangeView.of(gene=gene, view="delta"))
+        else:
+            self.context.do(ChangeView.of(gene=self.gene, view="generated"))
 
     def _take(self, name: str) -> None:
         pixels = self.window.viewer.screenshot(canvas_only=False, flash=False)
         picture = Image.fromarray(pixels).convert("RGB")
         self.out.mkdir(parents=True, exist_ok=True)
-        picture.quantize(_COLORS).save(self.out / name, optimize=True)
+        picture.save(self.out / name, quality=_QUALITY, method=6)
 
 
 def _slug(step: object) -> str:

@@ -34,6 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(group))
 
 
+@pytest.fixture(autouse=True)
+def _sessions_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes among the sessions of whoever runs it, or finds one of theirs."""
+    from napari_gest.app.saved import autosave
+
+    monkeypatch.setattr(autosave, "AUTOSAVED", tmp_path / "autosaved")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder of the real data sets (``GEST_DATA``, or ``../shared/data`` beside the checkout)."""

@@ -112,7 +112,7 @@ def test_a_reader_gives_what_it_gives_of_the_file_without_them(
         read(Section.from_anndata(adata), tiny_model) for adata in (measured, filled)
     )
     np.testing.assert_array_equal(without, default)
-    too = np.asarray(read(GENERATED_TOO.section(filled), tiny_model))
+    too = np.asarray(read(Section.read(GENERATED_TOO, filled), tiny_model))
     assert too.shape != without.shape or (too != without).any()
 
 
@@ -133,7 +133,7 @@ def test_the_check_hides_measured_cells_alone(tiny_model: GeST) -> None:
     ]
     pd.testing.assert_frame_equal(made[0].table, made[1].table)
     assert made[0].verdict == made[1].verdict
-    every = GENERATED_TOO.section(filled)
+    every = Section.read(GENERATED_TOO, filled)
     with_them = check_generation(
         every, tiny_model, np.append(hole, np.zeros(40, bool)), n_patches=4
     )
@@ -159,7 +159,7 @@ def test_what_counts_as_an_observation_depends_on_the_matrix(
     assert every.n_obs == filled.n_obs
     assert every.generated_from == "layer gest_counts, draw 1 of 3"
     assert not len(every.generated_um)
-    assert every.reading.section(filled).digest == every.digest
+    assert Section.read(every.reading, filled).digest == every.digest
 
 
 def test_a_section_names_the_draw_it_was_read_from(filled: AnnData, tiny_model: GeST) -> None:
@@ -175,7 +175,7 @@ def test_a_section_names_the_draw_it_was_read_from(filled: AnnData, tiny_model: 
     assert list(written.uns[keys.NICHE_EMBEDDED]["generated_from"]) == [told[1]]
     weighted = filled.copy()
     weighted.uns[keys.UNS] = {"mode": "weighted"}
-    assert GENERATED_TOO.section(weighted).generated_from == f"layer {keys.EXPRESSION}"
+    assert Section.read(GENERATED_TOO, weighted).generated_from == f"layer {keys.EXPRESSION}"
 
 
 def test_x_holds_nothing_of_new_cells(filled: AnnData) -> None:

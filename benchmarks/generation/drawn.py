@@ -24,6 +24,7 @@ from benchmarks.generation.drawn_scores import (
     SAMPLE_ONE_STEP,
     SAMPLE_P_ALONE,
     SAMPLE_UNSHARED,
+    SAMPLE_UNSHARP,
     WEIGHTED,
     DrawnRow,
     Draws,
@@ -200,12 +201,14 @@ def score_ablations(
 
     Parameters are those of `score_distribution`. There is no AUC: trees take most of the time.
     """
-    own, alone = model.emission, {"tilt": 0.0, "locality": 0.0, "prior_shift": 0.0}
+    own, unsharp = model.emission, {"sharpness": 1.0}
+    alone = unsharp | {"tilt": 0.0, "locality": 0.0, "prior_shift": 0.0}
     no_field = {"field": 0.0}
     parts: dict[str, dict[str, Any]] = {
         SAMPLE: {},
         SAMPLE_UNSHARED: {"emission": own.model_copy(update={"common_reach": 0.0})},
         SAMPLE_COOL: {"emission": own.model_copy(update={"temperature": 1.0})},
+        SAMPLE_UNSHARP: {"emission": own.model_copy(update=unsharp)},
         SAMPLE_NO_FIELD: no_field,
         # What is expected decides through the tilt alone, so these need no field.
         SAMPLE_NO_TILT: no_field | {"emission": own.model_copy(update={"tilt": 0.0})},

@@ -101,8 +101,9 @@ def ablation_table(groups: Sequence[Group]) -> Table:
         rows,
         [
             "Means over the same holes. 'Neighbours apart': what neighbours have in common beyond"
-            " what is expected is not drawn. 'No field': the tilts go to what the decoder expects"
-            " alone. 'No tilt': p(meta cell), the section's composition and locality.",
+            " what is expected is not drawn. 'P as it is': its sharpness is 1. 'No field': the"
+            " tilts go to what the decoder expects alone. 'No tilt': p(meta cell), the section's"
+            " composition and locality.",
         ],
     )
 

@@ -32,6 +32,7 @@ from benchmarks.generation.realism import (
 SAMPLE = "GeST sample"
 SAMPLE_ONE_STEP = "GeST sample, one step"
 SAMPLE_COOL = "GeST sample, temperature 1"
+SAMPLE_UNSHARP = "GeST sample, p as it is"
 SAMPLE_UNSHARED = "GeST sample, neighbours apart"
 SAMPLE_NO_FIELD = "GeST sample, no field"
 SAMPLE_NO_TILT = "GeST sample, no tilt"

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.robustness import sessions
 from napari_gest.files import remove_folder, swap
 from napari_gest.files.leftovers import is_temporary
 from napari_gest.model.config import ModelConfig
@@ -81,11 +82,24 @@ class Count:
     damage: list[str] = field(default_factory=list)
 
 
-def run(rounds: int, seed: int, say: Callable[[str], None] = lambda _: None) -> list[Count]:
-    """Kill ``rounds`` processes, the cases in turn, and return what was found."""
+def run(
+    rounds: int,
+    seed: int,
+    say: Callable[[str], None] = lambda _: None,
+    only: str | None = None,
+) -> list[Count]:
+    """Kill ``rounds`` processes, the cases in turn, and return what was found.
+
+    Raises
+    ------
+    KeyError
+        If there is no case of the name ``only``.
+    """
     torch.set_num_threads(1)  # threads of a pool do not survive a fork
     rng = random.Random(seed)
-    every = cases()
+    every = [case for case in cases() if only in (None, case.name)]
+    if not every:
+        raise KeyError(f"nothing is written that is called '{only}'")
     counts = [Count(case.name) for case in every]
     with tempfile.TemporaryDirectory() as parent:
         spans = {}
@@ -103,7 +117,7 @@ def run(rounds: int, seed: int, say: Callable[[str], None] = lambda _: None) -> 
 
 
 def cases() -> list[Case]:
-    """Return what is written and killed: tissue, models, scenarios, conversions, training."""
+    """Return what is written and killed: tissue, models, scenarios, training, sessions."""
     tissues = {OLD: simulate(400, 20, 1, seed=1), NEW: simulate(500, 20, 1, seed=2)}
     sections = {which: Section.from_anndata(adata) for which, adata in tissues.items()}
     models = {which: _model(section) for which, section in sections.items()}
@@ -173,6 +187,7 @@ def cases() -> list[Case]:
         Case("save .zarr, two renames", *tissue_of("t.zarr"), two_steps=True),
         Case("save model, two renames", write_model, read_model, two_steps=True),
         Case("save scenarios, two renames", write_scenario, read_scenario, two_steps=True),
+        Case("session", sessions.write, sessions.read),
     ]
 
 

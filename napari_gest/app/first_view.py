@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_gest.app import colors
 from napari_gest.app.obs_columns import columns, likely_column
-from napari_gest.app.opened import Opened
-from napari_gest.app.view_state import ViewState
+from napari_gest.app.opened import Normalization, Opened
+from napari_gest.app.view_state import ViewState, section_legend, section_rgba
 
 _CELLS_RANKED = 5000
 
@@ -19,6 +20,12 @@ def first_view(opened: Opened) -> ViewState:
     if likely is not None:
         return ViewState(column=likely)
     return ViewState(gene=telling_gene(opened))
+
+
+def first_colors(opened: Opened) -> NDArray[np.float32]:
+    """Return (n_obs, 4) colours of a section in its first view."""
+    view, space = first_view(opened), Normalization()
+    return section_rgba(view, opened, section_legend(view, opened, space), space)
 
 
 def telling_gene(opened: Opened) -> str:

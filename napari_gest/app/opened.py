@@ -16,6 +16,7 @@ from napari_gest.errors import InputError
 from napari_gest.tissue.obs import names_in, obs_column
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section, section_names
+from napari_gest.tissue.symbols import gene_texts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -68,6 +69,11 @@ class Opened:
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def gene_texts(self) -> dict[str, str]:
+        """The gene of each text under which it is searched: its name, with its symbol if it has one."""
+        return gene_texts(self.adata, self.section.genes)
 
     @cached_property
     def _columns(self) -> Any:
@@ -142,7 +148,10 @@ class Opened:
                 f"Nothing was kept for '{self.label}' yet.", "Run, then press Keep, then save."
             )
         adata = self.adata
-        for result in self.results:
+        # Niches name new cells, so the rows of these come first, whenever they were kept.
+        for result in sorted(
+            self.results, key=lambda result: getattr(result, "names_cells", False)
+        ):
             if (result.rows < 0).any():
                 adata = result.to_anndata(adata)
         return adata
@@ -184,7 +193,7 @@ def open_sections(
     present = section_names(adata, reading.section_key)
     opened = []
     for name in present if names is None else names:
-        section = reading.section(adata, name)
+        section = Section.read(reading, adata, name)
         alone = len(present) == 1 and path is not None
         opened.append(Opened(path.stem if alone and path else name, adata, section, path))
     return opened

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 from shapely import MultiPolygon, Polygon
 
 from napari_gest.errors import InputError
@@ -72,6 +72,17 @@ class Stroke(BaseModel):
     section: str
     mode: Literal["add", "remove"]
     wkt: str
+
+    @field_validator("wkt")
+    @classmethod
+    def _is_area(cls, wkt: str) -> str:
+        try:
+            area = shapely.from_wkt(wkt)
+        except shapely.errors.ShapelyError as error:
+            raise ValueError(str(error)) from error
+        if not isinstance(area, Polygon | MultiPolygon):
+            raise ValueError("a stroke is no area")
+        return wkt
 
     @classmethod
     def of(

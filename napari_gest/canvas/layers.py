@@ -24,9 +24,10 @@ CELLS = "cells"
 GENERATED = "generated"
 EFFECT = "effect"
 BACKDROP = "backdrop"
+COPY = "copy"  # a backdrop of generated cells that lie beside their section
 EDITED_CELLS = "edited cells"
 EFFECT_LAYERS = (EFFECT, BACKDROP)
-OPENED, RUN, GENERATED_CELLS = "opened", "run", "generated_cells"
+OPENED, RUN, GENERATED_CELLS, BESIDE = "opened", "run", "generated_cells", "beside"
 
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
@@ -72,7 +73,7 @@ def section_layer(opened: Opened, shift_x_um: float = 0.0) -> tuple[Any, dict[st
 
 
 def generated_layer(
-    run_id: str, generated: GeneratedCells, cells: Layer
+    run_id: str, generated: GeneratedCells, cells: Layer, shift_x_um: float = 0.0
 ) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of generated cells, a little larger and outlined.
 
@@ -85,8 +86,15 @@ def generated_layer(
         "border_color": "#5C6370",
         "border_width": 0.1,
         "canvas_size_limits": (2, 10000),
-        "metadata": {META: {ROLE: GENERATED, RUN: run_id, GENERATED_CELLS: generated}},
-        **place_of(cells),
+        "metadata": {
+            META: {
+                ROLE: GENERATED,
+                RUN: run_id,
+                GENERATED_CELLS: generated,
+                BESIDE: bool(shift_x_um),
+            }
+        },
+        **place_of(cells, shift_x_um),
     }
     return to_canvas(generated.coords_um), settings, "points"
 
@@ -111,7 +119,9 @@ def effect_layer(
     return to_canvas(effect.coords_um), settings, "points"
 
 
-def backdrop_layer(cells: Layer, shift_x_um: float) -> tuple[Any, dict[str, Any], str]:
+def backdrop_layer(
+    cells: Layer, shift_x_um: float, role: str = BACKDROP
+) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of a dim copy of a section, beside it."""
     settings = {
         "name": f"{cells.name} (beside)",
@@ -120,7 +130,7 @@ def backdrop_layer(cells: Layer, shift_x_um: float) -> tuple[Any, dict[str, Any]
         "border_width": 0.0,
         "opacity": 0.22,
         "canvas_size_limits": (1, 10000),
-        "metadata": {META: {ROLE: BACKDROP}},
+        "metadata": {META: {ROLE: role}},
         **place_of(cells, shift_x_um),
     }
     return np.asarray(cells.data), settings, "points"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 ROLES: tuple[Role, ...] = get_args(Role)
 NAMED: Role = "named"
 _NAME = "name"
+_NAME_COLOR = "#7D8590"  # seen on a black and on a white canvas
 _SELECTING = ("select", "direct")
 _DONE = ("added", "changed", "removed")  # what napari calls a change that is complete
 
@@ -49,12 +50,18 @@ class RegionLayers:
         Takes the actions.
     cells
         Returns the layers of the open sections, by label.
+    width_um
+        Returns the width of outlines, um: as thin on a large tissue as on a small one.
     """
 
     def __init__(
-        self, viewer: Viewer, journal: Journal, cells: Callable[[], dict[str, Points]]
+        self,
+        viewer: Viewer,
+        journal: Journal,
+        cells: Callable[[], dict[str, Points]],
+        width_um: Callable[[], float],
     ) -> None:
-        self.viewer, self.journal, self._cells = viewer, journal, cells
+        self.viewer, self.journal, self._cells, self._width_um = viewer, journal, cells, width_um
         self._watched: list[Shapes] = []
         self._drawing = False  # whether this draws, so that it is not read as if a user had
 
@@ -71,11 +78,10 @@ class RegionLayers:
         found = [layer for layer in self.viewer.layers if role_of(layer) == role]
         return found[-1] if found else None
 
-    def draw(self, role: Role, mode: str, edge_um: float, name: str = "") -> Shapes:
+    def draw(self, role: Role, mode: str, name: str = "") -> Shapes:
         """Select the layer of a role, made if there is none, ready to draw in ``mode``."""
         layer = self.layer(role) or self._made(role)
-        # In um, so that the outline is as thin on a large tissue as on a small one.
-        layer.current_edge_width = edge_um
+        layer.current_edge_width = self._width_um()
         self.viewer.layers.selection.active = layer
         layer.visible = True
         layer.mode = mode
@@ -142,7 +148,6 @@ class RegionLayers:
                 self._name(layer, [s.name for s in wanted])
 
     def _draw(self, layer: Shapes, wanted: Sequence[Shape], cells: dict[str, Points]) -> None:
-        width = layer.current_edge_width
         drawing, self._drawing = self._drawing, True
         try:
             layer.selected_data = set()
@@ -155,7 +160,7 @@ class RegionLayers:
                     )
                     for s in wanted
                 ]
-                layer.add(corners, shape_type=[s.kind for s in wanted], edge_width=width)
+                layer.add(corners, shape_type=[s.kind for s in wanted], edge_width=self._width_um())
         finally:
             self._drawing = drawing
 
@@ -179,7 +184,7 @@ class RegionLayers:
             self._drawing = drawing
         if role == NAMED:
             layer.features = {_NAME: np.array([], object)}
-            layer.text = {"string": "{name}", "size": 12, "color": "white"}
+            layer.text = {"string": "{name}", "size": 12, "color": _NAME_COLOR}
             layer.opacity = 1.0
         return layer
 

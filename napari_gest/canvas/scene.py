@@ -46,7 +46,7 @@ class Scene:
     def __init__(self, viewer: Viewer, journal: Journal, registry: ModelRegistry) -> None:
         self.viewer, self.journal, self._registry = viewer, journal, registry
         self.session = journal.session
-        self.regions = RegionLayers(viewer, journal, self.cells)
+        self.regions = RegionLayers(viewer, journal, self.cells, self.outline_um)
         self._mirroring = False
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -118,7 +118,7 @@ class Scene:
 
     def draw(self, mode: str, role: Role = "unseen", name: str = "") -> Shapes:
         """Get ready to draw regions of a role in ``mode``; named ones under ``name``."""
-        return self.regions.draw(role, mode, self.outline_um(), name)
+        return self.regions.draw(role, mode, name)
 
     def add_generated(self, run_id: str, cells: GeneratedCells) -> Points | None:
         """Show the cells of a run that has just begun, still waiting, above their section."""
@@ -198,11 +198,14 @@ class Scene:
             self.viewer.layers.selection.active = layer
 
     def _mirror_generated(self) -> None:
+        """Show the runs that are kept or looked at in place, and a second one on a copy beside."""
         state, cells = self.session.state, self.cells()
+        shown = state.shown_runs("generation")[:2]
+        beside = shown[1].id if len(shown) > 1 and shown[1].id not in state.kept else None
         wanted = {
             entry.id: entry
             for entry in state.listed("generation")
-            if entry.id in state.kept or entry in state.shown_runs("generation")
+            if entry.id in state.kept or entry in shown
         }
         known = {entry.id for entry in state.runs}
         for layer in [layer for _, layer in self.generated()]:
@@ -212,14 +215,28 @@ class Scene:
                 running = about[layers.RUN] not in known and made.result is None
                 if not running or made.snapshot.label not in cells:
                     self._remove(layer)
-            elif len(layer.data) != len(entry.outcome.cells.cells):
+            elif len(layer.data) != len(entry.outcome.cells.cells) or about[layers.BESIDE] != (
+                entry.id == beside
+            ):
                 self._remove(layer)
             else:
                 about[layers.GENERATED_CELLS] = entry.outcome.cells
+        if beside is None or self.generated_layer(beside) is None:
+            for layer in [one for one in self.viewer.layers if role_of(one) == layers.COPY]:
+                self._remove(layer)
         for id_, entry in wanted.items():
             own = cells.get(entry.run.snapshot.label)
             if own is not None and self.generated_layer(id_) is None:
-                self._add_above(own, layers.generated_layer(id_, entry.outcome.cells, own))
+                self._add_generated(entry, own, beside=id_ == beside)
+
+    def _add_generated(self, entry: RunEntry, cells: Points, beside: bool) -> None:
+        shift = layers.shift_clear_of(*_across(cells), self._taken()) if beside else 0.0
+        if beside:
+            self._add_above(cells, layers.backdrop_layer(cells, shift, layers.COPY))
+        made = entry.outcome.cells
+        self._add_above(cells, layers.generated_layer(entry.id, made, cells, shift))
+        if beside:
+            self.viewer.reset_view()
 
     def _mirror_effects(self) -> None:
         """Show the effects looked at and no others: the first in place, one on a copy beside."""
@@ -316,7 +333,7 @@ class Scene:
         return add_layer(self.viewer, data, index)
 
     def _taken(self) -> list[tuple[float, float]]:
-        roles = (layers.CELLS, layers.BACKDROP)
+        roles = (layers.CELLS, layers.BACKDROP, layers.COPY)
         return [_across(one) for one in self.viewer.layers if role_of(one) in roles]
 
     def _make_room(self, layer: Layer) -> None:

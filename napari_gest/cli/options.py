@@ -79,7 +79,9 @@ def take(
     reading: Reading, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None
 ) -> Section:
     """Take a section out of a file, and say what becomes of the generated cells in it."""
-    section = reading.section(adata, name, unseen)
+    from napari_gest.tissue.section import Section
+
+    section = Section.read(reading, adata, name, unseen)
     if len(section.generated_um):
         say(
             f"Section '{section.name}': {len(section.generated_um)} generated cells are left out"

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_gest.model.config import ModelConfig
-    from napari_gest.tasks.training.train import TrainConfig
+    from napari_gest.tasks.training.train_config import TrainConfig
     from napari_gest.tissue.section import Section
 
 Train = Annotated[

@@ -6,6 +6,7 @@ and only by something of its own kind (``FileKind``, ``FolderKind``). Decision 2
 promised.
 """
 
+from napari_gest.files.cells import unescaped
 from napari_gest.files.draft import Draft
 from napari_gest.files.kinds import (
     GEOJSON,
@@ -27,7 +28,7 @@ from napari_gest.files.outputs import (
     check_outputs,
 )
 from napari_gest.files.signals import Terminated, as_usual, held, terminating
-from napari_gest.files.tables import unescaped, write_table
+from napari_gest.files.tables import write_table
 from napari_gest.files.writing import (
     make_folder,
     recorded,

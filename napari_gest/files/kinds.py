@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_gest.files.cells import unescaped
 from napari_gest.files.leftovers import is_temporary
-from napari_gest.files.tables import unescaped
 
 HEAD = 65_536  # bytes of a file that tell its kind
 # What systems put into folders by themselves; no user misses it.

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from napari_gest.errors import InputError
+from napari_gest.files.cells import escaped
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from napari_gest.files.kinds import FileKind
 
-# Spreadsheets compute cells that begin so (OWASP, "CSV Injection"). Apostrophes before it are our
-# own, or the text's: one more or one less keeps every text apart from every other.
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}"
-                      "\N{FULLWIDTH HYPHEN-MINUS}\N{FULLWIDTH COMMERCIAL AT}]")  # fmt: skip
-
 _SHOWN = 20  # characters to each side of one that cannot be written
-
-
-def escaped(cell: Any) -> Any:
-    """Return a cell that no spreadsheet computes: text that looks so gets an apostrophe."""
-    return "'" + cell if isinstance(cell, str) and _FORMULA.match(cell) else cell
-
-
-def unescaped(cell: str) -> str:
-    """Return the text that ``escaped`` was given."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def write_table(

@@ -71,6 +71,9 @@ class EmissionConfig(BaseModel):
     ----------
     temperature
         Divides the logits of p(meta cell), so that it is calibrated; above 1 it flattens.
+    sharpness
+        Power of the calibrated p(meta cell) by which cells are drawn, and of the mean that is
+        expected of them; 1 takes it as it is. What is reported goes by p itself.
     prior_shift
         How far p(meta cell) follows the meta cells' frequency in this section rather than in
         training, 0 to 1.
@@ -90,14 +93,18 @@ class EmissionConfig(BaseModel):
         Distance over which neighbours have something in common that nobody can predict, in
         distances between neighbouring cells, and the principal components in which they do.
         With a reach of 0 each cell is drawn by itself.
+    common_gain
+        How much is drawn to be common, over what measured neighbours share: a part is lost with
+        the distance between neighbours and when donors are drawn.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     temperature: float = Field(1.0, gt=0)
+    sharpness: float = Field(1.5, gt=0, le=100)
     prior_shift: float = Field(0.3, ge=0, le=1)
-    locality: float = Field(0.15, ge=0)
-    locality_reach: float = Field(10.0, gt=0)
+    locality: float = Field(0.8, ge=0)
+    locality_reach: float = Field(20.0, gt=0)
     tilt: float = Field(1.0, ge=0)
     tilt_ridge: float = Field(0.7, ge=0)
     n_pcs: int = Field(30, ge=1, le=10_000)
@@ -105,3 +112,4 @@ class EmissionConfig(BaseModel):
     shared_pcs: int = Field(100, ge=1, le=10_000)
     common_reach: float = Field(4.0, ge=0)
     common_pcs: int = Field(60, ge=1, le=10_000)
+    common_gain: float = Field(2.0, ge=0, le=100)

@@ -144,6 +144,15 @@ def check_edits(edits: Sequence[Edit], genes: Sequence[str]) -> None:
         seen.add(edit.gene)
 
 
+def check_gene(gene: str, genes: Sequence[str]) -> None:
+    """Raise InputError where a gene is unknown, naming the nearest ones."""
+    if gene not in genes:
+        raise InputError(
+            f"There is no gene {nearest(gene, genes)}.",
+            "Type a name that was measured here and that the model knows.",
+        )
+
+
 def on_panel(edits: Sequence[Edit], genes: Sequence[str]) -> tuple[tuple[Edit, ...], int]:
     """Return the edits of genes in the panel, and how many others there were."""
     known = set(genes)

@@ -12,9 +12,6 @@ from napari_gest.limits import check_choice, check_number, shown
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from napari_gest.tissue.roi import Roi
-    from napari_gest.tissue.section import Section
-
 # What the stored values are: "auto" takes them as linear and refuses what looks logged.
 ExpressionScale = Literal["auto", "linear", "log1p"]
 
@@ -45,7 +42,7 @@ def where(option: str) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """How sections are read from a file; see ``Section.from_anndata``.
+    """How sections are read from a file; see ``Section.from_anndata`` and ``Section.read``.
 
     Raises
     ------
@@ -67,11 +64,3 @@ class Reading:
             key = getattr(self, name)
             if not isinstance(key, str) and not (key is None and name == "layer"):
                 raise InputError(f"{name} is {shown(key)}.", "Give a name.")
-
-    def section(
-        self, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None
-    ) -> Section:
-        """Take one section out of an AnnData in this way."""
-        from napari_gest.tissue.section import Section
-
-        return Section.from_anndata(adata, name, **vars(self), unseen=unseen)

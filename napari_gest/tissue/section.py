@@ -231,6 +231,29 @@ class Section:
         return out
 
     @classmethod
+    def read(
+        cls,
+        reading: Reading,
+        adata: AnnData,
+        name: str | None = None,
+        unseen: str | Roi | None = None,
+    ) -> Section:
+        """Take one section out of an AnnData in some way; else as ``from_anndata``."""
+        return cls.from_anndata(adata, name, **vars(reading), unseen=unseen)
+
+    @classmethod
+    def _read_logged(
+        cls, reading: Reading, adata: AnnData, name: str | None, unseen: str | Roi | None
+    ) -> Section:
+        """Take one section as linear, or as logged where it looks like it."""
+        try:
+            return cls.read(reading, adata, name, unseen)
+        except ReadingError as error:
+            if error.option != "scale":
+                raise
+        return cls.read(replace(reading, scale="log1p"), adata, name, unseen)
+
+    @classmethod
     def from_anndata(
         cls,
         adata: AnnData,
@@ -243,6 +266,7 @@ class Section:
         scale: ExpressionScale = "auto",
         include_generated: bool = False,
         unseen: str | Roi | None = None,
+        allow_logged: bool = False,
     ) -> Section:
         """Take one section out of an AnnData and check it.
 
@@ -276,6 +300,8 @@ class Section:
             a region. What they hold then decides nothing, neither whether values look logged nor
             whether any is missing or negative; those with such values are taken as empty. Cells
             that were generated before are not left out where they are to be generated again.
+        allow_logged
+            Of scripts of version 0.1.0: values that look logged are "log1p", others linear.
 
         Raises
         ------
@@ -285,6 +311,11 @@ class Section:
             no mask, and generated cells without values. It is a ReadingError where another of
             these parameters may do.
         """
+        if allow_logged and scale == "auto":
+            reading = Reading(
+                spatial_key, section_key, layer, um_per_unit, scale, include_generated
+            )
+            return cls._read_logged(reading, adata, name, unseen)
         Reading(spatial_key, section_key, layer, um_per_unit, scale)  # checks them
         check_kept(adata)
         name, rows = _section_rows(adata, name, section_key)

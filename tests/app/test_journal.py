@@ -21,6 +21,7 @@ from napari_gest.app.actions import (
     SetShapes,
     SetStrokes,
 )
+from napari_gest.app.actions.lines import action_of
 from napari_gest.app.journal import REDO, UNDO, Journal
 from napari_gest.app.regions import Stroke
 from napari_gest.app.state import EditChoices
@@ -268,8 +269,9 @@ def test_every_line_is_logged_and_can_be_read_again(work):
     work.redo()
     work.do(ChangeView.of(hidden={"a"}))
     assert [line["do"] for line in log.lines] == ["set_shapes", UNDO, REDO, "change_view"]
-    assert SetShapes.model_validate(log.lines[0]) == action
-    assert ChangeView.model_validate(log.lines[3]).changes == {"hidden": frozenset({"a"})}
+    assert [line.pop("n", None) for line in log.lines] == [1, None, None, 2]
+    assert action_of(log.lines[0]) == action
+    assert action_of(log.lines[3]).changes == {"hidden": frozenset({"a"})}
 
 
 def test_it_tells_when_what_can_be_undone_has_changed(work):

@@ -52,7 +52,7 @@ def test_categories_have_the_same_colours_in_all_sections(tissue):
 
 
 def test_limits_and_title_are_those_of_sections_that_have_the_gene(tissue):
-    from napari_gest.app.session import open_sections
+    from napari_gest.app.opened import open_sections
 
     one = open_sections(tissue, names=["section_1"])[0]
     other = tissue[:, 10:].copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -382,7 +383,7 @@ def test_sections_that_are_opened_again_lie_beside(scene, tissue):
     scene.journal.do(OpenSections.of(open_sections(tissue), scene.session.state))
     spans = sorted(tuple(layer.extent.world[:, 1]) for layer in scene.cells().values())
     assert len(spans) == 4
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(spans):
         assert start > end
 
 

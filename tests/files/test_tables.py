@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from napari_gest.errors import InputError
 from napari_gest.files import table_kind, unescaped, write_table
-from napari_gest.files.tables import escaped
+from napari_gest.files.cells import escaped
 
 TABLE = table_kind("a table of genes", ("gene",))
 DANGEROUS = ["=1+1", "+a", "-a", "@SUM(A1)", "\tx", "\rx", "\nx", "\uff1dx", "'=1", "''@"]

@@ -13,6 +13,7 @@ from napari_gest.tissue.edits import (
     Edit,
     apply_edits,
     check_edits,
+    check_gene,
     on_panel,
     read_edits,
     write_edits,
@@ -197,3 +198,9 @@ def test_a_table_of_that_size_is_not_read(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "edits.csv").write_text("gene,log2fc\nGad1,1\n")
     with pytest.raises(InputError, match="too much for a csv of edits"):
         read_edits(tmp_path / "edits.csv")
+
+
+def test_an_unknown_gene_is_told_with_the_nearest() -> None:
+    check_gene("Gad1", ["Gad1", "Gad2"])
+    with pytest.raises(InputError, match=r"no gene 'gad3' \(nearest: Gad[12], Gad[12]\)"):
+        check_gene("gad3", ["Gad1", "Gad2"])

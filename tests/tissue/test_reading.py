@@ -10,6 +10,7 @@ from anndata import AnnData
 
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.reading import Reading, layer_names
+from napari_gest.tissue.section import Section
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,9 @@ def test_what_may_open_otherwise_says_how(tissue: AnnData, option: str, value: A
     tissue.layers["text"] = np.full(tissue.shape, "1 count")
     if option == "scale":
         tissue.X = tissue.X.log1p()
+    name = None if option == "section_key" else "section_1"
     with pytest.raises(ReadingError) as raised:
-        Reading(**{option: value}).section(tissue, None if option == "section_key" else "section_1")
+        Section.read(Reading(**{option: value}), tissue, name)
     assert raised.value.option == option
     assert f"--{option.replace('_', '-')} on the command line, '" in raised.value.remedy
     assert "' in the dock" in raised.value.remedy
@@ -39,20 +41,20 @@ def test_a_section_knows_how_it_was_read(tissue: AnnData) -> None:
     tissue.obsm["xy"], tissue.layers["norm"] = tissue.obsm["spatial"], tissue.X.log1p()
     tissue.obs["slide"] = tissue.obs["section"]
     reading = Reading("xy", "slide", "norm", 0.5, "log1p")
-    section = reading.section(tissue, "section_1")
+    section = Section.read(reading, tissue, "section_1")
     assert section.reading == reading
     assert section.logged
-    linear = Reading(scale="linear").section(tissue, "section_1")
+    linear = Section.read(Reading(scale="linear"), tissue, "section_1")
     assert linear.reading == Reading(scale="linear")
     assert not linear.logged
-    assert not Reading().section(tissue, "section_1").logged
+    assert not Section.read(Reading(), tissue, "section_1").logged
 
 
 def test_x_is_no_layer_of_a_name(tissue: AnnData) -> None:
     del tissue.layers
     assert layer_names(tissue) == []
     with pytest.raises(ReadingError, match="layers here: none"):
-        Reading(layer="scaled").section(tissue, "section_1")
+        Section.read(Reading(layer="scaled"), tissue, "section_1")
     tissue.layers["norm"] = tissue.X.log1p()
     assert layer_names(tissue) == ["norm"]
 

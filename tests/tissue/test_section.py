@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from napari_gest.errors import InputError
+from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue import io
 from napari_gest.tissue import section as section_module
 from napari_gest.tissue.io import read_tissue, write_tissue
@@ -308,3 +308,15 @@ def test_real_sections_pass_the_checks(data_dir: Path) -> None:
         for name in section_names(adata):
             section = Section.from_anndata(adata, name)
             assert section.n_obs == (adata.obs["section"].astype(str) == name).sum()
+
+
+def test_scripts_of_earlier_versions_still_read_logged_values(tissue: AnnData) -> None:
+    linear = Section.from_anndata(tissue, "section_1", allow_logged=True)
+    assert linear.scale == "auto"
+    logged = tissue.copy()
+    logged.X = sparse.csr_matrix(tissue.X, dtype=np.float32).log1p()
+    again = Section.from_anndata(logged, "section_1", allow_logged=True)
+    assert again.scale == "log1p"
+    np.testing.assert_allclose(again.expression.toarray(), linear.expression.toarray(), rtol=1e-4)
+    with pytest.raises(ReadingError):
+        Section.from_anndata(logged, "section_1")

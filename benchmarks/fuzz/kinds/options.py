@@ -162,7 +162,7 @@ def _place(room: Room, options: Options) -> None:
 
 def _reading(room: Room, options: Options) -> None:
     name = options.pop("name")
-    section = Reading(**options).section(room.base.adata, name)
+    section = Section.read(Reading(**options), room.base.adata, name)
     finite(section.coords_um)
     finite(section.areas_um2)
     if not section.n_obs:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 if TYPE_CHECKING:
     from napari_gest.app.state import State
@@ -45,3 +46,30 @@ class Action(BaseModel):
         without being undoable, such as opening tissue, stays.
         """
         return None
+
+
+def typed(kind: type, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return changes of fields of a dataclass, each of the type of its field.
+
+    Raises
+    ------
+    ValueError
+        If there is no such field, or a value is of another type.
+    """
+    adapters = _adapters(kind)
+    unknown = changes.keys() - adapters.keys()
+    if unknown:
+        raise ValueError(f"a {kind.__name__} has no {', '.join(sorted(unknown))}")
+    return {name: adapters[name].validate_python(_plain(v)) for name, v in changes.items()}
+
+
+@cache
+def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in get_type_hints(kind).items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value without numpy's numbers."""
+    if isinstance(value, tuple | list):
+        return tuple(map(_plain, value))
+    return value.item() if hasattr(value, "item") else value

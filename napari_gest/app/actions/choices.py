@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from napari_gest.app.actions.base import Action, Revert
+from napari_gest.app.actions.base import Action, Revert, typed
 from napari_gest.app.state import Choices, EditChoices, State
 
 
@@ -15,12 +15,17 @@ class Choose(Action):
     """Change fields of ``Choices``: model, mode, seed, mask_key."""
 
     do: Literal["choose"] = "choose"
-    changes: dict[Literal["model", "mode", "seed", "mask_key"], Any]
+    changes: dict[str, Any]
 
     @classmethod
     def of(cls, **changes: Any) -> Choose:
         """Return the action that changes these fields."""
         return cls(changes=changes)
+
+    @field_validator("changes")
+    @classmethod
+    def _known(cls, changes: dict[str, Any]) -> dict[str, Any]:
+        return typed(Choices, changes)
 
     def apply(self, state: State) -> State:
         """Return the state with these choices. Values are shown in the space of the model."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import field_serializer, field_validator
 
-from napari_gest.app.actions.base import Action
+from napari_gest.app.actions.base import Action, typed
 from napari_gest.app.state import State
 from napari_gest.app.view_state import EFFECT_VIEWS, ViewState
 
 _SOURCES = ("gene", "column", "of_run")
-_FIELDS = frozenset(f.name for f in fields(ViewState))
 
 
 class ChangeView(Action):
@@ -32,13 +31,7 @@ class ChangeView(Action):
     @field_validator("changes")
     @classmethod
     def _known(cls, changes: dict[str, Any]) -> dict[str, Any]:
-        unknown = changes.keys() - _FIELDS
-        if unknown:
-            raise ValueError(f"a view has no {', '.join(sorted(unknown))}")
-        if changes.get("hidden") is not None:
-            changes = changes | {"hidden": frozenset(changes["hidden"])}
-        lists = {k: tuple(v) for k, v in changes.items() if isinstance(v, list)}
-        return changes | lists
+        return typed(ViewState, changes)
 
     @field_serializer("changes")
     def _plain(self, changes: dict[str, Any]) -> dict[str, Any]:

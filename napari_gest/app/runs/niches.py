@@ -336,6 +336,8 @@ class NicheCommit:
     generated: tuple[GeneratedNiches, ...]
     together: Clustered
 
+    names_cells: ClassVar[bool] = True  # those that other results add rows for
+
     @property
     def rows(self) -> NDArray[np.int64]:
         """(n,) row of each cell in the AnnData, -1 for a new one."""

@@ -107,7 +107,7 @@ def check_entry(entry: Any, run_id: str) -> None:
         raise ValueError("its outcome is of another kind")
     if isinstance(outcome, NicheOutcome):
         _check_niches(outcome, run)
-    elif outcome.run is not run:
+    elif getattr(outcome, "run", None) is not run:
         raise ValueError("its outcome is of another run")
     if isinstance(outcome, GenerationOutcome):
         same = outcome.result.section is run.snapshot.section

@@ -98,7 +98,9 @@ class Packer:
             return {"path": str(value)}
         if isinstance(value, pd.DataFrame):
             columns = [[str(c), self.pack(value[c].to_numpy())] for c in value.columns]
-            return {"table": columns, "index": self.pack(value.index.to_numpy())}
+            names = [value.index.name, value.columns.name]
+            index = self.pack(value.index.to_numpy())
+            return {"table": columns, "index": index, "names": list(map(_text, names))}
         if isinstance(value, tuple | list):
             kind = "tuple" if isinstance(value, tuple) else "list"
             return {kind: [self.pack(one) for one in value]}
@@ -226,7 +228,9 @@ class Unpacker:
             return Path(packed["path"])
         if "table" in packed:
             columns = {name: value(one) for name, one in packed["table"]}
-            return pd.DataFrame(columns, index=pd.Index(value(packed["index"])))
+            index, labels = packed["names"]
+            table = pd.DataFrame(columns, index=pd.Index(value(packed["index"]), name=index))
+            return table.rename_axis(columns=labels)
         if "tuple" in packed:
             return tuple(value(one) for one in packed["tuple"])
         if "list" in packed:
@@ -268,6 +272,10 @@ def find_in(
         return there[one].section if what == "section" else there[one]
 
     return find
+
+
+def _text(name: Any) -> str | None:
+    return None if name is None else str(name)
 
 
 def _missing(value: Any) -> bool:

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 _NEAR = 6  # neighbours whose covariance with a cell is what they share
 _CELLS, _AT_ONCE = 3000, 256  # cells it is measured on; of them in memory at a time
 _WAVES = 256
-_LARGEST = 0.6  # share of the variance between cells that may be common
+_LARGEST = 0.8  # share of the variance between cells that may be common
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +133,7 @@ def common_log_weights(
     scores
         (n, p) their principal components.
     shared
-        (p,) variance that neighbours share, of which a part is expected already.
+        (p,) variance that is to be common to neighbours, of which a part is expected already.
     common
         The draw at the q places.
     """

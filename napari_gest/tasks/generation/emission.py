@@ -122,7 +122,7 @@ class Donors:
             n = self.config.n_pcs
             weights += self._tilt(normalized(weights), wanted[:, :n]) @ self.scores[:, :n].T
             if common is not None:
-                shared = self.common_variance.within(len(weights))
+                shared = self.config.common_gain * self.common_variance.within(len(weights))
                 plain = normalized(weights)
                 weights += common_log_weights(plain, self.common_scores, shared, common)
             n = self.config.shared_pcs
@@ -213,6 +213,12 @@ def normalized(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return weights (q, n) whose rows sum to 1."""
     weights = np.exp(log_weights - log_weights.max(1, keepdims=True))
     return np.asarray(weights / weights.sum(1, keepdims=True))
+
+
+def sharpened(probability: NDArray[np.float32], power: float) -> NDArray[np.float32]:
+    """Return (q, K) ``probability ** power``, rows summing to 1: above 1 the likely gain."""
+    logs = power * np.log(probability.astype(np.float64) + _TINY)
+    return np.where(probability > 0, normalized(logs), 0).astype(np.float32)
 
 
 def draw_once(

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_gest.tasks.generation.emission import draw_once, normalized
+from napari_gest.tasks.generation.emission import draw_once, normalized, sharpened
 from napari_gest.tasks.generation.generated import Draw, Generated, Painted
 from napari_gest.tasks.generation.generation import Generation
 from napari_gest.tasks.progress import Progress
@@ -73,6 +73,21 @@ class SampledGeneration(Generation):
         of_donor = self.request.types.one_hot[self.donor_cells[self.donor]]
         return np.where(of_donor.any(1), of_donor.argmax(1), probability.argmax(1))
 
+    def expected(
+        self,
+        cells: NDArray[np.int64],
+        probability: NDArray[np.float32],
+        residual: NDArray[np.float32] | None,
+    ) -> NDArray[np.float32]:
+        """Return (f, G) the expression that decoder, residuals and field expect of ``cells``."""
+        expected = probability @ self.mean.numpy()
+        if residual is not None:
+            expected = np.maximum(expected + residual, 0)
+        if self.field is not None:
+            share = np.float32(self.request.field) * self.measured
+            expected = expected + share * (self.field[cells] - expected)
+        return np.asarray(expected, np.float32)
+
     def paint(
         self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
     ) -> Painted:
@@ -80,20 +95,18 @@ class SampledGeneration(Generation):
         if self.request.top_k is not None and self.request.top_k < probability.shape[-1]:
             least = probability.topk(self.request.top_k, -1).values[:, -1:]
             probability = probability.masked_fill(probability < least, 0.0)
-        expected = (probability @ self.mean).numpy()
-        if residual is not None:
-            expected = np.maximum(expected + residual, 0)
-        if self.field is not None:
-            share = np.float32(self.request.field) * self.measured
-            expected = expected + share * (self.field[cells] - expected)
-        given = probability.numpy(), expected, self.coords[cells]
         enough = self.free.sum() >= len(cells)
         common = None if self.common is None else self.common[cells]
+        sharp = sharpened(probability.numpy(), self.emission.sharpness)
+        given = sharp, self.expected(cells, sharp, residual), self.coords[cells]
         log_weights = self.donors.log_weights(*given, self.free if enough else None, common)
         drawn = draw_once(log_weights, self.free, self.random)
-        spread = np.zeros_like(expected)  # of further draws nobody asks for it
+        spread = np.zeros_like(given[1])  # of further draws nobody asks for it
         if self.number == 1:
-            # What is expected of a place is asked of all donors, whoever has given before.
+            # What is reported of a place is asked of all donors, whoever has given before, and
+            # by the probability that is calibrated.
+            plain = probability.numpy()
+            given = plain, self.expected(cells, plain, residual), self.coords[cells]
             weights = normalized(self.donors.log_weights(*given))
             spread = self.donors.spread_of(weights)
             if self.type_share is not None:

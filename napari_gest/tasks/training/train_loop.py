@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,7 +31,6 @@ from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress
-from napari_gest.tasks.training.train import FitRequest
 from napari_gest.tasks.training.train_state import (
     FORMAT,
     STATE,
@@ -52,6 +51,9 @@ from napari_gest.tasks.training.train_windows import (
 from napari_gest.tissue.fingerprint import fingerprints
 from napari_gest.tissue.section import Section, name_order, section_record
 from napari_gest.tissue.window import symmetries, window_side
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.training.train import FitRequest
 
 _WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm

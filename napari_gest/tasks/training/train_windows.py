@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer, floored
-from napari_gest.tasks.training.train import TrainConfig
+from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tissue.order import serialize
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section

@@ -65,7 +65,9 @@ class ColorPanel(Panel):
         self.refresh()
 
     def show_gene(self, gene: str) -> None:
-        """Colour by a gene."""
+        """Colour by a gene, by its name or its text in the list, such as "Gad1 (ENSMUSG…)"."""
+        opened = self.context.opened
+        gene = gene if opened is None else opened.gene_texts.get(gene, gene)
         self._show(gene=gene, column=None, hidden=frozenset(), **_NO_LIMITS)
 
     def show_column(self, column: str) -> None:
@@ -84,7 +86,9 @@ class ColorPanel(Panel):
         opened, view = self.context.opened, self.context.state.view
         self.setEnabled(opened is not None)
         if opened is not None:
-            fill(self.gene, list(opened.section.genes), view.gene)
+            texts = opened.gene_texts
+            shown = next((text for text, gene in texts.items() if gene == view.gene), None)
+            fill(self.gene, list(texts), shown)
             fill(self.obs, columns(opened), view.column)
         self.help.setVisible(opened is None)
         if view.gene is not None or view.column is not None:

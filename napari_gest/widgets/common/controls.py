@@ -189,12 +189,15 @@ class SearchBox(QComboBox):
         self._found.setStringList(ranked(self.names, typed))
         colors = self.palette()  # the pop-up is a window of its own, which no theme reaches
         style = (
-            f"background: {colors.window().color().name()}; color: {colors.text().color().name()};"
-            f" selection-background-color: {colors.highlight().color().name()};"
-            f" selection-color: {colors.highlightedText().color().name()};"
+            f"QListView {{ background: {colors.window().color().name()};"
+            f" color: {colors.text().color().name()}; padding: 2px; }}"
+            f" QListView::item {{ padding: 2px 4px; }} QListView::item:selected {{"
+            f" background: {colors.highlight().color().name()};"
+            f" color: {colors.highlightedText().color().name()}; }}"
         )
         popup = self.lineEdit().completer().popup()
         if popup.styleSheet() != style:
+            popup.setFont(self.font())
             popup.setStyleSheet(style)
 
     def _pick(self, text: str) -> None:
@@ -213,6 +216,7 @@ class Fold(QCollapsible):
 
     def __init__(self, title: str, panel: QWidget) -> None:
         super().__init__(title)
+        self.setObjectName("gestFolding")
         self.setDuration(0)
         self.setContent(panel)
         self.layout().setContentsMargins(0, 0, 0, 0)

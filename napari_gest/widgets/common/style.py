@@ -25,6 +25,7 @@ QLabel#gestBadge {{
 }}
 QLabel#gestBadge[state="next"] {{ background: {_ACCENT}; color: white; }}
 QLabel#gestBadge[state="done"] {{ background: rgba(64, 160, 110, 0.85); color: white; }}
+QFrame#gestFolding {{ background: transparent; }}
 QPushButton#gestFold {{ border: none; background: transparent; text-align: left; }}
 QPushButton#gestFold:focus {{ text-decoration: underline; }}
 QToolButton#gestMore {{ border: none; background: transparent; padding: 0px; }}

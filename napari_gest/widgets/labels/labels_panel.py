@@ -249,8 +249,10 @@ class LabelsPanel(Panel):
         kept = "These labels are kept already." if entry.id in state.kept else None
         allow(self.keep_button, busy or kept, f"Write obs['{keys.LABEL}'] and its confidence")
         allow(self.discard_button, busy, "Remove these labels, also where they were kept")
-        old = None if labelled.run.sources else "This model is saved already."
-        allow(self.save_button, busy or old, "Save the model with what it learned, as a folder")
+        held = None if labelled.run.sources else "This model is saved already."
+        if labelled.model is None:
+            held = "What it learned was not stored with the session: train again, then save."
+        allow(self.save_button, busy or held, "Save the model with what it learned, as a folder")
 
     def _offer(self, active: Opened | None) -> None:
         """List what can be learned and labelled; what was chosen stays where it still can be."""

@@ -101,6 +101,7 @@ class MarkerPage(Panel):
         self.box = _combo("Niche")
         self.box.textActivated.connect(lambda _: self._fill())
         self.table = QTableWidget(0, 3)
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Marker genes")
         self.table.setHorizontalHeaderLabels(["Gene", "log fold change", "t"])
         self.table.verticalHeader().hide()

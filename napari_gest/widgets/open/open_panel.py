@@ -329,4 +329,6 @@ def _names(adata: AnnData, reading: Reading) -> list[str]:
             f"Name the one that names sections ({where('section_key')}).",
             "section_key",
         )
-    return section_names(adata, key) or [reading.section(adata).name]  # which says what is wrong
+    return section_names(adata, key) or [
+        Section.read(reading, adata).name
+    ]  # which says what is wrong

@@ -6,16 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout
+from qtpy.QtWidgets import QFormLayout
 from superqt import QLabeledDoubleSlider
-from superqt.utils import QSignalDebouncer
+from superqt.utils import qdebounced
 
 from napari_gest.app.actions import SetEdits
 from napari_gest.app.obs_columns import label_columns, likely_column
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.perturbation import READOUTS
 from napari_gest.app.state import Label
-from napari_gest.widgets.common.controls import Panel, fill, row
+from napari_gest.widgets.common.controls import Panel, combo, fill, row
 from napari_gest.widgets.context import Context
 
 _ALL, _KEEP, _REMOVE = "All cells of the region", "Keep their type", "Are removed"
@@ -31,31 +31,23 @@ class EditOptions(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.column_box, self.label_box = _combo("Restrict the edit by"), _combo("Label")
-        self.column_box.textActivated.connect(self._pick_column)
-        self.label_box.textActivated.connect(
-            lambda name: self._set(only=Label(self.column_box.currentText(), name))
-        )
-        self.fate = _combo("What becomes of the cells")
+        self.column_box = combo("Restrict the edit by", self._pick_column)
+        self.label_box = combo("Label", self._pick_label)
+        self.fate = combo("What becomes of the cells", self._pick_fate)
         self.fate.setToolTip("Cells keep their type, become copies of another one, or are removed")
-        self.fate.textActivated.connect(self._pick_fate)
         self.strength = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.strength.setDecimals(2)
         self.strength.setRange(0.0, _STRONGEST)
         self.strength.setToolTip("1 applies the edits as they stand, 0 none of them")
         self.strength.setAccessibleName("Strength of the edits")
         self._moved = False  # whether the slider was moved and does not rest yet
-        self._resting = QSignalDebouncer(parent=self)
-        self._resting.setTimeout(_REST_MS)
-        self._resting.triggered.connect(self.settle)
         self.strength.valueChanged.connect(self._on_moved)
-        self.readout = _combo("Read-out of the surroundings")
+        self.readout = combo("Read-out of the surroundings", self._pick_readout)
         self.readout.addItems(list(READOUTS))
         self.readout.setToolTip(
             "Response: each cell stays what it is and responds. Generated again: the surroundings"
             " are hidden and generated, before and after (the paper's form)."
         )
-        self.readout.textActivated.connect(lambda name: self._set(readout=name))
         self.column.setContentsMargins(0, 0, 0, 0)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -107,13 +99,23 @@ class EditOptions(Panel):
                 only = Label(column, self.context.opened.names(column)[0])
         self._set(only=only)
 
+    def _pick_label(self, name: str) -> None:
+        self._set(only=Label(self.column_box.currentText(), name))
+
+    def _pick_readout(self, name: str) -> None:
+        self._set(readout=name)
+
     def _pick_fate(self, name: str) -> None:
         become, remove = _fates(self.context.opened, self.context.state.edits.become)[name]
         self._set(become=become, remove=remove)
 
     def _on_moved(self, _value: float) -> None:
         self._moved = True
-        self._resting.throttle()
+        self._rest()
+
+    @qdebounced(timeout=_REST_MS)
+    def _rest(self) -> None:
+        self.settle()
 
     def _set(self, **changes: Any) -> None:
         edits = replace(self.context.state.edits, **changes)
@@ -129,10 +131,3 @@ def _fates(opened: Opened, become: Label | None) -> dict[str, tuple[Label | None
     if become is not None and become not in types:  # of a scenario that was opened
         fates[f"Become: {become.name} ({become.column})"] = become, False
     return fates | {_REMOVE: (None, True)}
-
-
-def _combo(name: str) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return box

@@ -7,7 +7,7 @@ import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_gest.widgets.common.numbers import p_text
+from napari_gest.app.wording import p_text
 
 COLUMNS = ("gene", "effect", "direction", "pvalue", "fdr")
 _ROW = 20
@@ -28,6 +28,7 @@ class GeneTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(_ROW)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+        self.setTabKeyNavigation(False)
         self.setAccessibleName("Genes")
         self.clicked.connect(lambda index: self.picked.emit(self.rows.gene(index.row())))
         self.sortByColumn(1, Qt.SortOrder.DescendingOrder)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QPushButton
+from superqt.utils import qdebounced
 
 from napari_gest.app.obs_columns import label_columns, likely_column
 from napari_gest.app.opened import Opened
+from napari_gest.app.wording import influence_text
 from napari_gest.canvas.picking import CellPicker, hide_drivers, show_drivers
 from napari_gest.tasks.progress import Progress
 from napari_gest.widgets.common.controls import Panel, allow, note, reveal
-from napari_gest.widgets.common.numbers import p_text
 from napari_gest.widgets.context import Context
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ class InfluencePanel(Panel):
         self.pointer = CellPicker(context.scene, self.ask)
         self.drove: Influence | None = None
         self._around: Around | None = None  # what was read of the tissue serves the next clicks
-        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settled.timeout.connect(lambda: reveal(self))
         self.toggle = QPushButton("What drove a cell?", objectName="gestSegment")
         self.toggle.setCheckable(True)
         self.toggle.toggled.connect(self._toggled)
@@ -109,27 +106,19 @@ class InfluencePanel(Panel):
             return
         self._around, self.drove = around, drove
         show_drivers(self.context.scene, drove)
-        self.text.setText(influence_text(drove, _names(opened)))
-        self._settled.start()
+        types = cell_types(opened)
+        self.text.setText(influence_text(drove, opened.section.obs_names, types))
+        self._reveal()
+
+    @qdebounced(timeout=_SETTLE_MS)
+    def _reveal(self) -> None:
+        reveal(self)
 
 
-def _names(opened: Opened) -> Any:
-    """Return (n_obs,) what to call each cell: its type, or its id where no column has types."""
+def cell_types(opened: Opened) -> list[str | None] | None:
+    """Return (n_obs,) cell types of the obs column that looks like them; None if none does."""
     column = likely_column(label_columns(opened))
     if column is None:
-        return opened.section.obs_names
-    return opened.obs_values(column).astype(str).to_numpy(str)
-
-
-def influence_text(drove: Influence, names: Any) -> str:
-    """Return in words what drove a cell, and whether removing the top cells confirms it."""
-    top = np.argsort(-drove.influence, kind="stable")[:3]
-    listed = ", ".join(f"{names[drove.neighbours[i]]} ({drove.distance_um[i]:.0f} µm)" for i in top)
-    ordered = np.sort(drove.influence)[::-1]
-    half = min(int(np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)) + 1, len(ordered))
-    times = drove.top_k / max(float(drove.random_k.mean()), 1e-12)
-    return (
-        f"{names[drove.cell]}: {half} of {len(drove.neighbours)} neighbours hold half of the"
-        f" influence; most have {listed}. Without its top neighbours the prediction moves"
-        f" {times:.1f} × as far as without random ones (p = {p_text(drove.fidelity_p)})."
-    )
+        return None
+    values = opened.obs_values(column)
+    return [str(v) if known else None for v, known in zip(values, values.notna(), strict=True)]

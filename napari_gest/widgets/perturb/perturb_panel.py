@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
+from superqt.utils import qdebounced
 
 from napari_gest.app.actions import ChangeView, Choose, SetEdits, UpdateRun
 from napari_gest.app.obs_columns import has_label
@@ -42,7 +42,7 @@ _HELP = (
 _SETTLE_MS = 60  # until the layout has grown
 _CLOSED = "Open tissue first (step 1)."
 _NO_TEST = "The test was cancelled; the effect stays."
-_NO_DOSE = "The dose response was cancelled; its page computes it again."
+_NO_DOSE = "The dose response was cancelled. You can compute it again on its page, 'Dose'."
 
 
 class PerturbPanel(Panel):
@@ -66,8 +66,6 @@ class PerturbPanel(Panel):
         # By section and model: what one run has fitted or read there serves the next ones.
         self._responses: dict[Any, Any] = {}
         self._tissues: dict[Any, Any] = {}
-        self._settled = QTimer(self, singleShot=True, interval=_SETTLE_MS)
-        self._settled.timeout.connect(lambda: reveal(self.influence, self.effect))
         self.help = note(_HELP)
         for widget in (self.help, self.region, self.edits, self.options):
             self.column.addWidget(widget)
@@ -207,7 +205,7 @@ class PerturbPanel(Panel):
             self._responses = {_key(entry.run): head}
         context.do(ChangeView.of(**view_of(effect, context.state.view)), self)
         context.job_bar.say("")
-        self._settled.start()
+        self._reveal()
         self.test(entry)
 
     def _update(self, id: str, **changes: Any) -> None:
@@ -217,6 +215,10 @@ class PerturbPanel(Panel):
             outcome = replace(entry.outcome, **changes)
             self.context.do(UpdateRun(id=id, outcome=outcome), self)
         self.context.job_bar.say("")
+
+    @qdebounced(timeout=_SETTLE_MS)
+    def _reveal(self) -> None:
+        reveal(self.influence, self.effect)
 
     def _choose_scenario(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Scenario folder")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetricsF
 
-from napari_gest.widgets.common.numbers import p_text
+from napari_gest.app.wording import p_text
 from napari_gest.widgets.plots.axes import DOWN, QUIET, UP, Axes, scatter
 
 FDR = 0.05

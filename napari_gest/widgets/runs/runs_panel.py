@@ -15,8 +15,8 @@ from napari_gest.widgets.common.saving import choose_file
 from napari_gest.widgets.context import Context
 
 _HELP = (
-    "Every run stays here until you delete it. Click one to see it again; choose two perturbations"
-    " with Ctrl to see them side by side; double-click a name to change it."
+    "Every run stays here until you delete it. Click one to see it again. Choose two generations or"
+    " two perturbations with Ctrl to see them side by side. Double-click a name to change it."
 )
 _ROW, _ROWS_SHOWN = 20, 8
 
@@ -31,6 +31,7 @@ class RunsPanel(Panel):
         self.context = context
         self.help = note(_HELP)
         self.table = QTableWidget(0, len(COLUMNS))
+        self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Runs")
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()
@@ -129,7 +130,7 @@ class RunsPanel(Panel):
         for entry in self.chosen:
             by_kind.setdefault(entry.kind, []).append(entry.id)
         for kind, ids in by_kind.items():
-            most = 2 if kind == "perturbation" else 1
+            most = 2 if kind in ("generation", "perturbation") else 1
             wanted = tuple(ids[:most])
             if self.context.state.shown.get(kind, ()) != wanted:
                 self._choosing = True

@@ -21,6 +21,7 @@ from benchmarks.generation.drawn_scores import (
     SAMPLE_ONE_STEP,
     SAMPLE_P_ALONE,
     SAMPLE_UNSHARED,
+    SAMPLE_UNSHARP,
     WEIGHTED,
     DrawnRow,
 )
@@ -118,6 +119,7 @@ def test_each_part_is_left_out_once(loaded, model, tmp_path):
         SAMPLE,
         SAMPLE_UNSHARED,
         SAMPLE_COOL,
+        SAMPLE_UNSHARP,
         SAMPLE_NO_FIELD,
         SAMPLE_NO_TILT,
         SAMPLE_P_ALONE,
@@ -126,7 +128,7 @@ def test_each_part_is_left_out_once(loaded, model, tmp_path):
     # The temperature of this model is 1, and every other part changes what is drawn.
     assert scores[SAMPLE_COOL] == scores[SAMPLE]
     found = {s["energy_score"] for s in scores.values()}
-    assert len(found) == 5
+    assert len(found) == 6
     one = Group([], "", {}, {}, "", ablated=made)
     (tmp_path / "rows.json").write_text(json.dumps([asdict(one)]))
     (table,) = report.tables(read_groups(tmp_path / "rows.json"))

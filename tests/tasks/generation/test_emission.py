@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_gest.model.config import EmissionConfig
-from napari_gest.tasks.generation.emission import Donors, draw_once, normalized
+from napari_gest.tasks.generation.emission import Donors, draw_once, normalized, sharpened
 
 K, G, N = 6, 12, 600
 PLAIN = EmissionConfig(prior_shift=0, locality=0, tilt=0)
@@ -128,6 +128,15 @@ def test_neighbours_are_drawn_together_where_they_have_something_in_common() -> 
         @ ours.common_scores
     ) - plain
     assert np.corrcoef(moved[:, 0], common.unit[:, 0])[0, 1] > 0.5
+    # With a gain of 0 nothing is common, with a larger one more than measured.
+    off = []
+    for gain in (0.0, 1.0, 3.0):
+        other = donors(PLAIN.model_copy(update={"tilt": 1.0, "common_gain": gain}))
+        other.common_variance.known = {64: np.full(other.common_scores.shape[1], 0.1)}
+        weights = normalized(other.log_weights(probability, expected, coords, None, common))
+        off.append(np.square(weights @ other.common_scores - plain).sum())
+    assert off[0] == pytest.approx(0, abs=1e-12)
+    assert off[0] < off[1] < off[2]
     alone = donors(PLAIN.model_copy(update={"tilt": 1.0, "common_reach": 0.0}))
     assert alone.draw_common(coords, depth, np.random.default_rng(0)) is None
 
@@ -189,3 +198,12 @@ def test_one_donor_and_one_gene_are_enough() -> None:
     )
     weights = alone.log_weights(np.ones((2, 1), np.float32), np.ones((2, 1)), np.ones((2, 2)))
     assert normalized(weights).tolist() == [[1.0], [1.0]]
+
+
+def test_a_sharpened_probability_favours_what_is_likely_and_keeps_what_is_excluded() -> None:
+    probability = np.array([[0.5, 0.3, 0.2, 0.0], [0.25, 0.25, 0.25, 0.25]], np.float32)
+    sharp = sharpened(probability, 2.0)
+    np.testing.assert_allclose(sharp[0], np.array([25, 9, 4, 0]) / 38, rtol=1e-6)
+    np.testing.assert_allclose(sharp[1], 0.25, rtol=1e-6)
+    np.testing.assert_allclose(sharpened(probability, 1.0), probability, rtol=1e-6)
+    assert sharp.dtype == np.float32

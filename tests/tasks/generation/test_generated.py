@@ -128,17 +128,17 @@ def test_agreement_is_with_cells_that_were_measured(
 def test_new_cells_are_stored_as_the_tissue_was_read(tissue: AnnData, tiny_model: GeST) -> None:
     tissue.obsm["pixels"] = tissue.obsm.pop("spatial") / 0.25
     tissue.obs["slide"] = tissue.obs.pop("section")
-    section = Reading("pixels", "slide", um_per_unit=0.25).section(tissue, "section_1")
+    section = Section.read(Reading("pixels", "slide", um_per_unit=0.25), tissue, "section_1")
     new = section.coords_um.mean(0) + np.array([[0.0, 0.0], [5.0, 9.0]])
     nothing = np.zeros(section.n_obs, bool)
     out = generate(section, tiny_model, nothing, new_coords_um=new).to_anndata(tissue)
     assert np.allclose(out.obsm["pixels"][-2:], new / 0.25)
     assert (out.obs["slide"].iloc[-2:] == "section_1").all()
-    again = Reading("pixels", "slide", um_per_unit=0.25).section(out, "section_1")
+    again = Section.read(Reading("pixels", "slide", um_per_unit=0.25), out, "section_1")
     assert again.n_obs == section.n_obs
     assert np.allclose(again.generated_um, new)
-    reading = Reading("pixels", "slide", keys.EXPRESSION, 0.25, True, True)
-    assert np.allclose(reading.section(out, "section_1").coords_um[-2:], new)
+    reading = Reading("pixels", "slide", keys.EXPRESSION, 0.25, "log1p", True)
+    assert np.allclose(Section.read(reading, out, "section_1").coords_um[-2:], new)
 
 
 _TEXT = np.full((2, 3), "text")

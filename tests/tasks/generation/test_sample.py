@@ -14,6 +14,7 @@ from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.config import EmissionConfig
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.generation.cell_types import CellTypes
 from napari_gest.tasks.generation.generate import GenerateRequest, generate
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.io import read_tissue, write_tissue
@@ -90,6 +91,33 @@ def test_top_k_keeps_draws_to_the_likeliest_meta_cells(
         for k in (None, 1)
     )
     assert len(np.unique(narrow.meta_cell)) < len(np.unique(free.meta_cell))
+
+
+def test_what_is_drawn_is_sharper_than_what_is_reported(
+    section: Section, tiny_model: GeST, unseen: np.ndarray
+) -> None:
+    names = np.array(["a", "b"], object)[np.arange(section.n_obs) % 2]
+    plain, sharp = (
+        generate(
+            section,
+            tiny_model,
+            unseen,
+            mode="sample",
+            emission=EmissionConfig(prior_shift=0, locality=0, tilt=0, sharpness=power),
+            types=CellTypes("kind", names),
+            frontier=section.n_obs,  # all at once: nothing drawn is read again
+        )
+        for power in (1.0, 20.0)
+    )
+    # Of one window, whose probabilities are those before anything was drawn.
+    same = plain.entropy == sharp.entropy
+    assert same.sum() >= min(unseen.sum(), 64)
+    assert plain.types is not None
+    assert sharp.types is not None
+    np.testing.assert_array_equal(plain.types.probability[same], sharp.types.probability[same])
+    np.testing.assert_array_equal(plain.sd[same], sharp.sd[same])
+    assert len(np.unique(sharp.meta_cell)) < len(np.unique(plain.meta_cell))
+    assert sharp.settings["emission"]["sharpness"] == 20
 
 
 def test_it_is_told_from_measured_cells_less_well_than_a_mean(

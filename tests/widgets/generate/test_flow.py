@@ -190,7 +190,7 @@ def test_discard_leaves_no_trace_and_can_be_undone(opened_home, until):
     assert home.context.painter.view_state.view == "measured"
     assert home.run_panel.run.isEnabled()
     home.context.undo()
-    (cells, layer), = home.context.scene.generated()
+    ((cells, layer),) = home.context.scene.generated()
     assert cells is home.run_panel.result.entry.outcome.cells
     assert layer.visible
     assert home.context.painter.view_state.view == "generated"
