@@ -72,7 +72,7 @@ class Opened:
 
     @cached_property
     def gene_texts(self) -> dict[str, str]:
-        """The gene of each text that is searched: its name, with its symbol if it has one."""
+        """The gene of each text it is searched by: its name, with its symbol if it has one."""
         return gene_texts(self.adata, self.section.genes)
 
     @cached_property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mouse import drag, press
+from mouse import drag, press, type_key
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 
@@ -40,9 +40,7 @@ def draw(home, label: str, share: float = 0.2) -> Layer:
 
 def press_on_canvas(home, qtbot, key: Qt.Key, modifier) -> None:
     """Press keys with the canvas focused."""
-    canvas = home.context.viewer.window._qt_viewer.canvas.native
-    canvas.setFocus()
-    qtbot.keyClick(canvas, key, modifier)
+    type_key(qtbot, home.context.viewer.window._qt_viewer.canvas.native, key, modifier)
 
 
 def test_a_region_on_each_of_two_sections_and_back(two, viewer, qtbot, until):
@@ -101,13 +99,12 @@ def test_undo_on_a_layer_of_somebody_else_is_naparis(opened_home, viewer, qtbot)
 def test_undo_in_the_dock(opened_home, qtbot):
     context = opened_home.context
     draw(opened_home, "tissue")
-    widget = opened_home.region_panel.clear
-    widget.setFocus()
-    qtbot.keyClick(widget, Qt.Key.Key_Z, CTRL)
+    type_key(qtbot, opened_home.region_panel.clear, Qt.Key.Key_Z, CTRL)
     assert context.state.shapes == ()
     assert "region" in opened_home.redo_button.toolTip()
     assert not opened_home.undo_button.isEnabled()
-    qtbot.keyClick(opened_home.region_panel.tools.option("add_polygon"), Qt.Key.Key_Z, CTRL | SHIFT)
+    tool = opened_home.region_panel.tools.option("add_polygon")
+    type_key(qtbot, tool, Qt.Key.Key_Z, CTRL | SHIFT)
     assert len(context.state.shapes) == 1
     press(qtbot, opened_home.undo_button)
     assert context.state.shapes == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import pytest
+from mouse import type_key
 from qtpy.QtCore import Qt
 
 from napari_gest.canvas.jobs import Job
@@ -70,8 +71,7 @@ def test_the_dock_has_one_which_shows_whatever_runs(home, qtbot, until):
     assert bar.running(panel)
     assert bar.bar.value() > 0  # and the one at work is shown as before
     assert "2 of 5" in bar.message.text()
-    bar.cancel.setFocus()
-    qtbot.keyClick(bar.cancel, Qt.Key.Key_Escape)
+    type_key(qtbot, bar.cancel, Qt.Key.Key_Escape)
     assert bar.message.text() == "Cancelling…"
     until(lambda: not home.context.jobs.busy)
     assert bar.message.text() == CANCELLED
