@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import shapely
 
+from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.roi import Roi
@@ -143,11 +144,13 @@ def session_script(state: State) -> str:
     InputError
         If nothing was kept, or a run that is kept was cut off.
     """
-    if not state.kept:
+    from napari_gest.app.from_file import is_from_file
+
+    kept = [entry for id_ in state.kept if not is_from_file(entry := state.entry(id_))]
+    if not kept:
         raise InputError("Nothing was kept yet.", "Run, then press Keep.")
     script = Script()
-    for id_ in state.kept:
-        entry = state.entry(id_)
+    for entry in kept:
         if entry.partial:
             raise InputError(
                 f"'{entry.name}' was cancelled; no code gives the same cells.",
@@ -155,6 +158,10 @@ def session_script(state: State) -> str:
             )
         script.add("", f"# {' '.join(entry.name.split())}")
         entry.outcome.add_to(script)
+    for opened in {id(o.adata): o for o in state.sections.values() if o.results}.values():
+        if keys.REGIONS in opened.adata.uns:
+            regions = str(opened.adata.uns[keys.REGIONS])
+            script.at_end(f"{script.adata(opened.path)}.uns[{keys.REGIONS!r}] = {regions!r}")
     return script.text("session")
 
 

@@ -40,7 +40,7 @@ def test_what_is_replayed_is_computed_anew(everything, replayed):
 def test_each_file_is_written(everything, replayed, tmp_path):
     paths = write_replayed(replayed, tmp_path / "out")
     assert [path.name for path in paths] == ["a.h5ad", "b.h5ad"]
-    exported = list(everything.state.sections.values())[2].export()
+    exported = list(everything.state.sections.values())[2].export()  # cells are new on [3]
     assert exported.obs["gest_new_cell"].any()
     write_tissue(exported, tmp_path / "b.h5ad")
     same(read_tissue(tmp_path / "b.h5ad"), read_tissue(paths[1]))
