@@ -40,6 +40,10 @@ class TrainingOutcome:
         """Where it lies."""
         return str(self.folder)
 
+    def add_to(self, script: Script) -> None:
+        """Say where the model lies: it is no part of the tissue that a script writes."""
+        script.add(f"# a model that was trained; it lies in {str(self.folder)!r}")
+
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return nothing: a model is no part of the tissue."""
         return []

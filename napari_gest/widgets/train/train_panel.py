@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_gest.app.runs.training import TrainingOutcome, TrainingRun
 from napari_gest.canvas.jobs import Tick
+from napari_gest.canvas.runner import RunFollower
 from napari_gest.errors import GestError
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.widgets.common.controls import Fold, Panel, allow, button, combo, note, row
@@ -104,9 +105,15 @@ class TrainPanel(Panel):
             context.report(self, error)
             return
         self.curve.clear()
+        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+
+        def done(outcome: TrainingOutcome) -> None:
+            follower.on_done(outcome)  # no line where its tissue was closed: the model is there
+            self._on_done(outcome)
+
         if context.job_bar.start(
             lambda: run.work(context.registry.load),
-            self._on_done,
+            done,
             owner=self,
             on_tick=self._on_tick,
             on_cancelled=lambda: _GOES_ON,
