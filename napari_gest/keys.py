@@ -14,6 +14,7 @@ DONOR = "gest_donor"  # obs, categorical: measured cell that gave a sampled cell
 COUNTS = "gest_counts"  # layers, int32: counts; those of its donor where a cell was sampled
 DRAW = "gest_draw_{}"  # layers, float32: further draws of mode sample, from 2 on, as EXPRESSION
 SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
+REGIONS = "gest_regions"  # uns, GeoJSON: regions, um, that cells were generated for, by section
 UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum, field
 
 # Written by niches and labels.

@@ -13,6 +13,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
+from benchmarks.fuzz import sessions
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
@@ -50,7 +51,7 @@ class Base:
     ----------
     folder
         The tissues ``H5AD`` and ``ZARR``, ``region.geojson``, ``edits.csv`` and ``deg.csv``, and
-        the folders ``scenario``, ``scenarios``, ``model`` and ``state``.
+        the folders ``scenario``, ``scenarios``, ``model``, ``state`` and ``session.gest``.
     """
 
     folder: Path
@@ -105,6 +106,7 @@ def build(folder: Path) -> None:
     )
     fold.to_csv(folder / "deg.csv", index=False)
     _write_scenarios(folder, roi, edits)
+    sessions.build(folder, model)
     run = FitRequest(
         base.sections, ModelConfig(**SHAPE), TRAINING, 0, checkpoint_dir=folder / "state"
     ).run()

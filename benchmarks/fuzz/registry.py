@@ -12,6 +12,7 @@ from benchmarks.fuzz.kinds.h5ad import prepare as h5ad
 from benchmarks.fuzz.kinds.model import prepare as model
 from benchmarks.fuzz.kinds.options import prepare as options
 from benchmarks.fuzz.kinds.scenario import prepare as scenario
+from benchmarks.fuzz.kinds.session import prepare as session
 from benchmarks.fuzz.kinds.state import prepare as state
 from benchmarks.fuzz.kinds.zarr import prepare as zarr
 
@@ -23,6 +24,7 @@ KINDS: dict[str, Callable[[Room], Work]] = {
     "scenario": scenario,
     "model": model,
     "state": state,
+    "session": session,
     "options": options,
     "corpus": corpus,
 }

@@ -24,6 +24,7 @@ SHARES = {
     "scenario": 2,
     "model": 3,
     "state": 2,
+    "session": 2,
     "options": 4,
 }
 

@@ -74,6 +74,7 @@ class KeptResults:
         self._written = written
         for opened in state.sections.values():
             key = id(opened.adata)
+            opened.file_results[:] = wanted.get(key, ([], {}))[0]
             if key in changed:
                 opened.results[:] = wanted.get(key, ([], {}))[1].get(opened.label, [])
                 opened.forget_names()

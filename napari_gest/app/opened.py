@@ -21,6 +21,8 @@ from napari_gest.tissue.symbols import gene_texts
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from napari_gest.tasks.generation.generated import Generated
+
 DEFAULT_TARGET_SUM = 1e4
 
 
@@ -59,6 +61,10 @@ class Opened:
         File it was read from, if any.
     results
         Kept results, oldest first.
+    file_results
+        Those of all sections of its AnnData.
+    found_generated
+        Generated cells that the AnnData held when the section was opened.
     """
 
     label: str
@@ -66,6 +72,8 @@ class Opened:
     section: Section
     path: Path | None = None
     results: list[Any] = field(default_factory=list)
+    file_results: list[Any] = field(default_factory=list)
+    found_generated: Generated | None = None
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)
@@ -150,7 +158,8 @@ class Opened:
         adata = self.adata
         # Niches name new cells, so the rows of these come first, whenever they were kept.
         for result in sorted(
-            self.results, key=lambda result: getattr(result, "names_cells", False)
+            self.file_results or self.results,
+            key=lambda result: getattr(result, "names_cells", False),
         ):
             if (result.rows < 0).any():
                 adata = result.to_anndata(adata)
@@ -189,11 +198,15 @@ def open_sections(
     InputError
         As ``Section.from_anndata``.
     """
+    from napari_gest.app.found_cells import generated_in
+
     reading = reading or Reading()
     present = section_names(adata, reading.section_key)
     opened = []
     for name in present if names is None else names:
         section = Section.read(reading, adata, name)
         alone = len(present) == 1 and path is not None
-        opened.append(Opened(path.stem if alone and path else name, adata, section, path))
+        one = Opened(path.stem if alone and path else name, adata, section, path)
+        one.found_generated = generated_in(adata, section)
+        opened.append(one)
     return opened

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import shapely
 
+from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.roi import Roi
@@ -100,13 +101,21 @@ class Script:
         """Return the variable of a result that another run has made, if one has."""
         return self._results.get(id(result))
 
-    def text(self, ending: str) -> str:
-        """Return the code; each file is written beside where it is run, under its name and this."""
-        self.use("write_tissue")
+    def text(self, ending: str | None) -> str:
+        """Return the code.
+
+        Parameters
+        ----------
+        ending
+            Each file is written beside where the code is run, under its name and this; None writes
+            no tissue.
+        """
+        if ending is not None:
+            self.use("write_tissue")
         last = [*self._last, *(line for lines in self._very_last.values() for line in lines())]
         names = ", ".join(sorted(self._names, key=str.lower))
         saved = []
-        for key, adata in self._files.items():
+        for key, adata in self._files.items() if ending is not None else ():
             stem = "tissue" if key is None else Path(key).stem
             name = f"{stem}_{ending}.h5ad" if len(self._files) > 1 else f"{ending}.h5ad"
             saved.append(f"write_tissue({adata}, {name!r})")
@@ -135,11 +144,13 @@ def session_script(state: State) -> str:
     InputError
         If nothing was kept, or a run that is kept was cut off.
     """
-    if not state.kept:
+    from napari_gest.app.from_file import is_from_file
+
+    kept = [entry for id_ in state.kept if not is_from_file(entry := state.entry(id_))]
+    if not kept:
         raise InputError("Nothing was kept yet.", "Run, then press Keep.")
     script = Script()
-    for id_ in state.kept:
-        entry = state.entry(id_)
+    for entry in kept:
         if entry.partial:
             raise InputError(
                 f"'{entry.name}' was cancelled; no code gives the same cells.",
@@ -147,6 +158,10 @@ def session_script(state: State) -> str:
             )
         script.add("", f"# {' '.join(entry.name.split())}")
         entry.outcome.add_to(script)
+    for opened in {id(o.adata): o for o in state.sections.values() if o.results}.values():
+        if keys.REGIONS in opened.adata.uns:
+            regions = str(opened.adata.uns[keys.REGIONS])
+            script.at_end(f"{script.adata(opened.path)}.uns[{keys.REGIONS!r}] = {regions!r}")
     return script.text("session")
 
 

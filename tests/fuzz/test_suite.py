@@ -137,7 +137,7 @@ def test_a_case_comes_again_bit_for_bit(tmp_path):
         one.folder.mkdir()
         build(one.folder)
     assert fingerprint(base.folder) == fingerprint(again.folder)
-    for kind in ("h5ad", "zarr", "model", "csv", "geojson", "scenario", "state"):
+    for kind in ("h5ad", "zarr", "model", "csv", "geojson", "scenario", "state", "session"):
         for case in range(4):
             seen = []
             for number, one in enumerate((base, again)):

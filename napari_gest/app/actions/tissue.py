@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from napari_gest.app.actions.base import Action
 from napari_gest.app.first_view import first_view
+from napari_gest.app.from_file import entry_of, shapes_of
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Opened
 from napari_gest.app.run_preview import following
@@ -64,7 +65,10 @@ class TissueRef(BaseModel):
 
 
 class OpenSections(Action):
-    """Open sections. The first becomes the one in use; the first ever chooses what is shown."""
+    """Open sections. The first becomes the one in use; the first ever chooses what is shown.
+
+    Generated cells that their files hold become runs that are kept, and their regions are drawn.
+    """
 
     do: Literal["open_sections"] = "open_sections"
     tissue: tuple[TissueRef, ...] = ()
@@ -104,7 +108,22 @@ class OpenSections(Action):
         choices = state.choices
         if self.model is not None and self.model != choices.model:
             choices = replace(choices, model=self.model)
-        return replace(state, sections=sections, active=first.label, view=view, choices=choices)
+        opened = replace(state, sections=sections, active=first.label, view=view, choices=choices)
+        return _with_found(opened, self.opened)
+
+
+def _with_found(state: State, opened: tuple[Opened, ...]) -> State:
+    """Return the state with the generated cells and regions that opened files hold."""
+    entries = [entry for one in opened if (entry := entry_of(one)) is not None]
+    shapes = tuple(shape for one in opened for shape in shapes_of(one))
+    if not entries and not shapes:
+        return state
+    return replace(
+        state,
+        runs=(*state.runs, *entries),
+        kept=(*state.kept, *(entry.id for entry in entries)),
+        shapes=(*shapes, *state.shapes),  # the role that comes first
+    )
 
 
 class CloseSections(Action):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_gest.app.kept_regions import KeptCells
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.regions import Shape, drawn_region, of_role
@@ -73,7 +75,12 @@ class GenerationOutcome:
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""
-        return [((state.sections[self.cells.snapshot.label],), self.result)]
+        return [((state.sections[self.cells.snapshot.label],), self._commit)]
+
+    @cached_property
+    def _commit(self) -> Result:
+        shapes = self.run.shapes
+        return KeptCells(self.result, shapes) if shapes else self.result
 
 
 @dataclass(frozen=True, eq=False)

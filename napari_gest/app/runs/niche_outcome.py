@@ -211,6 +211,8 @@ class NicheOutcome:
 
 
 def kept_generated(state: State) -> list[Generated]:
-    """Return the results of generation that are kept."""
-    entries = [state.entry(id) for id in state.kept]
+    """Return the results of generation that are kept; not those that a file was opened with."""
+    from napari_gest.app.from_file import is_from_file
+
+    entries = [state.entry(id) for id in state.kept if not is_from_file(state.entry(id))]
     return [e.outcome.result for e in entries if e.kind == "generation" and not e.discarded]

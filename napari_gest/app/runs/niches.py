@@ -65,12 +65,16 @@ class NicheRun:
     @classmethod
     def of(cls, state: State, model: ModelInfo, opened: tuple[Opened, ...]) -> NicheRun:
         """Return the search in sections: with what a session generated and embedded in them."""
+        from napari_gest.app.from_file import is_from_file
+
         own = {id(o.section) for o in opened}
         shown = {entry.id for entry in state.shown_runs("generation")}
         generated = tuple(
             entry.outcome.result
             for entry in state.listed("generation")
-            if entry.id in shown.union(state.kept) and id(entry.outcome.result.section) in own
+            if entry.id in shown.union(state.kept)
+            and id(entry.outcome.result.section) in own
+            and not is_from_file(entry)
         )
         embedded = {
             (one.section, model.path): made

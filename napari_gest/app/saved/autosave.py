@@ -19,6 +19,7 @@ import platformdirs
 import psutil
 
 from napari_gest.app.actions import Action
+from napari_gest.app.from_file import is_from_file
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.saved.folder import (
@@ -66,6 +67,8 @@ class Autosave:
         state = self.session.state
         for id_ in state.kept:
             entry = state.entry(id_)
+            if is_from_file(entry):  # it comes back with the file
+                continue
             if self._written.get(id_) != (held := _held(entry)):
                 self._written[id_] = held
                 self._put(partial(write_result, self.folder, entry, state))
@@ -75,7 +78,8 @@ class Autosave:
         """Write the results of all runs, also of those that are not kept, and call ``then``."""
         state = self.session.state
         for entry in state.listed():
-            if entry.kind != "training":  # the model lies in a folder of its own
+            # The model of a training lies in a folder of its own.
+            if entry.kind != "training" and not is_from_file(entry):
                 self._put(partial(write_result, self.folder, entry, state))
         self._put(then)
 

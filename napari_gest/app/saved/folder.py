@@ -18,12 +18,12 @@ import napari_gest
 from napari_gest.app.actions.lines import action_of
 from napari_gest.app.journal import REDO, UNDO, Step
 from napari_gest.app.runs.base import RunEntry
-from napari_gest.app.saved.packing import ARRAYS, TREE, Packer
+from napari_gest.app.saved.parts import ARRAYS, TREE
 from napari_gest.app.state import State
 from napari_gest.errors import CheckpointError
 from napari_gest.files import FileKind, FolderKind, make_folder, replacing
 from napari_gest.files.kinds import ignored, peek_json
-from napari_gest.tissue.text import load_json
+from napari_gest.tissue.text import check_size, load_json
 
 ABOUT, JOURNAL, RESULTS, ALIVE = "session.json", "journal.jsonl", "results", "alive.json"
 ENDING = ".gest"
@@ -70,7 +70,9 @@ def begin(folder: Path) -> None:
 
 def write_result(folder: Path, entry: RunEntry, state: State) -> None:
     """Write a run and its result, and those that it refers to; what was there is replaced."""
-    packer = Packer(names_of(state, entry.id))
+    from napari_gest.app.saved.packing import Packer  # which knows every type: torch is needed
+
+    packer = Packer(names_of(state, entry))
     with replacing(folder / RESULTS / entry.id, RESULT, overwrite=True) as fresh:
         packer.write(fresh, entry)
     for name in packer.used:
@@ -99,15 +101,17 @@ def copy_to(folder: Path, path: Path, *, overwrite: bool = False) -> None:
         shutil.copytree(folder / RESULTS, fresh / RESULTS)
 
 
-def names_of(state: State, run_id: str) -> dict[int, dict[str, Any]]:
+def names_of(state: State, run: RunEntry) -> dict[int, dict[str, Any]]:
     """Return the names of what a run's result does not hold itself, by ids of objects."""
     names: dict[int, dict[str, Any]] = {}
     for opened in state.sections.values():
         names[id(opened)] = {"opened": opened.label}
         names[id(opened.section)] = {"section": opened.label}
     for entry in state.runs:
-        if entry.kind == "generation" and entry.id != run_id:
+        if entry.kind == "generation" and entry.id != run.id:
             names[id(entry.outcome.result)] = {"result": entry.id}
+    if run.kind == "generation":
+        names.pop(id(run.outcome.result), None)
     return names
 
 
@@ -131,10 +135,13 @@ def read_lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    check_size(path, "a journal")
     try:
         text = path.read_bytes()
-    except OSError:
-        return
+    except OSError as error:
+        raise CheckpointError(
+            f"'{path}' cannot be read ({error}).", "Open an earlier copy of the session."
+        ) from error
     for raw in text.split(b"\n")[:-1]:  # what follows the last line break was cut short
         try:
             line = json.loads(raw)

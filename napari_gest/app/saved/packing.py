@@ -21,12 +21,12 @@ from pydantic import BaseModel
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved.checking import check, check_entry
+from napari_gest.app.saved.parts import ARRAYS, TREE, MissingError
 from napari_gest.app.saved.types import LEFT_OUT, NAMED_TYPES, TYPES
 from napari_gest.errors import CheckpointError
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.text import load_json
 
-TREE, ARRAYS = "result.json", "arrays.npz"
 _DEEPEST = 60
 _REMEDY = "Delete its folder from the session, and run again."
 _FORMAT = 1
@@ -134,10 +134,6 @@ def fields_of(kind: type) -> list[str]:
     return [f.name for f in fields(kind) if f.init and f.name[0] != "_" and f.name not in left_out]
 
 
-class MissingError(Exception):
-    """What a result refers to is not there, such as a section that was only in memory."""
-
-
 class Unpacker:
     """Makes results of what a ``Packer`` wrote.
 
@@ -168,6 +164,8 @@ class Unpacker:
         try:
             if not isinstance(tree, dict) or tree.get("format") != _FORMAT:
                 raise ValueError("unknown format")
+            if not (self.folder / ARRAYS).is_file():  # reading a pipe waits for who writes to it
+                raise ValueError("its arrays are not there")
             with np.load(self.folder / ARRAYS, allow_pickle=False) as arrays:
                 self._arrays = arrays
                 return self._value(tree["value"], 0)

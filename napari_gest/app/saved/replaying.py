@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_gest.app.actions import AddRun, AskNiches, FoundNiches
 from napari_gest.app.actions.niches import NicheChange
+from napari_gest.app.from_file import is_from_file
 from napari_gest.app.journal import Journal, Step
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.runs.base import RunEntry
@@ -61,7 +62,8 @@ def replay(
         )
     journal = Journal(Session())
     before.put_into(journal)
-    kept = {id_: journal.session.state.entry(id_) for id_ in journal.session.state.kept}
+    state = journal.session.state
+    kept = {id_: state.entry(id_) for id_ in state.kept if not is_from_file(state.entry(id_))}
     if not kept:
         raise InputError("Nothing was kept in this session.", "Keep a result, then save it.")
     # Once more, on tissue into which nothing was written.

@@ -14,7 +14,7 @@ from napari_gest.app.opened import Opened, open_sections
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved.as_added import as_added, with_found
 from napari_gest.app.saved.folder import RESULTS, has_result, read_steps
-from napari_gest.app.saved.packing import MissingError, Unpacker, find_in
+from napari_gest.app.saved.parts import MissingError
 from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.errors import CheckpointError, GestError, InputError, ReadingError
@@ -127,7 +127,7 @@ def restore(
             entries[action.id] = entry
             added = as_added(entry, action.name)
             step = Step(action.model_copy(update={"entry": added}), step.number)
-        elif isinstance(action, Keep) and action.id not in entries:
+        elif isinstance(action, Keep) and action.id in lost:
             continue
         else:
             step = Step(with_found(action, entries), step.number)
@@ -143,6 +143,8 @@ def _entry(
     """Return a run with its result; None where it is not there, or its section is not."""
     if not has_result(folder, run_id):
         return None
+    from napari_gest.app.saved.packing import Unpacker, find_in  # as for writing
+
     results = {e.id: e.outcome.result for e in entries.values() if e.kind == "generation"}
     unpacker = Unpacker(folder / RESULTS / run_id, find_in(now, results))
     try:

@@ -11,6 +11,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QCheckBox
 
 from napari_gest.app.actions import ChangeView, Choose, Discard, Keep
+from napari_gest.app.from_file import WHY_NOT, is_from_file
 from napari_gest.app.runs.base import RunEntry, is_closed, why_stale
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, rich, row
@@ -109,8 +110,11 @@ class ResultPanel(Panel):
         allow(self.discard_button, nothing, "Remove the cells, also where they were kept")
         allow(self.again_button, nothing or closed or self._same_again(), "Generate again with the"
               " next seed; this result stays in the list")  # fmt: skip
-        cut_off = entry is not None and entry.partial
-        script = "The run was cancelled; no code gives the same cells." if cut_off else None
+        script = None
+        if entry is not None and is_from_file(entry):
+            script = WHY_NOT
+        elif entry is not None and entry.partial:
+            script = "The run was cancelled; no code gives the same cells."
         allow(self.copy_button, nothing if entry is None else script, "Code that gives the same"
               " cells")  # fmt: skip
         opened = context.opened
@@ -121,6 +125,8 @@ class ResultPanel(Panel):
         self.agreement.setVisible(bool(self.agreement.text()))
 
     def _same_again(self) -> str | None:
+        if self.entry is not None and is_from_file(self.entry):
+            return WHY_NOT
         run = None if self.entry is None else self.entry.run
         if run is not None and run.mode != "sample" and run.unseen.any():
             return "Only the read-out 'Sampled' (step 4) varies with the seed."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtWidgets import QWidget
 
 from napari_gest.app.actions import UpdateRun
+from napari_gest.app.from_file import is_from_file
 from napari_gest.app.runs.base import RunEntry, is_closed
 from napari_gest.app.runs.niches import NicheSearch
 from napari_gest.widgets.context import Context
@@ -32,7 +33,8 @@ class KeptCells:
         state = self.context.state
         if self.context.jobs.busy:
             return  # asked again when the job has ended
-        kept = [e for e in state.listed("generation") if e.id in state.kept]
+        own = [e for e in state.listed("generation") if not is_from_file(e)]
+        kept = [e for e in own if e.id in state.kept]
         for entry in state.listed("niches") if kept else ():
             looked_at = entry.id in state.kept or entry is state.shown_run("niches")
             missing = self._missing(entry, kept) if looked_at else []

@@ -94,13 +94,14 @@ def do_everything(work: Work, opened: list[Opened]) -> None:
     do = work.journal.do
     first = work.keep(work.generate(one, "weighted", 40))
     work.keep(work.generate(two, "sample", 40))
-    edge = np.array([np.ptp(three.section.coords_um[:, 0]) / 2 + 35, 0.0])
-    work.keep(work.generate(three, "pick", 25, edge))  # no cell is there
-    discarded = work.keep(work.generate(four, "pick", 30))
+    x = four.section.coords_um[:, 0]
+    edge = np.array([x.max() - x.mean() + 28, 0.0])
+    new = work.keep(work.generate(four, "pick", 25, edge))  # no cell is there
+    discarded = work.keep(work.generate(three, "pick", 30))
     do(Discard(id=discarded))
-    undone = work.keep(work.generate(four, "weighted", 30, 20.0))
+    undone = work.keep(work.generate(three, "weighted", 30, 20.0))
     work.journal.undo()
-    results = tuple(work.state.entry(i).outcome.result for i in (first, undone))
+    results = tuple(work.state.entry(i).outcome.result for i in (first, new, undone))
     search = NicheRun(tuple(opened), work.info, results)
     niches = work.add(search, lambda found: NicheOutcome.of(found, 6))
     request = work.state.entry(niches).outcome.search.request("number", 6)

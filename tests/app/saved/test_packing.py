@@ -14,7 +14,8 @@ import shapely
 
 from napari_gest.app.regions import Shape
 from napari_gest.app.saved.folder import RESULTS, names_of
-from napari_gest.app.saved.packing import ARRAYS, TREE, MissingError, Packer, Unpacker, find_in
+from napari_gest.app.saved.packing import Packer, Unpacker, find_in
+from napari_gest.app.saved.parts import ARRAYS, TREE, MissingError
 from napari_gest.app.state import Label
 from napari_gest.errors import CheckpointError, GestError
 from napari_gest.tasks.generation.cell_types import CellTypes
@@ -97,7 +98,7 @@ def test_every_kind_of_run_comes_back_whole(everything, tmp_path):
     for entry in state.runs:
         folder = tmp_path / entry.id
         folder.mkdir()
-        Packer(names_of(state, entry.id)).write(folder, entry)
+        Packer(names_of(state, entry)).write(folder, entry)
         again = Unpacker(folder, find_in(state.sections, results)).read_entry(entry.id)
         if entry.kind == "generation":
             results[entry.id] = entry.outcome.result
