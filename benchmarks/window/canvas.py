@@ -13,6 +13,8 @@ import numpy as np
 
 from benchmarks.common.timing import Figure
 from benchmarks.scale.speed import tissue_like
+from napari_gest.app.actions import ChangeView
+from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.canvas._napari_private.attributes import scene_canvas
 from napari_gest.canvas._napari_private.compat import camera
 from napari_gest.model.gest import GeST
@@ -20,6 +22,7 @@ from napari_gest.tissue.io import write_tissue
 from napari_gest.widgets.headless_viewer import HeadlessViewer
 
 _BEAT_MS = 5  # how often the window is asked whether it is awake
+_MOST_REFRESHES = 5  # on opening a file: two jobs that begin and end, and one action
 
 
 class Pulse:
@@ -48,11 +51,17 @@ class Window(HeadlessViewer):
         super().__init__(pause_s=0.004)
         self.pulse = Pulse()
         self.settle()
+        panels = self.home.panels
+        before = [panel.n_refreshed for panel in panels]
         started = time.perf_counter()
         self.home.open_panel.open([path])
         self.until(lambda: self.context.scene.active is not None and not self.context.jobs.busy)
         self.settle()
         self.open_s = time.perf_counter() - started
+        self.refreshed = {
+            type(panel).__name__: panel.n_refreshed - n
+            for panel, n in zip(panels, before, strict=True)
+        }
 
     def settle(self) -> None:
         """Let the window draw what was changed: until its loop has turned some times."""
@@ -65,6 +74,10 @@ class Window(HeadlessViewer):
         work()
         self.settle()
         return (time.perf_counter() - started) * 1e3
+
+    def show(self, **changes: Any) -> None:
+        """Change what the canvas shows."""
+        self.context.do(ChangeView.of(**changes))
 
     def close(self) -> None:
         self.pulse.timer.stop()
@@ -95,20 +108,22 @@ def _lasso(window: Window, n_unseen: int) -> np.ndarray:
 
 def _slide(window: Window, repeats: int) -> list[float]:
     """Return milliseconds until other numbers of niches are drawn, once the tissue is embedded."""
-    panel, painter = window.home.niches_panel, window.context.painter
+    panel, session = window.home.niches_panel, window.context.session
     panel.start()
     window.until(lambda: panel.niches is not None and not window.context.jobs.busy)
     window.settle()
     took = []
     for more in range(1, repeats + 1):
-        painted: list[float] = []
-        painter.changed.connect(lambda: painted.append(time.perf_counter()))  # noqa: B023
+        told = list[frozenset[str]]()
+        hear = told.append
+        session.changed.connect(hear)
         started = time.perf_counter()
         panel.number.setValue(panel.number.value() + more)
-        window.until(lambda: bool(painted))  # noqa: B023
+        window.until(lambda: any("runs" in changed for changed in told))  # noqa: B023
         window.settle()
+        session.changed.disconnect(hear)
         took.append((time.perf_counter() - started) * 1e3)
-        panel.rest()
+        panel.final.rest()
     return took
 
 
@@ -119,11 +134,11 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         context, panel = window.context, window.home.run_panel
         painter = context.painter
         genes = context.scene.active.section.genes
-        by_gene = [window.ms(lambda g=g: painter.show(gene=g)) for g in genes[:repeats]]
-        window.ms(lambda: painter.show(column="cell_type"))
+        by_gene = [window.ms(lambda g=g: window.show(gene=g)) for g in genes[:repeats]]
+        window.ms(lambda: window.show(column="cell_type"))
         names = painter.legend.colors.names[:repeats]
-        legend = [window.ms(lambda n=n: painter.show(hidden=frozenset({n}))) for n in names]
-        painter.show(hidden=frozenset(), gene=genes[0])
+        legend = [window.ms(lambda n=n: window.show(hidden={n})) for n in names]
+        window.show(hidden=set(), gene=genes[0])
         window.settle()
         looking, scene = camera(window.viewer), scene_canvas(window.viewer)
         zoom, frames, zooming = looking.zoom, [], []
@@ -136,19 +151,19 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         corners = _lasso(window, n_unseen)
         lasso = window.ms(lambda: region.add([corners], shape_type="polygon"))
         started = time.perf_counter()
-        unseen, _ = window.home.region_panel.selection()
+        unseen, _ = unseen_cells(context.state)
         mask = (time.perf_counter() - started) * 1e3
         window.settle()
 
         # Run, and cancel in the middle.
         panel.start()
-        window.until(lambda: any(t.filled.any() for t, _ in context.scene.trials()))
+        window.until(lambda: any(made.filled.any() for made, _ in context.scene.generated()))
         ended: list[float] = []
         context.jobs.changed.connect(
             lambda: None if context.jobs.busy else ended.append(time.perf_counter())
         )
         pressed = time.perf_counter()
-        panel.stop()
+        window.home.job_bar.stop()
         acknowledged = (time.perf_counter() - pressed) * 1e3
         window.until(lambda: not context.jobs.busy)
         stopped = (ended[0] - pressed) * 1e3
@@ -157,13 +172,13 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
 
         # Run to the end.
         painted: list[float] = []
-        painter.trial_painted.connect(lambda: painted.append(time.perf_counter()))
+        painter.cells_painted.connect(lambda: painted.append(time.perf_counter()))
         pressed = time.perf_counter()
         panel.start()
         window.until(lambda: bool(painted) and painted[-1] > pressed)
         window.settle()
         first = time.perf_counter()
-        window.until(lambda: panel.result.trial is not None)
+        window.until(lambda: panel.result.entry is not None)
         done = painted[-1]
         window.settle()
         start = window.pulse.blocks_ms(pressed, first)
@@ -179,8 +194,18 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
             what, f"{ms:.0f} ms", "" if bar is None else f"<= {bar:.0f} ms", met, {"ms": ms}
         )
 
+    busiest = max(window.refreshed, key=lambda name: window.refreshed[name])
+    most = window.refreshed[busiest]
+    refreshes = Figure(
+        "  most refreshes of one panel meanwhile",
+        f"{most} ({busiest})",
+        f"<= {_MOST_REFRESHES}",
+        most <= _MOST_REFRESHES,
+        dict(window.refreshed),
+    )
     return [
         figure("file opened and drawn", window.open_s * 1e3, None),
+        refreshes,
         figure("coloured by another gene", float(np.median(by_gene)), 300),
         figure("a name of the legend hidden", float(np.median(legend)), 300),
         figure("canvas drawn again, from afar and close up: longest", max(frames), None),

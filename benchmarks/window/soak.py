@@ -19,7 +19,8 @@ from napari.layers import Layer
 from benchmarks.common.timing import Figure
 from benchmarks.scale.speed import tissue_like
 from napari_gest.app.opened import Opened
-from napari_gest.app.runs.generated_cells import Trial
+from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.canvas import gc_pause
 from napari_gest.canvas.jobs import Job
 from napari_gest.model import field
@@ -31,7 +32,7 @@ from napari_gest.tissue.section import Section
 from napari_gest.widgets.headless_viewer import HeadlessViewer
 
 BAR_MB = 50.0
-_KINDS = (AnnData, Section, Opened, Generated, Embedded, Trial, Job, Layer)
+_KINDS = (AnnData, Section, Opened, Generated, Embedded, GeneratedCells, RunEntry, Job, Layer)
 _MB = 2**20
 _SETTLE_S = 0.3
 _LET_GO_S = 3.0  # napari takes a second to let go of the layers removed last
@@ -93,14 +94,14 @@ def work_once(window: HeadlessViewer, path: Path, share: float, niches: bool) ->
     context.scene.draw("pan_zoom").add([corners], shape_type="polygon")
     home.run_panel.start()
     result = home.run_panel.result
-    window.until(lambda: result.trial is not None and not context.jobs.busy)
+    window.until(lambda: result.entry is not None and not context.jobs.busy)
     result.keep()
     if niches:
         panel = home.niches_panel
         window.until(lambda: not context.jobs.busy)
         panel.start()
         window.until(lambda: panel.niches is not None and not context.jobs.busy)
-        window.until(lambda: not panel.is_preview and not context.jobs.busy)
+        window.until(lambda: not panel.outcome.is_preview and not context.jobs.busy)
         panel.keep()
     window.until(lambda: not context.jobs.busy)
     window.viewer.layers.clear()

@@ -16,6 +16,7 @@ from napari_gest.errors import InputError
 from napari_gest.tissue.obs import names_in, obs_column
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section, section_names
+from napari_gest.tissue.symbols import gene_texts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -76,6 +77,11 @@ class Opened:
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def gene_texts(self) -> dict[str, str]:
+        """The gene of each text it is searched by: its name, with its symbol if it has one."""
+        return gene_texts(self.adata, self.section.genes)
 
     @cached_property
     def _columns(self) -> Any:

@@ -37,6 +37,8 @@ def write_run_table(state: State, path: Path, *, overwrite: bool = False) -> Non
 
 def run_state(entry: RunEntry, state: State) -> str:
     """Return in a word what became of a run."""
+    if entry.kind == "training":
+        return "a model"
     word = "kept" if entry.id in state.kept else "undecided"
     if entry.partial:
         word += ", cut off"

@@ -101,13 +101,21 @@ class Script:
         """Return the variable of a result that another run has made, if one has."""
         return self._results.get(id(result))
 
-    def text(self, ending: str) -> str:
-        """Return the code; each file is written beside where it is run, under its name and this."""
-        self.use("write_tissue")
+    def text(self, ending: str | None) -> str:
+        """Return the code.
+
+        Parameters
+        ----------
+        ending
+            Each file is written beside where the code is run, under its name and this; None writes
+            no tissue.
+        """
+        if ending is not None:
+            self.use("write_tissue")
         last = [*self._last, *(line for lines in self._very_last.values() for line in lines())]
         names = ", ".join(sorted(self._names, key=str.lower))
         saved = []
-        for key, adata in self._files.items():
+        for key, adata in self._files.items() if ending is not None else ():
             stem = "tissue" if key is None else Path(key).stem
             name = f"{stem}_{ending}.h5ad" if len(self._files) > 1 else f"{ending}.h5ad"
             saved.append(f"write_tissue({adata}, {name!r})")

@@ -155,22 +155,28 @@ def _cut_open(polygon: Polygon) -> NDArray[np.float64]:
     """Return (n, 2) corners of one ring that encloses a polygon and leaves out its holes."""
     turned = shapely.orient_polygons(polygon)  # holes run the other way round
     ring = shapely.get_coordinates(turned.exterior)[:-1]
-    holes = list(turned.interiors)
-    while holes:
-        # The shortest way to the nearest hole crosses no other, and stays inside.
-        way = shapely.shortest_line(shapely.LinearRing(ring), holes)
-        nearest = int(np.argmin(shapely.length(way)))
-        start, end = shapely.get_coordinates(way[nearest])
-        hole = shapely.get_coordinates(holes.pop(nearest))[:-1]
+    holes = np.array(turned.interiors, dtype=object)
+    # The shortest way from what is joined to the nearest hole crosses no other and stays inside.
+    ways = shapely.shortest_line(turned.exterior, holes)
+    while len(holes):
+        nearest = int(np.argmin(shapely.length(ways)))
+        start, end = shapely.get_coordinates(ways[nearest])
+        joined = holes[nearest]
+        hole = shapely.get_coordinates(joined)[:-1]
         ring = np.vstack([_from(ring, start), start, _from(hole, end), end])
+        holes, ways = np.delete(holes, nearest), np.delete(ways, nearest)
+        further = shapely.shortest_line(joined, holes)
+        ways = np.where(shapely.length(further) < shapely.length(ways), further, ways)
     return ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
 
 
-def _from(ring: NDArray[np.float64], corner: NDArray[np.float64]) -> NDArray[np.float64]:
+def _from(ring: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return a ring (n, 2) as (n + 1, 2), beginning at a place on it."""
-    edges = shapely.linestrings(np.stack([ring, np.roll(ring, -1, axis=0)], axis=1))
-    after = int(np.argmin(shapely.distance(edges, shapely.Point(corner)))) + 1
-    return np.vstack([corner, ring[after:], ring[:after]])
+    along = np.roll(ring, -1, axis=0) - ring
+    share = ((place - ring) * along).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1e-300)
+    off = ring + np.clip(share, 0, 1)[:, None] * along - place
+    after = int((off**2).sum(axis=1).argmin()) + 1
+    return np.vstack([place, ring[after:], ring[:after]])
 
 
 def _check_size(polygons: Sequence[Polygon]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import fields
 
 import numpy as np
+import shapely
 from app_stubs import entry_of, own_keys, shape
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -163,7 +164,7 @@ class AppMachine(RuleBasedStateMachine):
     @rule(painted=corners, clear=st.booleans())
     def paint(self, painted: list[tuple[int, int]], clear: bool) -> None:
         strokes = tuple(
-            Stroke(section=self.label(place), mode="add", wkt=f"POINT ({at} 0)")
+            Stroke(section=self.label(place), mode="add", wkt=shapely.Point(at, 0).buffer(1).wkt)
             for place, at in painted
         )
         self.do(SetStrokes(strokes=strokes, clear_shapes=clear))

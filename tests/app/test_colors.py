@@ -77,11 +77,15 @@ def test_an_order_that_was_given_is_kept():
 
 def test_a_label_has_one_colour_whoever_shows_it():
     drawn = ["tumour", "10", "9", "tumour"]  # in the order they were drawn
-    made = categories(pd.Series(sorted(set(drawn))))
     colors_of = label_colors(drawn)
-    assert list(colors_of) == ["9", "10", "tumour"]
-    for name, color in zip(made.names, made.colors, strict=True):
-        np.testing.assert_array_equal(colors_of[name], color)
+    assert list(colors_of) == ["tumour", "10", "9"]
+    made = categories(pd.Series(["a", "b", "c"]))
+    for color, like in zip(colors_of.values(), made.colors, strict=True):
+        np.testing.assert_array_equal(color, like)
+    # A label that is drawn later changes no colour of those before.
+    later = label_colors([*drawn, "stroma"])
+    for name, color in colors_of.items():
+        np.testing.assert_array_equal(later[name], color)
 
 
 @pytest.mark.parametrize("cmap", MAPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import FrozenInstanceError, replace
 
 import pytest
+import shapely
 from app_stubs import entry_of, shape
 
 from napari_gest.app.actions import AddRun, Choose, Discard, Keep, SetShapes, SetStrokes, ShowRuns
@@ -40,7 +41,9 @@ def test_an_empty_one():
 
 def test_regions_and_strokes_are_those_of_the_section_in_use(work):
     shapes = (shape(ONE), shape(TWO), shape(ONE, at=5.0))
-    strokes = tuple(Stroke(section=s, mode="add", wkt="POINT (0 0)") for s in (ONE, TWO))
+    strokes = tuple(
+        Stroke(section=s, mode="add", wkt=shapely.Point(0, 0).buffer(1).wkt) for s in (ONE, TWO)
+    )
     work.do(SetShapes(role="unseen", shapes=shapes))
     work.do(SetStrokes(strokes=strokes))
     state = replace(work.session.state, active=ONE)

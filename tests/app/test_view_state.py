@@ -52,7 +52,7 @@ def test_categories_have_the_same_colours_in_all_sections(tissue):
 
 
 def test_limits_and_title_are_those_of_sections_that_have_the_gene(tissue):
-    from napari_gest.app.session import open_sections
+    from napari_gest.app.opened import open_sections
 
     one = open_sections(tissue, names=["section_1"])[0]
     other = tissue[:, 10:].copy()
@@ -75,7 +75,9 @@ def test_limits_and_title_are_those_of_sections_that_have_the_gene(tissue):
     assert scene_legend(column, two, [one, two], space).title == "region · not in section_2"
     assert isinstance(scene_legend(column, two, [one, two], space).colors, Categories)
     shown = Preview("confidence", {one.label: np.linspace(0, 1, one.section.n_obs)})
-    confidence = scene_legend(ViewState(preview=shown), two, [one, two], space)
+    confidence = scene_legend(
+        ViewState(of_run=("run-1", "confidence")), two, [one, two], space, shown
+    )
     assert isinstance(confidence.colors, Scale)
     nowhere = scene_legend(ViewState(gene="none"), two, [one, two], space)
     assert "not measured" in nowhere.title

@@ -17,6 +17,7 @@ import numpy as np
 from qtpy.QtWidgets import QApplication
 
 from napari_gest.app import model_registry
+from napari_gest.app.saved import autosave
 from napari_gest.model import field
 from napari_gest.widgets.dock import Home
 
@@ -105,6 +106,7 @@ def leave(tissue: str) -> None:
 if __name__ == "__main__":
     _, case, tissue_file, models = sys.argv
     model_registry.BUNDLED, model_registry.TRAINED_HERE = Path("none"), Path(models)
+    autosave.AUTOSAVED = Path(models).parent / f"sessions-{case}"
     field.N_STEPS = 1_000_000
     globals()[case](tissue_file)
     print("done")

@@ -59,10 +59,12 @@ def viewer(make_napari_viewer):
 def home(viewer, model_folder, errors, monkeypatch, tmp_path):
     """The dock, with the tiny model as the only one."""
     from napari_gest.app import model_registry
+    from napari_gest.app.saved import autosave
     from napari_gest.widgets.dock import Home
 
     monkeypatch.setattr(model_registry, "BUNDLED", tmp_path / "none")
     monkeypatch.setattr(model_registry, "TRAINED_HERE", model_folder.parent)
+    monkeypatch.setattr(autosave, "AUTOSAVED", tmp_path / "sessions")
     made = Home(viewer)
     viewer.window.add_dock_widget(made, name="GeST", area="right")
     made.context.report = lambda parent, error: errors.append(error)

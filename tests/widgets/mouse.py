@@ -1,4 +1,4 @@
-"""The mouse of a user."""
+"""The mouse and the keyboard of a user."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ def press(qtbot, button) -> None:
     """Click a button that is to be had."""
     assert button.isEnabled(), button.toolTip()
     qtbot.mouseClick(button, LEFT)
+
+
+def type_key(qtbot, widget, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+    """Press a key with a widget focused, in the active window: shortcuts ask for both."""
+    widget.window().activateWindow()
+    widget.setFocus()
+    qtbot.waitUntil(widget.hasFocus)
+    qtbot.keyClick(widget, key, modifier)
 
 
 def drag(qtbot, viewer, start, end) -> None:

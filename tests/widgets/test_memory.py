@@ -54,7 +54,7 @@ def test_rounds_of_work_leave_nothing(home, viewer, alive, until, tissue_file, s
         if number % 2:
             until(lambda: not context.jobs.busy)
             panel.start()
-            until(lambda: panel.niches is not None and not panel.is_preview)
+            until(lambda: panel.outcome is not None and not panel.outcome.is_preview)
             for page in ("composition", "markers"):
                 panel.pages.picked.emit(page)
             until(lambda: not context.jobs.busy and not panel.final.latest.busy)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QSignalBlocker
 from superqt import QLabeledDoubleRangeSlider
+from superqt.utils import qdebounced
 
 from napari_gest.app import colors
 from napari_gest.app.actions import ChangeView
@@ -49,14 +50,13 @@ class ColorPanel(Panel):
         self.limits = QLabeledDoubleRangeSlider()
         self.limits.setHandleLabelPosition(QLabeledDoubleRangeSlider.LabelPosition.NoLabel)
         self.limits.setEdgeLabelMode(QLabeledDoubleRangeSlider.EdgeLabelMode.LabelIsValue)
-        self.limits.valueChanged.connect(lambda _: self._wait.start())
+        self.limits.valueChanged.connect(self._on_moved)
         self.auto = button(
             "Auto", self._automatic, "Limits from the data, without the outermost 1%"
         )
         self.legend = LegendView()
         self.legend.hidden_changed.connect(self._hide)
-        self._wait = QTimer(self, singleShot=True, interval=_SLIDER_WAIT_MS)
-        self._wait.timeout.connect(self._set_limits)
+        self._moving = False  # a handle has not come to rest
         self._kind = "gene"
         self.help = note(_HELP)
         for widget in (self.help, self.kind, self.gene, self.obs, self.legend):
@@ -65,7 +65,9 @@ class ColorPanel(Panel):
         self.refresh()
 
     def show_gene(self, gene: str) -> None:
-        """Colour by a gene."""
+        """Colour by a gene, by its name or its text in the list, such as "Gad1 (ENSMUSG…)"."""
+        opened = self.context.opened
+        gene = gene if opened is None else opened.gene_texts.get(gene, gene)
         self._show(gene=gene, column=None, hidden=frozenset(), **_NO_LIMITS)
 
     def show_column(self, column: str) -> None:
@@ -84,7 +86,9 @@ class ColorPanel(Panel):
         opened, view = self.context.opened, self.context.state.view
         self.setEnabled(opened is not None)
         if opened is not None:
-            fill(self.gene, list(opened.section.genes), view.gene)
+            texts = opened.gene_texts
+            shown = next((text for text, gene in texts.items() if gene == view.gene), None)
+            fill(self.gene, list(texts), shown)
             fill(self.obs, columns(opened), view.column)
         self.help.setVisible(opened is None)
         if view.gene is not None or view.column is not None:
@@ -100,7 +104,7 @@ class ColorPanel(Panel):
         scaled = isinstance(shown.colors, colors.Scale)
         self.limits.setVisible(scaled)
         self.auto.setVisible(scaled)
-        if scaled and not self._wait.isActive():
+        if scaled and not self._moving:
             self._show_limits()
 
     def _show(self, **changes: object) -> None:
@@ -131,7 +135,13 @@ class ColorPanel(Panel):
             self.limits.setRange(low, max(high, low + 1e-6))
             self.limits.setValue((scale.low, scale.high))
 
+    def _on_moved(self, _limits: tuple[float, float]) -> None:
+        self._moving = True
+        self._set_limits()
+
+    @qdebounced(timeout=_SLIDER_WAIT_MS)
     def _set_limits(self) -> None:
+        self._moving = False
         view = self.context.state.view
         low, high = (float(v) for v in self.limits.value())
         if view.view in CENTRED:  # whichever handle moved, zero stays in the middle

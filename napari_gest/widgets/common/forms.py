@@ -16,21 +16,36 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QW
 from napari_gest.widgets.common.controls import combo
 
 
-def form(of: Callable[..., object], fields: Mapping[str, Mapping[str, Any]]) -> Container:
+def form(
+    of: Callable[..., object],
+    fields: Mapping[str, Mapping[str, Any]],
+    names: Sequence[str] | None = None,
+) -> Container:
     """Return a form with a field for each parameter, to be shown by ``rows``.
 
     Parameters
     ----------
     of
-        A function or class. Defaults are what the fields say at first.
+        A function, or a class whose parameters are its annotated fields. Defaults are what the
+        fields say at first.
     fields
         Options of magicgui for parameters: ``label``, ``tooltip``, ``widget_type``.
+    names
+        Parameters that are asked for, in this order; None asks for all.
+
+    Raises
+    ------
+    ValueError
+        If there are options of no parameter.
     """
-    hints = get_type_hints(of.__init__ if isinstance(of, type) else of)
+    hints = get_type_hints(of)
     signature = inspect.signature(of)
+    asked = {name: signature.parameters[name] for name in names or signature.parameters}
+    if unknown := sorted(set(fields) - set(asked)):
+        raise ValueError(f"there is no parameter {', '.join(unknown)}")
     typed = [
         one.replace(annotation=hints.get(name, one.annotation))  # names of types, looked up
-        for name, one in signature.parameters.items()
+        for name, one in asked.items()
     ]
     options = {name: dict(own) for name, own in fields.items()}
     made = MagicSignature.from_signature(signature.replace(parameters=typed), gui_options=options)

@@ -89,12 +89,12 @@ class JobBar(Panel):
         job = Job(work, on_tick=tick, on_done=on_done, on_error=failed, on_end=end)
         before = self._job, self._owner
         self._job, self._owner = job, owner
-        self.say("Starting…")
+        if not self.context.jobs.start(job):
+            self._job, self._owner = before  # and what it says stays
+            return False
         self.bar.setValue(0)
-        if self.context.jobs.start(job):
-            return True
-        self._job, self._owner = before
-        return False
+        self.say("Starting…")
+        return True
 
     def stop(self) -> None:
         """Cancel the job at its next step."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
+from superqt.utils import qdebounced
 
 from napari_gest.app.actions import FoundNiches
 from napari_gest.app.runs.niche_outcome import Asked, NicheOutcome
@@ -45,8 +45,6 @@ class FinalNiches(Panel):
         self.state.setToolTip("Of 'napari-gest niches' on the command line, with seed 0")
         self.column.addWidget(self.state)
         self._wanted: _Wanted | None = None
-        self._wait = QTimer(self, singleShot=True, interval=_WAIT_MS)
-        self._wait.timeout.connect(self._start)
 
     def refresh(self) -> None:
         """Find what is not known of the niches shown; what is under way already goes on."""
@@ -61,12 +59,12 @@ class FinalNiches(Panel):
         self.rest()
         if wanted is not None:
             self._wanted = wanted
-            self._wait.start()
+            self._start()
 
     def rest(self) -> None:
         """Stop; nothing more is found."""
         self._wanted = None
-        self._wait.stop()
+        self._start.cancel()
         self.latest.cancel()
 
     def close_jobs(self) -> None:
@@ -74,6 +72,7 @@ class FinalNiches(Panel):
         self.rest()
         self.latest.close()
 
+    @qdebounced(timeout=_WAIT_MS)
     def _start(self) -> None:
         entry, wanted = self.context.state.shown_run("niches"), self._wanted
         if entry is None or wanted is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QMenu, QPushButton, QWidget
 from superqt import QLabeledSlider
+from superqt.utils import qdebounced
 
 from napari_gest import keys
 from napari_gest.app.actions import AskNiches, ChangeView, Discard, Keep
@@ -55,6 +56,7 @@ class NichesPanel(Panel):
         self.context = context
         self._kept_cells = KeptCells(context, self)
         self._asked: Asked | None = None  # what the controls show
+        self._moving = False  # the slider has not come to rest
         self._page = "legend"
 
         self.help = note(_HELP)
@@ -65,7 +67,7 @@ class NichesPanel(Panel):
         self.together.toggled.connect(lambda _: self.refresh())
         self.number = QLabeledSlider(Qt.Orientation.Horizontal)
         self.number.setAccessibleName("Number of niches")
-        self.number.valueChanged.connect(lambda _: self._slider_wait.start())
+        self.number.valueChanged.connect(self._on_moved)
         self.by = Segments(_BY)
         self.by.picked.connect(self._choose_by)
         self.resolution = QDoubleSpinBox()
@@ -95,8 +97,6 @@ class NichesPanel(Panel):
         self.files.setToolTipsVisible(True)
         self.save_button = QPushButton("Save")
         self.save_button.setMenu(self.files)
-        self._slider_wait = QTimer(self, singleShot=True, interval=_SLIDER_WAIT_MS)
-        self._slider_wait.timeout.connect(lambda: self.ask("number", self.number.value()))
         self._lay_out()
         self.refresh()
 
@@ -230,7 +230,7 @@ class NichesPanel(Panel):
 
     def close_jobs(self) -> None:
         """Stop for good what nobody waits for."""
-        self._slider_wait.stop()
+        self._ask_number.cancel()
         self.final.close_jobs()
         self.markers.latest.close()
 
@@ -278,12 +278,21 @@ class NichesPanel(Panel):
         self.tissue_action.setEnabled(not nothing)
         self.tissue_action.setToolTip("Press Keep first." if nothing else "All that was kept")
 
+    def _on_moved(self, _number: int) -> None:
+        self._moving = True
+        self._ask_number()
+
+    @qdebounced(timeout=_SLIDER_WAIT_MS)
+    def _ask_number(self) -> None:
+        self._moving = False
+        self.ask("number", self.number.value())
+
     def _show_asked(self, outcome: NicheOutcome) -> None:
         most = outcome.search.tree.n_leaves
         by, value = outcome.asked
         with QSignalBlocker(self.number):
             self.number.setRange(min(2, most), most)
-            if by == "number" and not self._slider_wait.isActive():
+            if by == "number" and not self._moving:
                 self.number.setValue(int(value))
         if outcome.asked != self._asked:
             self._asked = outcome.asked

@@ -89,7 +89,12 @@ class EditTable(Panel):
         return [edit.gene for edit in self.context.state.edits.genes]
 
     def add(self, gene: str) -> None:
-        """Add a gene, doubled at first; one that is there already is selected."""
+        """Add a gene, doubled at first; one that is there already is selected.
+
+        It is given by its name, or by its text in the list, such as "Gad1 (ENSMUSG…)".
+        """
+        opened = self.context.opened
+        gene = gene if opened is None else opened.gene_texts.get(gene, gene)
         if gene not in self.genes:
             self.set_edits((*self.context.state.edits.genes, Edit(gene, "multiply", 2.0)))
         else:
@@ -139,7 +144,9 @@ class EditTable(Panel):
         offered = (opened, model)
         if offered != self._offered:  # there may be many thousand
             self._offered = offered
-            fill(self.gene, self._known(), None)
+            known = set(self._known())
+            texts = {} if opened is None else opened.gene_texts
+            fill(self.gene, [text for text, gene in texts.items() if gene in known], None)
         self._show()
 
     def _known(self) -> list[str]:

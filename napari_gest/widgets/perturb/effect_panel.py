@@ -99,10 +99,9 @@ class EffectPanel(Panel):
         self.save.setMenu(self.files)
         self.copy_button = button("Copy as Python", self.copy, "Code that gives the same effect")
         self.column.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.views, self.legend, self.facts, self.tabs):
+        for widget in (self.views, self.legend, self.facts, self.tabs, self.test):
             self.column.addWidget(widget)
-        self.column.addLayout(row(self.keep_button, self.test))
-        self.column.addLayout(row(self.save, self.copy_button))
+        self.column.addLayout(row(self.keep_button, self.save, self.copy_button))
         self._drawn: tuple[Any, ...] | None = None
         self.refresh()
 

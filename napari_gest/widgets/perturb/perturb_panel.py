@@ -42,7 +42,7 @@ _HELP = (
 _SETTLE_MS = 60  # until the layout has grown
 _CLOSED = "Open tissue first (step 1)."
 _NO_TEST = "The test was cancelled; the effect stays."
-_NO_DOSE = "The dose response was cancelled; its page computes it again."
+_NO_DOSE = "The dose response was cancelled. You can compute it again on its page, 'Dose'."
 
 
 class PerturbPanel(Panel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, QSize, Qt
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QStyle
 
 from napari_gest.app.actions import ChangeView, Discard, RenameRun, ShowRuns
@@ -30,6 +30,7 @@ class ScenarioList(Panel):
         self.context = context
         self.list = QListWidget()
         self.list.setAccessibleName("Scenarios")
+        self.list.setIconSize(QSize(12, 12))
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setEditTriggers(
             QAbstractItemView.EditTrigger.DoubleClicked

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gest.app.actions import Discard, Keep, RenameRun, ShowRuns
 from napari_gest.app.run_table import COLUMNS, run_rows, write_run_table
 from napari_gest.app.runs.base import RunEntry, is_closed
+from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.widgets.common.controls import Panel, allow, button, note, row, tooltip
 from napari_gest.widgets.common.saving import choose_file
 from napari_gest.widgets.context import Context
@@ -45,12 +47,12 @@ class RunsPanel(Panel):
         self.keep_button = button("Keep", self.keep)
         self.rename_button = button("Rename", self._edit_name)
         self.delete_button = button("Delete", self.delete)
+        self.copy_button = button("Copy as Python", self.copy)
         self.export_button = button("Export table…", self._choose_file)
         self.column.addWidget(self.help)
         self.column.addWidget(self.table)
-        self.column.addLayout(
-            row(self.keep_button, self.rename_button, self.delete_button, self.export_button)
-        )
+        self.column.addLayout(row(self.keep_button, self.rename_button, self.delete_button))
+        self.column.addLayout(row(self.copy_button, self.export_button))
         self._ids: list[str] = []
         self._shown: set[str] = set()
         self._choosing = False
@@ -67,13 +69,19 @@ class RunsPanel(Panel):
     def keep(self) -> None:
         """Write the selected runs into the open tissue."""
         for entry in self.chosen:
-            if entry.id not in self.context.state.kept:
+            if entry.id not in self.context.state.kept and entry.kind != "training":
                 self.context.do(Keep(id=entry.id), self)
 
     def delete(self) -> None:
         """Throw the selected runs away; undo brings them back."""
         for entry in self.chosen:
             self.context.do(Discard(id=entry.id), self)
+
+    def copy(self) -> None:
+        """Put code that gives the same as the selected run on the clipboard."""
+        (entry,) = self.chosen
+        source = entry.outcome if isinstance(entry.outcome, NicheOutcome) else entry.run
+        QGuiApplication.clipboard().setText(source.script())
 
     def export(self, path: Path, overwrite: bool = False) -> None:
         """Write the table of runs as csv."""
@@ -117,9 +125,17 @@ class RunsPanel(Panel):
         closed = any(is_closed(entry, state) for entry in chosen)
         kept = bool(chosen) and all(entry.id in state.kept for entry in chosen)
         why_not = "Its section was closed." if closed else "It is kept already." if kept else None
+        if chosen and all(entry.kind == "training" for entry in chosen):
+            why_not = "A model lies in a folder of its own."
         allow(self.keep_button, none or busy or why_not, "Write it into the open tissue")
         one = None if len(chosen) == 1 else "Choose one run."
         allow(self.rename_button, one, "Give it another name")
+        cut = (
+            "It was cancelled: no code gives the same."
+            if one is None and chosen[0].partial
+            else None
+        )
+        allow(self.copy_button, one or cut, "Code that gives the same, on the clipboard")
         allow(self.delete_button, none or busy, "Throw it away; undo brings it back")
         there = None if self._ids else "There is no run yet."
         allow(self.export_button, there, "Write this table as csv")

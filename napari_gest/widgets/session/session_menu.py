@@ -55,7 +55,11 @@ class SessionMenu(QPushButton):
     def undecided(self) -> str:
         """Return in words what would be lost if the session were closed now; empty if nothing."""
         state = self.context.state
-        runs = [entry for entry in state.listed() if entry.id not in state.kept]
+        runs = [
+            entry
+            for entry in state.listed()
+            if entry.id not in state.kept and entry.kind != "training"
+        ]
         if not runs:
             return ""
         what = f"'{runs[-1].name}' is" if len(runs) == 1 else f"{len(runs)} results are"

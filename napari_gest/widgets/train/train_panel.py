@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QLineEdit
+from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_gest.app.runs.training import TrainingOutcome, TrainingRun
 from napari_gest.canvas.jobs import Tick
+from napari_gest.canvas.runner import RunFollower
 from napari_gest.errors import GestError
-from napari_gest.widgets.common.controls import Panel, allow, button, note, row
+from napari_gest.tasks.training.train_config import TrainConfig
+from napari_gest.widgets.common.controls import Fold, Panel, allow, button, combo, note, row
+from napari_gest.widgets.common.forms import Length, form, rows
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.plots.training_curve import TrainingCurve
 
@@ -20,6 +23,32 @@ _HELP = (
 )
 _GOES_ON = "Stopped. With the same name, tissue and length it goes on from there."
 _LENGTHS = {"Short": 0.25, "Usual": 1.0, "Long": 3.0}  # of the steps that suit the tissue
+
+_SETTINGS = {
+    "learning_rate": {
+        "label": "Learning rate",
+        "widget_type": Length,
+        "tooltip": "Of AdamW; it warms up, then falls to zero",
+    },
+    "order": {
+        "label": "Order of cells",
+        "tooltip": "hole: windows as generation sees them; the others are those of the paper",
+    },
+    "hole_radius": {
+        "label": "Largest hole",
+        "widget_type": Length,
+        "tooltip": "Radius of what is hidden, in mean distances between neighbouring cells",
+    },
+    "validation_share": {
+        "label": "Cells to validate on",
+        "widget_type": Length,
+        "tooltip": "Share of all cells; they lie in holes and are not learned from",
+    },
+    "patience": {
+        "label": "Patience",
+        "tooltip": "Validations without a gain after which training ends",
+    },
+}
 
 
 class TrainPanel(Panel):
@@ -35,10 +64,7 @@ class TrainPanel(Panel):
         self._choose = choose
         self.name = QLineEdit()
         self.name.setPlaceholderText("Name of the new model")
-        self.length = QComboBox()
-        self.length.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        self.length = combo("Length of training")
         for text, share in _LENGTHS.items():
             self.length.addItem(text, share)
         self.length.setCurrentText("Usual")
@@ -46,30 +72,48 @@ class TrainPanel(Panel):
             "Usual is what predicts unseen sections best: minutes for some thousand cells, half an"
             " hour from 15,000 on. Training ends early where nothing more is gained."
         )
+        self.settings = form(TrainConfig, _SETTINGS, names=tuple(_SETTINGS))
+        fields = QWidget()
+        fields.setLayout(rows(self.settings))
+        self.fold = Fold("Settings of training", fields)
         self.fit = button("Fit new", lambda: self.start(tune=False))
         self.tune = button("Fine-tune", lambda: self.start(tune=True))
         self.curve = TrainingCurve("step", "validation error")
         self.curve.hide()
         self.message = note(_HELP)
-        for widget in (self.message, self.name, self.length):
+        for widget in (self.message, self.name, self.length, self.fold):
             self.column.addWidget(widget)
         self.column.addLayout(row(self.fit, self.tune))
         self.column.addWidget(self.curve)
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The settings that differ from the usual."""
+        usual = TrainConfig()
+        said = {field.name: field.value for field in self.settings}
+        return {name: value for name, value in said.items() if value != getattr(usual, name)}
 
     def start(self, tune: bool) -> None:
         """Train on the open sections; ``tune`` continues from the chosen model."""
         context = self.context
         start = context.model if tune else None
         try:
-            run = TrainingRun.of(context.state, self.name.text(), self.length.currentData(), start)
+            share = self.length.currentData()
+            run = TrainingRun.of(context.state, self.name.text(), share, start, self.config)
             run.check()
         except GestError as error:
             context.report(self, error)
             return
         self.curve.clear()
+        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+
+        def done(outcome: TrainingOutcome) -> None:
+            follower.on_done(outcome)  # no line where its tissue was closed: the model is there
+            self._on_done(outcome)
+
         if context.job_bar.start(
             lambda: run.work(context.registry.load),
-            self._on_done,
+            done,
             owner=self,
             on_tick=self._on_tick,
             on_cancelled=lambda: _GOES_ON,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import shapely
 from app_stubs import shape
 
 from napari_gest.app.actions import Activate, CloseSections, SetShapes, SetStrokes
@@ -12,7 +13,7 @@ ONE, TWO = "section_1", "section_2"
 
 
 def stroke(section: str, at: float = 0.0) -> Stroke:
-    return Stroke(section=section, mode="add", wkt=f"POINT ({at} 0)")
+    return Stroke(section=section, mode="add", wkt=shapely.Point(at, 0).buffer(1).wkt)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import shapely
 from app_stubs import entry_of, shape
 
 from napari_gest.app.actions import (
@@ -92,7 +93,9 @@ def test_a_line_says_where_tissue_lies_and_how_it_was_read(journal, tissue, tmp_
 
 
 def test_shapes_strokes_and_runs_go_with_their_section(work):
-    strokes = tuple(Stroke(section=s, mode="add", wkt="POINT (0 0)") for s in (ONE, TWO))
+    strokes = tuple(
+        Stroke(section=s, mode="add", wkt=shapely.Point(0, 0).buffer(1).wkt) for s in (ONE, TWO)
+    )
     work.do(SetShapes(role="unseen", shapes=(shape(ONE), shape(TWO))))
     work.do(SetStrokes(strokes=strokes))
     for id, labels in (("one", [ONE]), ("two", [TWO]), ("both", [ONE, TWO])):

@@ -34,7 +34,7 @@ def test_effects_are_on_genes():
 
 
 def test_a_view_has_no_other_fields():
-    with pytest.raises(ValidationError, match="a view has no colour, size"):
+    with pytest.raises(ValidationError, match="a ViewState has no colour, size"):
         ChangeView.of(size=1, colour="red")
 
 

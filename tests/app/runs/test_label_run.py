@@ -191,7 +191,7 @@ def test_labels_of_a_column_have_its_colours(sections, info, tiny_model):
     source, target = sections
     column = source.adata.obs["region"].astype("category")
     source.adata.obs["region"] = column
-    wanted = [f"#0000{i:02x}" for i in range(10, 10 + len(column.cat.categories))]
+    wanted = [f"#ffff{i:02x}" for i in range(10, 10 + len(column.cat.categories))]
     source.adata.uns["region_colors"] = wanted
     run = LabelRun(info, target, (source,), "region")
     done = finish(run.work(lambda name: tiny_model))

@@ -113,16 +113,16 @@ def test_changes_by_hand_are_undone_one_by_one_and_seen_at_once(journal):
     assert journal.session.state is state
     final(journal)
     journal.do(RenameNiche(id="run-1", old="niche 1", new="rim"))
-    journal.do(RecolorNiche(id="run-1", name="rim", color="#123456"))
+    journal.do(RecolorNiche(id="run-1", name="rim", color="#fedc98"))
     journal.do(MergeNiches(id="run-1", names=("rim", "niche 3")))
     assert shown(journal).niches.names == ("rim", "niche 2", "niche 4")
     painted = preview_of(journal.session.state).sections["section_1"]
     assert isinstance(painted, Categories)
     assert painted.names == ("rim", "niche 2", "niche 4")
-    np.testing.assert_allclose(painted.colors[0, :3] * 255, [0x12, 0x34, 0x56], atol=0.5)
+    np.testing.assert_allclose(painted.colors[0, :3] * 255, [0xFE, 0xDC, 0x98], atol=0.5)
     journal.undo()
     assert len(preview_of(journal.session.state).sections["section_1"].names) == 4
-    assert shown(journal).niches.colors[0] == "#123456"
+    assert shown(journal).niches.colors[0] == "#fedc98"
     journal.undo()
     journal.undo()
     assert shown(journal).niches.names[0] == "niche 1"

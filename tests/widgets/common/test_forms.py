@@ -61,7 +61,7 @@ def test_each_parameter_of_a_reading_has_a_field_that_says_what_it_is(panel, qtb
 def test_each_change_is_told_and_said(panel, qtbot):
     for change in (
         {"spatial_key": "pixels"}, {"section_key": "slide"}, {"layer": "norm"},
-        {"um_per_unit": 0.2125}, {"allow_logged": True}, {"include_generated": True},
+        {"um_per_unit": 0.2125}, {"scale": "log1p"}, {"include_generated": True},
     ):  # fmt: skip
         wanted = replace(panel.reading, **change)
         with qtbot.waitSignal(panel.changed):

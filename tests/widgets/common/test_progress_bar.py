@@ -20,13 +20,12 @@ def test_a_bar_is_empty_until_it_is_known_how_far_work_is(qtbot):
     assert bar.value() == bar.maximum() // 4
 
 
-def test_the_bars_of_the_steps_do_not_move_by_themselves(opened_home, until):
+def test_the_bar_of_the_dock_does_not_move_by_itself(opened_home, until):
     home = opened_home
-    panel = home.niches_panel
-    widest: list[int] = []
-    panel.job.bar.valueChanged.connect(lambda _: widest.append(panel.job.bar.maximum()))
-    panel.find.click()
-    assert panel.job.bar.maximum() > 0
-    until(lambda: panel.found is not None and not home.context.jobs.busy)
+    bar, widest = home.job_bar.bar, list[int]()
+    bar.valueChanged.connect(lambda _: widest.append(bar.maximum()))
+    home.niches_panel.find.click()
+    assert bar.maximum() > 0
+    until(lambda: home.niches_panel.niches is not None and not home.context.jobs.busy)
     assert widest
     assert min(widest) > 0

@@ -292,7 +292,7 @@ class _Column:
 
     snapshots: tuple[Snapshot, ...]
     value: str
-    kind: str = "labels"
+    kind: str = "training"  # which no panel looks into
     title: str = "a column"
     settings: str = ""
     seed: int = 0

@@ -119,7 +119,9 @@ def test_the_whole_flow(found, qtbot, until, viewer):
     assert of_run(found) is not None
 
 
-def test_the_niches_themselves_take_the_place_of_their_preview(preview, qtbot, until):
+def test_the_niches_themselves_take_the_place_of_their_preview(
+    preview, qtbot, until, tmp_path, monkeypatch
+):
     """They are those of the public function; until then nothing is kept or changed."""
     context, adata = preview.context, preview.context.state.opened.adata
     assert preview.outcome.is_preview
@@ -147,8 +149,8 @@ def test_the_niches_themselves_take_the_place_of_their_preview(preview, qtbot, u
     assert adata.obs[keys.NICHE].iloc[section.rows].tolist() == names.tolist()
     preview.copy()
     made: dict = {}
-    script = QApplication.clipboard().text().replace('write_tissue(adata, "niches.h5ad")', "")
-    exec(compile(script, "copied", "exec"), made)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(QApplication.clipboard().text(), "copied", "exec"), made)
     assert made["niches"].colors == preview.niches.colors
     np.testing.assert_array_equal(made["niches"].labels, expected.labels)
 

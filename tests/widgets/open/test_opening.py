@@ -27,7 +27,7 @@ from napari_gest.widgets.open.open_panel import SectionDialog
 
 pytestmark = pytest.mark.gui
 
-OTHER = Reading("pixels", "slide", "norm", 0.25, True)
+OTHER = Reading("pixels", "slide", "norm", 0.25, "log1p")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from qtpy.QtGui import QGuiApplication
 
 from napari_gest.app import model_registry
 from napari_gest.app.runs.training import TrainingRun
@@ -31,6 +32,14 @@ def test_fine_tuning_ends_with_a_model_on_the_list(opened_home, panel, until):
     assert opened_home.context.state.choices.model == "mine"
     assert (model_registry.TRAINED_HERE / "mine" / "config.json").is_file()
     assert len(panel.curve.points) >= 2
+    (entry,) = opened_home.context.state.listed("training")
+    assert entry.name == "mine"
+    runs = opened_home.runs_panel
+    runs.table.selectRow(0)
+    assert not runs.keep_button.isEnabled()
+    runs.copy()
+    assert "fine_tune(" in QGuiApplication.clipboard().text()
+    assert opened_home.session_menu.undecided() == ""  # a model is there already
     assert not (model_registry.TRAINED_HERE.parent / "unfinished" / "mine").exists()
 
 
