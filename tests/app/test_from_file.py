@@ -187,11 +187,11 @@ def test_a_session_on_such_a_file_comes_back(generated, tiny_model, info, tmp_pa
 
 def test_generated_cells_that_were_taken_as_measured_are_in_the_section(generated):
     folder, old, _ = generated
-    reading = Reading(layer=keys.EXPRESSION, scale="logged", include_generated=True)
+    reading = Reading(layer=keys.EXPRESSION, scale="log1p", include_generated=True)
     journal = _opened(folder / "out.h5ad", reading)
     for entry in journal.session.state.listed():
         assert (entry.outcome.cells.cells >= 0).all()
-    without = Reading(layer=keys.EXPRESSION, scale="logged")
+    without = Reading(layer=keys.EXPRESSION, scale="log1p")
     journal = _opened(folder / "out.h5ad", without)
     found = next(journal.session.state.listed())
     assert (found.outcome.cells.cells == -1).all()

@@ -67,7 +67,7 @@ class Autosave:
         state = self.session.state
         for id_ in state.kept:
             entry = state.entry(id_)
-            if is_from_file(entry):  # it comes back with the file
+            if not _is_stored(entry):
                 continue
             if self._written.get(id_) != (held := _held(entry)):
                 self._written[id_] = held
@@ -78,8 +78,7 @@ class Autosave:
         """Write the results of all runs, also of those that are not kept, and call ``then``."""
         state = self.session.state
         for entry in state.listed():
-            # The model of a training lies in a folder of its own.
-            if entry.kind != "training" and not is_from_file(entry):
+            if _is_stored(entry):
                 self._put(partial(write_result, self.folder, entry, state))
         self._put(then)
 
@@ -178,6 +177,11 @@ class Autosave:
 
 def _as_line(line: dict[str, Any]) -> bytes:
     return json.dumps(line).encode() + b"\n"
+
+
+def _is_stored(entry: RunEntry) -> bool:
+    """Tell whether a run has a result here: models have folders of their own, and so have files."""
+    return entry.kind != "training" and not is_from_file(entry)
 
 
 def _held(entry: RunEntry) -> tuple[Any, ...]:

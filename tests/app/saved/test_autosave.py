@@ -12,6 +12,7 @@ from saved_sessions import square
 from napari_gest.app.actions import (
     AddRun,
     Choose,
+    Keep,
     OpenSections,
     RenameRun,
     SetShapes,
@@ -199,6 +200,7 @@ def test_a_training_has_its_model_elsewhere(drawn, tmp_path):
     run = TrainingRun(snapshots, (opened.section,), tmp_path / "model")
     outcome = TrainingOutcome(tmp_path / "model")
     work.journal.do(AddRun.of(RunEntry("run-1", "a model", run, outcome)))
+    work.journal.do(Keep(id="run-1"))
     log.copy_to(tmp_path / "mine.gest")
     assert finish(restore(tmp_path / "mine.gest")).lost == ()
 
