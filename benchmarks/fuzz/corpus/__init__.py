@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.fuzz.case import Room, Work, WrongError
-from benchmarks.fuzz.corpus import files, folders, options, tissues
+from benchmarks.fuzz.corpus import files, folders, options, sessions, tissues
 from benchmarks.fuzz.corpus.named import Named
 
 CASES: dict[str, Named] = {
-    one.name: one for one in (*tissues.CASES, *files.CASES, *folders.CASES, *options.CASES)
+    one.name: one
+    for one in (*tissues.CASES, *files.CASES, *folders.CASES, *options.CASES, *sessions.CASES)
 }
 NAMES = tuple(CASES)
 

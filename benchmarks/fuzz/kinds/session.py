@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from benchmarks.fuzz import blind, jsons, sessions
@@ -52,7 +53,8 @@ def work(room: Room, folder: Path) -> None:
     if room.chance(0.5):
         _back_and_forth(journal)
         if _kept(journal.session.state) != _kept(before):
-            raise WrongError("what was undone and done again is not what it was")
+            now = _kept(journal.session.state)
+            raise WrongError(f"undone and done again, {_kept(before)} is {now}")
     if room.chance(0.3):
         log = Autosave(journal.session, room.temporary / "autosaved")
         log.adopt(folder)
@@ -61,8 +63,9 @@ def work(room: Room, folder: Path) -> None:
         (room.temporary / "autosaved").rmdir()
         again = Journal(Session())
         finish(restore(room.out / "again.gest"), None).put_into(again)
-        if _kept(again.session.state) != _kept(before):
+        if _kept(again.session.state) != _kept(journal.session.state):
             raise WrongError("the session saved again is another one")
+        shutil.rmtree(room.out / "again.gest")
     room.names += ["cancelled", "niches", "kept", "region", "edit", "cells", "label", "seed"]
     if room.chance(0.3) and before.kept:
         compile(session_script(before), "script", "exec")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -29,6 +28,7 @@ from napari_gest.app.saved.folder import (
     RESULTS,
     SESSION,
     begin,
+    copy_results,
     copy_to,
     read_lines,
     write_result,
@@ -119,7 +119,7 @@ class Autosave:
         def take() -> None:
             if folder.resolve() == self.folder.resolve():
                 return
-            shutil.copytree(folder / RESULTS, self.folder / RESULTS, dirs_exist_ok=True)
+            copy_results(folder, self.folder)
             # The lines last: until then both folders are what they were.
             lines = b"".join(_as_line(line) for line in read_lines(folder))
             write_bytes(self.folder / JOURNAL, lines, LINES, overwrite=True)

@@ -174,6 +174,8 @@ def _check_indices(made: Any) -> None:
     if isinstance(made, Generated):
         section, n_old = made.section, len(made.index)
         _check_range("index", made.index, section.n_obs)
+        if not (np.diff(made.index) > 0).all():
+            raise ValueError("index of Generated is not ascending")
         if not np.array_equal(made.rows[:n_old], section.rows[made.index]):
             raise ValueError("rows of Generated are of other cells")
         if not (made.rows[n_old:] == -1).all():

@@ -98,7 +98,18 @@ def copy_to(folder: Path, path: Path, *, overwrite: bool = False) -> None:
     with replacing(path, SESSION, overwrite=overwrite) as fresh:
         for name in (ABOUT, JOURNAL):
             shutil.copyfile(folder / name, fresh / name)
-        shutil.copytree(folder / RESULTS, fresh / RESULTS)
+        make_folder(fresh / RESULTS)
+        copy_results(folder, fresh)
+
+
+def copy_results(folder: Path, target: Path) -> None:
+    """Copy the results of a session into another, and nothing else that lies among them."""
+    for run in sorted((folder / RESULTS).iterdir()) if (folder / RESULTS).is_dir() else ():
+        if has_result(folder, run.name):
+            make_folder(target / RESULTS / run.name)
+            for name in (TREE, ARRAYS):
+                if (run / name).is_file():
+                    shutil.copyfile(run / name, target / RESULTS / run.name / name)
 
 
 def names_of(state: State, run: RunEntry) -> dict[int, dict[str, Any]]:
