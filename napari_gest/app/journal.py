@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -161,10 +161,10 @@ class Journal:
             self._n_lines = max(self._n_lines, step.number)
             if isinstance(step.action, Action):
                 state = self._done_again(state, step.action, step.number)
-            elif step.action == UNDO and _passed_over(self._past, step.number):
+            elif step.action == UNDO and _is_next(self._past, step.number, state, _reverts_nothing):
                 self._future.append(self._past.pop())
                 state = self._future[-1].revert(state)
-            elif step.action == REDO and _passed_over(self._future, step.number):
+            elif step.action == REDO and _is_next(self._future, step.number, state, _does_nothing):
                 future = self._future[:-1]
                 state = self._done_again(state, self._future[-1].action, step.number)
                 self._future = future
@@ -237,16 +237,34 @@ class Journal:
             self._busy = busy
 
 
-def _passed_over(done: deque[_Done] | list[_Done], number: int) -> bool:
-    """Leave out what came after an action; tell whether the action is there at all.
+def _is_next(
+    done: deque[_Done] | list[_Done],
+    number: int,
+    state: State,
+    changes_nothing: Callable[[_Done, State], bool],
+) -> bool:
+    """Tell whether an action is the next to be undone or done again.
 
-    Undo and redo pass over what would change nothing, and no line speaks of it.
+    Undo and redo pass over what would change nothing, and no line speaks of it: it is taken out.
     """
     if number not in {one.number for one in done}:
         return False
-    while done[-1].number != number:
+    while done[-1].number != number and changes_nothing(done[-1], state):
         done.pop()
-    return True
+    return done[-1].number == number
+
+
+def _reverts_nothing(done: _Done, state: State) -> bool:
+    """Tell whether to undo an action would change nothing."""
+    return done.revert(state) == state
+
+
+def _does_nothing(done: _Done, state: State) -> bool:
+    """Tell whether an action would change nothing, or is not possible any more."""
+    try:
+        return done.action.apply(state) == state
+    except (GestError, KeyError):
+        return True
 
 
 _JOURNALS: WeakKeyDictionary[Any, Journal] = WeakKeyDictionary()
