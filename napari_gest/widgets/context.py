@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QWidget
 
 from napari_gest.app.actions import Action
+from napari_gest.app.from_file import is_from_file
 from napari_gest.app.journal import Journal, journal_of
 from napari_gest.app.model_registry import ModelInfo, ModelRegistry
 from napari_gest.app.opened import Opened
+from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.canvas.jobs import Jobs
@@ -42,6 +44,8 @@ class Context:
         The models there are.
     jobs
         Work in the background, one piece at a time.
+    saved
+        Runs that were kept and are in a file: their ids, and the section of each.
     job_bar
         Shows it; made by the dock.
     report
@@ -54,6 +58,7 @@ class Context:
     painter: Painter
     registry: ModelRegistry
     jobs: Jobs = field(default_factory=Jobs)
+    saved: set[tuple[str, str]] = field(default_factory=set)
     job_bar: JobBar = field(init=False)
     report: Callable[[QWidget | None, Exception], object] = show_error
 
@@ -66,6 +71,24 @@ class Context:
         # In this order: layers are there before they are painted, and painted before panels look.
         scene = Scene(viewer, journal, registry)
         return cls(viewer, journal, scene, Painter(scene, registry), registry)
+
+    def note_saved(self, labels: Iterable[str]) -> None:
+        """Remember that all that was kept of some sections is in a file."""
+        self.saved |= {(id_, label) for id_ in self.state.kept for label in labels}
+
+    def unsaved(self) -> list[RunEntry]:
+        """Return the runs that were kept, and are in no file yet."""
+        state = self.state
+        return [
+            entry
+            for entry in map(state.entry, state.kept)
+            if not is_from_file(entry)
+            and any(
+                (entry.id, one.label) not in self.saved
+                for sections, _ in entry.outcome.results(state)
+                for one in sections
+            )
+        ]
 
     @property
     def session(self) -> Session:

@@ -66,6 +66,9 @@ def save_opened(
         write_tissue(opened.export(), path, overwrite=overwrite)
         return path
 
-    context.job_bar.start(
-        work, lambda done: context.job_bar.say(f"Saved {done.name}."), owner=parent
-    )
+    def done(saved: Path) -> None:
+        sections = context.state.sections.values()
+        context.note_saved(one.label for one in sections if one.adata is opened.adata)
+        context.job_bar.say(f"Saved {saved.name}.")
+
+    context.job_bar.start(work, done, owner=parent)

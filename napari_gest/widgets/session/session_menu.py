@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 
+from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved import autosave as saved
 from napari_gest.app.saved.autosave import Autosave
 from napari_gest.app.saved.folder import ENDING
@@ -60,10 +61,12 @@ class SessionMenu(QPushButton):
             for entry in state.listed()
             if entry.id not in state.kept and entry.kind != "training"
         ]
-        if not runs:
-            return ""
-        what = f"'{runs[-1].name}' is" if len(runs) == 1 else f"{len(runs)} results are"
-        return f"{what} neither kept nor discarded."
+        said = []
+        if runs:
+            said.append(f"{_named(runs)} neither kept nor discarded.")
+        if unsaved := self.context.unsaved():
+            said.append(f"{_named(unsaved)} kept, but in no file yet.")
+        return " ".join(said)
 
     def may_close(self, parent: QWidget, by_user: bool) -> bool:
         """Ask what becomes of undecided work, if there is any; False where it is to go on.
@@ -87,6 +90,7 @@ class SessionMenu(QPushButton):
         except GestError as error:
             self.context.report(self, error)
             return
+        self.context.note_saved(self.context.state.sections)
         self.context.job_bar.say(f"Saved the session {path.name}.")
 
     def open(self, folder: Path, moved: dict[str, Path] | None = None) -> None:
@@ -199,6 +203,10 @@ def ask_undecided(parent: QWidget, undecided: str) -> Answer:
     box.exec()
     clicked: Any = box.clickedButton()
     return "keep" if clicked is keep else "discard" if clicked is discard else "cancel"
+
+
+def _named(runs: Sequence[RunEntry]) -> str:
+    return f"'{runs[-1].name}' is" if len(runs) == 1 else f"{len(runs)} results are"
 
 
 def _said(restored: Restored) -> str:

@@ -17,6 +17,7 @@ from napari_gest.app.saved.folder import ALIVE, JOURNAL, SESSION
 from napari_gest.app.saved.restoring import read_session
 from napari_gest.app.session import Session
 from napari_gest.tasks.progress import finish
+from napari_gest.widgets.common.saving import save_opened
 
 pytestmark = pytest.mark.gui
 
@@ -133,9 +134,18 @@ def test_closing_asks_only_for_undecided_work_and_only_a_user(menu):
     assert [e.id for e in finish(read_session(folder)).listed()] == [id_]
 
 
-def test_a_decided_session_is_closed_without_a_question(menu):
+@pytest.mark.parametrize("how", ["tissue", "session"])
+def test_a_decided_session_is_closed_without_a_question(menu, tmp_path, until, how):
     menu.ask = None
-    menu.context.do(Keep(id=_generated(menu)))
+    context = menu.context
+    context.do(Keep(id=_generated(menu)))
+    assert "in no file yet" in menu.undecided()
+    if how == "tissue":
+        save_opened(context, menu, context.opened, tmp_path / "out.h5ad", overwrite=False)
+        until(lambda: not context.jobs.busy)
+    else:
+        menu.save(tmp_path / "mine.gest")
+    assert menu.undecided() == ""
     folder = menu.autosave.folder
     menu.autosave.flush()
     assert menu.may_close(menu, by_user=True)
