@@ -168,7 +168,15 @@ class Journal:
                 future = self._future[:-1]
                 state = self._done_again(state, self._future[-1].action, step.number)
                 self._future = future
-        self._tell(self.session.become(state), None, None)
+        changed = self.session.become(state)
+        self._forget_gone()
+        self._tell(changed, None, None)
+
+    def _forget_gone(self) -> None:
+        """Let go of steps about runs that went with their sections: they hold results."""
+        there = {entry.id for entry in self.session.state.runs}
+        self._past = deque((one for one in self._past if _is_about(one, there)), self._past.maxlen)
+        self._future = [one for one in self._future if _is_about(one, there)]
 
     def _done_again(self, state: State, action: Action, number: int) -> State:
         try:
@@ -221,6 +229,8 @@ class Journal:
         if revert is not None:
             self._past.append(_Done(action, revert, self._n_lines))
             self._future.clear()
+        if "sections" in changed:
+            self._forget_gone()
         self._tell(changed, action.model_dump(mode="json") | {"n": self._n_lines}, action)
 
     def _tell(
@@ -265,6 +275,12 @@ def _does_nothing(done: _Done, state: State) -> bool:
         return done.action.apply(state) == state
     except (GestError, KeyError):
         return True
+
+
+def _is_about(done: _Done, runs: set[str]) -> bool:
+    """Tell whether a step is about no run, or about one of these."""
+    run = getattr(done.action, "id", None)
+    return run is None or run in runs
 
 
 _JOURNALS: WeakKeyDictionary[Any, Journal] = WeakKeyDictionary()

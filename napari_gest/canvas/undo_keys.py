@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari_gest.canvas.shapes import role_of
 
@@ -22,7 +23,7 @@ class UndoKeys:
     ) -> None:
         self.viewer = viewer
         self._undo, self._redo = undo, redo
-        self._bound: list[Layer] = []
+        self._bound: WeakSet[Layer] = WeakSet()
         viewer.layers.events.inserted.connect(self._on_inserted)
         for layer in viewer.layers:
             self._bind(layer)
@@ -33,14 +34,13 @@ class UndoKeys:
         for layer in self._bound:
             layer.bind_key(_UNDO, None)
             layer.bind_key(_REDO, None)
-        self._bound = []
+        self._bound.clear()
 
     def _on_inserted(self, event: Any) -> None:
-        self._bound = [layer for layer in self._bound if layer in self.viewer.layers]
         self._bind(event.value)
 
     def _bind(self, layer: Layer) -> None:
         if role_of(layer) is not None and layer not in self._bound:
             layer.bind_key(_UNDO, lambda _: self._undo(), overwrite=True)
             layer.bind_key(_REDO, lambda _: self._redo(), overwrite=True)
-            self._bound.append(layer)
+            self._bound.add(layer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -286,3 +288,18 @@ def test_it_tells_when_what_can_be_undone_has_changed(work):
     work.redo()
     work.clear()
     assert told == [("region", None), (None, "region"), ("region", None), (None, None)]
+
+
+def test_steps_about_runs_that_are_gone_are_let_go_of(work):
+    entry = entry_of(work.session.state, "run-1", [ONE])
+    gone = weakref.ref(entry.outcome)
+    work.do(AddRun.of(entry))
+    work.do(SetEdits(edits=EditChoices(strength=2)))
+    work.do(Keep(id="run-1"))
+    work.do(RenameRun(id="run-1", name="mine"))
+    work.undo()
+    del entry
+    work.do(CloseSections(labels=(ONE,)))
+    gc.collect()
+    assert gone() is None
+    assert (work.undoes, work.redoes) == ("edits", None)

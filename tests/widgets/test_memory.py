@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 from anndata import AnnData
+from drawing import draw_region
 from napari.layers import Points
 from qtpy.QtWidgets import QMessageBox
-from test_flow import draw_region
 
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry

@@ -65,6 +65,8 @@ class Autosave:
         if self._failed is not None:
             return
         state = self.session.state
+        there = {entry.id for entry in state.runs}
+        self._written = {id_: held for id_, held in self._written.items() if id_ in there}
         for id_ in state.kept:
             entry = state.entry(id_)
             if not _is_stored(entry):

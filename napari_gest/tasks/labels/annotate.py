@@ -20,7 +20,7 @@ from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.gest import GeST
 from napari_gest.model.head import ARRAYS, LabelHead
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.labels.temperature import (
+from napari_gest.tasks.labels.label_temperature import (
     N_FOLDS,
     Held,
     chessboard,

@@ -20,7 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gest import keys
-from napari_gest.app.actions import Activate, CloseSections, OpenSections
+from napari_gest.app.actions import Activate, ChangeView, CloseSections, OpenSections
+from napari_gest.app.obs_columns import columns
 from napari_gest.app.opened import Opened, open_sections
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import State
@@ -194,10 +195,16 @@ class OpenPanel(Panel):
             self._start(work, lambda opened: self._show(opened, asked))
 
     def _show(self, opened: list[Opened], asked: _Asked) -> None:
-        context = self.context
+        context, before = self.context, self.context.state.view
         if asked.again:
             context.do(CloseSections(labels=_untouched(context.state, asked.paths)), self)
         context.do(OpenSections.of(opened, context.state, context.registry), self)
+        now = context.opened
+        if asked.again and now is not None:  # colours stay
+            if before.column in columns(now):
+                context.do(ChangeView.of(gene=None, column=before.column), self)
+            elif before.gene in now.section.genes:
+                context.do(ChangeView.of(gene=before.gene, column=None), self)
         context.job_bar.say("")
 
     def _show_reading(self) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.generation.command import calibration as c
+from benchmarks.generation import calibration as c
 
 
 @pytest.fixture

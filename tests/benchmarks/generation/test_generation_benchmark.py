@@ -11,6 +11,7 @@ from rich.console import Console
 from benchmarks.common import scored_section
 from benchmarks.common.datasets import Loaded
 from benchmarks.common.scored_section import Group
+from benchmarks.generation import command, report
 from benchmarks.generation.baselines import ConstantMean, KnnMean, NearestCopy
 from benchmarks.generation.command import (
     CEILING,
@@ -22,8 +23,6 @@ from benchmarks.generation.command import (
     SPLIT_HALF,
     Row,
     TunedFloors,
-    command,
-    report,
 )
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.generation.command import realism
+from benchmarks.generation import realism
 
 
 @pytest.fixture

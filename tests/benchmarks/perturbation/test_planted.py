@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.perturbation import command
 from benchmarks.perturbation.command import (
     Calls,
     Score,
     _decay_error,
     _score,
-    command,
     tables,
     wilson,
 )

@@ -9,8 +9,9 @@ import pytest
 from scipy import sparse
 
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.generation import generation
 from napari_gest.tasks.generation.generate import GenerateRequest
-from napari_gest.tasks.generation.generation import Generation, generation, rim_first
+from napari_gest.tasks.generation.generation import Generation, rim_first
 from napari_gest.tissue.section import Section
 
 

@@ -27,7 +27,12 @@ def test_tissue_on_disk_keeps_its_file(tissue, tmp_path, monkeypatch, name):
     def start(work, on_done, owner) -> None:
         works.append((work, on_done))
 
-    context = SimpleNamespace(job_bar=SimpleNamespace(start=start, say=said.append))
+    noted = []
+    context = SimpleNamespace(
+        job_bar=SimpleNamespace(start=start, say=said.append),
+        state=SimpleNamespace(sections={"a": SimpleNamespace(label="a", adata=backed)}),
+        note_saved=lambda labels: noted.append(list(labels)),
+    )
 
     def save(path):
         save_opened(context, None, opened, path, True)
@@ -39,6 +44,7 @@ def test_tissue_on_disk_keeps_its_file(tissue, tmp_path, monkeypatch, name):
     assert said == []
     save(tmp_path / f"other-{name}")
     assert said == [f"Saved other-{name}."]
+    assert noted == [["a"]]
     assert in_memory(read_tissue(tmp_path / name)).n_obs == tissue.n_obs
     assert in_memory(read_tissue(tmp_path / f"other-{name}")).n_obs == 10
     if name == "in.h5ad":

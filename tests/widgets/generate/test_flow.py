@@ -9,6 +9,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from drawing import draw_region
 from mouse import drag, press
 from napari.layers import Layer
 from qtpy.QtCore import Qt
@@ -25,15 +26,6 @@ from napari_gest.model import field
 from napari_gest.widgets.common.errors import show_error
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("short_field")]
-
-
-def draw_region(home, share: float = 0.2) -> None:
-    """Add a square around the middle that holds about ``share`` of the tissue's width."""
-    coords = home.context.scene.active.section.coords_um
-    centre = coords.mean(axis=0)[::-1]
-    half = share * np.ptp(coords[:, 0]) / 2
-    corners = centre + half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
-    home.context.scene.draw("pan_zoom").add([corners], shape_type="polygon")
 
 
 def test_an_empty_dock_says_what_to_do(home):

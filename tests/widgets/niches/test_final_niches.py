@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from qtpy.QtCore import QEvent
@@ -16,58 +16,70 @@ from napari_gest.widgets.niches.final_niches import FinalNiches
 pytestmark = pytest.mark.gui
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked for, without the work."""
+class Context:
+    """A session that shows one run, whose niches are a preview."""
 
-    n_niches: int
-    embedded: tuple = ()
-    method: str = "kmeans"
-    repeats: int = 0
+    def __init__(self) -> None:
+        self.number: float | None = None
 
-    def run(self) -> None:
-        """Stand for the work."""
+    @property
+    def state(self) -> Context:
+        return self
+
+    def shown_run(self, kind: str) -> SimpleNamespace | None:
+        if self.number is None:
+            return None
+        outcome = SimpleNamespace(
+            is_preview=True,
+            asked=("number", self.number),
+            search=SimpleNamespace(request=lambda by, value: SimpleNamespace(run=value)),
+        )
+        return SimpleNamespace(id="run-1", outcome=outcome)
 
 
 @pytest.fixture
 def started(monkeypatch):
     """The numbers of niches that were started to be found."""
-    numbers: list[int] = []
-    monkeypatch.setattr(
-        final_niches.LatestJob, "start", lambda _, job: numbers.append(job.work.__self__.n_niches)
-    )
+    numbers: list[float] = []
+    monkeypatch.setattr(final_niches.LatestJob, "start", lambda _, job: numbers.append(job.work))
     return numbers
 
 
 @pytest.fixture
 def panel(qtbot):
-    made = FinalNiches(None)
+    made = FinalNiches(Context())
     qtbot.addWidget(made)
     return made
 
 
+def ask(panel: FinalNiches, number: float) -> None:
+    panel.context.number = number
+    panel.refresh()
+
+
 def test_only_the_latest_of_many_is_found(panel, started, qtbot):
     for number in (3, 4, 5):
-        panel.want(Request(number), None, False)
+        ask(panel, number)
         qtbot.wait(20)
     assert started == []
     qtbot.waitUntil(lambda: bool(started))
+    ask(panel, 5)  # which is under way already
     qtbot.wait(2 * final_niches._WAIT_MS)
     assert started == [5]
-    panel.want(Request(6), None, False)
+    ask(panel, 6)
     qtbot.waitUntil(lambda: started == [5, 6])
 
 
 def test_nothing_is_found_after_rest(panel, started, qtbot):
-    panel.want(Request(3), None, False)
+    ask(panel, 3)
     panel.rest()
     qtbot.wait(2 * final_niches._WAIT_MS)
     assert started == []
 
 
 def test_a_panel_that_is_gone_is_neither_called_nor_kept(started, qtbot):
-    panel = FinalNiches(None)
-    panel.want(Request(3), None, False)
+    panel = FinalNiches(Context())
+    ask(panel, 3)
     left = weakref.ref(panel)
     panel.deleteLater()
     del panel

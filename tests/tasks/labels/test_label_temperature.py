@@ -12,7 +12,7 @@ import pytest
 from napari_gest.errors import CheckpointError
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.labels.annotate import AnnotateRequest, annotate, labels_from_obs, train_head
-from napari_gest.tasks.labels.temperature import chessboard, fit_temperature, tempered
+from napari_gest.tasks.labels.label_temperature import chessboard, fit_temperature, tempered
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.section import Section, section_names
 from napari_gest.tissue.simulate import simulate
