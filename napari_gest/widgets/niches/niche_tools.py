@@ -152,6 +152,10 @@ class NicheFacts(QLabel):
         self.setText(text)
         self.setVisible(bool(text))
 
+    def forget(self) -> None:
+        """Let go of the niches that were shown last."""
+        self._of, self._generated = (), ""
+
 
 def _generated_text(outcome: NicheOutcome) -> str:
     search = outcome.search

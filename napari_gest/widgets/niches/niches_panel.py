@@ -256,6 +256,7 @@ class NichesPanel(Panel):
             self._asked = None
             self.composition.forget()
             self.markers.forget()
+            self.facts.forget()
             return
         self._show_asked(entry.outcome)
         self.show_button.setVisible(state.view.of_run != (entry.id, "niches"))
