@@ -86,6 +86,8 @@ class Painter:
         """Bring all layers up to date."""
         opened, cells = self.scene.active, self.scene.cells()
         self._painted = {k: v for k, v in self._painted.items() if k in self.scene.viewer.layers}
+        if self._covered is not None and self._covered not in self.scene.viewer.layers:
+            self._covered = None
         if opened is None:
             self.legend = Legend("")
             return

@@ -9,6 +9,7 @@ import pytest
 from anndata import AnnData
 from drawing import draw_region
 from napari.layers import Points
+from perturbing import outline, run
 from qtpy.QtWidgets import QMessageBox
 
 from napari_gest.app.opened import Opened
@@ -17,6 +18,7 @@ from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.errors import InputError
 from napari_gest.tasks.generation.generated import Generated
 from napari_gest.tasks.niches.embed import Embedded
+from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.section import Section
 from napari_gest.widgets.common.errors import show_error
@@ -74,3 +76,20 @@ def test_a_question_that_was_answered_is_gone(home, alive, tissue, until, tmp_pa
     until(lambda: not any(alive().values()))
     show_error(home, InputError("The cause.", "The remedy.")).close()
     until(lambda: not home.findChildren(QMessageBox))
+
+
+def test_effects_and_labels_are_let_go_of(home, viewer, alive, until, tissue_file):
+    context, perturb, labels = home.context, home.perturb_panel, home.labels_panel
+    for _ in range(2):
+        home.open_panel.open([tissue_file])
+        until(lambda: context.opened is not None and not context.jobs.busy)
+        outline(home)
+        perturb.edits.set_edits([Edit(context.opened.section.genes[0], "multiply", 2.0)])
+        run(perturb, until, tested=False)
+        perturb.effect.keep()
+        labels.start()
+        until(lambda: labels.labelled is not None and not context.jobs.busy)
+        labels.keep()
+        until(lambda: not context.jobs.busy)
+        viewer.layers.clear()
+        until(lambda: not any(alive().values()))
