@@ -132,7 +132,7 @@ def test_a_plan_counts_the_cases_of_each_kind():
 
 
 def test_a_case_comes_again_bit_for_bit(tmp_path):
-    base, again = (Base(tmp_path / name) for name in ("base", "again"))
+    base, again = (Base(tmp_path / name) for name in ("base_1", "base_2"))
     for one in (base, again):
         one.folder.mkdir()
         build(one.folder)
@@ -145,5 +145,8 @@ def test_a_case_comes_again_bit_for_bit(tmp_path):
                 for folder in (room.inputs, room.out, room.temporary):
                     folder.mkdir(parents=True)
                 KINDS[kind](room)
+                for path in (p for p in room.inputs.rglob("*.json*") if p.is_file()):
+                    text = path.read_bytes()  # a session names its tissue by path
+                    path.write_bytes(text.replace(str(one.folder).encode(), b"<base>"))
                 seen.append((fingerprint(room.inputs), room.notes))
             assert seen[0] == seen[1], (kind, case)

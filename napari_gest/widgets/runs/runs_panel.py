@@ -79,6 +79,8 @@ class RunsPanel(Panel):
 
     def copy(self) -> None:
         """Put code that gives the same as the selected run on the clipboard."""
+        if len(self.chosen) != 1:
+            return
         (entry,) = self.chosen
         source = entry.outcome if isinstance(entry.outcome, NicheOutcome) else entry.run
         QGuiApplication.clipboard().setText(source.script())

@@ -131,7 +131,7 @@ def test_cells_fill_in_as_it_works(work, draw, model_info, tiny_model):
     assert outcome.agreement.n_cells == run.unseen.sum()
     ((opened,), result) = outcome.results(work.session.state)[0]
     assert opened is work.session.state.opened
-    assert result is outcome.result
+    assert result.result is outcome.result
 
 
 @pytest.mark.usefixtures("short_field")

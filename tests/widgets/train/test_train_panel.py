@@ -35,7 +35,7 @@ def test_fine_tuning_ends_with_a_model_on_the_list(opened_home, panel, until):
     (entry,) = opened_home.context.state.listed("training")
     assert entry.name == "mine"
     runs = opened_home.runs_panel
-    runs.table.selectRow(0)
+    assert runs.chosen == [entry]
     assert not runs.keep_button.isEnabled()
     runs.copy()
     assert "fine_tune(" in QGuiApplication.clipboard().text()
