@@ -322,7 +322,7 @@ def _leiden(features: NDArray[np.float32], resolution: float, seed: int) -> NDAr
     pairs = near.tocoo()
     low, high = np.minimum(pairs.row, pairs.col), np.maximum(pairs.row, pairs.col)
     edges = np.unique(np.stack([low, high], 1), axis=0)
-    igraph.set_random_number_generator(random.Random(seed))
+    igraph.set_random_number_generator(random.Random(int(seed)))  # which takes no NumPy number
     communities = igraph.Graph(n=n, edges=edges).community_leiden(
         objective_function="modularity", resolution=resolution, n_iterations=4
     )

@@ -146,7 +146,7 @@ def draw_window(
     """Draw a window of a training tissue, as ``config.order`` wants it."""
     n = model.window_cells
     centre = tissue.coords[rng.integers(len(tissue.coords))]
-    dropped = rng.uniform(0, config.cell_dropout)
+    dropped = config.cell_dropout * rng.uniform()
     if config.order == "hole":
         spacing = model.window_um / math.sqrt(n)
         radius = config.hole_radius * spacing * rng.uniform()

@@ -148,3 +148,12 @@ def test_leiden_gives_more_niches_at_a_higher_resolution(embedded: list[Embedded
     assert 1 <= few.n_niches < many.n_niches
     again = cluster_niches(embedded, None, method="leiden", resolution=2.0)
     assert np.array_equal(many.labels, again.labels)
+
+
+def test_a_seed_of_numpy_is_a_seed_of_leiden_too(embedded: list[Embedded]) -> None:
+    given = (
+        cluster_niches(embedded, None, method="leiden", resolution=1.0, seed=seed)
+        for seed in (3, np.int64(3))
+    )
+    one, two = given
+    np.testing.assert_array_equal(one.labels, two.labels)

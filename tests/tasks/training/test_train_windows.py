@@ -124,3 +124,12 @@ def test_validation_predicts_some_hidden_cells_and_sees_none(
     assert sum(len(batch.target) for batch in batches) == asked.sum()
     visible = sum(float(batch.mass[0].sum()) for batch in batches[:1])
     assert visible <= (~hidden).sum()
+
+
+def test_no_dropout_may_have_a_sign(read: Tissue, tiny_model: GeST) -> None:
+    windows = [
+        draw_window(read, tiny_model.config, TrainConfig(targets=16, cell_dropout=none),
+                    np.random.default_rng(0))
+        for none in (0.0, -0.0)
+    ]  # fmt: skip
+    np.testing.assert_array_equal(windows[0].context, windows[1].context)
