@@ -90,6 +90,24 @@ class Script:
         self.header("from shapely import from_geojson")
         self.add(f"{name} = Roi(from_geojson({shapely.to_geojson(roi.geometry)!r}))")
 
+    def unseen(self, section: str, path: Path | None, left_out: str | Roi) -> str:
+        """Return the expression of a section's unseen cells.
+
+        Parameters
+        ----------
+        section
+            Variable of the section.
+        path
+            Its file.
+        left_out
+            Column of obs that masks them, or the region they lie in.
+        """
+        if isinstance(left_out, Roi):
+            self.region(left_out, "roi")
+            return f"roi.contains({section}.coords_um)"
+        self.use("mask_from_obs")
+        return f"mask_from_obs({self.adata(path)}, {left_out!r}, {section}.rows)"
+
     def result(self, result: object, name: str = "result") -> str:
         """Return a new variable for a result; other runs find it by ``variable_of``."""
         taken = sum(1 for used in self._results.values() if used.startswith(name))

@@ -18,7 +18,7 @@ def run(panel, until, tested: bool = True) -> None:
     context, before = panel.context, len(panel.scenarios.entries)
     panel.start()
     until(lambda: len(panel.scenarios.entries) > before)
-    if not tested:  # the test starts when the run lets go of the thread
+    if not tested:  # the test starts once the run has ended
         until(lambda: context.job_bar.cancel.isEnabled() or panel.effect.effect.tested is not None)
         context.job_bar.stop()
     until(lambda: not context.jobs.busy)

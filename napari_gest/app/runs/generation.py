@@ -239,18 +239,15 @@ class GenerationRun:
         """Add the lines that give a result, and write it, to a script."""
         section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
         adata, extra = script.adata(self.path), ""
-        if self.mask_key is not None:
-            script.use("mask_from_obs")
-            script.add(f"unseen = mask_from_obs({adata}, {self.mask_key!r}, {section}.rows)")
-        elif self.roi is not None:
-            script.region(self.roi, "roi")
-            script.add(f"unseen = roi.contains({section}.coords_um)")
-            if not self.unseen.any():
-                script.use("place_cells")
-                script.header("import numpy as np")
-                rng = f"np.random.default_rng({self.seed})"
-                script.add(f"new = place_cells(roi, {section}.occupied_um, {rng})")
-                extra = ", new_coords_um=new"
+        left_out = self.roi if self.mask_key is None else self.mask_key
+        if left_out is not None:
+            script.add(f"unseen = {script.unseen(section, self.path, left_out)}")
+        if isinstance(left_out, Roi) and not self.unseen.any():
+            script.use("place_cells")
+            script.header("import numpy as np")
+            rng = f"np.random.default_rng({self.seed})"
+            script.add(f"new = place_cells(roi, {section}.occupied_um, {rng})")
+            extra = ", new_coords_um=new"
         made = script.result(result)
         script.use("generate")
         arguments = f"{section}, {model}, unseen, mode={self.mode!r}, seed={self.seed}{extra}"

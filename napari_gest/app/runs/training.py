@@ -223,13 +223,7 @@ class TrainingRun:
         """Add the lines that leave the unseen cells out of a section; return what is left."""
         assert self.unseen is not None
         _, left_out = self.unseen
-        if isinstance(left_out, Roi):
-            script.region(left_out, "roi")
-            unseen = f"roi.contains({section}.coords_um)"
-        else:
-            script.use("mask_from_obs")
-            unseen = f"mask_from_obs({script.adata(path)}, {left_out!r}, {section}.rows)"
-        script.add(f"known = {section}.subset(~{unseen})")
+        script.add(f"known = {section}.subset(~{script.unseen(section, path, left_out)})")
         return "known"
 
 
