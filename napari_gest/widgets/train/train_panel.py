@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtWidgets import QLineEdit, QWidget
+from qtpy.QtWidgets import QLineEdit
 
 from napari_gest.app.runs.training import TrainingOutcome, TrainingRun
 from napari_gest.canvas.jobs import Tick
@@ -73,8 +73,8 @@ class TrainPanel(Panel):
             " hour from 15,000 on. Training ends early where nothing more is gained."
         )
         self.settings = form(TrainConfig, _SETTINGS, names=tuple(_SETTINGS))
-        fields = QWidget()
-        fields.setLayout(rows(self.settings))
+        fields = Panel()
+        fields.column.addLayout(rows(self.settings))
         self.fold = Fold("Settings of training", fields)
         self.fit = button("Fit new", lambda: self.start(tune=False))
         self.tune = button("Fine-tune", lambda: self.start(tune=True))
