@@ -88,6 +88,7 @@ class FileOutcome:
     cells: GeneratedCells
     agreement: None = None
     agreement_text: ClassVar[str] = ""
+    model_digest: ClassVar[str] = ""
 
     def add_to(self, script: Script) -> None:
         """Add nothing: the file that a script reads holds them."""

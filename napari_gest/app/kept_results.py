@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_gest.app.opened import Result
-from napari_gest.app.runs.base import is_closed
+from napari_gest.app.runs.base import is_gone
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -104,7 +104,7 @@ def _wanted(state: State) -> dict[int, tuple[list[Result], dict[str, list[Result
     wanted: dict[int, tuple[list[Result], dict[str, list[Result]]]] = {}
     for id_ in state.kept:
         entry = state.entry(id_)
-        if entry.discarded or is_closed(entry, state):
+        if entry.discarded or is_gone(entry, state):
             continue
         for opened, result in entry.outcome.results(state):
             results, of_section = wanted.setdefault(id(opened[0].adata), ([], {}))

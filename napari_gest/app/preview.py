@@ -15,6 +15,7 @@ from napari_gest.palette import lightened
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generated import Generated
+    from napari_gest.tissue.section import Section
 
 Values = Categories | NDArray[np.float32]
 
@@ -28,13 +29,13 @@ class Preview:
     title
         What they are.
     sections
-        Per label of a section, the values of its cells (n_obs,): names or numbers.
+        Per section, the values of its cells (n_obs,): names or numbers.
     generated
         Per result of a run, the values of its cells.
     """
 
     title: str
-    sections: Mapping[str, Values]
+    sections: Mapping[Section, Values]
     generated: Mapping[Generated, Values] = field(default_factory=dict)
 
 

@@ -87,7 +87,7 @@ def _preview(outcome: Any, what: str) -> Preview | None:
 
 
 def _labels(outcome: Labelled, what: str) -> Preview:
-    annotated, section = outcome.annotated, outcome.run.target.label
+    annotated, section = outcome.annotated, outcome.run.target.section
     if what == "confidence":
         return Preview("confidence of labels", {section: annotated.confidence})
     named = Categories(annotated.classes, outcome.colors, annotated.labels)

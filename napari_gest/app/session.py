@@ -37,8 +37,7 @@ class Session:
 
     def is_open(self, snapshot: Snapshot) -> bool:
         """Tell whether the section of a snapshot is still open."""
-        opened = self.state.sections.get(snapshot.label)
-        return opened is not None and opened.section is snapshot.section
+        return self.state.has(snapshot)
 
     @property
     def n_runs(self) -> int:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from napari_gest.app.obs_columns import masks
-from napari_gest.app.opened import Opened
+from napari_gest.app.opened import Opened, Snapshot
 from napari_gest.app.regions import Role, Shape, Stroke, of_role
 from napari_gest.app.runs.base import RunEntry, RunKind
 from napari_gest.app.view_state import ViewState
@@ -119,6 +119,11 @@ class State:
     def opened(self) -> Opened | None:
         """The section in use."""
         return None if self.active is None else self.sections.get(self.active)
+
+    def has(self, snapshot: Snapshot) -> bool:
+        """Tell whether the section that a run started from is still open."""
+        opened = self.sections.get(snapshot.label)
+        return opened is not None and opened.section is snapshot.section
 
     @property
     def mask_key(self) -> str | None:

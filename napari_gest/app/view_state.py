@@ -107,7 +107,7 @@ def scene_legend(
 
     def has(opened: Opened) -> bool:
         if view_state.of_run is not None:
-            return preview is not None and opened.label in preview.sections
+            return preview is not None and opened.section in preview.sections
         if view_state.gene is not None:
             return view_state.gene in opened.section.genes
         return view_state.column is None or view_state.column in opened.adata.obs
@@ -126,7 +126,7 @@ def section_legend(
     if view_state.of_run is not None:
         if preview is None:
             return Legend("")
-        values = preview.sections.get(opened.label)
+        values = preview.sections.get(opened.section)
         if values is None or isinstance(values, Categories):
             return Legend(preview.title, values)
         low, high = view_state.value_limits or colors.limits(values)
@@ -165,7 +165,7 @@ def section_rgba(
 ) -> NDArray[np.float32]:
     """Return (n_obs, 4) colours of a section, its scale taken from ``legend``."""
     if view_state.of_run is not None:
-        own = None if preview is None else preview.sections.get(opened.label)
+        own = None if preview is None else preview.sections.get(opened.section)
         return _preview_rgba(view_state, own, legend, opened.section.n_obs)
     if isinstance(legend.colors, Scale) and view_state.gene is not None:
         values = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))

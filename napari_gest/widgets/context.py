@@ -87,6 +87,7 @@ class Context:
                 (entry.id, one.label) not in self.saved
                 for sections, _ in entry.outcome.results(state)
                 for one in sections
+                if state.sections.get(one.label) is one  # else it was closed
             )
         ]
 

@@ -58,15 +58,15 @@ class StubOutcome:
     """What a stub run returns: a result for each AnnData of its sections."""
 
     key: str
-    labels: tuple[str, ...]
+    snapshots: tuple[Snapshot, ...]
     fails_on: tuple[str, ...] = ()
     agreement_text: str = ""
     made: dict[Any, StubResult] = field(default_factory=dict)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], StubResult]]:
         found: dict[int, list[Opened]] = {}
-        for label in self.labels:
-            opened = state.sections[label]
+        for snapshot in filter(state.has, self.snapshots):
+            opened = state.sections[snapshot.label]
             found.setdefault(id(opened.adata), []).append(opened)
         results = []
         for key, sections in found.items():
@@ -108,7 +108,7 @@ def entry_of(
     labels = tuple(labels or [state.active])
     snapshots = tuple(Snapshot(label, state.sections[label].section) for label in labels)
     run = StubRun(kind, snapshots, of_role(state.shapes, "unseen", labels[0]))
-    outcome = StubOutcome(key or f"gest_stub_{id}", labels, tuple(fails_on))
+    outcome = StubOutcome(key or f"gest_stub_{id}", snapshots, tuple(fails_on))
     return RunEntry(id, fields.pop("name", "a run"), run, outcome, **fields)
 
 

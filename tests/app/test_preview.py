@@ -16,7 +16,7 @@ RUN = ("run-1", "niches")
 def test_names_and_colours(opened):
     codes = np.arange(opened.section.n_obs) % 2
     made = named(codes, ("a", "b"), ("#ff0000", "#00ff00"))
-    view_state, preview = ViewState(of_run=RUN), Preview("niches", {opened.label: made})
+    view_state, preview = ViewState(of_run=RUN), Preview("niches", {opened.section: made})
     legend = section_legend(view_state, opened, Normalization(), preview)
     assert legend.title == "niches"
     assert isinstance(legend.colors, Categories)
@@ -29,7 +29,7 @@ def test_names_and_colours(opened):
 
 def test_numbers_have_a_scale(opened):
     values = np.linspace(0.4, 1, opened.section.n_obs).astype(np.float32)
-    view_state, preview = ViewState(of_run=RUN), Preview("confidence", {opened.label: values})
+    view_state, preview = ViewState(of_run=RUN), Preview("confidence", {opened.section: values})
     legend = section_legend(view_state, opened, Normalization(), preview)
     assert isinstance(legend.colors, Scale)
     rgba = section_rgba(view_state, opened, legend, Normalization(), preview)

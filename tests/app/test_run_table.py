@@ -67,7 +67,11 @@ def test_a_run_is_stale_when_its_region_was_changed(busy):
 
 def test_runs_go_with_their_section(busy):
     busy.do(CloseSections(labels=(TWO,)))
-    assert list(rows_of(busy)) == ["run-2", "run-1"]
+    rows = rows_of(busy)
+    assert list(rows) == ["run-3", "run-2", "run-1"]
+    assert rows["run-3"]["State"] == "undecided, stale"
+    busy.do(CloseSections(labels=(ONE,)))
+    assert rows_of(busy) == {}
 
 
 def test_the_table_is_written_oldest_first(busy, tmp_path):

@@ -74,7 +74,7 @@ def test_limits_and_title_are_those_of_sections_that_have_the_gene(tissue):
     column = ViewState(column="region")
     assert scene_legend(column, two, [one, two], space).title == "region · not in section_2"
     assert isinstance(scene_legend(column, two, [one, two], space).colors, Categories)
-    shown = Preview("confidence", {one.label: np.linspace(0, 1, one.section.n_obs)})
+    shown = Preview("confidence", {one.section: np.linspace(0, 1, one.section.n_obs)})
     confidence = scene_legend(
         ViewState(of_run=("run-1", "confidence")), two, [one, two], space, shown
     )

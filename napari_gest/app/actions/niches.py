@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
@@ -95,6 +96,10 @@ class NicheChange(Action):
         """Return the changed niches."""
         raise NotImplementedError
 
+    def renames(self) -> dict[str, str]:
+        """Return new names by the old ones, of niches that stay the same."""
+        return {}
+
     def apply(self, state: State) -> State:
         """Return the state with the change.
 
@@ -107,15 +112,17 @@ class NicheChange(Action):
         if outcome.is_preview:
             raise _PREVIEW
         niches = self.change(outcome.niches)
-        changed = _changed(state, self.id, lambda o: o.with_edit(niches, self.call()))
+        new = self.renames()
+        changed = _changed(state, self.id, lambda o: o.with_edit(niches, self.call()), new)
         return _seen(changed, self.id)
 
     def revert(self, before: State) -> Revert:
         old: NicheOutcome = before.entry(self.id).outcome
         asked, edits = old.asked, old.edits[old.asked]
+        again = {new: name for name, new in self.renames().items()}
 
         def back(now: State) -> State:
-            changed = _changed(now, self.id, lambda o: o.with_edits(asked, edits))
+            changed = _changed(now, self.id, lambda o: o.with_edits(asked, edits), again)
             return _seen(changed, self.id)
 
         return back
@@ -136,7 +143,10 @@ class RenameNiche(NicheChange):
         return f"renamed({{{self.old!r}: {self.new!r}}})"
 
     def change(self, niches: Clustered) -> Clustered:
-        return niches.renamed({self.old: self.new})
+        return niches.renamed(self.renames())
+
+    def renames(self) -> dict[str, str]:
+        return {self.old: self.new}
 
 
 class MergeNiches(NicheChange):
@@ -175,11 +185,16 @@ class RecolorNiche(NicheChange):
 
 
 def _changed(
-    state: State, id: str, change: Callable[[NicheOutcome], NicheOutcome], others: bool = False
+    state: State,
+    id: str,
+    change: Callable[[NicheOutcome], NicheOutcome],
+    renames: Mapping[str, str] = MappingProxyType({}),
+    others: bool = False,
 ) -> State:
     """Return the state with another outcome of a run; the same where the run is gone.
 
-    No niche stays hidden that is there no more; of other niches, ``others``, all are shown.
+    A niche that is hidden stays so under its new name, by the old one in ``renames``. No niche
+    stays hidden that is there no more; of other niches, ``others``, all are shown.
     """
     for entry in state.runs:
         if entry.id == id:
@@ -189,7 +204,8 @@ def _changed(
             state = state.with_entry(replace(entry, outcome=outcome))
             view = state.view
             if view.of_run == (id, "niches") and outcome.niches is not entry.outcome.niches:
-                hidden = frozenset() if others else view.hidden.intersection(outcome.niches.names)
+                named = frozenset(renames.get(name, name) for name in view.hidden)
+                hidden = frozenset() if others else named.intersection(outcome.niches.names)
                 state = replace(state, view=replace(view, hidden=hidden))
             return state
     return state

@@ -15,6 +15,7 @@ from napari_gest.app.from_file import entry_of, shapes_of
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Opened
 from napari_gest.app.run_preview import following
+from napari_gest.app.runs.base import is_gone
 from napari_gest.app.state import State
 from napari_gest.app.view_state import ViewState
 
@@ -127,7 +128,11 @@ def _with_found(state: State, opened: tuple[Opened, ...]) -> State:
 
 
 class CloseSections(Action):
-    """Close sections. Shapes on them go with them, and runs on them can no longer be kept."""
+    """Close sections. Shapes on them go with them, and runs on them can no longer be kept.
+
+    A run of several sections stays on the list, and what was kept of it stays in the tissue, as
+    long as one of them is open.
+    """
 
     do: Literal["close_sections"] = "close_sections"
     labels: tuple[str, ...]
@@ -137,15 +142,11 @@ class CloseSections(Action):
         sections = {k: v for k, v in state.sections.items() if k not in self.labels}
         active = state.active if state.active in sections else next(iter(sections), None)
         closed = set(self.labels)
-        gone = {
-            entry.id
-            for entry in state.runs
-            if closed.intersection(snapshot.label for snapshot in entry.run.snapshots)
-        }
+        still = replace(state, sections=MappingProxyType(sections))
+        gone = {entry.id for entry in state.runs if is_gone(entry, still)}
         shown = {kind: tuple(i for i in ids if i not in gone) for kind, ids in state.shown.items()}
         left = replace(
-            state,
-            sections=MappingProxyType(sections),
+            still,
             active=active,
             shapes=tuple(s for s in state.shapes if s.section not in closed),
             strokes=tuple(s for s in state.strokes if s.section not in closed),

@@ -42,7 +42,7 @@ class Run(Protocol):
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """The sections that it belongs to."""
+        """The sections that it is about, to which its result is written."""
 
     def check(self) -> None:
         """Raise InputError where it is plain before work begins that nothing can come of it."""
@@ -63,6 +63,10 @@ class Outcome(Protocol):
     @property
     def agreement_text(self) -> str:
         """How it agrees with measured cells, in a few words; empty where nothing tells."""
+
+    @property
+    def model_digest(self) -> str:
+        """Fingerprint of the weights of the model that made it; "" where it is not known."""
 
     def add_to(self, script: Script) -> None:
         """Add the lines that give it to a script."""
@@ -116,15 +120,16 @@ def why_stale(entry: RunEntry, state: State) -> str | None:
     region, as it was drawn.
     """
     for snapshot in entry.run.snapshots:
-        opened = state.sections.get(snapshot.label)
-        if opened is None or opened.section is not snapshot.section:
+        if not state.has(snapshot):
             return f"The section '{snapshot.label}' was closed."
     return entry.run.changed_since(state)
 
 
 def is_closed(entry: RunEntry, state: State) -> bool:
     """Tell whether a section of a run was closed, so that it can no longer be kept."""
-    return any(
-        (opened := state.sections.get(s.label)) is None or opened.section is not s.section
-        for s in entry.run.snapshots
-    )
+    return not all(state.has(snapshot) for snapshot in entry.run.snapshots)
+
+
+def is_gone(entry: RunEntry, state: State) -> bool:
+    """Tell whether all sections of a run were closed; until then what was kept of it stays."""
+    return not any(state.has(snapshot) for snapshot in entry.run.snapshots)

@@ -93,6 +93,11 @@ class Effect:
         first = self.table[self.table["band"] == self.table["band"].iloc[0]]
         return f"{int((first['fdr'] <= FDR).sum())} genes respond"
 
+    @property
+    def model_digest(self) -> str:
+        """Fingerprint of the model's weights."""
+        return self.result.request.model.digest
+
     def add_to(self, script: Script) -> None:
         """Add the lines that give the effect to a script."""
         self.run.add_to(script, self.result)

@@ -69,6 +69,11 @@ class GenerationOutcome:
             return ""
         return f"RMSE z {self.agreement.rmse_z:.3f}, neighbours {self.agreement.floor.rmse_z:.3f}"
 
+    @property
+    def model_digest(self) -> str:
+        """Fingerprint of the model's weights."""
+        return str(self.result.settings.get("model_digest", ""))
+
     def add_to(self, script: Script) -> None:
         """Add the lines that give the cells to a script."""
         self.run.add_to(script, self.result)

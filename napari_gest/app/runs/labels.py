@@ -111,12 +111,19 @@ class LabelRun:
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
-        """The section that is labelled, and those learned from."""
-        several = dict.fromkeys((self.target, *self.sources))
-        return tuple(Snapshot(o.label, o.section) for o in several)
+        """The section that is labelled; those learned from are not written to."""
+        return (Snapshot(self.target.label, self.target.section),)
+
+    @property
+    def opened(self) -> tuple[Opened, ...]:
+        """The section that is labelled, and those learned from, as they were opened."""
+        return tuple(dict.fromkeys((self.target, *self.sources)))
 
     def changed_since(self, state: State) -> str | None:
-        """Tell whether the regions that were learned from were drawn anew."""
+        """Tell whether what was learned from was closed, or its regions were drawn anew."""
+        for one in self.sources:
+            if state.sections.get(one.label) is not one:
+                return f"The section '{one.label}', which was learned from, was closed."
         if not self.sources or self.column is not None:
             return None
         try:
@@ -281,6 +288,11 @@ class Labelled:
     @cached_property
     def _commit(self) -> LabelCommit:
         return LabelCommit(self.annotated, self.colors)
+
+    @property
+    def model_digest(self) -> str:
+        """Fingerprint of the weights of the model, without its label layer."""
+        return str(self.annotated.settings.get("model_digest", ""))
 
     def add_to(self, script: Script) -> None:
         """Add the lines that give the labels to a script."""

@@ -109,6 +109,11 @@ class NicheOutcome:
         """How many there are."""
         return f"{self.niches.n_niches} niches"
 
+    @property
+    def model_digest(self) -> str:
+        """Fingerprint of the model's weights."""
+        return str(self.search.embedded[0].settings.get("model_digest", ""))
+
     def asking(self, asked: Asked, found: Clustered | None = None) -> NicheOutcome:
         """Return the outcome that shows as many as ``asked``; ``found`` are new ones of it."""
         edits = dict(self.edits)

@@ -214,7 +214,7 @@ class NicheSearch:
     def preview(self, niches: Clustered) -> Preview:
         """Return what to paint."""
         parts = {
-            o.label: named(labels, niches.names, niches.colors)
+            o.section: named(labels, niches.names, niches.colors)
             for o, labels in zip(self.run.opened, self._labels(niches), strict=True)
         }
         generated = {

@@ -34,6 +34,7 @@ class TrainingOutcome:
     """The folder of a trained model."""
 
     folder: Path
+    model_digest: ClassVar[str] = ""
 
     @property
     def agreement_text(self) -> str:

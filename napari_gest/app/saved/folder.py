@@ -118,6 +118,12 @@ def names_of(state: State, run: RunEntry) -> dict[int, dict[str, Any]]:
     for opened in state.sections.values():
         names[id(opened)] = {"opened": opened.label}
         names[id(opened.section)] = {"section": opened.label}
+    # Sections that were closed since; their labels are those that they had when it was run.
+    for snapshot in run.run.snapshots:
+        names.setdefault(id(snapshot.section), {"section": snapshot.label})
+    for opened in getattr(run.run, "opened", ()):
+        names.setdefault(id(opened), {"opened": opened.label})
+        names.setdefault(id(opened.section), {"section": opened.label})
     for entry in state.runs:
         if entry.kind == "generation" and entry.id != run.id:
             names[id(entry.outcome.result)] = {"result": entry.id}

@@ -21,14 +21,13 @@ from pydantic import BaseModel
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved.checking import check, check_entry
-from napari_gest.app.saved.parts import ARRAYS, TREE, MissingError
+from napari_gest.app.saved.parts import ARRAYS, REMEDY, TREE, MissingError
 from napari_gest.app.saved.types import LEFT_OUT, NAMED_TYPES, TYPES
 from napari_gest.errors import CheckpointError
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.text import load_json
 
 _DEEPEST = 60
-_REMEDY = "Delete its folder from the session, and run again."
 _FORMAT = 1
 
 
@@ -160,7 +159,7 @@ class Unpacker:
         MissingError
             If something that it refers to is not there.
         """
-        tree = load_json(self.folder / TREE, "a saved result", _REMEDY)
+        tree = load_json(self.folder / TREE, "a saved result", REMEDY)
         try:
             if not isinstance(tree, dict) or tree.get("format") != _FORMAT:
                 raise ValueError("unknown format")
@@ -192,9 +191,7 @@ class Unpacker:
 
     def _damaged(self, error: Exception) -> CheckpointError:
         what = str(error) if str(error) else type(error).__name__
-        return CheckpointError(
-            f"The saved result '{self.folder.name}' is damaged: {what}.", _REMEDY
-        )
+        return CheckpointError(f"The saved result '{self.folder.name}' is damaged: {what}.", REMEDY)
 
     def _value(self, packed: Any, depth: int) -> Any:
         if depth > _DEEPEST:

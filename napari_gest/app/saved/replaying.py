@@ -17,6 +17,7 @@ from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
 from napari_gest.app.saved.restoring import Restored, restore
+from napari_gest.app.saved.stored_model import require_same
 from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.errors import CheckpointError, InputError
@@ -50,7 +51,7 @@ def replay(
     Raises
     ------
     InputError
-        If tissue has moved or changed, or nothing was kept.
+        If tissue or a model has moved or changed, or nothing was kept.
     CheckpointError
         If the folder is no session, or a result is damaged.
     """
@@ -144,6 +145,9 @@ def _entry_again(
             "Open the session and delete this run, or run it to its end.",
         )
     run, load = replace(entry.run), _loader(entry.run.model, loaded)
+    if entry.run.model is not None:
+        name = entry.run.model.name
+        require_same(name, load(name).digest, kept.outcome.model_digest)
     if isinstance(run, NicheRun):
         known = [results.get(id(one)) for one in compared_in(entry.outcome)]
         run = replace(run, generated=tuple(one for one in known if one is not None), embedded=None)

@@ -14,7 +14,7 @@ from napari_gest.app.opened import Opened, open_sections
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved.as_added import as_added, with_found
 from napari_gest.app.saved.folder import RESULTS, has_result, read_steps
-from napari_gest.app.saved.parts import MissingError
+from napari_gest.app.saved.parts import MissingError, sections_of
 from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.errors import CheckpointError, GestError, InputError, ReadingError
@@ -104,7 +104,7 @@ def restore(
         If the folder is no session, tissue cannot be read, or a result is damaged.
     """
     read = read_steps(folder)
-    opened, changed = yield from _open_all(read, moved or {})
+    opened, changed = yield from _open_all(folder, read, moved or {})
     now: dict[str, Opened] = {}
     entries: dict[str, RunEntry] = {}
     steps: list[Step] = []
@@ -157,10 +157,10 @@ _Place = tuple[int, str]  # of a step, and the label that it gives to a section
 
 
 def _open_all(
-    steps: Sequence[Step], moved: Mapping[str, Path]
+    folder: Path, steps: Sequence[Step], moved: Mapping[str, Path]
 ) -> Generator[Progress, None, tuple[dict[_Place, Opened], tuple[str, ...]]]:
-    """Open the sections that were not closed later; return also the paths of changed tissue."""
-    refs = _still_open(steps)
+    """Open the sections that are needed; return also the paths of changed tissue."""
+    refs = _needed(folder, steps)
     files: dict[Any, Any] = {}
     opened: dict[_Place, Opened] = {}
     changed: dict[str, None] = {}
@@ -179,9 +179,14 @@ def _open_all(
     return opened, tuple(changed)
 
 
-def _still_open(steps: Sequence[Step]) -> dict[_Place, tuple[TissueRef, Any]]:
-    """Return what is open in the end, each with what tells its AnnData from others."""
+def _needed(folder: Path, steps: Sequence[Step]) -> dict[_Place, tuple[TissueRef, Any]]:
+    """Return what is open in the end, and what was closed but is part of a run that was kept.
+
+    Each comes with what tells its AnnData from others.
+    """
+    kept = {step.action.id for step in steps if isinstance(step.action, Keep)}
     found: dict[str, tuple[int, TissueRef, Any]] = {}
+    with_run: list[dict[str, tuple[int, TissueRef, Any]]] = []
     for place, step in enumerate(steps):
         action = step.action
         if isinstance(action, OpenSections):
@@ -192,7 +197,16 @@ def _still_open(steps: Sequence[Step]) -> dict[_Place, tuple[TissueRef, Any]]:
         elif isinstance(action, CloseSections):
             for label in action.labels:
                 found.pop(label, None)
-    return {(place, label): (ref, file) for label, (place, ref, file) in found.items()}
+        elif isinstance(action, AddRun) and action.id in kept and has_result(folder, action.id):
+            names = sections_of(folder / RESULTS / action.id)
+            with_run.append({label: found[label] for label in names if label in found})
+    needed = list(found.items())
+    places = {(label, place) for label, (place, _, _) in needed}
+    for own in with_run:
+        used = {(label, place) for label, (place, _, _) in own.items()}
+        if used & places:
+            needed += own.items()
+    return {(place, label): (ref, file) for label, (place, ref, file) in needed}
 
 
 def _opened(ref: TissueRef, adata: Any, path: Path) -> Opened:

@@ -19,6 +19,7 @@ from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
 from napari_gest.app.runs.perturbation import PerturbationRun
 from napari_gest.app.saved.checking import check
+from napari_gest.app.saved.stored_model import StoredModel
 from napari_gest.app.state import Label
 from napari_gest.tasks.generation.cell_types import NamedTypes
 from napari_gest.tasks.generation.generated import Agreement, Draw, Generated
@@ -96,6 +97,8 @@ def _effect(effect: Effect, value: Value) -> dict[str, Any]:
     tested = effect.tested
     return {
         "run": value(effect.run),
+        "model": value({"name": request.model.name, "digest": request.model.digest}),
+        "n_changed_tokens": result.n_changed_tokens,
         "settings": value(
             {
                 "reach_um": request.reach_um,
@@ -115,12 +118,14 @@ def _effect(effect: Effect, value: Value) -> dict[str, Any]:
 
 def _unpacked_effect(packed: dict[str, Any], value: Value) -> Effect:
     run: PerturbationRun = value(packed["run"])
-    request = run.request(load_model(run.model), **value(packed["settings"]))
+    model: Any = StoredModel(run.model, **value(packed["model"]))
+    request = run.request(model, **value(packed["settings"]))
     # What predicted is not stored: it is made again when a test or a dose response asks for it.
     result = Perturbed(
         request, NotKept(), value(packed["edited"]), value(packed["control"]),
         value(packed["perturbed"]),
     )  # fmt: skip
+    result.__dict__["n_changed_tokens"] = int(packed["n_changed_tokens"])  # needs the model
     tested = None
     if packed["tested"] is not None:
         held = value(packed["tested"])
@@ -129,13 +134,6 @@ def _unpacked_effect(packed: dict[str, Any], value: Value) -> Effect:
     check(made)
     check(result)
     return made
-
-
-def load_model(info: ModelInfo) -> Any:
-    """Return a model by what a run says of it."""
-    from napari_gest.model.gest import GeST
-
-    return GeST.load(info.load_name)
 
 
 def _labelled(labelled: Labelled, value: Value) -> dict[str, Any]:

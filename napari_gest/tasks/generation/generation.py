@@ -206,6 +206,7 @@ class Generation:
         rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
         settings = {
             "model": self.model.name,
+            "model_digest": self.model.digest,
             "version": napari_gest.__version__,
             "seed": self.request.seed,
             "mode": self.request.mode,

@@ -365,6 +365,7 @@ class AnnotateRequest:
         probability = tempered(probability, stored_temperature(head, self.model))
         settings = {
             "model": self.model.name,
+            "model_digest": self.model.digest,
             "version": napari_gest.__version__,
             "generated_from": section.generated_from,
         } | head.settings

@@ -338,6 +338,7 @@ class Perturbed:
         request = self.request
         return {
             "model": request.model.name,
+            "model_digest": request.model.digest,
             "version": napari_gest.__version__,
             "target_sum": request.model.target_sum,
             "section": request.section.name,

@@ -21,6 +21,7 @@ from napari_gest.app.actions import (
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import open_sections
 from napari_gest.app.regions import Stroke
+from napari_gest.app.runs.base import is_closed, is_gone, why_stale
 from napari_gest.app.view_state import ViewState
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.reading import Reading
@@ -108,12 +109,17 @@ def test_shapes_strokes_and_runs_go_with_their_section(work):
     assert state.active == ONE
     assert state.shapes == (shape(ONE),)
     assert state.strokes == strokes[:1]
-    assert [e.id for e in state.runs] == list(state.kept) == ["one"]
-    assert set(state.shown["generation"]) <= {"one"}
+    assert [e.id for e in state.runs] == list(state.kept) == ["one", "both"]
+    assert set(state.shown["generation"]) <= {"one", "both"}
+    assert "gest_stub_both" in state.opened.adata.obs
+    assert is_closed(state.entry("both"), state)
+    assert not is_gone(state.entry("both"), state)
+    assert "'section_2' was closed" in why_stale(state.entry("both"), state)
     assert state.view == view
     work.do(CloseSections(labels=("no such",)))
     assert work.session.state is state
     work.do(CloseSections(labels=(ONE,)))
+    assert work.session.state.runs == work.session.state.kept == ()
     assert work.session.state.active is None
     assert work.session.state.view == ViewState()
 

@@ -173,7 +173,7 @@ def test_labels_have_the_colours_of_the_regions_drawn(sections, info, tiny_model
     outlines = label_colors(["west", "east", "east"])  # in the order of naming
     journal.do(AddRun.of(RunEntry("run-1", run.title, run, done)))
     assert journal.session.state.view.of_run == ("run-1", "label")
-    painted = preview_of(journal.session.state).sections[one.label]
+    painted = preview_of(journal.session.state).sections[one.section]
     of_name = dict(zip(painted.names, painted.colors, strict=True))
     for name in ("west", "east"):
         np.testing.assert_allclose(of_name[name], outlines[name])

@@ -80,12 +80,18 @@ def shown(journal: Journal) -> NicheOutcome:
     return journal.session.state.entry("run-1").outcome
 
 
+def painted_on(journal: Journal, label: str):
+    """Return what the preview shows on an open section."""
+    state = journal.session.state
+    return preview_of(state).sections[state.sections[label].section]
+
+
 def test_sections_share_niches_and_are_kept_together(run, found, journal):
     final(journal)
     niches = shown(journal).niches
     preview = preview_of(journal.session.state)
-    assert set(preview.sections) == {o.label for o in run.opened}
-    assert preview.sections[run.opened[1].label].names == niches.names
+    assert set(preview.sections) == {o.section for o in run.opened}
+    assert preview.sections[run.opened[1].section].names == niches.names
     adata = run.opened[0].adata
     measured = adata.X.copy()
     journal.do(Keep(id="run-1"))
@@ -96,7 +102,7 @@ def test_sections_share_niches_and_are_kept_together(run, found, journal):
     for one in run.opened:
         np.testing.assert_array_equal(
             one.obs_values(keys.NICHE).astype(str),
-            np.array(niches.names)[preview.sections[one.label].codes],
+            np.array(niches.names)[preview.sections[one.section].codes],
         )
     journal.undo()
     assert keys.NICHE not in adata.obs
@@ -116,12 +122,12 @@ def test_changes_by_hand_are_undone_one_by_one_and_seen_at_once(journal):
     journal.do(RecolorNiche(id="run-1", name="rim", color="#fedc98"))
     journal.do(MergeNiches(id="run-1", names=("rim", "niche 3")))
     assert shown(journal).niches.names == ("rim", "niche 2", "niche 4")
-    painted = preview_of(journal.session.state).sections["section_1"]
+    painted = painted_on(journal, "section_1")
     assert isinstance(painted, Categories)
     assert painted.names == ("rim", "niche 2", "niche 4")
     np.testing.assert_allclose(painted.colors[0, :3] * 255, [0xFE, 0xDC, 0x98], atol=0.5)
     journal.undo()
-    assert len(preview_of(journal.session.state).sections["section_1"].names) == 4
+    assert len(painted_on(journal, "section_1").names) == 4
     assert shown(journal).niches.colors[0] == "#fedc98"
     journal.undo()
     journal.undo()
@@ -156,6 +162,17 @@ def test_hidden_niches_are_those_that_are_there(journal):
     assert not journal.session.state.view.hidden
 
 
+def test_a_niche_stays_hidden_under_another_name(journal):
+    final(journal)
+    journal.do(ChangeView.of(hidden=frozenset({"niche 1", "niche 3"})))
+    journal.do(RenameNiche(id="run-1", old="niche 1", new="rim"))
+    assert journal.session.state.view.hidden == {"rim", "niche 3"}
+    journal.undo()
+    assert journal.session.state.view.hidden == {"niche 1", "niche 3"}
+    journal.redo()
+    assert journal.session.state.view.hidden == {"rim", "niche 3"}
+
+
 def test_the_view_names_no_run_that_is_gone(journal, run, found):
     state = journal.session.state
     assert state.view.of_run == ("run-1", "niches")
@@ -173,6 +190,8 @@ def test_the_view_names_no_run_that_is_gone(journal, run, found):
     journal.do(ChangeView.of(of_run=["run-7", "niches"]))  # there is none
     assert journal.session.state.view.of_run == ("run-1", "niches")
     journal.do(CloseSections(labels=(run.opened[0].label,)))
+    assert journal.session.state.view.of_run == ("run-1", "niches")  # of the other section
+    journal.do(CloseSections(labels=(run.opened[1].label,)))
     assert journal.session.state.view.of_run is None
     assert not list(journal.session.state.listed())
 

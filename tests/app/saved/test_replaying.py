@@ -12,6 +12,7 @@ from saved_sessions import same, square
 from typer.testing import CliRunner
 
 from napari_gest.app.actions import SetShapes
+from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.saved.replaying import called, replay, write_replayed
 from napari_gest.app.script import session_script
 from napari_gest.cli import app
@@ -111,3 +112,22 @@ def test_the_command_replays(everything, tmp_path):
     assert "place_cells" in (tmp_path / "s.py").read_text()
     for wrong in ([], ["--out", "x", "--script", "y"], ["--out", "x", "--moved", "nothing"]):
         assert run(app, ["replay", str(everything.folder), *wrong]).exit_code == 2
+
+
+def test_a_model_whose_weights_changed_is_refused(small, tiny_model, tmp_path):
+    import copy
+
+    import torch
+
+    folder = tiny_model.save(tmp_path / "own")
+    small.info = ModelInfo.read(folder)
+    small.keep(small.generate(small.state.opened, "weighted", 30))
+    small.journal.log.flush()
+    other = copy.deepcopy(tiny_model)
+    with torch.no_grad():
+        next(other.network.parameters()).add_(1e-3)
+    other.save(folder, overwrite=True)  # of the same name, in the same place
+    with pytest.raises(InputError, match=r"'tiny' is not the one .* weights differ"):
+        finish(replay(small.journal.log.folder))
+    tiny_model.save(folder, overwrite=True)
+    finish(replay(small.journal.log.folder))

@@ -7,25 +7,37 @@ import shutil
 
 import numpy as np
 import pytest
-from saved_sessions import same, square
+from saved_sessions import own_values, same, square
 
 from napari_gest.app.actions import (
     Action,
     AddRun,
     CloseSections,
+    FoundNiches,
     Keep,
     OpenSections,
     RenameRun,
+    SetEdits,
     SetShapes,
 )
 from napari_gest.app.journal import Journal
+from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import open_sections
+from napari_gest.app.runs.effect import NotKept
+from napari_gest.app.runs.labels import LabelRun
+from napari_gest.app.runs.niche_outcome import NicheOutcome
+from napari_gest.app.runs.niches import NicheRun
+from napari_gest.app.runs.perturbation import PerturbationRun
 from napari_gest.app.saved.autosave import Autosave
 from napari_gest.app.saved.folder import JOURNAL, RESULTS
+from napari_gest.app.saved.replaying import replay
 from napari_gest.app.saved.restoring import MovedError, read_session, restore
+from napari_gest.app.saved.stored_model import StoredModel
 from napari_gest.app.session import Session
+from napari_gest.app.state import EditChoices
 from napari_gest.errors import CheckpointError, GestError, InputError
 from napari_gest.tasks.progress import finish
+from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import read_tissue, write_tissue
 
 DAMAGED = {
@@ -300,3 +312,60 @@ def test_actions_of_a_run_that_was_not_saved_are_left_out(small):
     journal = Journal(Session())
     restored.put_into(journal)
     assert not list(journal.session.state.listed())
+
+
+def test_an_effect_is_there_without_its_model_and_cannot_be_tested(small, tiny_model, tmp_path):
+    folder = tiny_model.save(tmp_path / "own")
+    small.info = ModelInfo.read(folder)
+    opened = small.state.opened
+    small.journal.do(SetShapes(role="edited", shapes=(square(opened, 30, role="edited"),)))
+    edit = Edit(opened.section.genes[2], "multiply", 3.0)
+    small.journal.do(SetEdits(edits=EditChoices(genes=(edit,))))
+    id_ = small.keep(small.add(PerturbationRun.of(small.state, small.info)))
+    small.journal.log.flush()
+    shutil.rmtree(folder)
+    state = finish(read_session(small.journal.log.folder))
+    same(opened.adata, state.opened.adata)
+    effect = state.entry(id_).outcome
+    assert effect.result.settings == small.state.entry(id_).outcome.result.settings
+    with pytest.raises(GestError, match="There is no model"):
+        finish(effect.ready())
+    tiny_model.save(folder)
+    assert not isinstance(finish(effect.ready()).result.predictor, NotKept)
+
+
+def test_an_effect_is_not_tested_with_other_weights(small, tiny_model, tmp_path):
+    model = StoredModel(small.info, "tiny", "of another")
+    assert (model.name, model.genes) == ("tiny", tiny_model.genes)
+    with pytest.raises(InputError, match="weights differ"):
+        _ = model.network
+
+
+def test_kept_labels_stay_when_what_they_were_learned_from_is_closed(small, info):
+    """Closed tissue that kept results were made with is read again, and closed again."""
+    one, two = small.state.sections.values()
+    regions = (square(one, 60, role="named", name="in"), square(one, 40, 90, "named", "out"))
+    small.journal.do(SetShapes(role="named", shapes=regions))
+    id_ = small.keep(small.add(LabelRun.of_drawn(small.state, info, two, (one,))))
+    search = NicheRun((one, two), info)
+    niches = small.add(search, lambda found: NicheOutcome.of(found, 4))
+    request = small.state.entry(niches).outcome.search.request("number", 4)
+    found = finish(request.run())
+    small.journal.do(FoundNiches(id=niches, by="number", value=4, niches=found))
+    small.keep(niches)
+    before = own_values(two.adata)
+    small.journal.do(CloseSections(labels=(one.label,)))
+    assert small.state.kept == (id_, niches)
+    now = own_values(two.adata)
+    assert now.keys() == before.keys()
+    for key, value in before.items():
+        np.testing.assert_array_equal(now[key], value)
+    small.journal.log.save_results(lambda: None)  # of sections that are closed by now
+    small.journal.log.flush()
+    assert small.journal.log._failed is None
+    again = finish(read_session(small.journal.log.folder))
+    assert list(again.sections) == [two.label]
+    assert again.kept == (id_, niches)
+    same(two.adata, again.opened.adata)
+    replayed = finish(replay(small.journal.log.folder))
+    same(two.adata, replayed.opened.adata)
