@@ -32,35 +32,41 @@ class SampledGeneration(Generation):
         self.temperature = request.temperature * self.emission.temperature
         self.donor = np.full(len(self.coords), -1, np.int64)
         self.candidates = np.full((len(self.coords), N_CANDIDATES), -1, np.int64)
-        self.number = 0
+        self.number = 0  # of the draw at work, from 1 on
         self.whole: Generated | None = None  # once the region was drawn
         # What mode "weighted" does, where it is asked for.
         self.mean_run: Generation | None = None
         self.mean_result: Generated | None = None
         assert len(self.donor_places)  # or it says what is missing, before any work
 
-    def begin_draw(self) -> None:
-        """Forget what was drawn, so that the region can be drawn again with other numbers."""
-        self.random = np.random.default_rng([self.request.seed, self.number])
+    def begin_draw(self, number: int) -> None:
+        """Forget what was drawn, and get ready for draw ``number``, from 1 on."""
+        self.random = np.random.default_rng([self.request.seed, number - 1])
         self.free = np.ones(len(self.donors), bool)
         self.common = self.donors.draw_common(self.coords, self.depth, self.random)
         self.generated[:] = False
-        self.number += 1
+        self.number = number
 
     def steps(self) -> Generator[Progress, None, Generated]:
         if self.request.expected:
             yield from self.expect()
         else:
             self.field = yield from self.fit_field()
-        self.begin_draw()
+        self.begin_draw(1)
         yield from self.fill()
         made = self.named(self.drawn())
         if self.mean_result is not None:
             made = replace(made, expected=self.mean_result.expression)
         self.whole = made
         for number in range(2, self.request.draws + 1):
-            yield from self.another(f"Drawing the region again ({number} of {self.request.draws})")
+            stage = f"Drawing the region again ({number} of {self.request.draws})"
+            draw = yield from self.another(number, stage)
+            self.whole = self.whole.with_draws((draw,))
         return self.whole
+
+    def resume(self) -> Generator[Progress, None, None]:
+        """Fit what draws need, and draw nothing: to go on with a run that is gone."""
+        self.field = yield from self.fit_field()
 
     def expect(self) -> Generator[Progress, None, None]:
         """Do what mode ``weighted`` does, and take its field over."""
@@ -71,21 +77,18 @@ class SampledGeneration(Generation):
         self.mean_run = None
 
     def another(
-        self, stage: str = "Drawing the region again"
-    ) -> Generator[Progress, None, Generated]:
-        """Draw the region once more, with nothing fitted anew; return the result with that draw.
+        self, number: int, stage: str = "Drawing the region again"
+    ) -> Generator[Progress, None, Draw]:
+        """Return draw ``number``, from 2 on, with nothing fitted anew.
 
-        Draw k is draw k of a run with ``draws=k`` or more. A run that is cut off here cannot go
-        on: begin another one.
+        It is the same whatever was drawn before, and what a run with ``draws=number`` has.
         """
-        assert self.whole is not None
-        self.begin_draw()
+        self.begin_draw(number)
         for tick in self.fill():
             yield replace(tick, stage=stage, payload=None)
         again = self.drawn()
         assert again.donor is not None
-        self.whole = self.whole.with_draws((Draw(again.expression, again.meta_cell, again.donor),))
-        return self.whole
+        return Draw(again.expression, again.meta_cell, again.donor)
 
     def so_far(self) -> Generated:
         """Return the cells made by now; those expected, where they are, until all are drawn."""

@@ -66,10 +66,15 @@ def test_a_finished_run_goes_on_with_the_draws_that_a_longer_one_has(
     request = GenerateRequest(section, tiny_model, unseen, mode="sample", expected=True, seed=2)
     run = request.begin()
     assert isinstance(run, SampledGeneration)
-    finish(run.steps())
-    for number in (2, 3):
-        went_on = finish(run.another())
-        assert went_on.n_draws == number
+    made = finish(run.steps())
+    third = finish(run.another(3))
+    steps = run.another(2)
+    next(steps)
+    steps.close()  # one that is cut off leaves nothing behind
+    went_on = made.with_draws((finish(run.another(2)), third))
+    gone = request.begin()
+    finish(gone.resume())
+    np.testing.assert_array_equal(finish(gone.another(3)).donor, third.donor)
     long = generate(section, tiny_model, unseen, mode="sample", expected=True, seed=2, draws=3)
     for number in (1, 2, 3):
         one, same = went_on.of_draw(number), long.of_draw(number)
