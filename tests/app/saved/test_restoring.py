@@ -369,3 +369,17 @@ def test_kept_labels_stay_when_what_they_were_learned_from_is_closed(small, info
     same(two.adata, again.opened.adata)
     replayed = finish(replay(small.journal.log.folder))
     same(two.adata, replayed.opened.adata)
+
+
+def test_draws_come_back_and_which_of_them_is_shown_and_kept(everything):
+    state = finish(read_session(everything.folder))
+    before = [e.outcome for e in everything.state.listed("generation") if e.outcome.further]
+    after = [e.outcome for e in state.listed("generation") if e.outcome.further]
+    ((old,), (new,)) = before, after
+    assert (new.number, new.n_draws, new.kept_draw.number) == (2, 3, 3)
+    for number in (1, 2, 3):
+        np.testing.assert_array_equal(
+            new.of_draw(number).expression, old.of_draw(number).expression
+        )
+    np.testing.assert_array_equal(new.result.expected, old.result.expected)
+    np.testing.assert_array_equal(new.result.candidates, old.result.candidates)
