@@ -90,14 +90,14 @@ def test_labels_that_are_not_kept_name_cells_too(opened, result):
     codes = np.zeros(opened.section.n_obs, np.int64)
     codes[[10, 20]] = 1
     named = Categories(("x", "y"), np.eye(4, dtype=np.float32)[:2], codes)
-    preview = Preview("labels", {opened.label: named})
+    preview = Preview("labels", {opened.section: named})
     view = ViewState(of_run=("run-1", "label"), view="generated")
     made, share = generated_names(view, shown(result), opened, SPACE, preview)
     np.testing.assert_array_equal(made.codes, [1, 0, 0])
     np.testing.assert_allclose(share, [1.0, 0.5, 1.0])
     cells = shown(result)
     own = Categories(("x", "y"), named.colors, np.array([1, 1, 1]))
-    compared = Preview("niches", {opened.label: named}, {cells.result: own})
+    compared = Preview("niches", {opened.section: named}, {cells.result: own})
     assert generated_names(view, cells, opened, SPACE, compared)[0] is own
 
 
