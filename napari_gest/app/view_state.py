@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_gest import keys
 from napari_gest.app import colors
 from napari_gest.app.colors import Categories, Scale
 from napari_gest.app.opened import Normalization, Opened
@@ -51,8 +52,8 @@ class ViewState:
     band
         Distances from an edited region, um, outside of which its surroundings are dimmed.
     of_run
-        Id of a run to colour by instead of a gene or a column, and what of it: "niches", "label"
-        or "confidence".
+        Id of a run to colour by instead of a gene or a column, and what of it: "niches", "label",
+        "confidence" or "gain".
     """
 
     gene: str | None = None
@@ -129,6 +130,8 @@ def section_legend(
         values = preview.sections.get(opened.label)
         if values is None or isinstance(values, Categories):
             return Legend(preview.title, values)
+        if preview.centred:
+            return _centred(preview.title, values, view_state.value_limits)
         low, high = view_state.value_limits or colors.limits(values)
         return Legend(preview.title, Scale(low, high), _range(values, low, high))
     if view_state.gene is not None:
@@ -151,6 +154,8 @@ def section_legend(
                 view_state.column, colors.categories(whole.iloc[opened.section.rows], stored)
             )
         numbers = column.to_numpy(np.float64, na_value=np.nan)
+        if view_state.column == keys.CHECK_GAIN:
+            return _centred(view_state.column, numbers, view_state.value_limits)
         low, high = view_state.value_limits or colors.limits(numbers)
         return Legend(view_state.column, Scale(low, high), _range(numbers, low, high))
     return Legend("")
@@ -201,12 +206,8 @@ def generated_values(
 def generated_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
     """Return the legend of a difference or uncertainty view of ``values`` (n,)."""
     if view_state.view == "difference":
-        low, high = view_state.difference_limits or colors.limits(values, centred=True)
-        reach = max(-low, high)  # zero stays in the middle
         title = f"{view_state.gene} · generated minus measured"
-        most = _range(values, -reach, reach)
-        widest = max(-most[0], most[1])
-        return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
+        return _centred(title, values, view_state.difference_limits)
     low, high = view_state.uncertainty_limits or colors.limits(values)
     title = (
         "entropy of the meta cell · nats"
@@ -250,6 +251,15 @@ def _panel(space: Normalization, opened: Opened) -> tuple[str, ...] | None:
         return None
     shared = len(set(space.panel).intersection(opened.section.genes))
     return space.panel if shared * 2 >= len(space.panel) else None
+
+
+def _centred(title: str, values: NDArray, chosen: Limits | None) -> Legend:
+    """Return the legend of values above and below zero, which stays in the middle."""
+    low, high = chosen or colors.limits(values, centred=True)
+    reach = max(-low, high)
+    most = _range(values, -reach, reach)
+    widest = max(-most[0], most[1])
+    return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
 
 
 def _range(values: NDArray, low: float, high: float) -> Limits:

@@ -150,8 +150,12 @@ class GenerationRun:
     @property
     def settings(self) -> str:
         """The read-out, and what marks the cells."""
-        where = f"column {self.mask_key}" if self.mask_key is not None else "drawn region"
-        return f"{self.mode}, {where}"
+        return f"{self.mode}, {self.where}"
+
+    @property
+    def where(self) -> str:
+        """What marks the cells, in a few words."""
+        return f"column {self.mask_key}" if self.mask_key is not None else "drawn region"
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -186,16 +190,9 @@ class GenerationRun:
     def work(self, load: Load) -> Generator[Progress, None, GenerationOutcome]:
         """Place cells if there are none, load the model and generate; for a worker thread."""
         section = self.snapshot.section
-        new = None
-        if self.roi is not None and not self.unseen.any():
-            from napari_gest.tissue.placement import place_cells
-
+        if not self.unseen.any():
             yield Progress("Placing new cells", 0, 1)
-            new = place_cells(self.roi, section.occupied_um, np.random.default_rng(self.seed))
-            if not len(new):
-                raise InputError(
-                    "The region is too small for a cell.", "Draw a larger one, near the tissue."
-                )
+        new = self.new_cells()
         yield Progress("Loading the model", 0, 1, payload=Prepared(new))
         from napari_gest.tasks.generation.generate import GenerateRequest
         from napari_gest.tasks.threads import share_processors
@@ -214,6 +211,26 @@ class GenerationRun:
         result = yield from generation.steps()
         agreement = result.agreement(section) if self.unseen.any() else None
         return self.outcome(result, agreement)
+
+    def new_cells(self) -> NDArray[np.float64] | None:
+        """Return (m, 2) um where cells are placed in a drawn region without any; else None.
+
+        Raises
+        ------
+        InputError
+            If there is no room for one.
+        """
+        if self.roi is None or self.unseen.any():
+            return None
+        from napari_gest.tissue.placement import place_cells
+
+        occupied = self.snapshot.section.occupied_um
+        new = place_cells(self.roi, occupied, np.random.default_rng(self.seed))
+        if not len(new):
+            raise InputError(
+                "The region is too small for a cell.", "Draw a larger one, near the tissue."
+            )
+        return new
 
     def outcome(self, result: Generated, agreement: Agreement | None = None) -> GenerationOutcome:
         """Return the outcome that a result is, whole or of a run that was cut off."""
@@ -235,10 +252,15 @@ class GenerationRun:
         self.add_to(script, object())
         return script.text("generated")
 
-    def add_to(self, script: Script, result: object) -> None:
-        """Add the lines that give a result, and write it, to a script."""
+    def add_region(self, script: Script) -> tuple[str, str]:
+        """Add the lines that give the region to a script.
+
+        Returns
+        -------
+        What follows in a call: section, model and unseen cells; and new cells, or nothing.
+        """
         section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
-        adata, extra = script.adata(self.path), ""
+        extra = ""
         left_out = self.roi if self.mask_key is None else self.mask_key
         if left_out is not None:
             script.add(f"unseen = {script.unseen(section, self.path, left_out)}")
@@ -248,9 +270,15 @@ class GenerationRun:
             rng = f"np.random.default_rng({self.seed})"
             script.add(f"new = place_cells(roi, {section}.occupied_um, {rng})")
             extra = ", new_coords_um=new"
+        return f"{section}, {model}, unseen", extra
+
+    def add_to(self, script: Script, result: object) -> None:
+        """Add the lines that give a result, and write it, to a script."""
+        region, extra = self.add_region(script)
+        adata = script.adata(self.path)
         made = script.result(result)
         script.use("generate")
-        arguments = f"{section}, {model}, unseen, mode={self.mode!r}, seed={self.seed}{extra}"
+        arguments = f"{region}, mode={self.mode!r}, seed={self.seed}{extra}"
         script.add(f"{made} = generate({arguments})", f"{made}.write({adata})")
         if extra:  # rows for new cells are added last: results speak of the rows there were
             script.at_end(f"{adata} = {made}.to_anndata({adata})")
