@@ -129,7 +129,7 @@ def test_a_check_is_printed_and_written(file: Path, model: Path, tissue: AnnData
     common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
     out = file.parent / "checked.h5ad"
     told = run(*common, "--out", out, "--check", "--check-table", table)
-    assert "check: By " in told
+    assert "check: " in told
     kept = read_tissue(out).uns[keys.UNS]
     assert kept["check"]["verdict"] in told
     assert kept["field"] == kept["check"]["field"]
