@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_gest.app.runs.check import CheckOutcome
 
 NAME = "beyond this line: no better than the section's mean"
-_COLOR = "#F5F7FA"
+_COLOR = "#F0682A"  # seen on black and on white, and no colour of a region
 _WIDTH = 0.6  # of an outline
 _FOLLOWED = frozenset({"sections", "shapes", "choices", "runs", "shown"})
 
