@@ -143,6 +143,16 @@ def test_a_check_is_printed_and_written(file: Path, model: Path, tissue: AnnData
     assert "exists already" in again.stderr
 
 
+def test_a_map_is_printed_and_written(file: Path, model: Path) -> None:
+    table = file.parent / "map.csv"
+    common = ["generate", file, "--model", model, "--section", "section_1", "--mask-key", "hole"]
+    told = run(*common, "--out", file.parent / "mapped.h5ad", "--check-map", table)
+    written = pd.read_csv(table, index_col="tile")
+    said = written["expected_gain"].dropna()
+    assert "map: A gain over the mean of" in told
+    assert f"{int((said > 0).sum())} of {len(said)} tiles" in told
+
+
 DAMAGE = {
     "counts": lambda shape: np.random.default_rng(0).poisson(50, shape),
     "large": lambda shape: np.full(shape, 1e30) * np.arange(shape[1]),

@@ -12,6 +12,7 @@ from napari_gest.tissue.roi import Roi
 
 _PIXELS = 6  # of the grid, to the depth
 _MOST_PIXELS = 40_000
+_FINE = 0.02  # of the depth: what an outline may be off, so that it is drawn at once
 _SMALLEST = 0.1  # of the square of the depth: smaller parts are left out
 _WIDTH = 0.75  # of the distance between cells: how far tissue goes on around a cell
 
@@ -55,6 +56,6 @@ def beyond_depth(roi: Roi, known_um: NDArray[np.float64], depth_um: float) -> Ro
     # Only cells that are the nearest to some place of the region bound the part.
     near = np.unique(cKDTree(known_um).query(np.concatenate([inside, rim]))[1])
     reached = shapely.union_all(shapely.buffer(shapely.points(known_um[near]), depth_um))
-    left = shapely.get_parts(area.difference(reached))
+    left = shapely.get_parts(shapely.simplify(area.difference(reached), _FINE * depth_um))
     left = [p for p in left if isinstance(p, Polygon) and p.area > _SMALLEST * depth_um**2]
     return Roi(MultiPolygon(left)) if left else None

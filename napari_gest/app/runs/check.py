@@ -137,7 +137,10 @@ class CheckRun:
 
     def changed_since(self, state: State) -> str | None:
         """Tell whether the region was drawn anew, or another column chosen."""
-        return self.generation.changed_since(state)
+        generation = self.generation
+        if state.active == generation.snapshot.label and state.mask_key != generation.mask_key:
+            return "Something else marks the region now."
+        return generation.changed_since(state)
 
     def asks_the_same(self, other: CheckRun) -> bool:
         """Tell whether another check is of the same section, region and model.

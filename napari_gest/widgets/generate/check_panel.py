@@ -23,6 +23,7 @@ from napari_gest.widgets.generate.check_map_panel import CheckMapPanel
 from napari_gest.widgets.generate.check_result import CheckResult
 
 _LOG = logging.getLogger(__name__)
+_MOST_UNASKED = 200_000  # cells: a check holds all of their expression several times over
 _CANCELLED = "The check was cancelled."
 _TIP = "Hide measured patches that resemble the region, generate them, and compare"
 
@@ -79,6 +80,8 @@ class CheckPanel(Panel):
         known = known_check(self.context.state, run)
         if known is not None:
             self.context.do(ShowRuns(kind="check", ids=(known.id,)), self)
+        elif generation.snapshot.section.n_obs > _MOST_UNASKED:
+            self._say("This section is large: press the button above for a check.")
         else:
             self._start(run)
 

@@ -103,6 +103,11 @@ def test_it_is_stale_once_the_region_changed(drawn, model_info):
     assert run_state(entry, drawn.session.state) == "not kept"
     drawn.do(SetShapes(role="unseen", shapes=()))
     assert "region was changed" in why_stale(entry, drawn.session.state)
+    drawn.undo()
+    assert why_stale(entry, drawn.session.state) is None
+    drawn.session.state.opened.adata.obs["mask"] = np.arange(1200) % 5 == 0
+    drawn.do(Choose.of(mask_key="mask"))
+    assert "Something else marks" in why_stale(entry, drawn.session.state)
     drawn.do(CloseSections(labels=(ONE,)))
     assert not drawn.session.state.runs
 

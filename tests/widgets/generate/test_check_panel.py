@@ -19,6 +19,7 @@ from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.canvas.check_contour import NAME
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
+from napari_gest.widgets.generate import check_panel
 from napari_gest.widgets.generate.check_panel import CheckPanel
 
 pytestmark = [pytest.mark.gui, pytest.mark.usefixtures("short_field")]
@@ -100,6 +101,19 @@ def test_it_follows_a_run_once_for_each_region(drawn, panel, until):
     drawn.run_panel.start()
     until(lambda: len(list(context.state.listed("generation"))) == 3 and not context.jobs.busy)
     assert not panel.latest.busy
+
+
+@pytest.mark.usefixtures("checks", "endless")
+def test_a_large_section_is_checked_only_when_asked(drawn, panel, monkeypatch, until):
+    monkeypatch.setattr(check_panel, "_MOST_UNASKED", 10)
+    run = GenerationRun.of(drawn.context.state, drawn.context.model)
+    panel.after_run(run)
+    assert not panel.latest.busy
+    assert "large" in panel.message.text()
+    panel.ask()
+    assert panel.latest.busy
+    panel.stop()
+    until(lambda: not panel.latest.busy)
 
 
 @pytest.mark.usefixtures("endless")
