@@ -16,6 +16,7 @@ EXPECTED = "gest_expected"  # layers, float32: as EXPRESSION, but means where ce
 DRAW = "gest_draw_{}"  # layers, float32: further draws of mode sample, from 2 on, as EXPRESSION
 SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
 REGIONS = "gest_regions"  # uns, GeoJSON: regions, um, that cells were generated for, by section
+CHECK_GAIN = "gest_check_gain"  # obs, float32: gain to expect over neighbours; NaN if not said
 UNS = "gest"  # uns, dict: model, version, seed, mode, target_sum, field
 
 # Written by niches and labels.

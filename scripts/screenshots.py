@@ -63,6 +63,7 @@ class Tour:
         context.do(ChangeView.of(gene=self.gene))
         home.run_panel.start()
         self.until(lambda: context.state.shown_run("generation") is not None)
+        self.until(lambda: not home.run_panel.check.latest.busy)
         home.run_panel.result.keep()
         context.do(SetShapes(role="edited", shapes=(self.square("edited", 0.18, off=-0.15),)))
         genes = context.opened.section.genes

@@ -24,6 +24,7 @@ PUBLIC = {
 REQUESTS = {
     "annotate": napari_gest.AnnotateRequest,
     "check_generation": napari_gest.CheckRequest,
+    "check_map": napari_gest.CheckMapRequest,
     "cluster_niches": napari_gest.ClusterRequest,
     "dose_response": DoseRequest,
     "embed_niches": napari_gest.EmbedRequest,

@@ -17,6 +17,7 @@ from napari_gest.app.view_state import (
     Legend,
     View,
     ViewState,
+    centred,
     panel_of,
     preview_rgba,
     range_of,
@@ -78,12 +79,8 @@ def generated_values(
 def generated_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
     """Return the legend of a difference or uncertainty view of ``values`` (n,)."""
     if view_state.view == "difference":
-        low, high = view_state.difference_limits or colors.limits(values, centred=True)
-        reach = max(-low, high)  # zero stays in the middle
         title = f"{view_state.gene} · expected minus measured"
-        most = range_of(values, -reach, reach)
-        widest = max(-most[0], most[1])
-        return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
+        return centred(title, values, view_state.difference_limits)
     low, high = view_state.uncertainty_limits or colors.limits(values)
     title = (
         "entropy of the meta cell · nats"

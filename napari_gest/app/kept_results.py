@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_gest.app.opened import Result
+from napari_gest.app.opened import Result, is_about_others
 from napari_gest.app.runs.base import is_gone
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def _wanted(state: State) -> dict[int, tuple[list[Result], dict[str, list[Result
             results.append(result)
             for one in opened:
                 of_section.setdefault(one.label, []).append(result)
+    for results, _ in wanted.values():
+        results.sort(key=is_about_others)
     return wanted
 
 

@@ -46,6 +46,11 @@ class Result(Protocol):
         """Write into the AnnData; return the names of the keys that changed."""
 
 
+def is_about_others(result: Result) -> bool:
+    """Tell whether a result speaks of others, such as a check, and is to be written after them."""
+    return bool(getattr(result, "about_others", False))
+
+
 @dataclass(eq=False)
 class Opened:
     """An open section and what was kept for it.
@@ -167,6 +172,9 @@ class Opened:
         ):
             if (result.rows < 0).any():
                 adata = result.to_anndata(adata)
+        if adata is not self.adata:
+            for result in filter(is_about_others, self.file_results):
+                result.write(adata)
         return adata
 
 

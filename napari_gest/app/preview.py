@@ -32,11 +32,14 @@ class Preview:
         Per section, the values of its cells (n_obs,): names or numbers.
     generated
         Per result of a run, the values of its cells.
+    centred
+        Numbers are above or below zero, which is the middle of the colours.
     """
 
     title: str
     sections: Mapping[Section, Values]
     generated: Mapping[Generated, Values] = field(default_factory=dict)
+    centred: bool = False
 
 
 def named(codes: NDArray[np.int64], names: tuple[str, ...], colors: tuple[str, ...]) -> Categories:

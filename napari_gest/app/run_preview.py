@@ -10,13 +10,15 @@ from napari_gest.app.colors import Categories
 from napari_gest.app.first_view import first_view
 from napari_gest.app.preview import Preview
 from napari_gest.app.runs.base import RunEntry, RunKind
+from napari_gest.app.runs.check_map import CheckMapOutcome
 from napari_gest.app.runs.labels import Labelled
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.state import State
 from napari_gest.app.view_state import ViewState
 
 # What of a run is shown first.
-_FIRST: dict[RunKind, str] = {"niches": "niches", "labels": "label"}
+_FIRST: dict[RunKind, str] = {"niches": "niches", "labels": "label", "map": "gain"}
+_KINDS: dict[str, RunKind] = {"niches": "niches", "gain": "map"}  # all else is of labels
 # By what it is made of: niches, of their search; labels, of what is shown of them.
 _MADE: WeakKeyDictionary[Any, dict[Any, Preview]] = WeakKeyDictionary()
 
@@ -49,7 +51,7 @@ def following(state: State) -> State:
     if view.of_run is None:
         return state
     id_, what = view.of_run
-    kind: RunKind = "niches" if what == "niches" else "labels"
+    kind = _KINDS.get(what, "labels")
     shown = [entry.id for entry in state.shown_runs(kind)]
     if id_ in shown:
         return state
@@ -65,7 +67,7 @@ def of_run_view(view: ViewState, id_: str, what: str) -> ViewState:
         gene=None,
         column=None,
         of_run=(id_, what),
-        view=view.plain_view,
+        view="measured" if what == "gain" else view.plain_view,
         hidden=frozenset(),
         value_limits=None,
     )
@@ -78,6 +80,8 @@ def _preview(outcome: Any, what: str) -> Preview | None:
             made.clear()
             made[key] = outcome.search.preview(outcome.niches)
         return made[key]
+    if isinstance(outcome, CheckMapOutcome):
+        return outcome.preview
     if isinstance(outcome, Labelled):
         made = _MADE.setdefault(outcome, {})
         if what not in made:

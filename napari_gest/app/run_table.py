@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from napari_gest.app.runs.base import RunEntry, why_stale
+from napari_gest.app.runs.base import UNDECIDED, RunEntry, why_stale
 from napari_gest.app.state import State
 from napari_gest.files import table_kind, write_table
 
@@ -40,6 +40,8 @@ def run_state(entry: RunEntry, state: State) -> str:
     if entry.kind == "training":
         return "a model"
     word = "kept" if entry.id in state.kept else "undecided"
+    if entry.kind in UNDECIDED and entry.id not in state.kept:
+        word = "not kept"
     if entry.partial:
         word += ", cut off"
     return f"{word}, stale" if why_stale(entry, state) is not None else word

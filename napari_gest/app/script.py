@@ -168,6 +168,7 @@ def session_script(state: State) -> str:
     if not kept:
         raise InputError("Nothing was kept yet.", "Run, then press Keep.")
     script = Script()
+    kept.sort(key=lambda entry: entry.kind == "check")  # they are written last, as in the tissue
     for entry in kept:
         if entry.partial:
             raise InputError(

@@ -31,12 +31,18 @@ class Choices:
         Seed of the next run.
     mask_key
         obs column that marks the cells to generate; None where a region is drawn.
+    check
+        A check follows each run of generation.
+    believable
+        Only genes that the check believes in are listed.
     """
 
     model: str | None = None
     mode: Mode = "sample"
     seed: int = 0
     mask_key: str | None = None
+    check: bool = True
+    believable: bool = False
 
 
 @dataclass(frozen=True)

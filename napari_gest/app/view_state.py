@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_gest import keys
 from napari_gest.app import colors
 from napari_gest.app.colors import Categories, Scale
 from napari_gest.app.opened import Normalization, Opened
@@ -55,8 +56,8 @@ class ViewState:
     band
         Distances from an edited region, um, outside of which its surroundings are dimmed.
     of_run
-        Id of a run to colour by instead of a gene or a column, and what of it: "niches", "label"
-        or "confidence".
+        Id of a run to colour by instead of a gene or a column, and what of it: "niches", "label",
+        "confidence" or "gain".
     """
 
     gene: str | None = None
@@ -140,6 +141,8 @@ def section_legend(
         values = preview.sections.get(opened.section)
         if values is None or isinstance(values, Categories):
             return Legend(preview.title, values)
+        if preview.centred:
+            return centred(preview.title, values, view_state.value_limits)
         low, high = view_state.value_limits or colors.limits(values)
         return Legend(preview.title, Scale(low, high), range_of(values, low, high))
     if view_state.gene is not None:
@@ -162,6 +165,8 @@ def section_legend(
                 view_state.column, colors.categories(whole.iloc[opened.section.rows], stored)
             )
         numbers = column.to_numpy(np.float64, na_value=np.nan)
+        if view_state.column == keys.CHECK_GAIN:
+            return centred(view_state.column, numbers, view_state.value_limits)
         low, high = view_state.value_limits or colors.limits(numbers)
         return Legend(view_state.column, Scale(low, high), range_of(numbers, low, high))
     return Legend("")
@@ -208,6 +213,15 @@ def panel_of(space: Normalization, opened: Opened) -> tuple[str, ...] | None:
         return None
     shared = len(set(space.panel).intersection(opened.section.genes))
     return space.panel if shared * 2 >= len(space.panel) else None
+
+
+def centred(title: str, values: NDArray, chosen: Limits | None) -> Legend:
+    """Return the legend of values above and below zero, which stays in the middle."""
+    low, high = chosen or colors.limits(values, centred=True)
+    reach = max(-low, high)
+    most = range_of(values, -reach, reach)
+    widest = max(-most[0], most[1])
+    return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
 
 
 def range_of(values: NDArray, low: float, high: float) -> Limits:

@@ -14,6 +14,7 @@ from napari_gest.app.runs.generation import Begun, GenerationRun, Prepared
 from napari_gest.canvas.jobs import Tick
 from napari_gest.canvas.painter import Painter
 from napari_gest.canvas.scene import Scene
+from napari_gest.tasks.generation.check_map_report import CheckMap
 
 CLOSED = "The section was closed while this ran, so the result was dropped."
 
@@ -37,6 +38,7 @@ class RunFollower:
         self._stop, self._started = stop, time.perf_counter()
         self._cells: GeneratedCells | None = None
         self.generation: Any = None  # the moving parts of a run of generation
+        self._map: CheckMap | None = None
 
     @property
     def n_filled(self) -> int:
@@ -54,6 +56,8 @@ class RunFollower:
                 self._cells = self.run.begun(payload)
                 self.scene.add_generated(self.id, self._cells, self.run.outline)
                 self.painter.repaint()  # which outlines it
+            elif isinstance(payload, CheckMap):
+                self._map = payload
             elif self._cells is None:
                 continue
             elif isinstance(payload, Begun):
@@ -74,10 +78,13 @@ class RunFollower:
         return self._add(outcome, partial=False)
 
     def on_cancelled(self) -> RunEntry | None:
-        """Add what a cancelled generation has made, if anything; else leave no trace."""
+        """Add what a cancelled generation or map has made, if anything; else leave no trace."""
         cells = self._cells
-        made = None if cells is None or cells.so_far is None else cells.so_far()
-        if made is None or not len(made.rows) or self._is_closed():
+        made: Any = self._map
+        if cells is not None and cells.so_far is not None:
+            made = cells.so_far()
+            made = made if len(made.rows) else None
+        if made is None or self._is_closed():
             self.on_failed()
             return None
         return self._add(self.run.outcome(made), partial=True)

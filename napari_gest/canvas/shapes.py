@@ -21,6 +21,7 @@ NAMED = "named"
 EDITED = "edited"
 REGIONS = (UNSEEN, NAMED, EDITED)
 BOUNDARIES = "boundaries"
+CHECKED_DEPTH = "checked depth"
 
 UM_AXES: dict[str, Any] = {"units": ("um", "um"), "axis_labels": ("y", "x"), "scale": (1.0, 1.0)}
 AREAS = ("polygon", "rectangle", "ellipse")

@@ -83,6 +83,14 @@ def generate(
         Path | None,
         typer.Option(metavar="OUT.csv", help="Write what the check says of each gene."),
     ] = None,
+    check_map: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.csv",
+            help="Hide all of the section tile by tile, and write where generation is worth"
+            " something. It takes some minutes.",
+        ),
+    ] = None,
     seed: Seed = 0,
     place_new: Annotated[
         bool,
@@ -110,7 +118,8 @@ def generate(
     gest_counts holds its counts, and further draws are layers gest_draw_2, gest_draw_3 and so on.
     --expected adds layer gest_expected, the mean that --mode weighted would give.
     --type-key K adds obs gest_K and gest_K_confidence. --check adds uns gest/check, chooses the
-    share of the section's field and prints a verdict.
+    share of the section's field and prints a verdict. --check-map tells for tiles of the region's
+    size, all over the section, how much lower the error is than that of the neighbours' mean.
     """
     if (mask_key is None) == (roi is None):
         raise typer.BadParameter("give either --mask-key or --roi")
@@ -124,6 +133,10 @@ def generate(
         from napari_gest.tasks.generation.check_report import CHECK_TABLE
 
         outputs.append(Output("--check-table", check_table, CHECK_TABLE, overwrite))
+    if check_map is not None:
+        from napari_gest.tasks.generation.check_map_report import CHECK_MAP_TABLE
+
+        outputs.append(Output("--check-map", check_map, CHECK_MAP_TABLE, overwrite))
     check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)])
     adata = read_tissue(path)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
@@ -161,6 +174,12 @@ def generate(
 
         checked = run(CheckRequest(taken, request.model, unseen, new, seed).run())
         request = replace(request, field=checked.field)
+    mapped = None
+    if check_map is not None:
+        from napari_gest.tasks.generation.check_map import CheckMapRequest
+
+        hidden = unseen if unseen.any() else None
+        mapped = run(CheckMapRequest(taken, request.model, hidden, seed=seed).run())
     result = run(request.run())
     whole = result.to_anndata(adata)
     if checked is not None:
@@ -168,6 +187,8 @@ def generate(
     write_tissue(whole, out, overwrite=overwrite)
     if checked is not None and check_table is not None:
         write_table(checked.table, check_table, CHECK_TABLE, index=True, overwrite=overwrite)
+    if mapped is not None and check_map is not None:
+        write_table(mapped.table, check_map, CHECK_MAP_TABLE, index=True, overwrite=overwrite)
     print(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
     if mode is Mode.sample:
         further = [f"gest_draw_{number}" for number in range(2, draws + 1)]
@@ -180,6 +201,8 @@ def generate(
             print("  (a draw is as noisy as tissue; --mode weighted has the lowest error)")
     if checked is not None:
         print(f"check: {checked.verdict}")
+    if mapped is not None:
+        print(f"map: {mapped.verdict}")
 
 
 def _unseen(

@@ -15,3 +15,10 @@ def share_processors() -> None:
     import torch
 
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
+
+
+def stay_in_background() -> None:
+    """Let torch use one processor in the calling thread, for work that nobody waits for."""
+    import torch
+
+    torch.set_num_threads(1)

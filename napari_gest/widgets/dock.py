@@ -85,7 +85,7 @@ class Home(QWidget):
             for number, (title, panel) in enumerate(panels.items(), 1)
         ]
         self.panels: list[Panel] = [*panels.values(), self.job_bar]
-        self._in_sight = self.steps[0]
+        self._in_sight: QWidget = self.steps[0]
         self._had_tissue = context.opened is not None
         self._lay_out()
         self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
@@ -104,6 +104,7 @@ class Home(QWidget):
         context.viewer.events.theme.connect(self._restyle)
         self._attached = True
         self.open_panel.needed.connect(self._show_opening)
+        self.run_panel.check.train_wanted.connect(self._show_training)
         self.setAcceptDrops(True)
         for field in self.findChildren(QLineEdit):  # which would take a file for its name
             field.setAcceptDrops(False)
@@ -173,6 +174,7 @@ class Home(QWidget):
         self.run_panel.result.draws.close_jobs()
         self.perturb_panel.rest()
         self.niches_panel.close_jobs()
+        self.run_panel.check.close_jobs()
         context.session.changed.disconnect(self.follow, missing_ok=True)
         context.jobs.changed.disconnect(self._on_jobs, missing_ok=True)
         context.journal.changed.disconnect(self._allow_undo, missing_ok=True)
@@ -196,7 +198,13 @@ class Home(QWidget):
 
     def _show_opening(self) -> None:
         self._in_sight = self.steps[0]
-        self._in_sight.set_open(True)
+        self.steps[0].set_open(True)
+        self._settled.start()
+
+    def _show_training(self) -> None:
+        self.steps[3].set_open(True)
+        self.model_panel.more.set_open(True)
+        self._in_sight = self.model_panel.train
         self._settled.start()
 
     def _bring_into_sight(self) -> None:

@@ -53,7 +53,7 @@ from napari_gest.tissue.simulate import simulate
 
 STEPS, IN_A_SESSION = int(os.environ.get("GEST_APP_STEPS", "500")), 50
 FIELDS = frozenset(field.name for field in fields(State))
-KINDS = ("generation", "perturbation", "niches", "labels")
+KINDS = ("generation", "perturbation", "niches", "labels", "check", "map")
 UNDOABLE = (SetShapes, SetStrokes, SetEdits, Keep, Discard, RenameRun, ShowDraw)
 TISSUE = simulate(n_cells=60, n_genes=6, n_sections=2, seed=1)
 GENES = tuple(TISSUE.var_names)
@@ -183,6 +183,8 @@ class AppMachine(RuleBasedStateMachine):
                 "mode": st.sampled_from(["weighted", "pick", "sample"]),
                 "mask_key": st.sampled_from([None, "region", "absent"]),
                 "model": st.sampled_from([None, "m"]),
+                "check": st.booleans(),
+                "believable": st.booleans(),
             },
         )
     )

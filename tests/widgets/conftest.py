@@ -49,6 +49,19 @@ def sessions_folder(monkeypatch, tmp_path) -> Path:
 
 
 @pytest.fixture
+def checks() -> None:
+    """A check follows each run, as it does for users; elsewhere tests do without."""
+
+
+@pytest.fixture(autouse=True)
+def _few_checks(request, monkeypatch) -> None:
+    from napari_gest.widgets.generate.check_panel import CheckPanel
+
+    if "checks" not in request.fixturenames:
+        monkeypatch.setattr(CheckPanel, "after_run", lambda self, generation: None)
+
+
+@pytest.fixture
 def viewer(make_napari_viewer):
     made = make_napari_viewer(show=True)
     made.window.resize(1200, 800)

@@ -67,6 +67,22 @@ def test_rounds_of_work_leave_nothing(home, viewer, alive, until, tissue_file, s
         until(lambda: not any(alive().values()))
 
 
+@pytest.mark.usefixtures("checks", "short_field")
+def test_checks_and_maps_are_let_go_of(home, viewer, alive, until, tissue_file):
+    context, panel = home.context, home.run_panel.check
+    for _ in range(2):
+        home.open_panel.open([tissue_file])
+        until(lambda: context.opened is not None and not context.jobs.busy)
+        draw_region(home)
+        home.run_panel.start()
+        until(lambda: panel.result.entry is not None and not panel.latest.busy)
+        panel.result.keep()
+        panel.map.ask()
+        until(lambda: panel.map.entry is not None and not context.jobs.busy)
+        viewer.layers.clear()
+        until(lambda: not any(alive().values()))
+
+
 def test_a_question_that_was_answered_is_gone(home, alive, tissue, until, tmp_path):
     write_tissue(tissue, tmp_path / "two.h5ad")
     home.open_panel.open([tmp_path / "two.h5ad"])

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from napari_gest.app.state import State
     from napari_gest.model.gest import GeST
 
-RunKind = Literal["generation", "niches", "labels", "perturbation", "training"]
+RunKind = Literal["generation", "niches", "labels", "perturbation", "training", "check", "map"]
+# Kinds that nobody has to decide on: a model has a folder of its own, and a check that is lost can
+# be made again in seconds.
+UNDECIDED: tuple[RunKind, ...] = ("training", "check")
 Load = Callable[[str], "GeST"]
 
 

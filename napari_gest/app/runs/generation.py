@@ -131,8 +131,12 @@ class GenerationRun:
     @property
     def settings(self) -> str:
         """The read-out, and what marks the cells."""
-        where = f"column {self.mask_key}" if self.mask_key is not None else "drawn region"
-        return f"{READOUTS[self.mode]}, {where}"
+        return f"{READOUTS[self.mode]}, {self.where}"
+
+    @property
+    def where(self) -> str:
+        """What marks the cells, in a few words."""
+        return f"column {self.mask_key}" if self.mask_key is not None else "drawn region"
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -168,17 +172,10 @@ class GenerationRun:
     def work(self, load: Load) -> Generator[Progress, None, GenerationOutcome]:
         """Place cells if there are none, load the model and generate; for a worker thread."""
         section = self.snapshot.section
-        new = None
         _ = self.outline  # kept by the run: the window need not wait for it
-        if self.roi is not None and not self.unseen.any():
-            from napari_gest.tissue.placement import place_cells
-
+        if not self.unseen.any():
             yield Progress("Placing new cells", 0, 1)
-            new = place_cells(self.roi, section.occupied_um, np.random.default_rng(self.seed))
-            if not len(new):
-                raise InputError(
-                    "The region is too small for a cell.", "Draw a larger one, near the tissue."
-                )
+        new = self.new_cells()
         yield Progress("Loading the model", 0, 1, payload=Prepared(new))
         request = self._request(load(self.model.name), new)
         generation = request.begin()
@@ -219,6 +216,26 @@ class GenerationRun:
             expected=self.mode == "sample",
         )
 
+    def new_cells(self) -> NDArray[np.float64] | None:
+        """Return (m, 2) um where cells are placed in a drawn region without any; else None.
+
+        Raises
+        ------
+        InputError
+            If there is no room for one.
+        """
+        if self.roi is None or self.unseen.any():
+            return None
+        from napari_gest.tissue.placement import place_cells
+
+        occupied = self.snapshot.section.occupied_um
+        new = place_cells(self.roi, occupied, np.random.default_rng(self.seed))
+        if not len(new):
+            raise InputError(
+                "The region is too small for a cell.", "Draw a larger one, near the tissue."
+            )
+        return new
+
     def outcome(self, result: Generated, agreement: Agreement | None = None) -> GenerationOutcome:
         """Return the outcome that a result of one draw is, whole or of a run that was cut off."""
         cells = GeneratedCells.showing(self.snapshot, result)
@@ -235,10 +252,15 @@ class GenerationRun:
         self.add_to(script, object())
         return script.text("generated")
 
-    def add_to(self, script: Script, result: object, draw: int = 1) -> None:
-        """Add the lines that give a result, and write a draw of it, to a script."""
+    def add_region(self, script: Script) -> tuple[str, str]:
+        """Add the lines that give the region to a script.
+
+        Returns
+        -------
+        What follows in a call: section, model and unseen cells; and new cells, or nothing.
+        """
         section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
-        adata, extra = script.adata(self.path), ""
+        extra = ""
         left_out = self.roi if self.mask_key is None else self.mask_key
         if left_out is not None:
             script.add(f"unseen = {script.unseen(section, self.path, left_out)}")
@@ -248,6 +270,12 @@ class GenerationRun:
             rng = f"np.random.default_rng({self.seed})"
             script.add(f"new = place_cells(roi, {section}.occupied_um, {rng})")
             extra = ", new_coords_um=new"
+        return f"{section}, {model}, unseen", extra
+
+    def add_to(self, script: Script, result: object, draw: int = 1) -> None:
+        """Add the lines that give a result, and write a draw of it, to a script."""
+        region, extra = self.add_region(script)
+        adata = script.adata(self.path)
         script.use("generate")
         asked = [f"mode={self.mode!r}", f"seed={self.seed}"]
         if self.mode == "sample":
@@ -255,7 +283,7 @@ class GenerationRun:
         if draw > 1:
             asked.append(f"draws={draw}")
         made = script.result(result)
-        call = f"generate({section}, {model}, unseen, {', '.join(asked)}{extra})"
+        call = f"generate({region}, {', '.join(asked)}{extra})"
         if draw == 1:
             script.add(f"{made} = {call}")
         else:  # other runs speak of the first draw

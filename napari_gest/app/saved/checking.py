@@ -14,6 +14,8 @@ import pandas as pd
 
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.check import CheckOutcome, CheckRun
+from napari_gest.app.runs.check_map import CheckMapOutcome, CheckMapRun
 from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.runs.generation_outcome import GenerationOutcome
@@ -23,6 +25,9 @@ from napari_gest.app.runs.niches import NicheRun
 from napari_gest.app.runs.perturbation import PerturbationRun
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation.cell_types import NamedTypes
+from napari_gest.tasks.generation.check_map_report import COLUMNS as MAP_COLUMNS
+from napari_gest.tasks.generation.check_map_report import CheckMap
+from napari_gest.tasks.generation.check_report import COLUMNS, Check
 from napari_gest.tasks.generation.generated import Agreement, Generated
 from napari_gest.tasks.labels.annotate import Annotated, LabelAgreement
 from napari_gest.tasks.niches.embed import Embedded
@@ -46,6 +51,7 @@ _NAMES: dict[str, Any] = {
 # Shapes of arrays: a letter is one length throughout; those of ``_lengths`` are known before.
 _SHAPES: dict[str, dict[str, str]] = {
     "Annotated": {"rows": "N", "labels": "N", "probability": "N C"},
+    "CheckMap": {"tile": "t"},
     "Clustered": {"labels": "N", "probability": "N C", "stability": "C"},
     "Draw": {"expression": "n G", "meta_cell": "n", "donor": "n"},
     "Edited": {"cells": "m", "before": "m G", "after": "m G", "removed": "r"},
@@ -62,6 +68,8 @@ _SHAPES: dict[str, dict[str, str]] = {
     "Perturbed": {"control": "s G", "perturbed": "s G"},
 }  # fmt: skip
 _OUTCOMES = {
+    CheckRun: CheckOutcome,
+    CheckMapRun: CheckMapOutcome,
     GenerationRun: GenerationOutcome,
     LabelRun: Labelled,
     NicheRun: NicheOutcome,
@@ -115,6 +123,8 @@ def check_entry(entry: Any, run_id: str) -> None:
         same = outcome.result.section is run.snapshot.section
         for draw in outcome.further:
             _check_draw(draw, outcome.result)
+    elif isinstance(outcome, CheckMapOutcome):
+        same = len(outcome.report.tile) == run.snapshot.section.n_obs
     elif isinstance(outcome, Labelled):
         same = outcome.annotated.section is run.target.section
     else:
@@ -191,6 +201,8 @@ def _check_indices(made: Any) -> None:
             _check_range("candidates", made.candidates, section.n_obs)
         if made.types is not None and len(made.types.code) != len(made.rows):
             raise ValueError("types are of other cells")
+    elif isinstance(made, Check | CheckMap):
+        _check_columns(made)
     elif isinstance(made, NamedTypes):
         _check_range("code", made.code, len(made.names))
     elif isinstance(made, Annotated):
@@ -214,6 +226,21 @@ def _check_draw(draw: Any, of: Generated) -> None:
         _check_range("donor", draw.donor, of.section.n_obs)
     if draw.expression.shape != of.expression.shape:
         raise ValueError("further draws are of other cells")
+
+
+def _check_columns(made: Check | CheckMap) -> None:
+    columns = (*COLUMNS, "claim") if isinstance(made, Check) else MAP_COLUMNS
+    if tuple(made.table.columns) != columns:
+        raise ValueError(f"the table of a {type(made).__name__} has other columns")
+    kinds = {made.table[name].dtype.kind for name in columns}
+    truth = "claim" if isinstance(made, Check) else "trained"
+    if not kinds <= set("bif") or made.table[truth].dtype != bool:
+        raise ValueError(f"the table of a {type(made).__name__} holds no numbers")
+    if isinstance(made, CheckMap):
+        if len(made.tile) and not -1 <= made.tile.min() <= made.tile.max() < len(made.table):
+            raise ValueError("tiles are not those of the table")
+    elif not all(isinstance(gene, str) for gene in made.table.index):
+        raise ValueError("genes of a Check are no names")
 
 
 def _check_rows(rows: Any, section: Section) -> None:

@@ -11,7 +11,7 @@ from napari_gest.app.actions import AddRun, CloseSections, Keep, OpenSections
 from napari_gest.app.actions.tissue import TissueRef
 from napari_gest.app.journal import Journal, Step
 from napari_gest.app.opened import Opened, open_sections
-from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.base import UNDECIDED, RunEntry
 from napari_gest.app.saved.as_added import as_added, with_found
 from napari_gest.app.saved.folder import RESULTS, has_result, read_steps
 from napari_gest.app.saved.parts import MissingError, sections_of
@@ -121,7 +121,7 @@ def restore(
             yield Progress(f"Reading {action.id}", place, len(read))
             entry = None if action.id in entries else _entry(folder, action.id, now, entries)
             if entry is None:
-                if action.kind != "training":  # the model lies in a folder of its own
+                if action.kind not in UNDECIDED:
                     lost.append(action.id)
                 continue
             entries[action.id] = entry

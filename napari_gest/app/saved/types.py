@@ -12,6 +12,8 @@ from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, Stroke
 from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.check import CheckOutcome, CheckRun
+from napari_gest.app.runs.check_map import CheckMapOutcome, CheckMapRun
 from napari_gest.app.runs.effect import Effect, NotKept
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.runs.generation_outcome import GenerationOutcome
@@ -23,6 +25,8 @@ from napari_gest.app.saved.checking import check
 from napari_gest.app.saved.stored_model import StoredModel
 from napari_gest.app.state import Label
 from napari_gest.tasks.generation.cell_types import NamedTypes
+from napari_gest.tasks.generation.check_map_report import CheckMap
+from napari_gest.tasks.generation.check_report import Check
 from napari_gest.tasks.generation.generated import Agreement, Draw, Generated
 from napari_gest.tasks.labels.annotate import Annotated, LabelAgreement
 from napari_gest.tasks.niches.embed import Embedded
@@ -40,7 +44,8 @@ Value = Callable[[Any], Any]
 TYPES: dict[str, type] = {
     one.__name__: one
     for one in (
-        Agreement, Annotated, Clustered, Draw, Edit, Edited, Embedded, Generated, GeneratedNiches,
+        Agreement, Annotated, Check, CheckMap, CheckMapOutcome, CheckMapRun, CheckOutcome, CheckRun,
+        Clustered, Draw, Edit, Edited, Embedded, Generated, GeneratedNiches,
         GenerationRun, Label, LabelAgreement, LabelRun, Labelled, ModelInfo, NamedRegion,
         NamedTypes, NicheEdit, NicheOutcome, NicheRun, NicheSearch, NicheTree, PerturbationRun,
         RunEntry, Shape, Snapshot, Stroke,

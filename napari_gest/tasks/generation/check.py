@@ -28,7 +28,7 @@ SHARES = (0.0, 0.35, 0.7, 1.0)
 NEIGHBOURS = (15, 30, 60, 120, 250)
 # The usual share is left only for one that is better by this much of the error.
 _MARGIN = 2e-3
-_MOST_HIDDEN = 0.2  # of the known cells, at a time
+MOST_HIDDEN = 0.2  # of the known cells, at a time
 _FEW = 4  # patches, below which smaller ones are looked for
 ROUNDS = 2  # runs, each of which hides half of the patches
 _LEAST_DEPTH = 3.0  # distances between neighbouring cells
@@ -65,18 +65,8 @@ class CheckRequest:
         ).check()
 
     def untrained(self) -> NDArray[np.bool_]:
-        """Return (n_obs,) bool: cells that the model has not seen in training.
-
-        Of a model that did not keep its training cells, none can be vouched for where the
-        section is one that it names; elsewhere all count as untrained.
-        """
-        kept = self.model.training_cells
-        if kept is not None:
-            return ~kept.seen(fingerprints(self.section.expression, self.section.genes))
-        trained = {
-            str(s.get("name")) for s in self.model.card.get("sections", []) if isinstance(s, dict)
-        }
-        return np.full(self.section.n_obs, self.section.name not in trained)
+        """Return (n_obs,) bool: cells that the model has not seen in training."""
+        return untrained_cells(self.section, self.model)
 
     def run(self) -> Generator[Progress, None, Check]:
         """Generate the patches; yields as generation does, returns what came of it.
@@ -100,7 +90,16 @@ class CheckRequest:
             hidden = self.unseen.copy()
             for patch in part:
                 hidden[visible[patch.cells]] = True
-            made = yield from self._generate(hidden, number)
+            stage = f"Checking on measured patches ({number + 1} of {ROUNDS})"
+            made = yield from hide_and_generate(
+                self.section,
+                self.model,
+                hidden,
+                self.untrained(),
+                self.seed,
+                stage,
+                self.new_coords_um,
+            )
             scored += [made.scored(visible[patch.cells]) for patch in part]
             if region is None:
                 region = made.region(self.unseen)
@@ -122,39 +121,10 @@ class CheckRequest:
             n_choosing=len(choosing),
         )
 
-    def _generate(self, hidden: NDArray[np.bool_], number: int) -> Generator[Progress, None, _Made]:
-        """Generate the hidden cells and the region's new ones once."""
-        stage = f"Checking on measured patches ({number + 1} of {ROUNDS})"
-        run = GenerateRequest(
-            self.section, self.model, hidden, seed=self.seed, new_coords_um=self.new_coords_um
-        ).begin()
-        yield from relay(run.fill(), lambda tick: replace(tick, stage=stage, payload=None))
-        field = yield from relay(
-            run.fit_field(), lambda tick: replace(tick, stage=stage, payload=None)
-        )
-        place = np.full(self.section.n_obs, -1)
-        place[run.index] = np.arange(len(run.index))
-        return _Made(
-            self.section,
-            log_normalize(run.expression, self.model.target_sum),
-            run.measured,
-            run.coords,
-            hidden,
-            self.untrained(),
-            place,
-            run.mean_of,
-            field,
-        )
-
     def patches(self) -> list[Patch]:
         """Return look-alike patches of untrained cells, indices among the known cells."""
         known, untrained = self.section.subset(~self.unseen), self.untrained()[~self.unseen]
-        if not untrained.any():
-            raise InputError(
-                f"'{self.model.name}' was trained on every known cell of this section.",
-                "A check would flatter it: train a model without this section, or with"
-                " 'napari-gest fit', which leaves patches for the check.",
-            )
+        check_untrained(untrained, self.model)
         depth = self._depth()
         spacing = known.geometry.spacing_um
         radius = max(float(depth.max()) + spacing / 2, _LEAST_DEPTH * spacing)
@@ -163,7 +133,7 @@ class CheckRequest:
             region = np.concatenate([region, self.new_coords_um])
         aligned, _ = known.align(self.model.genes)
         features = self.model.tokenizer.project(log_normalize(aligned, self.model.target_sum))
-        most = int(ROUNDS * _MOST_HIDDEN * known.n_obs)
+        most = int(ROUNDS * MOST_HIDDEN * known.n_obs)
         found: list[Patch] = []
         # A region so large that few like patches fit is checked on smaller ones.
         while len(found) < min(_FEW, self.n_patches) and radius >= _LEAST_DEPTH * spacing:
@@ -193,8 +163,71 @@ class CheckRequest:
         return np.asarray(cKDTree(self.section.coords_um[~self.unseen]).query(region)[0])
 
 
+def untrained_cells(section: Section, model: GeST) -> NDArray[np.bool_]:
+    """Return (n_obs,) bool: cells of a section that a model has not seen in training.
+
+    Of a model that did not keep its training cells, none can be vouched for where the section is
+    one that it names; elsewhere all count as untrained.
+    """
+    kept = model.training_cells
+    if kept is not None:
+        return ~kept.seen(fingerprints(section.expression, section.genes))
+    trained = {str(s.get("name")) for s in model.card.get("sections", []) if isinstance(s, dict)}
+    return np.full(section.n_obs, section.name not in trained)
+
+
+def check_untrained(untrained: NDArray[np.bool_], model: GeST) -> None:
+    """Raise InputError if a model was trained on all cells that there are to check it on."""
+    if not untrained.any():
+        raise InputError(
+            f"'{model.name}' was trained on every known cell of this section.",
+            "A check would flatter it: train a model without this section, or with"
+            " 'napari-gest fit', which leaves patches for the check.",
+        )
+
+
+def hide_and_generate(
+    section: Section,
+    model: GeST,
+    hidden: NDArray[np.bool_],
+    untrained: NDArray[np.bool_],
+    seed: int,
+    stage: str,
+    new_coords_um: NDArray[np.float64] | None = None,
+) -> Generator[Progress, None, Made]:
+    """Generate hidden cells, and new ones, from all others.
+
+    Parameters
+    ----------
+    section, model, seed, new_coords_um
+        As in ``GenerateRequest``.
+    hidden
+        (n_obs,) bool.
+    untrained
+        (n_obs,) bool, cells that the model has not seen.
+    stage
+        What the progress says is being done.
+    """
+    run = GenerateRequest(section, model, hidden, seed=seed, new_coords_um=new_coords_um).begin()
+    yield from relay(run.fill(), lambda tick: replace(tick, stage=stage, payload=None))
+    field = yield from relay(run.fit_field(), lambda tick: replace(tick, stage=stage, payload=None))
+    place = np.full(section.n_obs, -1)
+    place[run.index] = np.arange(len(run.index))
+    return Made(
+        section,
+        log_normalize(run.expression, model.target_sum),
+        run.measured,
+        run.coords,
+        hidden,
+        untrained,
+        place,
+        run.mean_of,
+        field,
+    )
+
+
 @dataclass(frozen=True, eq=False)
-class _Made:
+class Made:
     """The hidden cells of a section as they were generated, and what is known of the others."""
 
     section: Section

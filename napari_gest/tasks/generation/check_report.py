@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,18 @@ _BLOCK = 25  # cells that are resampled together: neighbours resemble each other
 _RESAMPLES = 200
 _RELIABLE = 0.3  # below, nothing is claimed of a gene
 _SURE = 0.95  # probability of a gain from which a gene counts as better than the baseline
+_BELIEVABLE = 0.2  # expected correlation from which a gene is worth reading
 _MORAN_CELLS = 4000
 COLUMNS = ("expected_correlation", "gain", "p_gain", "reliability", "gain_reliability", "moran")
 CHECK_TABLE = table_kind("a table of a check", ("gene", *COLUMNS, "claim"))
+NextStep = Literal["shrink", "train", "composition", "genes"]
+Grade = Literal["well", "partly", "hardly"]
+_ADVICE: dict[NextStep, str] = {
+    "shrink": "shrink the region, or read only its outer part.",
+    "train": "train a model on this tissue, or use the neighbours' mean.",
+    "composition": "read the region's types and composition rather than single genes.",
+    "genes": "read the genes that are listed first; leave the others alone.",
+}
 DEPTHS_UM = (0.0, 25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 
 
@@ -217,27 +226,34 @@ class Check:
     @property
     def believable(self) -> list[str]:
         """Genes of which a correlation above 0.2 is claimed, the best first."""
-        good = self.table["claim"] & (self.table["expected_correlation"] >= 0.2)
+        good = self.table["claim"] & (self.table["expected_correlation"] >= _BELIEVABLE)
         return [str(gene) for gene in self.table.index[good]]
 
     @property
-    def verdict(self) -> str:
-        """The check in plain sentences."""
-        n, claimed = len(self.table), int(self.table["claim"].sum())
+    def headline(self) -> str:
+        """The first sentence of the verdict."""
+        n, mean = len(self.table), f"the mean of {self.neighbours} neighbours"
+        if self.n_likely <= n / 2:
+            return (
+                f"Hardly better than {mean}: ahead for about {self.n_likely} of {n} genes, and"
+                " chance would give half."
+            )
         sure = f" ({self.n_better} of them almost surely)" if self.n_better else ""
-        lines = [
-            f"By {self.n_reporting} measured patches like this region ({self.n_cells} cells),"
-            f" generated cells will be better than the mean of {self.neighbours} neighbours for"
-            f" about {self.n_likely} of {n} genes{sure}."
-        ]
+        return f"Better than {mean} for about {self.n_likely} of {n} genes{sure}."
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The sentences of the verdict after the first."""
+        n, claimed = len(self.table), int(self.table["claim"].sum())
+        lines = [f"Judged by {self.n_reporting} measured patches like it ({self.n_cells} cells)."]
         best = self.believable[:3]
         if best:
             lines.append(
-                f"A correlation of 0.2 or more is expected for {len(self.believable)} genes"
-                f" (best: {', '.join(best)})."
+                f"A correlation of {_BELIEVABLE} or more is expected for {len(self.believable)}"
+                f" genes (best: {', '.join(best)})."
             )
         else:
-            lines.append("No gene is expected to correlate by 0.2 or more.")
+            lines.append(f"No gene is expected to correlate by {_BELIEVABLE} or more.")
         if claimed < n:
             lines.append(f"The patches are too small to say anything of {n - claimed} genes.")
         if self.depth_um is not None:
@@ -251,18 +267,33 @@ class Check:
                 f" {self.deepest_um:.0f} um."
             )
         lines.append(f"Next: {self.advice}")
-        return " ".join(lines)
+        return tuple(lines)
+
+    @property
+    def verdict(self) -> str:
+        """The check in plain sentences."""
+        return " ".join([self.headline, *self.reasons])
+
+    @property
+    def next_step(self) -> NextStep:
+        """What to do next, in a word."""
+        if self.depth_um is not None and self.depth_um < 0.7 * self.region_depth_um:
+            return "shrink"
+        if self.n_likely <= len(self.table) / 2:
+            return "train"
+        return "genes" if self.believable else "composition"
 
     @property
     def advice(self) -> str:
         """What to do next."""
-        if self.depth_um is not None and self.depth_um < 0.7 * self.region_depth_um:
-            return "shrink the region, or read only its outer part."
+        return _ADVICE[self.next_step]
+
+    @property
+    def grade(self) -> Grade:
+        """How far it can be used, in a word: ``partly`` where some genes or depths can."""
         if self.n_likely <= len(self.table) / 2:
-            return "train a model on this tissue, or use the neighbours' mean."
-        if not self.believable:
-            return "read the region's types and composition rather than single genes."
-        return "read the genes that are listed first; leave the others alone."
+            return "partly" if self.n_better else "hardly"
+        return "well" if self.next_step == "genes" else "partly"
 
     def settings(self) -> dict[str, Any]:
         """Return what ``uns["gest"]["check"]`` holds."""

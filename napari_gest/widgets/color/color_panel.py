@@ -12,6 +12,7 @@ from napari_gest.app import colors
 from napari_gest.app.actions import ChangeView
 from napari_gest.app.first_view import telling_gene
 from napari_gest.app.obs_columns import columns
+from napari_gest.app.runs.check import believable
 from napari_gest.app.view_state import CENTRED, Legend
 from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import (
@@ -89,6 +90,12 @@ class ColorPanel(Panel):
         self.setEnabled(opened is not None)
         if opened is not None:
             texts = opened.gene_texts
+            wanted = believable(self.context.state)
+            if wanted is not None:
+                texts = {text: gene for text, gene in texts.items() if gene in wanted}
+                self.gene.lineEdit().setPlaceholderText("Believable gene…")
+            else:
+                self.gene.lineEdit().setPlaceholderText("Gene…")
             shown = next((text for text, gene in texts.items() if gene == view.gene), None)
             fill(self.gene, list(texts), shown)
             fill(self.obs, columns(opened), view.column)

@@ -1,15 +1,23 @@
 """The dock's style sheet: quiet boxes on napari's own theme, one accent colour for what is next."""
 
 _ACCENT = "#3A8DDE"
+_GRADES = ("well", "partly", "hardly")  # of a check; words and symbols say them too
+_ON_DARK, _ON_LIGHT = ("#5CC78F", "#E5B04B", "#F08A6B"), ("#1B7A4B", "#8A5A00", "#B03A1E")
 _QUIET = "rgba(128, 140, 155, 0.16)"
 
 
 def style_sheet(light: bool = False) -> str:
     """Return the style sheet for a dark or a light theme."""
     quiet = "#565E6A" if light else "#A0A8B2"
+    grades = dict(zip(_GRADES, _ON_LIGHT if light else _ON_DARK, strict=True))
+    graded = "".join(
+        f'QLabel#gestGrade[grade="{grade}"] {{ color: {color}; font-weight: 600; }}\n'
+        for grade, color in grades.items()
+    )
     check = f"theme_{'light' if light else 'dark'}:/check.svg"  # an icon of napari's
     return (
         f"{_STYLE}\nQLabel#gestSummary, QLabel#gestHelp {{ color: {quiet}; }}\n"
+        f"{graded}"
         f'QTableWidget::indicator:checked {{ image: url("{check}"); }}\n'
     )
 
@@ -33,6 +41,7 @@ QToolButton#gestArrow {{ border: none; background: transparent; }}
 QPushButton {{ padding: 4px 6px; }}
 QPushButton#gestPrimary:enabled {{ background: {_ACCENT}; color: white; font-weight: 600; }}
 QPushButton#gestPrimary:enabled:hover {{ background: #4E9DEB; }}
+QPushButton[advised="true"]:enabled {{ background: {_ACCENT}; color: white; }}
 QPushButton#gestSegment {{ padding: 4px 2px; border-radius: 3px; }}
 QPushButton#gestSegment:checked {{ background: {_ACCENT}; color: white; }}
 QPushButton::menu-indicator {{ subcontrol-position: right center; right: 6px; }}

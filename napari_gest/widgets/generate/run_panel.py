@@ -12,6 +12,7 @@ from napari_gest.canvas.runner import CLOSED, RunFollower
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, allow, button, note, shortcut
 from napari_gest.widgets.context import Context
+from napari_gest.widgets.generate.check_panel import CheckPanel
 from napari_gest.widgets.generate.result_panel import ResultPanel
 
 _HELP = "Cells fill in from the rim inward. Your measured data are never changed."
@@ -29,7 +30,8 @@ class RunPanel(Panel):
         self.run = button("Run", self.start, primary=True)
         self.help = note(_HELP)
         self.result = ResultPanel(context)
-        for widget in (self.run, self.help, self.result):
+        self.check = CheckPanel(context)
+        for widget in (self.run, self.help, self.result, self.check):
             self.column.addWidget(widget)
         shortcut("Ctrl+Return", self, self.start)
         self.refresh()
@@ -52,8 +54,9 @@ class RunPanel(Panel):
         self.start_run(run)
 
     def start_run(self, run: GenerationRun) -> None:
-        """Start a run; earlier ones stay in the list of runs."""
+        """Start a run; earlier ones stay in the list of runs. A check gives way to it."""
         context = self.context
+        self.check.rest()
         view = context.state.view
         gene = view.gene or telling_gene(context.state.sections[run.snapshot.label])
         first = "generated" if run.mode == "sample" else "expected"
@@ -68,6 +71,8 @@ class RunPanel(Panel):
             n = 0 if entry is None else len(entry.outcome.cells.cells)
             said = f"{n:,} cells generated. Keep them, or discard them." if entry else CLOSED
             call_later(lambda: context.job_bar.say(said))
+            if entry is not None:
+                self.check.after_run(run)
 
         def cancelled() -> str | None:
             entry = follower.on_cancelled()
@@ -99,3 +104,4 @@ class RunPanel(Panel):
         allow(self.run, self.why_not(), "Generate the cells of the region (Ctrl+Return)")
         self.help.setVisible(self.context.state.shown_run("generation") is None)
         self.result.refresh()
+        self.check.refresh()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QMenu, QPushButton, QTabWidget
 
@@ -13,12 +14,13 @@ from napari_gest.app.actions import ChangeView, Keep
 from napari_gest.app.runs.base import RunEntry, why_stale
 from napari_gest.app.runs.effect import FDR, Effect, view_of
 from napari_gest.app.view_state import EFFECT_VIEWS, Limits
+from napari_gest.app.wording import p_text
 from napari_gest.files import write_table
 from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
+from napari_gest.widgets.common.gene_table import Column, GeneTable
 from napari_gest.widgets.common.saving import choose_file, save_opened
 from napari_gest.widgets.context import Context
-from napari_gest.widgets.perturb.gene_table import GeneTable
 from napari_gest.widgets.plots.distance_decay import DistanceDecay
 from napari_gest.widgets.plots.dose_response import DoseResponse
 from napari_gest.widgets.plots.volcano import Volcano
@@ -35,6 +37,13 @@ _TIPS = {
     "perturbed": "What it predicts with the edit, in the same colours",
     "delta": "Perturbed minus control, zero in the middle of the colours",
 }
+GENES = (
+    Column("gene", "gene"),
+    Column("effect", "effect", lambda v: f"{v:+.4f}" if np.isfinite(v) else "–", by_size=True),
+    Column("direction", "direction"),
+    Column("pvalue", "p", p_text),
+    Column("fdr", "FDR", p_text),
+)
 _KEPT = "Kept in the open tissue; save it to a file."
 _NO_DOSE = "Only edits of genes have a strength."
 
@@ -68,7 +77,7 @@ class EffectPanel(Panel):
         self.views.picked.connect(self.show_view)
         self.legend = LegendView()
         self.facts = note(name="gestFacts")
-        self.volcano, self.decay, self.genes = Volcano(), DistanceDecay(), GeneTable()
+        self.volcano, self.decay, self.genes = Volcano(), DistanceDecay(), GeneTable(GENES)
         self.dose, self.dose_page = DoseResponse(), Panel()
         self.ask_dose = button("Compute the dose response", self.want_dose)
         self.dose_page.column.addWidget(self.dose)

@@ -98,7 +98,8 @@ class RunsPanel(Panel):
         """Show the runs there are, and select those that are looked at since the last time."""
         state = self.context.state
         rows = run_rows(state)
-        shown = {id_ for ids in state.shown.values() for id_ in ids}
+        # A check comes by itself: it must not change what Keep and Delete are about.
+        shown = {id_ for kind, ids in state.shown.items() if kind != "check" for id_ in ids}
         chosen = {entry.id for entry in self.chosen}
         if not chosen or (shown != self._shown and not self._choosing):
             chosen = shown

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 
-from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.base import UNDECIDED, RunEntry
 from napari_gest.app.saved import autosave as saved
 from napari_gest.app.saved.autosave import Autosave
 from napari_gest.app.saved.folder import ENDING
@@ -59,7 +59,7 @@ class SessionMenu(QPushButton):
         runs = [
             entry
             for entry in state.listed()
-            if entry.id not in state.kept and entry.kind != "training"
+            if entry.id not in state.kept and entry.kind not in UNDECIDED
         ]
         said = []
         if runs:

@@ -1,0 +1,205 @@
+"""Where in a section generation would be worth something: all of it is hidden, tile by tile.
+
+Each tile is a hexagon as large as the region. It is hidden together with tiles that lie apart from
+it, generated, and compared with what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_gest.errors import InputError
+from napari_gest.limits import check_number
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.generation.check import (
+    MOST_HIDDEN,
+    NEIGHBOURS,
+    check_untrained,
+    hide_and_generate,
+    untrained_cells,
+)
+from napari_gest.tasks.generation.check_map_report import CheckMap, Tiles, TileScore
+from napari_gest.tasks.generation.check_report import Scored
+from napari_gest.tasks.generation.generate import FIELD_SHARE, GenerateRequest
+from napari_gest.tasks.progress import Clock, Progress, finish, relay
+from napari_gest.tissue.area import cell_areas_um2
+from napari_gest.tissue.section import Section
+
+MOST_CELLS = 20_000  # that are generated in all; on larger sections some tiles stand for all
+_FEWEST = 20  # untrained cells in a tile of which something is said
+_USUAL_CELLS = 80  # in a tile, where no region says how large it is
+_LEAST_TILES = 28  # that a section is cut into: four for each of the rounds of a whole map
+_APART = 2.6  # widths of a tile between those that are hidden together
+
+
+@dataclass(frozen=True, eq=False)
+class CheckMapRequest:
+    """A map of the check over a section.
+
+    Attributes
+    ----------
+    section, model, seed
+        As in ``GenerateRequest``. The seed also draws the tiles that stand for all.
+    unseen
+        (n_obs,) bool, cells that count as unknown: nothing is said of them. None by default.
+    size_um
+        Width of a tile. By default a tile is as large as what is unseen, or holds some 80 cells.
+    most_cells
+        Cells that are generated in all. Where there are more, tiles are drawn at random.
+    """
+
+    section: Section
+    model: GeST
+    unseen: NDArray[np.bool_] | None = None
+    size_um: float | None = None
+    seed: int = 0
+    most_cells: int = MOST_CELLS
+
+    def check(self) -> None:
+        """Raise InputError if nothing can be mapped."""
+        if self.size_um is not None:
+            check_number("size_um", self.size_um, 1e-6, 1e9)
+        check_number("most_cells", self.most_cells, _FEWEST, whole=True)
+        one = np.zeros(self.section.n_obs, bool)
+        one[:1] = True
+        unseen = self.unseen if self.unseen is not None and self.unseen.any() else one
+        GenerateRequest(self.section, self.model, unseen, seed=self.seed).check()
+
+    def run(self) -> Generator[Progress, None, CheckMap]:
+        """Hide, generate and compare round by round.
+
+        Yields
+        ------
+        Progress whose payload, after each round, is the ``CheckMap`` so far.
+        """
+        self.check()
+        yield Progress("Cutting the section into tiles", 0, 1)
+        known = np.ones(self.section.n_obs, bool) if self.unseen is None else ~self.unseen
+        untrained = untrained_cells(self.section, self.model)
+        check_untrained(untrained[known], self.model)
+        tiles = Tiles.of(self.section.coords_um, known, self._size_um(known))
+        counts = np.bincount(tiles.tile[known & untrained], minlength=len(tiles.centre_um))
+        rounds = self._rounds(tiles, counts, int(known.sum()))
+        if not rounds:
+            raise InputError(
+                f"No tile of {tiles.size_um:.0f} um has {_FEWEST} cells that the model has not"
+                " been trained on.",
+                "Give a larger size, or draw a larger region.",
+            )
+        clock = Clock("Checking tiles", int(np.isin(tiles.tile, np.concatenate(rounds)).sum()))
+        scores: dict[int, TileScore] = {}
+        spread: NDArray[np.float64] | None = None
+        done = 0
+        for number, hidden_tiles in enumerate(rounds, 1):
+            hidden = ~known | np.isin(tiles.tile, hidden_tiles)
+            n = int((hidden & known).sum())
+            so_far = done
+            made = yield from relay(
+                hide_and_generate(
+                    self.section, self.model, hidden, untrained, self.seed, clock.stage
+                ),
+                # The field, which is fitted last, says shares: its cells count once it is there.
+                lambda tick, so_far=so_far, n=n: clock.tick(so_far + min(tick.done, n)),  # type: ignore[misc]
+            )
+            if spread is None:
+                spread = np.maximum(made.values[known].std(0, dtype=np.float64), 1e-6)
+            for tile in hidden_tiles:
+                cells = np.flatnonzero(tiles.tile == tile)
+                scored = made.scored(cells)
+                scores[int(tile)] = _score(scored, spread, made.measured)
+            done += n
+            report = CheckMap.of(tiles, scores, counts, _FEWEST)
+            yield clock.tick(done, report if number < len(rounds) else None)
+        return report
+
+    def _size_um(self, known: NDArray[np.bool_]) -> float:
+        """Return the width of a tile, um: of a hexagon as large as the region, or the usual one."""
+        areas = cell_areas_um2(self.section.coords_um)
+        width = float(np.sqrt(areas[known].sum() / _LEAST_TILES / _HEXAGON))
+        if self.size_um is not None:
+            return self.size_um
+        region = float(areas[~known].sum())
+        usual = areas[known].mean() * _USUAL_CELLS
+        least = areas[known].mean() * 1.5 * _FEWEST
+        return min(float(np.sqrt(max(region or usual, least) / _HEXAGON)), width)
+
+    def _rounds(
+        self, tiles: Tiles, counts: NDArray[np.int64], n_known: int
+    ) -> list[NDArray[np.int64]]:
+        """Return the tiles that are hidden in each round.
+
+        Those of a round lie apart, and hold a fifth of the known cells at most.
+        """
+        sizes = np.bincount(tiles.tile[tiles.tile >= 0], minlength=len(counts))
+        fit = np.flatnonzero((counts >= _FEWEST) & (sizes <= MOST_HIDDEN * n_known))
+        if sizes[fit].sum() > self.most_cells:
+            drawn = np.random.default_rng(self.seed).permutation(fit)
+            fit = drawn[np.cumsum(sizes[drawn]) <= self.most_cells]
+        # A lattice of seven colours: tiles of one have none of it among their neighbours.
+        fit = fit[np.lexsort((fit, tiles.color[fit]))]
+        rounds: list[list[int]] = []
+        for tile in fit:
+            for taken in rounds:
+                away = np.linalg.norm(tiles.centre_um[taken] - tiles.centre_um[tile], axis=1).min()
+                room = sizes[taken].sum() + sizes[tile] <= MOST_HIDDEN * n_known
+                if room and away > _APART * tiles.size_um:
+                    taken.append(int(tile))
+                    break
+            else:
+                rounds.append([int(tile)])
+        return [np.array(taken, np.int64) for taken in rounds]
+
+
+_HEXAGON = np.sqrt(3) / 2  # area of a hexagon over the square of its width
+
+
+def _score(scored: Scored, spread: NDArray[np.float64], measured: NDArray[np.bool_]) -> TileScore:
+    """Return the errors of a tile's cells, in units of each gene's variance over cells."""
+
+    def error(made: NDArray[np.float32]) -> NDArray[np.float64]:
+        z = ((made - scored.truth) / spread)[:, measured]
+        return np.asarray(np.square(z).mean(1), np.float64)
+
+    local = {k: error(scored.neighbours[k]) for k in NEIGHBOURS}
+    return TileScore(error(scored.expected(FIELD_SHARE)), local)
+
+
+def check_map(
+    section: Section,
+    model: GeST,
+    *,
+    unseen: NDArray[np.bool_] | None = None,
+    size_um: float | None = None,
+    seed: int = 0,
+    most_cells: int = MOST_CELLS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> CheckMap:
+    """Say where in a section generated cells would be better than the mean of the nearest ones.
+
+    The section is cut into hexagons. Each is hidden once, with others that lie apart from it, and
+    generated from all the rest. Its gain is how much lower the squared error of the generated cells
+    is than that of the mean of their nearest known cells, a mean over genes in units of each gene's
+    variance, as a share of the latter. The number of nearest cells is the one that is best over all
+    tiles, which is to the credit of the mean. Cells that the model was trained on do not count.
+    A single tile is noisy: the expected gain is the tile's own, drawn towards that of all tiles as
+    far as the noise within tiles explains how they differ. Neighbouring cells resemble each other,
+    so the noise is rather larger than said.
+
+    Parameters
+    ----------
+    section, model, unseen, size_um, seed, most_cells
+        As in ``CheckMapRequest``.
+    on_progress
+        Called at each step.
+
+    Raises
+    ------
+    InputError
+        If the model was trained on all cells, or tiles are too small to say anything.
+    """
+    request = CheckMapRequest(section, model, unseen, size_um, seed, most_cells)
+    return finish(request.run(), on_progress)
