@@ -110,7 +110,7 @@ def test_play_ends_with_a_change_of_view_or_a_run(drawn_home, until, qtbot):
 
 def test_a_run_whose_parts_are_gone_is_fitted_anew(drawn_home, until, qtbot):
     """As after a session is restored."""
-    home, result = drawn_home, drawn_home.run_panel.result
+    result = drawn_home.run_panel.result
     second = result.draws.redraws.ready(result.entry)[0]
     result.draws.redraws.forget()
     press(qtbot, result.draws.again_button)
