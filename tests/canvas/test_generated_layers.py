@@ -1,4 +1,4 @@
-"""What the canvas says of generated cells: their layer, an outline, names under the mouse. No Qt."""
+"""What the canvas says of generated cells: layer, outline, names under the mouse. No Qt."""
 
 from __future__ import annotations
 
