@@ -62,7 +62,7 @@ class CheckMapPanel(Panel):
 
         def done(outcome: object) -> None:
             entry = follower.on_done(outcome)
-            said = entry.outcome.report.verdict if entry else CLOSED
+            said = "The section is mapped. Keep the map, or delete it in Runs." if entry else CLOSED
             call_later(lambda: context.job_bar.say(said))
 
         def cancelled() -> str | None:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QCheckBox
 
 from napari_gest.app.actions import Choose, ShowRuns
 from napari_gest.app.runs.check import CheckRun, known_check
@@ -52,8 +52,10 @@ class CheckPanel(Panel):
         self.map = CheckMapPanel(context)
         self._label: str | None = None  # of the section that is being checked
         self.column.addLayout(row(self.ask_button, self.by_itself, stretch=0))
-        self.column.addWidget(self.bar)
-        self.column.addLayout(row(self.message, self.cancel_button, stretch=0))
+        self.progress = Panel()  # what is hidden one by one would leave its gaps
+        self.progress.column.addWidget(self.bar)
+        self.progress.column.addLayout(row(self.message, self.cancel_button, stretch=0))
+        self.column.addWidget(self.progress)
         self.column.addWidget(self.result)
         self.column.addWidget(self.map)
         self.latest.changed.connect(self._show_busy)
@@ -152,14 +154,15 @@ class CheckPanel(Panel):
 
     def _say(self, text: str) -> None:
         self.message.setText(text)
-        self.message.setVisible(bool(text))
+        self.progress.setVisible(bool(text) or self.latest.busy)
 
     def _show_busy(self) -> None:
         if not self.latest.busy:
             self._label = None
-        shown: tuple[QWidget, ...] = (self.bar, self.cancel_button)
-        for widget in shown:
-            widget.setVisible(self.latest.busy)
+        busy = self.latest.busy
+        self.bar.setVisible(busy)
+        self.cancel_button.setVisible(busy)
+        self.progress.setVisible(busy or bool(self.message.text()))
         self._allow()
 
     def _allow(self) -> None:
