@@ -83,12 +83,12 @@ _LAYERS = (0.07, 0.20, 0.33)  # how deep each ends
 _CAPSULE = 0.385  # and the tract beneath them
 _FLAT = 0.8  # height of the section by its width
 _CENTRE, _RISE, _THICK = 0.31, 0.30, 0.105  # of the commissure: at the midline, sideways, half
-_FASCICLE_UM, _LOOSE_UM = 30.0, 5.0  # between rows of cells along the commissure, and around them
+_FASCICLE_UM, _LOOSE_UM = 30.0, 3.0  # between rows of cells along the commissure, and around them
 _PROGRAMME_UM = 180.0  # over which programmes of a type change
 _FOLD = 0.3  # log fold of the genes of a programme, standard deviation
 _CLUMP_UM, _CLUMPS = 40.0, 0.5
 _UNTYPICAL = 0.4  # share of a type's profiles that are left out
-_PLACED = 0.4  # how far place, not chance, says which profile of its type a cell has
+_PLACED = 0.3  # how far place, not chance, says which profile of its type a cell has
 _OWN_HALF = 0.35  # what the two halves do not share, beside 1 that they do
 
 
