@@ -12,6 +12,7 @@ META_CELL = "gest_meta_cell"  # obs, int32: meta cell, -1 where not generated
 EXPRESSION = "gest_expression"  # layers, float32: model space, log1p of total-normalised
 DONOR = "gest_donor"  # obs, categorical: measured cell that gave a sampled cell its expression
 COUNTS = "gest_counts"  # layers, int32: counts; those of its donor where a cell was sampled
+EXPECTED = "gest_expected"  # layers, float32: as EXPRESSION, but means where cells were drawn
 DRAW = "gest_draw_{}"  # layers, float32: further draws of mode sample, from 2 on, as EXPRESSION
 SD = "gest_sd"  # layers, float32: standard deviation in model space, 0 where measured
 REGIONS = "gest_regions"  # uns, GeoJSON: regions, um, that cells were generated for, by section

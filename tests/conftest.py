@@ -152,6 +152,7 @@ def generated_cells(opened: Opened) -> GeneratedCells:
             expression=rng.random(shape, np.float32),
             sd=rng.random(shape, np.float32),
             entropy=rng.random(10, np.float32),
+            drawn=False,
         )
     )
     return made

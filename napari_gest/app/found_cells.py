@@ -45,7 +45,7 @@ def _read(adata: AnnData, section: Section) -> Generated | None:
     old, new = rows[mask[rows]], rows[~mask[rows]]
     rows = np.concatenate([old, new])
     expression = _rows(adata.layers[keys.EXPRESSION], rows)
-    known = np.isfinite(expression).all(axis=0)  # genes that the model knows
+    known = np.asarray(np.isfinite(expression).all(axis=0), bool)  # genes that the model knows
     if not known.any():
         return None
     sd = np.zeros_like(expression)
@@ -66,7 +66,31 @@ def _read(adata: AnnData, section: Section) -> Generated | None:
         np.zeros(len(rows), np.float32),
         tuple(pd.Index(adata.var_names.astype(str))[known]),
         dict(about),
+        donor=_donors(adata, section, rows),
+        expected=_expected(adata, rows, known),
     )
+
+
+def _expected(
+    adata: AnnData, rows: NDArray[np.int64], known: NDArray[np.bool_]
+) -> NDArray[np.float32] | None:
+    """Return (n, G) the expected expression; None where the file says it of no cell."""
+    if keys.EXPECTED not in adata.layers:
+        return None
+    expected = _rows(adata.layers[keys.EXPECTED], rows)[:, known]
+    return None if np.isnan(expected).all() else np.ascontiguousarray(expected)
+
+
+def _donors(adata: AnnData, section: Section, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return (n,) index of the donors in the section; None unless all are named and there."""
+    if keys.DONOR not in adata.obs:
+        return None
+    names = adata.obs[keys.DONOR].to_numpy(object)[rows]
+    places = pd.Index(section.obs_names)
+    if not places.is_unique:
+        return None
+    donor = np.asarray(places.get_indexer(pd.Index(names)), np.int64)
+    return donor if (donor >= 0).all() else None
 
 
 def place_of(rows: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:

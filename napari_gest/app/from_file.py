@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from shapely import MultiPolygon
 
 from napari_gest.app.kept_regions import regions_in
 from napari_gest.app.opened import Opened, Result, Snapshot
@@ -35,6 +36,7 @@ class FileRun:
     seed: int = 0
     mode: str = ""
     model: None = None
+    outline: MultiPolygon | None = None
 
     @property
     def title(self) -> str:
@@ -111,12 +113,8 @@ def entry_of(opened: Opened) -> RunEntry | None:
     snapshot = Snapshot(opened.label, opened.section)
     seed = about.get("seed", 0)
     seed = int(seed) if isinstance(seed, int | np.integer) else 0
-    run = FileRun(snapshot, seed, str(about.get("mode", "")))
-    unseen = np.zeros(opened.section.n_obs, bool)
-    unseen[result.index] = True
-    new = result.coords_um[len(result.index) :]
-    cells = GeneratedCells(snapshot, result.genes, unseen, new)
-    cells.finish(result)
+    run = FileRun(snapshot, seed, str(about.get("mode", "")), outline=opened.found_outline)
+    cells = GeneratedCells.showing(snapshot, result)
     name = f"{opened.label}, {NAME}"
     return RunEntry(f"file:{opened.label}", name, run, FileOutcome(run, result, cells))
 

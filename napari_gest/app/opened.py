@@ -20,6 +20,7 @@ from napari_gest.tissue.symbols import gene_texts
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from shapely import MultiPolygon
 
     from napari_gest.tasks.generation.generated import Generated
 
@@ -65,6 +66,8 @@ class Opened:
         Those of all sections of its AnnData.
     found_generated
         Generated cells that the AnnData held when the section was opened.
+    found_outline
+        The outline of what they fill, um.
     """
 
     label: str
@@ -74,6 +77,7 @@ class Opened:
     results: list[Any] = field(default_factory=list)
     file_results: list[Any] = field(default_factory=list)
     found_generated: Generated | None = None
+    found_outline: MultiPolygon | None = None
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)
@@ -199,6 +203,9 @@ def open_sections(
         As ``Section.from_anndata``.
     """
     from napari_gest.app.found_cells import generated_in
+    from napari_gest.app.kept_regions import regions_in
+    from napari_gest.app.regions import drawn_region
+    from napari_gest.app.runs.generated_cells import outline_of
 
     reading = reading or Reading()
     present = section_names(adata, reading.section_key)
@@ -208,5 +215,9 @@ def open_sections(
         alone = len(present) == 1 and path is not None
         one = Opened(path.stem if alone and path else name, adata, section, path)
         one.found_generated = generated_in(adata, section)
+        if one.found_generated is not None:
+            shapes = regions_in(adata, section.name, one.label)
+            roi = drawn_region(shapes) if shapes else None
+            one.found_outline = outline_of(one.found_generated.coords_um, roi)
         opened.append(one)
     return opened

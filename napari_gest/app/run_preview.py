@@ -65,7 +65,7 @@ def of_run_view(view: ViewState, id_: str, what: str) -> ViewState:
         gene=None,
         column=None,
         of_run=(id_, what),
-        view="measured" if view.view == "measured" else "generated",
+        view=view.plain_view,
         hidden=frozenset(),
         value_limits=None,
     )

@@ -34,7 +34,7 @@ class Choices:
     """
 
     model: str | None = None
-    mode: Mode = "weighted"
+    mode: Mode = "sample"
     seed: int = 0
     mask_key: str | None = None
 

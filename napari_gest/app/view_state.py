@@ -13,21 +13,24 @@ from napari_gest.app import colors
 from napari_gest.app.colors import Categories, Scale
 from napari_gest.app.opened import Normalization, Opened
 from napari_gest.app.preview import Preview, Values
-from napari_gest.app.runs.generated_cells import GeneratedCells
 
 View = Literal[
-    "measured", "generated", "difference", "uncertainty", "control", "perturbed", "delta"
+    "measured",
+    "generated",
+    "expected",
+    "difference",
+    "uncertainty",
+    "control",
+    "perturbed",
+    "delta",
 ]
 EFFECT_VIEWS = ("control", "perturbed", "delta")
 VIEWS_OF = {  # that show a kind of run
-    "generation": ("generated", "difference", "uncertainty"),
+    "generation": ("generated", "expected", "difference", "uncertainty"),
     "perturbation": EFFECT_VIEWS,
 }
 CENTRED = ("difference", "delta")  # views whose limits are symmetric about zero
 Limits = tuple[float, float]
-
-# Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
-WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,14 @@ class ViewState:
     gene, column
         Gene, or obs column, to colour by; at most one of them.
     view
-        Measured, generated, their difference, or the uncertainty of what was generated; or the
-        surroundings of an edit without it, with it, and what it changes.
+        Measured; typical cells ("generated"), or what is expected of them; the difference of that
+        from what was measured, or the uncertainty of it; or the surroundings of an edit without
+        it, with it, and what it changes.
     entropy
         Show uncertainty of the meta cell (nats) rather than of the gene.
     value_limits, difference_limits, uncertainty_limits, delta_limits
-        Colour limits; None chooses them from the data. Measured, generated, control and perturbed
-        share theirs.
+        Colour limits; None chooses them from the data. Measured, generated, expected, control and
+        perturbed share theirs.
     hidden
         Categories not shown.
     band
@@ -75,9 +79,16 @@ class ViewState:
     @property
     def limits_field(self) -> str:
         """Name of the field that holds the limits of the present view."""
-        if self.view in ("measured", "generated", "control", "perturbed"):
+        if self.view in ("measured", "generated", "expected", "control", "perturbed"):
             return "value_limits"
         return f"{self.view}_limits"
+
+    @property
+    def plain_view(self) -> View:
+        """The nearest view that shows values as they are: of names there are no other views."""
+        if self.view in ("measured", "expected"):
+            return self.view
+        return "generated"
 
     def without(self, kind: str) -> ViewState:
         """Return what is shown where no run of a kind is looked at any more."""
@@ -130,14 +141,14 @@ def section_legend(
         if values is None or isinstance(values, Categories):
             return Legend(preview.title, values)
         low, high = view_state.value_limits or colors.limits(values)
-        return Legend(preview.title, Scale(low, high), _range(values, low, high))
+        return Legend(preview.title, Scale(low, high), range_of(values, low, high))
     if view_state.gene is not None:
-        values = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
+        values = opened.gene_values(view_state.gene, space.target_sum, panel_of(space, opened))
         low, high = view_state.value_limits or colors.limits(values)
         title = f"{view_state.gene} · log1p, cells scaled to {space.target_sum:,.0f}"
         if view_state.gene not in opened.section.genes:
             title = f"{view_state.gene} · not measured in this section"
-        return Legend(title, Scale(low, high), _range(values, low, high))
+        return Legend(title, Scale(low, high), range_of(values, low, high))
     if view_state.column is not None:
         if view_state.column not in opened.adata.obs:
             return Legend(f"{view_state.column} · not in this section")
@@ -152,7 +163,7 @@ def section_legend(
             )
         numbers = column.to_numpy(np.float64, na_value=np.nan)
         low, high = view_state.value_limits or colors.limits(numbers)
-        return Legend(view_state.column, Scale(low, high), _range(numbers, low, high))
+        return Legend(view_state.column, Scale(low, high), range_of(numbers, low, high))
     return Legend("")
 
 
@@ -166,9 +177,9 @@ def section_rgba(
     """Return (n_obs, 4) colours of a section, its scale taken from ``legend``."""
     if view_state.of_run is not None:
         own = None if preview is None else preview.sections.get(opened.label)
-        return _preview_rgba(view_state, own, legend, opened.section.n_obs)
+        return preview_rgba(view_state, own, legend, opened.section.n_obs)
     if isinstance(legend.colors, Scale) and view_state.gene is not None:
-        values = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
+        values = opened.gene_values(view_state.gene, space.target_sum, panel_of(space, opened))
         return legend.colors.rgba(values)
     if view_state.column is not None and view_state.column in opened.adata.obs:
         named = section_legend(view_state, opened, space).colors
@@ -180,63 +191,10 @@ def section_rgba(
     return np.tile(colors.MISSING, (opened.section.n_obs, 1))
 
 
-def generated_values(
-    view_state: ViewState, made: GeneratedCells, opened: Opened | None, space: Normalization
-) -> NDArray[np.float32]:
-    """Return (n,) what the present view shows of generated cells; missing where there is none."""
-    if view_state.view == "uncertainty" and view_state.entropy:
-        return made.entropy
-    if view_state.gene is None:
-        return np.full(len(made.cells), np.nan, np.float32)
-    if view_state.view == "uncertainty":
-        return made.gene_sd(view_state.gene)
-    if view_state.view == "difference":
-        if opened is None:
-            return np.full(len(made.cells), np.nan, np.float32)
-        truth = opened.gene_values(view_state.gene, space.target_sum, _panel(space, opened))
-        return made.gene(view_state.gene) - made.from_section(truth)
-    return made.gene(view_state.gene)
-
-
-def generated_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
-    """Return the legend of a difference or uncertainty view of ``values`` (n,)."""
-    if view_state.view == "difference":
-        low, high = view_state.difference_limits or colors.limits(values, centred=True)
-        reach = max(-low, high)  # zero stays in the middle
-        title = f"{view_state.gene} · generated minus measured"
-        most = _range(values, -reach, reach)
-        widest = max(-most[0], most[1])
-        return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
-    low, high = view_state.uncertainty_limits or colors.limits(values)
-    title = (
-        "entropy of the meta cell · nats"
-        if view_state.entropy
-        else f"{view_state.gene} · sd, model space"
-    )
-    return Legend(title, Scale(low, high, colors.UNCERTAINTY), _range(values, low, high))
-
-
-def generated_rgba(
-    made: GeneratedCells, values: NDArray[np.float32], scale: Scale | None
-) -> NDArray:
-    """Return (n, 4) colours of generated cells, waiting ones dark."""
-    rgba = np.tile(colors.MISSING, (len(values), 1)) if scale is None else scale.rgba(values)
-    rgba[~made.filled] = WAITING
-    return rgba
-
-
-def generated_preview_rgba(
-    view_state: ViewState, made: GeneratedCells, legend: Legend, preview: Preview | None
-) -> NDArray[np.float32]:
-    """Return (n, 4) colours of generated cells where those of a run are shown."""
-    generated = {} if preview is None else preview.generated
-    own = None if made.result is None else generated.get(made.result)
-    return _preview_rgba(view_state, own, legend, len(made.cells))
-
-
-def _preview_rgba(
+def preview_rgba(
     view_state: ViewState, values: Values | None, legend: Legend, n: int
 ) -> NDArray[np.float32]:
+    """Return (n, 4) colours of names or numbers; grey where there are none."""
     if isinstance(values, Categories):
         return values.rgba(view_state.hidden)
     if values is not None and isinstance(legend.colors, Scale):
@@ -244,7 +202,7 @@ def _preview_rgba(
     return np.tile(colors.MISSING, (n, 1))
 
 
-def _panel(space: Normalization, opened: Opened) -> tuple[str, ...] | None:
+def panel_of(space: Normalization, opened: Opened) -> tuple[str, ...] | None:
     """Return the model's panel if this section can be put into its space."""
     if space.panel is None or space.panel == opened.section.genes:
         return None
@@ -252,7 +210,8 @@ def _panel(space: Normalization, opened: Opened) -> tuple[str, ...] | None:
     return space.panel if shared * 2 >= len(space.panel) else None
 
 
-def _range(values: NDArray, low: float, high: float) -> Limits:
+def range_of(values: NDArray, low: float, high: float) -> Limits:
+    """Return the range that limits of values may take."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return low, high

@@ -9,16 +9,17 @@ from cmap import Color
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_gest.app.generated_view import WAITING
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
-from napari_gest.app.view_state import WAITING
 from napari_gest.canvas.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
 from napari_gest.palette import lightened
 
 if TYPE_CHECKING:
     from napari.layers import Layer
+    from shapely import MultiPolygon
 
 CELLS = "cells"
 GENERATED = "generated"
@@ -27,12 +28,15 @@ BACKDROP = "backdrop"
 COPY = "copy"  # a backdrop of generated cells that lie beside their section
 EDITED_CELLS = "edited cells"
 EFFECT_LAYERS = (EFFECT, BACKDROP)
+OUTLINES = "outlines of what is generated"
 OPENED, RUN, GENERATED_CELLS, BESIDE = "opened", "run", "generated_cells", "beside"
+OUTLINE = "outline"
 
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
 _GAP = 0.08  # between sections side by side, in widths
 EDIT_COLOR = "#EF7B9B"
+OUTLINE_COLOR = "#F0641E"  # seen on a black and on a white canvas, and in no colour map
 _EDITED = np.array([0.937, 0.482, 0.608, 1.0], np.float32)  # the same
 _AROUND = np.array([0.24, 0.26, 0.30, 1.0], np.float32)
 
@@ -73,25 +77,31 @@ def section_layer(opened: Opened, shift_x_um: float = 0.0) -> tuple[Any, dict[st
 
 
 def generated_layer(
-    run_id: str, generated: GeneratedCells, cells: Layer, shift_x_um: float = 0.0
+    run_id: str,
+    generated: GeneratedCells,
+    cells: Layer,
+    outline: MultiPolygon | None,
+    shift_x_um: float = 0.0,
 ) -> tuple[Any, dict[str, Any], str]:
-    """Return the layer data tuple of generated cells, a little larger and outlined.
+    """Return the layer data tuple of generated cells, which look like those of ``cells``.
 
-    They cover the measured cells of the region, so that the large layer need not be painted again.
+    They cover the measured cells of the region, so that the large layer need not be painted
+    again. What says that they are generated is ``outline``, um, and the names of the layers.
     """
     settings = {
         "name": f"generated · {cells.name}",
-        "size": 1.25 * float(np.median(cells.size)),
+        "size": float(np.median(cells.size)),
         "face_color": WAITING,
-        "border_color": "#5C6370",
-        "border_width": 0.1,
-        "canvas_size_limits": (2, 10000),
+        "border_width": 0.0,
+        "antialiasing": cells.antialiasing,
+        "canvas_size_limits": cells.canvas_size_limits,
         "metadata": {
             META: {
                 ROLE: GENERATED,
                 RUN: run_id,
                 GENERATED_CELLS: generated,
                 BESIDE: bool(shift_x_um),
+                OUTLINE: outline,
             }
         },
         **place_of(cells, shift_x_um),
@@ -176,6 +186,37 @@ def boundary_layer(
         "metadata": {META: {ROLE: BOUNDARIES}},
         **UM_AXES,
     }
+    return lines, settings, "shapes"
+
+
+def outlines_layer(
+    lines: list[NDArray[np.float64]], captions: list[str], width_um: float
+) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of outlines of what is generated, with short texts beside them.
+
+    Parameters
+    ----------
+    lines
+        (k, 2) corners each, world y x.
+    captions
+        Text of each line; empty where another line of the same region has it.
+    width_um
+        Of the lines.
+    """
+    settings = {
+        "name": OUTLINES,
+        "ndim": 2,
+        "shape_type": "path",
+        "edge_color": OUTLINE_COLOR,
+        "face_color": "transparent",
+        "edge_width": width_um,
+        "features": {"caption": captions},
+        "opacity": 1.0,
+        "text": {"string": "{caption}", "anchor": "upper_left", "size": 11, "color": OUTLINE_COLOR,
+                 "translation": (-2.0 * width_um, 0.0)},
+        "metadata": {META: {ROLE: OUTLINES}},
+        **UM_AXES,
+    }  # fmt: skip
     return lines, settings, "shapes"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,13 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_gest.app.colors import Scale
+from napari_gest.app.generated_view import (
+    caption,
+    described,
+    generated_legend,
+    generated_rgba,
+    generated_values,
+)
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Normalization, Opened
 from napari_gest.app.preview import Preview
@@ -21,22 +27,15 @@ from napari_gest.app.view_state import (
     EFFECT_VIEWS,
     Legend,
     ViewState,
-    generated_legend,
-    generated_preview_rgba,
-    generated_rgba,
-    generated_values,
     scene_legend,
     section_rgba,
 )
 from napari_gest.canvas import layers
-from napari_gest.canvas._napari_private.attributes import colors_event
 from napari_gest.canvas._napari_private.partial_redraw import PartialRedraw
+from napari_gest.canvas.hover import Hover
+from napari_gest.canvas.outlines import Outlined, RunOutlines
 from napari_gest.canvas.scene import Scene
 
-# The second cue, besides colour, that a cell was generated.
-_OUTLINE = np.array([0.88, 0.9, 0.93, 1.0], np.float32)
-_OWN = 0.5  # share of a cell's own colour in its outline: of small cells little else is seen
-_OUTLINE_WAITING = np.array([0.36, 0.39, 0.44, 1.0], np.float32)
 _DIMMED = 0.22  # opacity of the tissue around a difference or an uncertainty
 _DIMMING = ("difference", "uncertainty", "delta")
 _PAINTED = frozenset({"sections", "active", "view", "choices", "runs", "kept", "shown"})
@@ -54,8 +53,11 @@ class Painter:
         self.scene, self.registry = scene, registry
         self.drawing = PartialRedraw.of(scene.viewer)
         self.legend = Legend("")
+        self.told = ""  # what is shown of generated cells, for the legend
         self._painted: dict[Points, Any] = {}
         self._covered: Points | None = None  # the rings, where this has hidden them
+        self._outlines, self.hover = RunOutlines(scene), Hover(self)
+        self._played: tuple[str, GeneratedCells] | None = None
         scene.session.changed.connect(self._on_changed)
         if scene.active is not None:
             self.repaint()
@@ -64,6 +66,8 @@ class Painter:
         """Follow the viewer no more."""
         self.scene.session.changed.disconnect(self._on_changed)
         self.drawing.release()
+        self.hover.detach()
+        self._played = None
 
     @property
     def view_state(self) -> ViewState:
@@ -90,6 +94,7 @@ class Painter:
             self._covered = None
         if opened is None:
             self.legend = Legend("")
+            self._outlines.show([])
             return
         sections = self.scene.session.state.sections
         space, preview = self.normalization, self.preview
@@ -104,20 +109,30 @@ class Painter:
 
         Its thumbnail waits: with a new one napari draws the list of layers anew.
         """
-        made = layer.metadata[layers.META][layers.GENERATED_CELLS]
-        if self.view_state.of_run is not None:
-            rgba = generated_preview_rgba(self.view_state, made, self.legend, self.preview)
-        else:
-            scale = self.legend.colors if isinstance(self.legend.colors, Scale) else None
-            rgba = generated_rgba(made, self._values(made), scale)
-        self._color(layer, rgba)
-        border = np.tile(_OUTLINE_WAITING, (len(rgba), 1))
-        border[made.filled] = _OWN * rgba[made.filled] + (1 - _OWN) * _OUTLINE
-        again = layer.events.border_color
-        sent = colors_event(self.scene.viewer, layer, "border")
-        with contextlib.nullcontext() if sent is None else again.blocker():
-            layer.border_color = border
+        made, view = self.cells_of(layer), self.view_state
+        opened = self.scene.session.state.sections.get(made.snapshot.label)
+        space, preview = self.normalization, self.preview
+        self._color(layer, generated_rgba(view, made, opened, self.legend, space, preview))
         self.cells_painted.emit()
+
+    def cells_of(self, layer: Points) -> GeneratedCells:
+        """Return the generated cells that a layer shows now."""
+        about = layer.metadata[layers.META]
+        if self._played is not None and self._played[0] == about[layers.RUN]:
+            return self._played[1]
+        made: GeneratedCells = about[layers.GENERATED_CELLS]
+        return made
+
+    def play(self, run_id: str, made: GeneratedCells | None) -> None:
+        """Show other cells in the place of a run's, such as another draw; None ends it.
+
+        Nothing of it is in the session: it ends with the next thing that changes there.
+        """
+        self._played = None if made is None else (run_id, made)
+        layer = self.scene.generated_layer(run_id)
+        if layer is not None and layer.visible:
+            self.paint_cells(layer)
+            self._outline()
 
     def _on_changed(self, changed: frozenset[str]) -> None:
         """Paint what an action has changed; a column anew whose values a kept result changed."""
@@ -126,6 +141,7 @@ class Painter:
             self._painted.clear()
         elif not changed & _PAINTED:
             return
+        self._played = None
         self.repaint()
 
     def _paint_section(self, layer: Points, opened: Opened, legend: Legend) -> None:
@@ -142,15 +158,35 @@ class Painter:
 
     def _paint_generated(self, own: Legend) -> None:
         shown = list(self.scene.generated())
+        self.hover.forget()
         self.legend = own
         if self.view_state.view in ("difference", "uncertainty") and shown:
             everything = np.concatenate([self._values(made) for made, _ in shown])
             self.legend = generated_legend(self.view_state, everything)
-        for _, layer in shown:
+        told = ""
+        for made, layer in shown:
             layer.visible = self.view_state.view not in ("measured", *EFFECT_VIEWS)
             if layer.visible:
+                name = (
+                    f"generated · {described(self.view_state.view, made)} · {made.snapshot.label}"
+                )
+                if layer.name != name:
+                    layer.name = name
                 self.paint_cells(layer)
                 _refresh_thumbnail(layer)
+                told = told or f"Outlined · {caption(self.view_state.view, made)}"
+        self.told = told
+        self._outline()
+
+    def _outline(self) -> None:
+        """Outline what is generated, and say what is shown of it."""
+        view, wanted = self.view_state.view, []
+        for _, layer in self.scene.generated() if view not in EFFECT_VIEWS else ():
+            area, made = layer.metadata[layers.META][layers.OUTLINE], self.cells_of(layer)
+            if area is not None:
+                text = caption(view, made) if layer.visible else ""
+                wanted.append(Outlined(area, layer, text))
+        self._outlines.show(wanted)
 
     def _paint_effects(self) -> None:
         shown, view = list(self.scene.effects()), self.view_state

@@ -36,6 +36,7 @@ class RunFollower:
         self.id = scene.session.next_id()
         self._stop, self._started = stop, time.perf_counter()
         self._cells: GeneratedCells | None = None
+        self.generation: Any = None  # the moving parts of a run of generation
 
     @property
     def n_filled(self) -> int:
@@ -51,11 +52,13 @@ class RunFollower:
         for payload in tick.payloads:
             if isinstance(payload, Prepared) and isinstance(self.run, GenerationRun):
                 self._cells = self.run.begun(payload)
-                self.scene.add_generated(self.id, self._cells)
+                self.scene.add_generated(self.id, self._cells, self.run.outline)
+                self.painter.repaint()  # which outlines it
             elif self._cells is None:
                 continue
             elif isinstance(payload, Begun):
                 self._cells.so_far = payload.so_far
+                self.generation = payload.generation
             else:
                 self._cells.fill(payload)
                 generated = True
@@ -86,6 +89,7 @@ class RunFollower:
     def on_failed(self) -> None:
         """Take the cells that were waiting off the canvas."""
         self.scene.remove_generated(self.id)
+        self.painter.repaint()
 
     def _add(self, outcome: Any, partial: bool) -> RunEntry:
         entry = RunEntry(

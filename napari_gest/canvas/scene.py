@@ -25,8 +25,9 @@ from napari_gest.canvas.shapes import META, role_of, to_canvas
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from shapely import MultiPolygon
 
-_ON_TOP = (*ROLES, layers.EDITED_CELLS)
+_ON_TOP = (*ROLES, layers.EDITED_CELLS, layers.OUTLINES)
 _MIRRORED = frozenset({"sections", "active", "shapes", "runs", "kept", "shown"})
 
 
@@ -120,18 +121,26 @@ class Scene:
         """Get ready to draw regions of a role in ``mode``; named ones under ``name``."""
         return self.regions.draw(role, mode, name)
 
-    def add_generated(self, run_id: str, cells: GeneratedCells) -> Points | None:
+    def add_generated(
+        self, run_id: str, cells: GeneratedCells, outline: MultiPolygon | None = None
+    ) -> Points | None:
         """Show the cells of a run that has just begun, still waiting, above their section."""
         own = self.cells().get(cells.snapshot.label)
         if own is None:
             return None
-        return self._add_above(own, layers.generated_layer(run_id, cells, own))
+        return self._add_above(own, layers.generated_layer(run_id, cells, own, outline))
 
     def remove_generated(self, run_id: str) -> None:
         """Take the cells of a run off the canvas."""
         layer = self.generated_layer(run_id)
         if layer is not None:
-            self._remove(layer)
+            self.remove(layer)
+
+    def add_outlines(self, data: tuple) -> None:
+        """Add the layer of outlines around what was generated, beneath the regions."""
+        shown = self.viewer.layers
+        on_top = [i for i, one in enumerate(shown) if role_of(one) in ROLES]
+        add_layer(self.viewer, data, on_top[0] if on_top else -1)
 
     def add_marks(self) -> Points:
         """Add the layer of rings around the cells that are to be edited."""
@@ -174,7 +183,7 @@ class Scene:
         state, shown = self.session.state, self.cells()
         for label, layer in shown.items():
             if state.sections.get(label) is not layer.metadata[META][layers.OPENED]:
-                self._remove(layer)
+                self.remove(layer)
         new = [one for label, one in state.sections.items() if label not in shown]
         first = not shown
         for data in layers.side_by_side(new):
@@ -214,16 +223,16 @@ class Scene:
             if entry is None:
                 running = about[layers.RUN] not in known and made.result is None
                 if not running or made.snapshot.label not in cells:
-                    self._remove(layer)
+                    self.remove(layer)
             elif len(layer.data) != len(entry.outcome.cells.cells) or about[layers.BESIDE] != (
                 entry.id == beside
             ):
-                self._remove(layer)
+                self.remove(layer)
             else:
                 about[layers.GENERATED_CELLS] = entry.outcome.cells
         if beside is None or self.generated_layer(beside) is None:
             for layer in [one for one in self.viewer.layers if role_of(one) == layers.COPY]:
-                self._remove(layer)
+                self.remove(layer)
         for id_, entry in wanted.items():
             own = cells.get(entry.run.snapshot.label)
             if own is not None and self.generated_layer(id_) is None:
@@ -234,7 +243,8 @@ class Scene:
         if beside:
             self._add_above(cells, layers.backdrop_layer(cells, shift, layers.COPY))
         made = entry.outcome.cells
-        self._add_above(cells, layers.generated_layer(entry.id, made, cells, shift))
+        outline = entry.run.outline
+        self._add_above(cells, layers.generated_layer(entry.id, made, cells, outline, shift))
         if beside:
             self.viewer.reset_view()
 
@@ -256,7 +266,7 @@ class Scene:
             return
         chosen, shown = self.viewer.layers.selection.active, None
         for layer in [one for one in self.viewer.layers if role_of(one) in layers.EFFECT_LAYERS]:
-            self._remove(layer)
+            self.remove(layer)
         for entry in wanted:
             shown = self._add_effect(entry, beside=entry is not wanted[0]) or shown
         if shown is not None and chosen is not None and role_of(chosen) in layers.EFFECT_LAYERS:
@@ -316,7 +326,8 @@ class Scene:
 
     # Layers.
 
-    def _remove(self, layer: Layer) -> None:
+    def remove(self, layer: Layer) -> None:
+        """Take a layer off the canvas, which no user has asked for."""
         before, self._mirroring = self._mirroring, True
         try:
             remove_layer(self.viewer, layer)

@@ -49,7 +49,8 @@ def region_settings(role: str = UNSEEN) -> dict[str, Any]:
     return {
         "name": _NAMES[role],
         "ndim": 2,
-        "face_color": [1.0, 1.0, 1.0, 0.06],
+        # What is generated in a region is seen as it is.
+        "face_color": [1.0, 1.0, 1.0, 0.0 if role == UNSEEN else 0.06],
         "edge_color": _EDGES[role],
         "metadata": {META: {ROLE: role}},
         **UM_AXES,

@@ -63,6 +63,10 @@ def generate(
     draws: Annotated[
         int, typer.Option(min=1, help="Draws of the region; more than one needs --mode sample.")
     ] = 1,
+    expected: Annotated[
+        bool,
+        typer.Option("--expected", help="Also write the mean of each cell; needs --mode sample."),
+    ] = False,
     type_key: Annotated[
         str | None,
         typer.Option(metavar="OBS_COLUMN", help="obs column whose names generated cells get too."),
@@ -104,6 +108,7 @@ def generate(
 
     --mode sample draws a measured cell of the section for each: obs gest_donor names it, layer
     gest_counts holds its counts, and further draws are layers gest_draw_2, gest_draw_3 and so on.
+    --expected adds layer gest_expected, the mean that --mode weighted would give.
     --type-key K adds obs gest_K and gest_K_confidence. --check adds uns gest/check, chooses the
     share of the section's field and prints a verdict.
     """
@@ -147,6 +152,7 @@ def generate(
         new_coords_um=new,
         draws=draws,
         types=types,
+        expected=expected,
     )
     request.check()
     checked = None
@@ -169,8 +175,8 @@ def generate(
         print(f"gest_expression and gest_donor are {result.draw_name()}{others}")
     agreement = result.agreement(taken) if unseen.any() else None
     if agreement is not None:
-        _print_agreement(agreement, result.draw_name())
-        if mode is Mode.sample:
+        _print_agreement(agreement, "the mean" if expected else result.draw_name())
+        if mode is Mode.sample and not expected:
             print("  (a draw is as noisy as tissue; --mode weighted has the lowest error)")
     if checked is not None:
         print(f"check: {checked.verdict}")

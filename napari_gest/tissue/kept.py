@@ -99,9 +99,9 @@ def is_draw(key: str) -> bool:
 
 
 def holds_generated(layer: str | None) -> bool:
-    """Whether generation wrote the matrix of this name: expression, counts or a further draw."""
+    """Whether generation wrote the matrix of this name: expression, counts, a mean or a draw."""
     return layer is not None and (
-        layer in (keys.EXPRESSION, keys.COUNTS, keys.SD) or is_draw(layer)
+        layer in (keys.EXPRESSION, keys.EXPECTED, keys.COUNTS, keys.SD) or is_draw(layer)
     )
 
 
@@ -123,7 +123,11 @@ def draw_of(adata: AnnData, layer: str | None) -> str:
     name = "X" if layer is None else f"layer {layer}"
     about = adata.uns.get(keys.UNS, {})
     draws = about.get("draws") if about.get("mode") == "sample" else None
-    if not holds_generated(layer) or layer == keys.SD or not isinstance(draws, Integral):
+    if (
+        not holds_generated(layer)
+        or layer in (keys.SD, keys.EXPECTED)
+        or not isinstance(draws, Integral)
+    ):
         return name
     number = int("".join(filter(str.isdigit, str(layer)))) if is_draw(str(layer)) else 1
     return f"{name}, {draw_name(number, int(draws))}"

@@ -157,3 +157,22 @@ def _large(areas: NDArray[np.object_], smallest: float) -> shapely.MultiPolygon:
         if a.area >= smallest
     ]
     return shapely.MultiPolygon(kept)
+
+
+def outline_around(coords_um: NDArray[np.float64]) -> shapely.MultiPolygon:
+    """Return the outline of one group of cells, a little outside of them.
+
+    Parameters
+    ----------
+    coords_um
+        (n, 2) um, (x, y). Gaps are bridged where they are narrower than about three times the
+        typical distance between them.
+    """
+    spacing = 10.0
+    if len(coords_um) > 1:
+        nearest = cKDTree(coords_um).query(coords_um, k=[2])[0]
+        spacing = float(np.median(nearest)) or spacing
+    discs = shapely.buffer(shapely.points(coords_um), 1.8 * spacing, quad_segs=3)
+    area = shapely.buffer(shapely.union_all(discs), -1.0 * spacing, quad_segs=3)
+    parts = shapely.get_parts(shapely.simplify(area, 0.1 * spacing))
+    return shapely.MultiPolygon([one for one in parts if not one.is_empty])

@@ -170,6 +170,7 @@ class Home(QWidget):
         self._attached = False
         context = self.context
         context.jobs.close()
+        self.run_panel.result.draws.close_jobs()
         self.perturb_panel.rest()
         self.niches_panel.close_jobs()
         context.session.changed.disconnect(self.follow, missing_ok=True)

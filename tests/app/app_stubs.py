@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,7 +61,15 @@ class StubOutcome:
     labels: tuple[str, ...]
     fails_on: tuple[str, ...] = ()
     agreement_text: str = ""
+    n_draws: int = 1
+    number: int = 1
     made: dict[Any, StubResult] = field(default_factory=dict)
+
+    def with_draws(self, draws: tuple[Any, ...]) -> StubOutcome:
+        return replace(self, n_draws=self.n_draws + len(draws))
+
+    def showing(self, number: int) -> StubOutcome:
+        return replace(self, number=number)
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], StubResult]]:
         found: dict[int, list[Opened]] = {}

@@ -39,6 +39,7 @@ from napari_gest.app.actions import (
     SetEdits,
     SetShapes,
     SetStrokes,
+    ShowDraw,
     ShowRuns,
     UpdateRun,
 )
@@ -53,7 +54,7 @@ from napari_gest.tissue.simulate import simulate
 STEPS, IN_A_SESSION = int(os.environ.get("GEST_APP_STEPS", "500")), 50
 FIELDS = frozenset(field.name for field in fields(State))
 KINDS = ("generation", "perturbation", "niches", "labels")
-UNDOABLE = (SetShapes, SetStrokes, SetEdits, Keep, Discard, RenameRun)
+UNDOABLE = (SetShapes, SetStrokes, SetEdits, Keep, Discard, RenameRun, ShowDraw)
 TISSUE = simulate(n_cells=60, n_genes=6, n_sections=2, seed=1)
 GENES = tuple(TISSUE.var_names)
 
@@ -71,6 +72,7 @@ def undoable(state: State) -> dict[str, object]:
         "kept": state.kept,
         "discarded": {entry.id for entry in state.runs if entry.discarded},
         "names": {entry.id: entry.name for entry in state.runs},
+        "draws": {entry.id: entry.outcome.number for entry in state.runs},
     }
 
 
@@ -193,7 +195,9 @@ class AppMachine(RuleBasedStateMachine):
             optional={
                 "gene": st.sampled_from([None, *GENES]),
                 "column": st.sampled_from([None, "cell_type", "absent"]),
-                "view": st.sampled_from(["measured", "generated", "difference", "delta"]),
+                "view": st.sampled_from(
+                    ["measured", "generated", "expected", "difference", "delta"]
+                ),
                 "hidden": st.frozensets(st.sampled_from("ab")),
             },
         )
@@ -243,6 +247,11 @@ class AppMachine(RuleBasedStateMachine):
         id = self.chosen(number)
         self.do(UpdateRun(id=id, outcome=self.state.entry(id).outcome))
 
+    @precondition(lambda self: any(True for _ in self.state.listed()))
+    @rule(number=st.integers(0, 5), draw=st.integers(0, 4), more=st.integers(0, 2))
+    def draw_again(self, number: int, draw: int, more: int) -> None:
+        self.do(ShowDraw(id=self.chosen(number), draw=draw, added=("a draw",) * more))
+
     @rule(kind=st.sampled_from(KINDS), numbers=st.lists(st.integers(0, 5), max_size=2))
     def show(self, kind: str, numbers: list[int]) -> None:
         ids = [entry.id for entry in self.state.runs]
@@ -281,6 +290,11 @@ class AppMachine(RuleBasedStateMachine):
         ids = Counter(entry.id for entry in self.state.runs)
         names = Counter(entry.name for entry in self.state.listed())
         assert all(n == 1 for n in (*ids.values(), *names.values()))
+
+    @invariant()
+    def a_draw_that_is_shown_is_there(self) -> None:
+        for entry in self.state.runs:
+            assert 1 <= entry.outcome.number <= entry.outcome.n_draws
 
     @invariant()
     def runs_belong_to_open_sections(self) -> None:

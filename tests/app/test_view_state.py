@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 
 from napari_gest.app.colors import MISSING, Categories, Scale
-from napari_gest.app.opened import Normalization
-from napari_gest.app.preview import Preview
-from napari_gest.app.view_state import (
+from napari_gest.app.generated_view import (
     WAITING,
-    ViewState,
     generated_legend,
     generated_rgba,
     generated_values,
+)
+from napari_gest.app.opened import Normalization
+from napari_gest.app.preview import Preview
+from napari_gest.app.view_state import (
+    Legend,
+    ViewState,
     scene_legend,
     section_legend,
     section_rgba,
@@ -109,7 +112,7 @@ def test_nothing_chosen_is_grey(opened):
     )
 
 
-def test_difference_is_generated_minus_measured_and_centred(opened, generated_cells):
+def test_difference_is_expected_minus_measured_and_centred(opened, generated_cells):
     view_state = ViewState(gene=generated_cells.genes[1], view="difference")
     values = generated_values(view_state, generated_cells, opened, Normalization())
     truth = opened.gene_values(generated_cells.genes[1])
@@ -135,22 +138,19 @@ def test_uncertainty_of_meta_cell_or_gene(opened, generated_cells, entropy, unit
 
 
 def test_waiting_cells_are_dark_and_others_coloured(generated_cells, opened):
-    values = generated_values(
-        ViewState(gene=generated_cells.genes[0], view="generated"),
-        generated_cells,
-        opened,
-        Normalization(),
-    )
-    rgba = generated_rgba(generated_cells, values, Scale(0, 1))
+    view = ViewState(gene=generated_cells.genes[0], view="generated")
+    legend = Legend("", Scale(0, 1))
+    rgba = generated_rgba(view, generated_cells, opened, legend, Normalization())
     np.testing.assert_allclose(rgba[10:], np.tile(WAITING, (33, 1)))
+    values = generated_values(view, generated_cells, opened, Normalization())
     np.testing.assert_allclose(rgba[:10], Scale(0, 1).rgba(values[:10]))
 
 
-def test_generated_cells_without_a_gene_are_grey(generated_cells, opened):
-    values = generated_values(
-        ViewState(column="region", view="generated"), generated_cells, opened, Normalization()
-    )
-    np.testing.assert_allclose(generated_rgba(generated_cells, values, None)[0], MISSING)
+def test_generated_cells_whose_names_are_not_known_are_grey(generated_cells, opened):
+    view = ViewState(column="region", view="generated")
+    legend = section_legend(view, opened, Normalization())
+    rgba = generated_rgba(view, generated_cells, opened, legend, Normalization())
+    np.testing.assert_allclose(rgba[0], MISSING)
     assert np.isnan(
         generated_values(ViewState(gene="absent"), generated_cells, opened, Normalization())
     ).all()

@@ -15,6 +15,7 @@ from napari_gest.app.actions.runs import (
     Discard,
     Keep,
     RenameRun,
+    ShowDraw,
     ShowRuns,
     UpdateRun,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "SetEdits",
     "SetShapes",
     "SetStrokes",
+    "ShowDraw",
     "ShowRuns",
     "UpdateRun",
 ]

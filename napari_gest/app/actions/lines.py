@@ -16,14 +16,22 @@ from napari_gest.app.actions.niches import (
     RenameNiche,
 )
 from napari_gest.app.actions.regions import SetShapes, SetStrokes
-from napari_gest.app.actions.runs import AddRun, Discard, Keep, RenameRun, ShowRuns, UpdateRun
+from napari_gest.app.actions.runs import (
+    AddRun,
+    Discard,
+    Keep,
+    RenameRun,
+    ShowDraw,
+    ShowRuns,
+    UpdateRun,
+)
 from napari_gest.app.actions.tissue import Activate, CloseSections, OpenSections
 from napari_gest.app.actions.view import ChangeView
 
 AnyAction = Annotated[
     Activate | AddRun | AskNiches | ChangeView | Choose | CloseSections | Discard | FoundNiches
     | Keep | MergeNiches | OpenSections | RecolorNiche | RenameNiche | RenameRun | SetEdits
-    | SetShapes | SetStrokes | ShowRuns | UpdateRun,
+    | SetShapes | SetStrokes | ShowDraw | ShowRuns | UpdateRun,
     Field(discriminator="do"),
 ]  # fmt: skip
 _ADAPTER: TypeAdapter[Action] = TypeAdapter(AnyAction)

@@ -52,6 +52,42 @@ class UpdateRun(Action):
         return state.with_entry(replace(state.entry(self.id), outcome=self.outcome))
 
 
+class ShowDraw(Action):
+    """Look at another draw of a run of generation; new ones join those there are.
+
+    Once a session is read again, its runs have all draws from the start, so those that join are
+    no part of the journal.
+    """
+
+    do: Literal["show_draw"] = "show_draw"
+    id: str
+    draw: int
+    added: Any = Field(default=(), exclude=True, repr=False)
+
+    @property
+    def title(self) -> str:
+        return "draw shown"
+
+    def apply(self, state: State) -> State:
+        """Return the state in which it is looked at; the same where there is no such draw."""
+        entry = next((one for one in state.listed("generation") if one.id == self.id), None)
+        if entry is None:
+            return state
+        outcome = entry.outcome
+        if self.added and outcome.n_draws < self.draw:  # done again they are there already
+            outcome = outcome.with_draws(tuple(self.added))
+        if not 1 <= self.draw <= outcome.n_draws or (
+            outcome is entry.outcome and outcome.number == self.draw
+        ):
+            return state
+        return state.with_entry(replace(entry, outcome=outcome.showing(self.draw)))
+
+    def revert(self, before: State) -> Revert:
+        """Return what looks at the draw before; those that joined stay."""
+        old = next((e.outcome.number for e in before.runs if e.id == self.id), 1)
+        return lambda now: ShowDraw(id=self.id, draw=old).apply(now)
+
+
 class Keep(Action):
     """Write the result of a run into the open tissue, never into X."""
 

@@ -45,8 +45,8 @@ class ChangeView(Action):
             return state
         if any(changes.get(source) is not None for source in _SOURCES):
             changes = dict.fromkeys(_SOURCES) | changes
-        if changes.get("of_run") is not None and state.view.view != "measured":
-            changes = {"view": "generated"} | changes
+        if changes.get("of_run") is not None:
+            changes = {"view": state.view.plain_view} | changes
         view = replace(state.view, **changes)
         if view.gene is None and view.view in EFFECT_VIEWS:  # effects are on genes
             view = replace(view, view="measured")

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.app.kept_regions import KeptCells
 from napari_gest.app.model_registry import ModelInfo
-from napari_gest.app.opened import Opened, Result, Snapshot
+from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, drawn_region, of_role
 from napari_gest.app.runs.base import Load, RunKind
-from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.app.runs.generated_cells import GeneratedCells, outline_of
+from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.script import Script
 from napari_gest.app.state import Mode, State
 from napari_gest.errors import InputError
@@ -24,7 +24,18 @@ from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi, mask_from_obs
 
 if TYPE_CHECKING:
-    from napari_gest.tasks.generation.generate import Agreement, Generated
+    from shapely import MultiPolygon
+
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.generation.generate import Agreement, Generated, GenerateRequest
+
+
+# What read-outs are called in the window. Typical cells come with their mean.
+READOUTS: dict[Mode, str] = {
+    "sample": "typical cells and their mean",
+    "weighted": "mean only",
+    "pick": "most likely profile",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,51 +47,18 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Begun:
-    """Payload of a run that begins to generate: what there is of it whenever it is asked."""
-
-    so_far: Callable[[], Generated]
-
-
-@dataclass(frozen=True, eq=False)
-class GenerationOutcome:
-    """What a run of generation returns.
+    """Payload of a run that begins to generate.
 
     Attributes
     ----------
-    run
-        What was asked for.
-    result
-        The cells.
-    agreement
-        How well they agree with measured ones, where there are any.
-    cells
-        The same cells, as the canvas shows them.
+    so_far
+        Returns what there is of it whenever it is asked.
+    generation
+        The moving parts, which can draw the region again once it has ended.
     """
 
-    run: GenerationRun
-    result: Generated
-    agreement: Agreement | None
-    cells: GeneratedCells
-
-    @property
-    def agreement_text(self) -> str:
-        """The error after scaling each gene, and that of the baseline."""
-        if self.agreement is None or self.agreement.floor is None:
-            return ""
-        return f"RMSE z {self.agreement.rmse_z:.3f}, neighbours {self.agreement.floor.rmse_z:.3f}"
-
-    def add_to(self, script: Script) -> None:
-        """Add the lines that give the cells to a script."""
-        self.run.add_to(script, self.result)
-
-    def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
-        """Return what to write when it is kept."""
-        return [((state.sections[self.cells.snapshot.label],), self._commit)]
-
-    @cached_property
-    def _commit(self) -> Result:
-        shapes = self.run.shapes
-        return KeptCells(self.result, shapes) if shapes else self.result
+    so_far: Callable[[], Generated]
+    generation: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +83,8 @@ class GenerationRun:
         The obs column that marks the cells, or None.
     path
         File of the section, for the script.
+    draws
+        How often the region is drawn before the run ends; more can follow.
     """
 
     kind: ClassVar[RunKind] = "generation"
@@ -112,11 +92,12 @@ class GenerationRun:
     snapshot: Snapshot
     unseen: NDArray[np.bool_]
     model: ModelInfo
-    mode: Mode = "weighted"
+    mode: Mode = "sample"
     seed: int = 0
     shapes: tuple[Shape, ...] = ()
     mask_key: str | None = None
     path: Path | None = None
+    draws: int = 1
 
     @classmethod
     def of(cls, state: State, model: ModelInfo) -> GenerationRun:
@@ -151,7 +132,7 @@ class GenerationRun:
     def settings(self) -> str:
         """The read-out, and what marks the cells."""
         where = f"column {self.mask_key}" if self.mask_key is not None else "drawn region"
-        return f"{self.mode}, {where}"
+        return f"{READOUTS[self.mode]}, {where}"
 
     @property
     def snapshots(self) -> tuple[Snapshot, ...]:
@@ -161,6 +142,11 @@ class GenerationRun:
     def roi(self) -> Roi | None:
         """The region drawn, um; None where a column marks the cells."""
         return drawn_region(self.shapes) if self.shapes else None
+
+    @cached_property
+    def outline(self) -> MultiPolygon:
+        """What is generated, um: the region drawn, or around the cells that a column marks."""
+        return outline_of(self.snapshot.section.coords_um[self.unseen], self.roi)
 
     def check(self) -> None:
         """Raise InputError if the region leaves nothing to generate or nothing to learn from."""
@@ -179,14 +165,11 @@ class GenerationRun:
             return "The region was changed since."
         return None
 
-    def restarted(self, seed: int) -> GenerationRun:
-        """Return the same run with another seed."""
-        return replace(self, seed=seed)
-
     def work(self, load: Load) -> Generator[Progress, None, GenerationOutcome]:
         """Place cells if there are none, load the model and generate; for a worker thread."""
         section = self.snapshot.section
         new = None
+        _ = self.outline  # kept by the run: the window need not wait for it
         if self.roi is not None and not self.unseen.any():
             from napari_gest.tissue.placement import place_cells
 
@@ -197,37 +180,54 @@ class GenerationRun:
                     "The region is too small for a cell.", "Draw a larger one, near the tissue."
                 )
         yield Progress("Loading the model", 0, 1, payload=Prepared(new))
+        request = self._request(load(self.model.name), new)
+        generation = request.begin()
+        begun = Begun(generation.so_far, generation)
+        yield Progress("Generating cells", 0, 1, payload=begun)
+        result = yield from generation.steps()
+        agreement = result.agreement(section) if self.unseen.any() else None
+        outcome = self.outcome(result.first_draws(1), agreement)
+        return outcome.with_draws(result.further) if result.further else outcome
+
+    def resume(self, load: Load, result: Generated) -> Generator[Progress, None, Any]:
+        """Return the moving parts of a run whose result is known; for a worker thread.
+
+        They can draw the region again. What they need for it is fitted anew.
+        """
+        new = result.coords_um[len(result.index) :]
+        yield Progress("Loading the model", 0, 1)
+        from napari_gest.tasks.generation.sample import SampledGeneration
+
+        generation = self._request(load(self.model.name), new if len(new) else None).begin()
+        assert isinstance(generation, SampledGeneration)
+        yield from generation.resume()
+        return generation
+
+    def _request(self, model: GeST, new: NDArray[np.float64] | None) -> GenerateRequest:
         from napari_gest.tasks.generation.generate import GenerateRequest
         from napari_gest.tasks.threads import share_processors
 
         share_processors()
-        request = GenerateRequest(
-            section,
-            load(self.model.name),
+        return GenerateRequest(
+            self.snapshot.section,
+            model,
             self.unseen,
             mode=self.mode,
             seed=self.seed,
             new_coords_um=new,
+            draws=self.draws,
+            expected=self.mode == "sample",
         )
-        generation = request.begin()
-        yield Progress("Generating cells", 0, 1, payload=Begun(generation.so_far))
-        result = yield from generation.steps()
-        agreement = result.agreement(section) if self.unseen.any() else None
-        return self.outcome(result, agreement)
 
     def outcome(self, result: Generated, agreement: Agreement | None = None) -> GenerationOutcome:
-        """Return the outcome that a result is, whole or of a run that was cut off."""
-        unseen = np.zeros(self.snapshot.section.n_obs, bool)
-        unseen[result.index] = True
-        new = result.coords_um[len(result.index) :]
-        cells = GeneratedCells(self.snapshot, result.genes, unseen, new)
-        cells.finish(result)
+        """Return the outcome that a result of one draw is, whole or of a run that was cut off."""
+        cells = GeneratedCells.showing(self.snapshot, result)
         return GenerationOutcome(self, result, agreement, cells)
 
     def begun(self, prepared: Prepared) -> GeneratedCells:
         """Return the cells that are to be filled, once it is known where new ones lie."""
-        genes = self.model.genes
-        return GeneratedCells(self.snapshot, genes, self.unseen, prepared.new_coords_um)
+        genes, draws = self.model.genes, self.mode == "sample"
+        return GeneratedCells(self.snapshot, genes, self.unseen, prepared.new_coords_um, draws)
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
@@ -235,8 +235,8 @@ class GenerationRun:
         self.add_to(script, object())
         return script.text("generated")
 
-    def add_to(self, script: Script, result: object) -> None:
-        """Add the lines that give a result, and write it, to a script."""
+    def add_to(self, script: Script, result: object, draw: int = 1) -> None:
+        """Add the lines that give a result, and write a draw of it, to a script."""
         section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
         adata, extra = script.adata(self.path), ""
         left_out = self.roi if self.mask_key is None else self.mask_key
@@ -248,10 +248,22 @@ class GenerationRun:
             rng = f"np.random.default_rng({self.seed})"
             script.add(f"new = place_cells(roi, {section}.occupied_um, {rng})")
             extra = ", new_coords_um=new"
-        made = script.result(result)
         script.use("generate")
-        arguments = f"{section}, {model}, unseen, mode={self.mode!r}, seed={self.seed}{extra}"
-        script.add(f"{made} = generate({arguments})", f"{made}.write({adata})")
+        asked = [f"mode={self.mode!r}", f"seed={self.seed}"]
+        if self.mode == "sample":
+            asked.append("expected=True")
+        if draw > 1:
+            asked.append(f"draws={draw}")
+        made = script.result(result)
+        call = f"generate({section}, {model}, unseen, {', '.join(asked)}{extra})"
+        if draw == 1:
+            script.add(f"{made} = {call}")
+        else:  # other runs speak of the first draw
+            every, made_first = made.replace("result", "every_draw"), made
+            script.add(f"{every} = {call}", f"{made_first} = {every}.first_draws(1)")
+            made = made.replace("result", "drawn")
+            script.add(f"{made} = {every}.of_draw({draw})")
+        script.add(f"{made}.write({adata})")
         if extra:  # rows for new cells are added last: results speak of the rows there were
             script.at_end(f"{adata} = {made}.to_anndata({adata})")
 

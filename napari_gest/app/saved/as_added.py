@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from napari_gest.app.actions import Action, AskNiches, FoundNiches
 from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 
 
@@ -24,6 +25,8 @@ def as_added(entry: RunEntry, name: str = "") -> RunEntry:
     if isinstance(outcome, NicheOutcome):
         _, number = next(iter(outcome.edits))  # what was asked for first
         outcome = NicheOutcome.of(outcome.search, int(number))
+    elif isinstance(outcome, GenerationOutcome):
+        outcome = outcome.as_made()
     return replace(entry, name=name or entry.run.title, outcome=outcome, discarded=False)
 
 

@@ -20,6 +20,7 @@ import psutil
 from napari_gest.app.actions import Action
 from napari_gest.app.from_file import is_from_file
 from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.saved.folder import (
     ALIVE,
@@ -191,6 +192,8 @@ def _held(entry: RunEntry) -> tuple[Any, ...]:
     outcome = entry.outcome
     if isinstance(outcome, NicheOutcome):
         return (outcome.search, outcome.kept_niches)
+    if isinstance(outcome, GenerationOutcome):  # which draw is shown is in the journal
+        return (outcome.result, outcome.n_draws)
     return (outcome,)
 
 

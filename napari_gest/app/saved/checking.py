@@ -15,7 +15,8 @@ import pandas as pd
 from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.effect import Effect
-from napari_gest.app.runs.generation import GenerationOutcome, GenerationRun
+from napari_gest.app.runs.generation import GenerationRun
+from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.runs.labels import Labelled, LabelRun
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.app.runs.niches import NicheRun
@@ -51,7 +52,8 @@ _SHAPES: dict[str, dict[str, str]] = {
     "Embedded": {"rows": "N", "embedding": "N D", "covariance": "2 D D"},
     "Generated": {
         "rows": "n", "index": "u", "coords_um": "n 2", "expression": "n G", "sd": "n G",
-        "entropy": "n", "meta_cell": "n", "depth_um": "n", "donor": "n",
+        "entropy": "n", "meta_cell": "n", "depth_um": "n", "donor": "n", "expected": "n G",
+        "candidates": "n k",
     },
     "GeneratedNiches": {"alike": "n k"},
     "GenerationRun": {"unseen": "N"},
@@ -111,6 +113,8 @@ def check_entry(entry: Any, run_id: str) -> None:
         raise ValueError("its outcome is of another run")
     if isinstance(outcome, GenerationOutcome):
         same = outcome.result.section is run.snapshot.section
+        for draw in outcome.further:
+            _check_draw(draw, outcome.result)
     elif isinstance(outcome, Labelled):
         same = outcome.annotated.section is run.target.section
     else:
@@ -182,10 +186,9 @@ def _check_indices(made: Any) -> None:
             raise ValueError("rows of Generated name cells that are new")
         draws: tuple[Any, ...] = (made, *made.further)
         for one in draws:
-            if one.donor is not None:
-                _check_range("donor", one.donor, section.n_obs)
-            if one.expression.shape != made.expression.shape:
-                raise ValueError("further draws are of other cells")
+            _check_draw(one, made)
+        if made.candidates is not None:
+            _check_range("candidates", made.candidates, section.n_obs)
         if made.types is not None and len(made.types.code) != len(made.rows):
             raise ValueError("types are of other cells")
     elif isinstance(made, NamedTypes):
@@ -204,6 +207,13 @@ def _check_indices(made: Any) -> None:
     elif isinstance(made, Perturbed):
         for cells in (made.edited.cells, made.edited.removed):
             _check_range("edited cells", cells, made.request.section.n_obs)
+
+
+def _check_draw(draw: Any, of: Generated) -> None:
+    if draw.donor is not None:
+        _check_range("donor", draw.donor, of.section.n_obs)
+    if draw.expression.shape != of.expression.shape:
+        raise ValueError("further draws are of other cells")
 
 
 def _check_rows(rows: Any, section: Section) -> None:

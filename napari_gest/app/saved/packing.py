@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -134,6 +134,13 @@ def fields_of(kind: type) -> list[str]:
     return [f.name for f in fields(kind) if f.init and f.name[0] != "_" and f.name not in left_out]
 
 
+def _needed(kind: type) -> set[str]:
+    """Return the fields that are stored and have no default; sessions of before lack others."""
+    assert is_dataclass(kind)
+    plain = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}
+    return plain & set(fields_of(kind))
+
+
 class Unpacker:
     """Makes results of what a ``Packer`` wrote.
 
@@ -244,7 +251,7 @@ class Unpacker:
             assert issubclass(kind, BaseModel)
             return kind.model_validate(packed["json"])
         held = {k: value(one) for k, one in packed["fields"]}
-        if set(held) != set(fields_of(kind)):
+        if not _needed(kind) <= set(held) <= set(fields_of(kind)):
             raise ValueError(f"{name} has other fields")
         made = kind(**held)
         check(made)

@@ -14,6 +14,7 @@ from napari_gest.app.from_file import is_from_file
 from napari_gest.app.journal import Journal, Step
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
 from napari_gest.app.saved.restoring import Restored, restore
@@ -147,6 +148,8 @@ def _entry_again(
     if isinstance(run, NicheRun):
         known = [results.get(id(one)) for one in compared_in(entry.outcome)]
         run = replace(run, generated=tuple(one for one in known if one is not None), embedded=None)
+    if isinstance(run, GenerationRun):
+        run = replace(run, draws=kept.outcome.n_draws)
     run.check()
     made = yield from run.work(load)
     if isinstance(run, NicheRun):

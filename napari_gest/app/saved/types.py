@@ -13,7 +13,8 @@ from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, Stroke
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.effect import Effect, NotKept
-from napari_gest.app.runs.generation import GenerationOutcome, GenerationRun
+from napari_gest.app.runs.generation import GenerationRun
+from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.runs.labels import Labelled, LabelRun, NamedRegion
 from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
@@ -68,8 +69,28 @@ def _unpacked_roi(packed: dict[str, Any], _: Value) -> Roi:
     return Roi(geometry)
 
 
+@dataclass(frozen=True, eq=False)
+class _Generation:
+    """What of a ``GenerationOutcome`` is known before its run."""
+
+    result: Generated
+    agreement: Agreement | None
+    further: tuple[Draw, ...]
+
+
 def _generation(outcome: GenerationOutcome, value: Value) -> dict[str, Any]:
-    return {"result": value(outcome.result), "agreement": value(outcome.agreement)}
+    return {
+        "result": value(outcome.result),
+        "agreement": value(outcome.agreement),
+        "further": value(outcome.further),
+    }
+
+
+def _unpacked_generation(packed: dict[str, Any], value: Value) -> _Generation:
+    further = value(packed["further"]) if "further" in packed else ()
+    made = _Generation(value(packed["result"]), value(packed["agreement"]), further)
+    check(made)
+    return made
 
 
 def _entry(entry: RunEntry, value: Value) -> dict[str, Any]:
@@ -82,7 +103,9 @@ def _unpacked_entry(packed: dict[str, Any], value: Value) -> RunEntry:
     found: dict[str, Any] = {}
     for name, one in packed["fields"]:
         if name == "outcome" and isinstance(one, dict) and one.get("type") == "GenerationOutcome":
-            found[name] = found["run"].outcome(value(one["result"]), value(one["agreement"]))
+            held = _unpacked_generation(one, value)
+            outcome = found["run"].outcome(held.result, held.agreement)
+            found[name] = outcome.with_draws(held.further) if held.further else outcome
         else:
             found[name] = value(one)
     made = RunEntry(**found)
@@ -160,10 +183,7 @@ def _unpacked_labelled(packed: dict[str, Any], value: Value) -> Labelled:
 NAMED_TYPES: dict[str, NamedType] = {
     "Labelled": NamedType(_labelled, _unpacked_labelled),
     "Roi": NamedType(_roi, _unpacked_roi),
-    "GenerationOutcome": NamedType(
-        _generation,
-        lambda packed, value: (value(packed["result"]), value(packed["agreement"])),
-    ),
+    "GenerationOutcome": NamedType(_generation, _unpacked_generation),
     "RunEntry": NamedType(_entry, _unpacked_entry),
     "Effect": NamedType(_effect, _unpacked_effect),
 }

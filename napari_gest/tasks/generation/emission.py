@@ -192,6 +192,19 @@ class Donors:
         scaled = (values[:, self.used_genes] - self.mean) / self.spread
         return np.asarray(scaled, np.float32)
 
+    def quantiles(self, weights: NDArray[np.float64], n: int) -> NDArray[np.int64]:
+        """Return (q, n) donors that stand for ``weights`` (q, n_donors), each for 1/n of them.
+
+        They are quantiles of the donors in the order of their meta cells, so that what share a
+        name has among them is close to its share of the weights. One of much weight is there
+        more than once.
+        """
+        order = np.argsort(self.token, kind="stable")
+        below = weights[:, order].cumsum(1)
+        places = (np.arange(n) + 0.5) / n
+        found = [np.searchsorted(row, places * row[-1]) for row in below]
+        return np.asarray(order[np.stack(found)], np.int64)
+
     def spread_of(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return (q, G) standard deviation over donors of ``weights`` (q, n), model space."""
         light = weights.astype(np.float32)

@@ -62,6 +62,10 @@ class GenerateRequest:
         further answers to the same question. Nothing is fitted anew for them.
     emission
         How mode ``sample`` draws; by default as the model says.
+    expected
+        Mode ``sample`` first does what mode ``weighted`` does, so that the result also holds the
+        expected expression of each cell. The section's field is fitted once for both. Expected
+        cells come first, at once; the drawn ones are the same as without.
     frontier
         Cells decoded together before they join the content. 1 is sequential generation.
     passes
@@ -90,6 +94,7 @@ class GenerateRequest:
     draws: int = 1
     emission: EmissionConfig | None = None
     types: CellTypes | None = None
+    expected: bool = False
 
     def check(self) -> None:
         """Raise InputError if the run cannot be done as asked; costs next to nothing."""
@@ -130,6 +135,11 @@ class GenerateRequest:
             raise InputError(
                 f"draws is {self.draws} in mode '{self.mode}'.",
                 "More than one needs mode 'sample'; the others draw nothing.",
+            )
+        if self.expected and self.mode != "sample":
+            raise InputError(
+                f"The expected cells are asked for in mode '{self.mode}'.",
+                "Give mode 'sample'; what mode 'weighted' returns is the expected expression.",
             )
         if self.types is not None:
             self.types.check(n, self.unseen)
@@ -177,6 +187,7 @@ def generate(
     draws: int = 1,
     emission: EmissionConfig | None = None,
     types: CellTypes | None = None,
+    expected: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Generated:
     """Generate the unseen cells of a section.
@@ -193,6 +204,8 @@ def generate(
         Of mode ``sample``.
     types
         Names of the section's cells, for the generated ones.
+    expected
+        Mode ``sample`` also returns the mean of each cell, which comes first.
     on_progress
         Called after every frontier.
 
@@ -217,5 +230,6 @@ def generate(
         draws=draws,
         emission=emission,
         types=types,
+        expected=expected,
     )
     return finish(request.run(), on_progress)

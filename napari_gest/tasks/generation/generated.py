@@ -41,6 +41,8 @@ class Painted:
         (f,) float32, nats.
     meta_cell
         (f,) int32.
+    drawn
+        Whether they are drawn cells, rather than what is expected of the places.
     """
 
     index: NDArray[np.int64]
@@ -48,6 +50,7 @@ class Painted:
     sd: NDArray[np.float32]
     entropy: NDArray[np.float32]
     meta_cell: NDArray[np.int32]
+    drawn: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,12 @@ class Generated:
         Further draws, where more than one was asked for.
     types
         Types of the cells, where they were asked for.
+    expected
+        (n, G) float32, model space: what mode ``weighted`` gives, where mode ``sample`` was asked
+        for it too. NaN where a file does not say it.
+    candidates
+        (n, k) index in the section of donors that could have given each cell, as many of each as
+        is likely; None but in mode ``sample``.
     """
 
     section: Section
@@ -148,6 +157,8 @@ class Generated:
     donor: NDArray[np.int64] | None = None
     further: tuple[Draw, ...] = ()
     types: NamedTypes | None = None
+    expected: NDArray[np.float32] | None = None
+    candidates: NDArray[np.int64] | None = None
 
     @property
     def section_name(self) -> str:
@@ -157,6 +168,28 @@ class Generated:
     def n_draws(self) -> int:
         """Draws there are; 1 of modes that draw nothing."""
         return 1 + len(self.further)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether ``expression`` is of cells that were drawn, rather than of means."""
+        return self.settings.get("mode") == "sample"
+
+    @property
+    def mean(self) -> NDArray[np.float32] | None:
+        """(n, G) the expected expression, model space; None of drawn cells without it."""
+        return self.expected if self.is_drawn else self.expression
+
+    def with_draws(self, draws: tuple[Draw, ...]) -> Generated:
+        """Return the result with more draws of the region behind those there are."""
+        further = (*self.further, *draws)
+        return replace(self, further=further, settings=self.settings | {"draws": 1 + len(further)})
+
+    def first_draws(self, n: int) -> Generated:
+        """Return the result as if only ``n`` draws had been asked for, 1 to ``n_draws``."""
+        check_number("n", n, 1, self.n_draws, whole=True)
+        if n == self.n_draws or not self.is_drawn:
+            return self
+        return replace(self, further=self.further[: n - 1], settings=self.settings | {"draws": n})
 
     def draw_name(self, draw: int = 1) -> str:
         """Return how a draw is called, "draw 2 of 3"; empty of modes that draw nothing."""
@@ -215,6 +248,7 @@ class Generated:
     def _write(
         self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]
     ) -> frozenset[str]:
+        made_before = kept_column(adata, keys.GENERATED)
         for key, values in (
             (keys.GENERATED, True),
             (keys.ENTROPY, self.entropy[take]),
@@ -228,6 +262,8 @@ class Generated:
             keys.DRAW.format(number): draw.expression[take]
             for number, draw in enumerate(self.further, 2)
         }
+        if self.expected is not None or keys.EXPECTED in adata.layers:
+            layers[keys.EXPECTED] = self._expected_or_nan[take]
         # Further draws of an earlier run belong to another result.
         for key in layer_names(adata):
             if is_draw(key) and key not in layers:
@@ -244,6 +280,10 @@ class Generated:
             else:
                 target_sum = self.settings["target_sum"]
                 base = measured_layer(adata, self.section, self.genes, target_sum)
+                if key == keys.EXPECTED:  # of cells of earlier runs it is not known
+                    other = np.flatnonzero(made_before)
+                    unknown = np.full((len(other), adata.n_vars), np.nan, np.float32)
+                    base = replace_rows(base, other, unknown)
             adata.layers[key] = replace_rows(base, rows, full)
         changed = {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.UNS, *layers}
         if self.donor is not None:
@@ -252,6 +292,11 @@ class Generated:
             changed |= self.types.write(adata, rows, take)
         adata.uns[keys.UNS] = dict(self.settings)
         return frozenset(changed)
+
+    @property
+    def _expected_or_nan(self) -> NDArray[np.float32]:
+        mean = self.mean
+        return np.full_like(self.expression, np.nan) if mean is None else mean
 
     def _write_donors(
         self, adata: AnnData, rows: NDArray[np.int64], donor: NDArray[np.int64]
@@ -276,6 +321,7 @@ class Generated:
     def agreement(self, section: Section) -> Agreement | None:
         """Return agreement with the measured cells of ``section`` that were generated.
 
+        Compared is the mean, ``expected``, where there is one: a draw is as noisy as tissue.
         None where no gene varies in them, as in one cell alone or in cells that were blanked.
         """
         expression, measured = section.align(self.genes)
@@ -297,7 +343,8 @@ class Generated:
         used, place = np.unique(near, return_inverse=True)
         neighbours = values(used)
         floor = np.stack([neighbours[i].mean(0) for i in place.reshape(near.shape)])
-        made = self.expression[: len(self.index)][there][:, measured]
+        made = self.expression if self.expected is None else self.expected
+        made = made[: len(self.index)][there][:, measured]
         return _compare(truth, made, _compare(truth, floor, None))
 
 

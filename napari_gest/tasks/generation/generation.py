@@ -74,6 +74,7 @@ class Generation:
         self.generated = np.zeros(n, bool)
         self.temperature = request.temperature
         self.emission = request.emission or model.emission
+        self.field: NDArray[np.float32] | None = None  # once it is fitted
         self.type_share = None
         if request.types is not None:
             self.type_share = np.zeros((n, len(request.types.names)), np.float32)
@@ -174,10 +175,10 @@ class Generation:
     def steps(self) -> Generator[Progress, None, Generated]:
         # The decoder's cells can be seen while the field, which takes longer, is fitted.
         yield from self.fill()
-        field = yield from self.fit_field()
+        self.field = yield from self.fit_field()
         made = self.so_far()
-        if field is not None:
-            field = field[self.by_row]
+        if self.field is not None:
+            field = self.field[self.by_row]
             share = np.float32(self.request.field) * self.measured  # others have no field
             made = replace(
                 made,

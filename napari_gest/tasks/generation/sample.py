@@ -20,6 +20,9 @@ from napari_gest.tasks.progress import Progress
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import GenerateRequest
 
+# Donors that stand for all that could have given a cell: a share among them is known to 0.02.
+N_CANDIDATES = 64
+
 
 class SampledGeneration(Generation):
     """A run that draws cells. The field is fitted once, whatever the number of draws."""
@@ -28,44 +31,89 @@ class SampledGeneration(Generation):
         super().__init__(request)
         self.temperature = request.temperature * self.emission.temperature
         self.donor = np.full(len(self.coords), -1, np.int64)
-        self.field: NDArray[np.float32] | None = None
-        self.number = 0
-        self.begin_draw()
+        self.candidates = np.full((len(self.coords), N_CANDIDATES), -1, np.int64)
+        self.number = 0  # of the draw at work, from 1 on
+        self.whole: Generated | None = None  # once the region was drawn
+        # What mode "weighted" does, where it is asked for.
+        self.mean_run: Generation | None = None
+        self.mean_result: Generated | None = None
+        assert len(self.donor_places)  # or it says what is missing, before any work
 
-    def begin_draw(self) -> None:
-        """Forget what was drawn, so that the region can be drawn again with other numbers."""
-        self.random = np.random.default_rng([self.request.seed, self.number])
+    def begin_draw(self, number: int) -> None:
+        """Forget what was drawn, and get ready for draw ``number``, from 1 on."""
+        self.random = np.random.default_rng([self.request.seed, number - 1])
         self.free = np.ones(len(self.donors), bool)
         self.common = self.donors.draw_common(self.coords, self.depth, self.random)
         self.generated[:] = False
-        self.number += 1
+        self.number = number
 
     def steps(self) -> Generator[Progress, None, Generated]:
-        self.field = yield from self.fit_field()
+        if self.request.expected:
+            yield from self.expect()
+        else:
+            self.field = yield from self.fit_field()
+        self.begin_draw(1)
         yield from self.fill()
-        result = self.named(self.so_far())
-        further = []
+        made = self.named(self.drawn())
+        if self.mean_result is not None:
+            made = replace(made, expected=self.mean_result.expression)
+        self.whole = made
         for number in range(2, self.request.draws + 1):
-            self.begin_draw()
             stage = f"Drawing the region again ({number} of {self.request.draws})"
-            for tick in self.fill():
-                yield replace(tick, stage=stage, payload=None)
-            again = self.so_far()
-            assert again.donor is not None
-            further.append(Draw(again.expression, again.meta_cell, again.donor))
-        return replace(result, further=tuple(further))
+            draw = yield from self.another(number, stage)
+            self.whole = self.whole.with_draws((draw,))
+        return self.whole
+
+    def resume(self) -> Generator[Progress, None, None]:
+        """Fit what draws need, and draw nothing: to go on with a run that is gone."""
+        self.field = yield from self.fit_field()
+
+    def expect(self) -> Generator[Progress, None, None]:
+        """Do what mode ``weighted`` does, and take its field over."""
+        asked = replace(self.request, mode="weighted", expected=False, draws=1, types=None)
+        self.mean_run = Generation(asked)
+        self.mean_result = yield from self.mean_run.steps()
+        self.field = self.mean_run.field
+        self.mean_run = None
+
+    def another(
+        self, number: int, stage: str = "Drawing the region again"
+    ) -> Generator[Progress, None, Draw]:
+        """Return draw ``number``, from 2 on, with nothing fitted anew.
+
+        It is the same whatever was drawn before, and what a run with ``draws=number`` has.
+        """
+        self.begin_draw(number)
+        for tick in self.fill():
+            yield replace(tick, stage=stage, payload=None)
+        again = self.drawn()
+        assert again.donor is not None
+        return Draw(again.expression, again.meta_cell, again.donor)
 
     def so_far(self) -> Generated:
+        """Return the cells made by now; those expected, where they are, until all are drawn."""
+        if self.whole is not None:
+            return self.whole
+        if self.mean_result is not None:
+            return self.mean_result
+        return self.drawn() if self.mean_run is None else self.mean_run.so_far()
+
+    def drawn(self) -> Generated:
+        """Return the cells drawn by now."""
         made, done = super().so_far(), self.by_row[self.painted[self.by_row]]
         settings = made.settings | {
             "field": 0.0 if self.field is None else self.request.field,
             "emission": self.emission.model_dump(),
             "draw": 1,
-            "draws": self.request.draws,
+            "draws": 1,
             "repeated_donors": int(len(done) - len(np.unique(self.donor[done]))),
         }
-        donor = self.donor_cells[self.donor[done]]
-        return replace(made, donor=donor, settings=settings)
+        return replace(
+            made,
+            donor=self.donor_cells[self.donor[done]],
+            candidates=self.donor_cells[self.candidates[done]],
+            settings=settings,
+        )
 
     def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return (n,) the names of the donors; one without a name is called what is likeliest."""
@@ -109,6 +157,7 @@ class SampledGeneration(Generation):
             given = plain, self.expected(cells, plain, residual), self.coords[cells]
             weights = normalized(self.donors.log_weights(*given))
             spread = self.donors.spread_of(weights)
+            self.candidates[cells] = self.donors.quantiles(weights, N_CANDIDATES)
             if self.type_share is not None:
                 self.type_share[cells] = self.type_probability(weights)
         token = self.donors.token[drawn]
@@ -124,4 +173,5 @@ class SampledGeneration(Generation):
             spread,
             torch.special.entr(probability).sum(-1).numpy(),
             token.astype(np.int32),
+            drawn=True,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from qtpy.QtCore import QSignalBlocker
 from superqt import QLabeledDoubleRangeSlider
 from superqt.utils import qdebounced
@@ -100,6 +102,9 @@ class ColorPanel(Panel):
         preview = self.context.painter.preview
         legend = self.context.painter.legend
         shown = legend if preview is None else Legend(f"Coloured by {preview.title}")
+        told = self.context.painter.told
+        if told:
+            shown = replace(shown, title=f"{shown.title}\n{told}")
         self.legend.show_legend(shown, view.hidden)
         scaled = isinstance(shown.colors, colors.Scale)
         self.limits.setVisible(scaled)

@@ -1,8 +1,7 @@
-"""What became of a run: views, agreement, keep or discard, save, the same in Python."""
+"""What became of a run: views, draws, agreement, keep or discard, save, the same in Python."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,22 +9,33 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QCheckBox
 
-from napari_gest.app.actions import ChangeView, Choose, Discard, Keep
+from napari_gest.app.actions import ChangeView, Discard, Keep
 from napari_gest.app.from_file import WHY_NOT, is_from_file
+from napari_gest.app.generated_view import NO_DRAWS, NO_MEAN, shown_view
 from napari_gest.app.runs.base import RunEntry, is_closed, why_stale
-from napari_gest.app.runs.generation import GenerationRun
+from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.app.script import Script
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, rich, row
 from napari_gest.widgets.common.saving import choose_file, save_opened
 from napari_gest.widgets.context import Context
+from napari_gest.widgets.generate.draws_panel import DrawsPanel
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import Agreement
 
 _VIEWS = {
-    "measured": "Measured",
-    "generated": "Generated",
-    "difference": "Difference",
+    "generated": "Typical",
+    "expected": "Expected",
     "uncertainty": "Uncertainty",
+    "difference": "Difference",
+    "measured": "Measured",
+}
+_TIPS = {
+    "generated": "Cells as varied as tissue: each was measured elsewhere in this section",
+    "expected": "The mean at each place; smoother than tissue",
+    "uncertainty": "How far cells can be from the mean",
+    "difference": "Expected minus measured",
+    "measured": "What was measured there",
 }
 _NOTHING = "There is no result."
 
@@ -33,10 +43,9 @@ _NOTHING = "There is no result."
 class ResultPanel(Panel):
     """Shows the run that is looked at and what can be done with it."""
 
-    def __init__(self, context: Context, start_run: Callable[[GenerationRun], None]) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self._start_run = start_run
         self.views = Segments(_VIEWS)
         self.views.picked.connect(lambda view: context.do(ChangeView.of(view=view), self))
         self.entropy = QCheckBox("of the meta cell (entropy), not of the gene")
@@ -45,12 +54,12 @@ class ResultPanel(Panel):
         self.agreement.setTextFormat(Qt.TextFormat.RichText)  # of numbers; other text is escaped
         self.keep_button = button("Keep", self.keep, primary=True)
         self.discard_button = button("Discard", self.discard)
-        self.again_button = button("Another seed", self.again)
+        self.draws = DrawsPanel(context)
         self.save_button = button("Save…", self._choose_file)
         self.copy_button = button("Copy as Python", self.copy)
-        for widget in (self.views, self.entropy, self.agreement):
+        for widget in (self.views, self.entropy, self.draws, self.agreement):
             self.column.addWidget(widget)
-        self.column.addLayout(row(self.keep_button, self.discard_button, self.again_button))
+        self.column.addLayout(row(self.keep_button, self.discard_button))
         self.column.addLayout(row(self.save_button, self.copy_button))
 
     @property
@@ -59,8 +68,9 @@ class ResultPanel(Panel):
         return self.context.state.shown_run("generation")
 
     def keep(self) -> None:
-        """Write the result into the AnnData (never into X) and leave it on the canvas."""
-        if self.entry is not None and self.entry.id not in self.context.state.kept:
+        """Write the draw that is shown into the AnnData (never into X)."""
+        self.draws.stop()  # it is the one that is seen
+        if self.entry is not None and not self._is_kept(self.entry):
             self.context.do(Keep(id=self.entry.id), self)
 
     def discard(self) -> None:
@@ -68,17 +78,12 @@ class ResultPanel(Panel):
         if self.entry is not None:
             self.context.do(Discard(id=self.entry.id), self)
 
-    def again(self) -> None:
-        """Run the same once more with the next seed."""
-        if self.entry is not None:
-            seed = self.entry.run.seed + 1
-            self.context.do(Choose.of(seed=seed), self)
-            self._start_run(self.entry.run.restarted(seed))
-
     def copy(self) -> None:
         """Put the public function calls that give the same result on the clipboard."""
         if self.entry is not None:
-            QGuiApplication.clipboard().setText(self.entry.run.script())
+            script = Script()
+            self.entry.outcome.add_to(script, self.entry.outcome.number)
+            QGuiApplication.clipboard().setText(script.text("generated"))
 
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the section's file with all that was kept, in the background."""
@@ -90,26 +95,24 @@ class ResultPanel(Panel):
         view = state.view
         on_canvas = [made for made, _ in context.scene.generated()]
         self.setVisible(entry is not None or bool(on_canvas))
-        self.views.set_current(view.view)
-        why_not = None if any(m.has_truth for m in on_canvas) else "These cells were not measured."
-        if view.gene is None:
-            why_not = "Colour by a gene to see differences (step 2)."
-        allow(self.views.option("difference"), why_not, "Generated minus measured")
+        own = entry.outcome.cells if entry is not None else next(iter(on_canvas), None)
+        self.views.set_current(view.view if own is None else shown_view(view.view, own))
+        for option, why_not in self._why_no_view(own, any(m.has_truth for m in on_canvas)).items():
+            allow(self.views.option(option), why_not, _TIPS[option])
+        self.draws.refresh()
         self.entropy.setVisible(view.view == "uncertainty")
         with QSignalBlocker(self.entropy):
             self.entropy.setChecked(view.entropy)
         running = "Wait until the run has ended." if context.jobs.busy else None
         nothing = running or (None if entry is not None else _NOTHING)
-        kept = entry is not None and entry.id in state.kept
+        kept = entry is not None and self._is_kept(entry)
         stale = None if entry is None else why_stale(entry, state)
         closed = stale if entry is not None and is_closed(entry, state) else None
-        already = "These cells are kept already." if kept else None
+        already = "This draw is kept already." if kept else None
         allow(
             self.keep_button, nothing or closed or already, "Write the cells into the open tissue"
         )
         allow(self.discard_button, nothing, "Remove the cells, also where they were kept")
-        allow(self.again_button, nothing or closed or self._same_again(), "Generate again with the"
-              " next seed; this result stays in the list")  # fmt: skip
         script = None
         if entry is not None and is_from_file(entry):
             script = WHY_NOT
@@ -124,13 +127,25 @@ class ResultPanel(Panel):
         self.agreement.setText(self._facts(entry, kept, stale))
         self.agreement.setVisible(bool(self.agreement.text()))
 
-    def _same_again(self) -> str | None:
-        if self.entry is not None and is_from_file(self.entry):
-            return WHY_NOT
-        run = None if self.entry is None else self.entry.run
-        if run is not None and run.mode != "sample" and run.unseen.any():
-            return "Only the read-out 'Sampled' (step 4) varies with the seed."
-        return None
+    def _is_kept(self, entry: RunEntry) -> bool:
+        """Tell whether the draw that is shown of a run is kept."""
+        draw = getattr(entry.outcome, "kept_draw", None)
+        return entry.id in self.context.state.kept and (
+            draw is None or draw.number == entry.outcome.number
+        )
+
+    def _why_no_view(self, made: GeneratedCells | None, measured: bool) -> dict[str, str | None]:
+        """Return why each view cannot be shown, or None where it can."""
+        view = self.context.state.view
+        no_gene = "Colour by a gene (step 2): names have no such view."
+        no_gene = None if view.gene is not None else no_gene
+        return {
+            "generated": None if made is None or made.draws else NO_DRAWS,
+            "expected": None if made is None or made.has_expected else NO_MEAN,
+            "uncertainty": None if view.entropy else no_gene,
+            "difference": no_gene or (None if measured else "These cells were not measured."),
+            "measured": None,
+        }
 
     def _facts(self, entry: RunEntry | None, kept: bool, stale: str | None) -> str:
         if entry is None:
@@ -139,6 +154,8 @@ class ResultPanel(Panel):
         about = [rich(stale)] if stale is not None else []
         if kept:
             about.append("Kept in the open tissue; save it to a file.")
+        elif entry.id in self.context.state.kept:
+            about.append(f"Draw {entry.outcome.kept_draw.number} is kept.")
         return "<br>".join([*([text] if text else []), *about])
 
     def _choose_file(self) -> None:
@@ -154,7 +171,7 @@ def agreement_text(agreement: Agreement | None) -> str:
     if agreement is None:
         return ""
     names = {"rmse_z": "RMSE&nbsp;z", "pearson": "Pearson", "spearman": "Spearman"}
-    rows = {"generated": agreement, "60&nbsp;neighbours": agreement.floor}
+    rows = {"expected": agreement, "60&nbsp;neighbours": agreement.floor}
     head = "".join(f"<td align=right>&nbsp;&nbsp;{name}</td>" for name in names.values())
     body = "".join(
         f"<tr><td>{who}</td>"

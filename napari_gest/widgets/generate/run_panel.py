@@ -28,7 +28,7 @@ class RunPanel(Panel):
         self.context = context
         self.run = button("Run", self.start, primary=True)
         self.help = note(_HELP)
-        self.result = ResultPanel(context, self.start_run)
+        self.result = ResultPanel(context)
         for widget in (self.run, self.help, self.result):
             self.column.addWidget(widget)
         shortcut("Ctrl+Return", self, self.start)
@@ -56,11 +56,15 @@ class RunPanel(Panel):
         context = self.context
         view = context.state.view
         gene = view.gene or telling_gene(context.state.sections[run.snapshot.label])
-        context.do(ChangeView.of(gene=gene, column=None, view="generated"), self)
+        first = "generated" if run.mode == "sample" else "expected"
+        self.result.draws.redraws.rest()
+        context.do(ChangeView.of(gene=gene, column=None, view=first), self)
         follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
 
         def done(outcome: Any) -> None:
             entry = follower.on_done(outcome)
+            if entry is not None and entry.outcome.result.is_drawn:
+                self.result.draws.redraws.take(entry, follower.generation)
             n = 0 if entry is None else len(entry.outcome.cells.cells)
             said = f"{n:,} cells generated. Keep them, or discard them." if entry else CLOSED
             call_later(lambda: context.job_bar.say(said))

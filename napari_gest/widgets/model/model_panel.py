@@ -9,15 +9,17 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QSpinBox
 
 from napari_gest.app.actions import Choose
 from napari_gest.app.model_registry import USABLE_SHARE, ModelInfo
+from napari_gest.app.runs.generation import READOUTS
+from napari_gest.app.state import Mode
 from napari_gest.errors import CheckpointError
 from napari_gest.widgets.common.controls import Fold, Panel, button, combo, fill, note, row
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.train.train_panel import TrainPanel
 
-_MODES = {
-    "weighted": ("Weighted mean", "The expected expression of each cell; the most accurate"),
-    "pick": ("Most likely", "The profile of the most likely meta cell"),
-    "sample": ("Sampled", "A measured cell is drawn for each place: as varied as tissue"),
+_TIPS: dict[Mode, str] = {
+    "sample": "Measured cells are drawn, as varied as tissue, and the mean of each place is given",
+    "weighted": "The expected expression of each cell alone: it agrees best, and is smooth",
+    "pick": "The profile of the most likely meta cell",
 }
 _GOOD = 0.9
 
@@ -35,8 +37,8 @@ class ModelPanel(Panel):
         self.add = button("Folder…", self._choose_folder, "Use a model from a folder")
         self.fit = note(name="gestFacts")
         self.modes = combo("Read-out")
-        for mode, (name, tip) in _MODES.items():
-            self.modes.addItem(name, mode)
+        for mode, tip in _TIPS.items():
+            self.modes.addItem(READOUTS[mode].capitalize(), mode)
             self.modes.setItemData(self.modes.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.modes.activated.connect(
             lambda index: context.do(Choose.of(mode=self.modes.itemData(index)), self)
@@ -77,7 +79,7 @@ class ModelPanel(Panel):
         choices, registry = context.state.choices, context.registry
         fill(self.models, list(registry.models), choices.model, registry.broken)
         self.modes.setCurrentIndex(self.modes.findData(choices.mode))
-        self.modes.setToolTip(_MODES[choices.mode][1])
+        self.modes.setToolTip(_TIPS[choices.mode])
         with QSignalBlocker(self.seed):
             self.seed.setValue(choices.seed)
         self.train.refresh()

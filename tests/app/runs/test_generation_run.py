@@ -61,9 +61,8 @@ def test_it_is_of_what_is_drawn_and_chosen(work, draw, model_info):
     assert run.snapshot.section is section
     np.testing.assert_array_equal(run.unseen, drawn_region(drawn).contains(section.coords_um))
     assert run.title == f"{run.unseen.sum():,} cells"
-    assert run.settings == "sample, drawn region"
-    assert run.restarted(9).seed == 9
-    assert run.restarted(9).shapes == drawn
+    assert run.settings == "typical cells and their mean, drawn region"
+    assert run.outline.area == pytest.approx(run.roi.area_um2)
 
 
 def test_a_column_marks_cells_in_place_of_a_region(work, draw, model_info, tissue):
@@ -75,7 +74,9 @@ def test_a_column_marks_cells_in_place_of_a_region(work, draw, model_info, tissu
     np.testing.assert_array_equal(run.unseen, tissue.obs["middle"].to_numpy()[section.rows])
     assert run.shapes == ()
     assert run.roi is None
-    assert run.settings == "weighted, column middle"
+    assert run.settings == "typical cells and their mean, column middle"
+    around = Roi(run.outline)
+    assert around.contains(section.coords_um[run.unseen]).all()
 
 
 def test_what_cannot_be_run(work, draw, model_info, tissue):
@@ -121,9 +122,14 @@ def test_cells_fill_in_as_it_works(work, draw, model_info, tiny_model):
     assert isinstance(begun, Begun)
     cells = run.begun(prepared)
     assert not cells.filled.any()
-    for payload in painted:
+    half = len(painted) // 2
+    for payload in painted[:half]:  # what is expected comes first
         cells.fill(payload)
     assert cells.filled.all()
+    np.testing.assert_array_equal(cells.expression, cells.expected)
+    for payload in painted[half:]:  # and gives way to drawn cells
+        cells.fill(payload)
+    np.testing.assert_array_equal(cells.expression, outcome.result.expression)
     np.testing.assert_array_equal(cells.cells, np.flatnonzero(run.unseen))
     assert outcome.cells.filled.all()
     np.testing.assert_array_equal(outcome.cells.coords_um, cells.coords_um)

@@ -85,7 +85,9 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
     entry = result.entry
     layer = context.scene.generated_layer(entry.id)
     assert len(layer.data) == unseen.sum()
-    assert layer.border_width[0] > 0
+    assert layer.border_width[0] == 0  # it looks like the measured cells
+    assert layer.size[0] == cells.size[0]
+    assert layer.name == f"generated · typical · {context.opened.label}"
     assert keys.GENERATED not in context.scene.active.adata.obs
     assert "Agreement" in result.agreement.text()
     shown = QTextDocument()
@@ -95,11 +97,12 @@ def test_the_whole_flow(home, viewer, qtbot, until, n_colors, tissue_file, tmp_p
 
     # Look at every view.
     colors = {}
-    for view in ("generated", "difference", "uncertainty"):
+    for view in ("generated", "expected", "difference", "uncertainty"):
         press(qtbot, result.views.option(view))
         assert layer.visible
         colors[view] = layer.face_color.copy()
     assert not np.allclose(colors["generated"], colors["difference"])
+    assert not np.allclose(colors["generated"], colors["expected"])
     assert context.painter.legend.title.startswith(f"{gene} · sd")
     press(qtbot, result.views.option("measured"))
     assert not layer.visible
@@ -188,20 +191,18 @@ def test_discard_leaves_no_trace_and_can_be_undone(opened_home, until):
     assert home.context.painter.view_state.view == "generated"
 
 
-def test_another_seed_takes_the_next_and_drops_nothing(opened_home, until):
+def test_another_seed_gives_another_run_and_drops_nothing(opened_home, until):
     home = opened_home
     context = home.context
     draw_region(home)
-    context.do(Choose.of(mode="sample"))
     home.run_panel.start()
     result = home.run_panel.result
     until(lambda: result.entry is not None and not context.jobs.busy)
     first = result.entry
-    assert result.again_button.isEnabled()
-    result.again()
-    until(lambda: result.entry is not first and not context.jobs.busy)
+    home.model_panel.seed.setValue(1)
+    home.run_panel.start()
+    until(lambda: result.entry.id != first.id and not context.jobs.busy)
     second = result.entry
-    assert home.model_panel.seed.value() == 1
     assert [entry.id for entry in context.state.listed()] == [first.id, second.id]
     # The newest is on the canvas; one can go back to the other.
     assert [cells for cells, _ in context.scene.generated()] == [second.outcome.cells]
@@ -220,7 +221,6 @@ def test_a_column_marks_the_cells(opened_home, until):
     adata = home.context.scene.active.adata
     result = home.run_panel.result
     assert len(result.entry.outcome.cells.cells) == adata.obs["middle"].sum()
-    assert "Sampled" in result.again_button.toolTip()  # another seed would change nothing
 
 
 def test_an_empty_region_gets_new_cells(home, tissue, until, tmp_path):
@@ -334,13 +334,13 @@ def test_cells_of_a_closed_section_go_with_it(opened_home, viewer, until, errors
     home.run_panel.start()
     result = home.run_panel.result
     until(lambda: result.entry is not None and not home.context.jobs.busy)
-    assert result.again_button.isEnabled()
+    assert result.draws.again_button.isEnabled()
     viewer.layers.remove(home.context.scene.active_layer)
     assert result.entry is None
     assert not list(home.context.scene.generated())
-    assert not result.again_button.isEnabled()
+    assert not result.draws.again_button.isEnabled()
     assert not result.keep_button.isEnabled()
-    result.again()
+    result.draws.again()
     result.keep()
     assert not home.context.jobs.busy
     assert not errors

@@ -1,0 +1,182 @@
+"""What a view shows of generated cells: values, names, colours, and what all of it is called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_gest import keys
+from napari_gest.app import colors
+from napari_gest.app.colors import Categories, Scale
+from napari_gest.app.opened import Normalization, Opened
+from napari_gest.app.preview import Preview
+from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.app.view_state import (
+    Legend,
+    View,
+    ViewState,
+    panel_of,
+    preview_rgba,
+    range_of,
+    section_legend,
+)
+
+# Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
+WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
+NO_DRAWS = "This run made means alone. Run with 'Typical cells and their mean' (step 4)."
+NO_MEAN = "The mean of these cells was not kept with them."
+
+
+def shown_view(view: View, made: GeneratedCells) -> View:
+    """Return the view in which cells of a run are seen, which may lack drawn cells or means."""
+    if view == "generated" and not (made.drawing or (made.draws and not made.filled.any())):
+        return "expected"  # also while the cells are still to be drawn
+    if view == "expected" and not made.has_expected:
+        return "generated"
+    return view
+
+
+def described(view: View, made: GeneratedCells) -> str:
+    """Return what is seen of generated cells in a word or two, such as "typical (draw 2 of 3)"."""
+    view = shown_view(view, made)
+    if view == "generated":
+        return "typical" if made.of == 1 else f"typical (draw {made.number} of {made.of})"
+    return str(view)
+
+
+def caption(view: View, made: GeneratedCells) -> str:
+    """Return the text beside a region on the canvas, which says that it was generated."""
+    view = shown_view(view, made)
+    if view == "generated":
+        return f"generated: draw {made.number}"
+    return f"generated: {view}"
+
+
+def generated_values(
+    view_state: ViewState, made: GeneratedCells, opened: Opened | None, space: Normalization
+) -> NDArray[np.float32]:
+    """Return (n,) what the present view shows of generated cells; missing where there is none."""
+    view = shown_view(view_state.view, made)
+    if view == "uncertainty" and view_state.entropy:
+        return made.entropy
+    if view_state.gene is None:
+        return np.full(len(made.cells), np.nan, np.float32)
+    if view == "uncertainty":
+        return made.gene_sd(view_state.gene)
+    if view == "difference":
+        if opened is None:
+            return np.full(len(made.cells), np.nan, np.float32)
+        truth = opened.gene_values(view_state.gene, space.target_sum, panel_of(space, opened))
+        return made.gene_expected(view_state.gene) - made.from_section(truth)
+    if view == "expected":
+        return made.gene_expected(view_state.gene)
+    return made.gene(view_state.gene)
+
+
+def generated_legend(view_state: ViewState, values: NDArray[np.float32]) -> Legend:
+    """Return the legend of a difference or uncertainty view of ``values`` (n,)."""
+    if view_state.view == "difference":
+        low, high = view_state.difference_limits or colors.limits(values, centred=True)
+        reach = max(-low, high)  # zero stays in the middle
+        title = f"{view_state.gene} · expected minus measured"
+        most = range_of(values, -reach, reach)
+        widest = max(-most[0], most[1])
+        return Legend(title, Scale(-reach, reach, colors.DIVERGING), (-widest, widest))
+    low, high = view_state.uncertainty_limits or colors.limits(values)
+    title = (
+        "entropy of the meta cell · nats"
+        if view_state.entropy
+        else f"{view_state.gene} · sd, model space"
+    )
+    return Legend(title, Scale(low, high, colors.UNCERTAINTY), range_of(values, low, high))
+
+
+def generated_names(
+    view_state: ViewState,
+    made: GeneratedCells,
+    opened: Opened | None,
+    space: Normalization,
+    preview: Preview | None = None,
+) -> tuple[Categories, NDArray[np.float32]] | None:
+    """Return the names of generated cells in what the view colours by, and how sure they are.
+
+    A typical cell has the name of the measured cell that it was drawn from. In the other views
+    each place has the likeliest name. How sure a name is, is its share among the donors that
+    could have given a cell (``Generated.candidates``), of those that have a name: (n,), missing
+    where that is not known. Niches that were compared with a run, and those that were written
+    for its cells, have names of their own.
+
+    None where the view is of numbers, or no donors are known.
+    """
+    if opened is None or (view_state.of_run is None and view_state.column is None):
+        return None
+    unknown = np.full(len(made.cells), np.nan, np.float32)
+    if view_state.of_run is not None:
+        if preview is None:
+            return None
+        own = None if made.result is None else preview.generated.get(made.result)
+        if isinstance(own, Categories):
+            return own, unknown
+        of_cells: Any = preview.sections.get(opened.label)
+    else:
+        of_cells = section_legend(view_state, opened, space).colors
+        if view_state.column == keys.NICHE and isinstance(of_cells, Categories):
+            written = _written_niches(of_cells, made, opened)
+            if written is not None:
+                return written, unknown
+    if not isinstance(of_cells, Categories) or made.donor is None:
+        return None
+    typical = of_cells.codes[made.donor]
+    if made.candidates is None:
+        return Categories(of_cells.names, of_cells.colors, typical), unknown
+    n, k = len(made.cells), len(of_cells.names) + 1
+    possible = of_cells.codes[made.candidates] % k  # -1, without a name, is the last one
+    place = (np.arange(n)[:, None] * k + possible).ravel()
+    named = np.bincount(place, minlength=n * k).reshape(n, k)[:, :-1]
+    total = named.sum(1)
+    codes = typical
+    if shown_view(view_state.view, made) != "generated":
+        codes = np.where(total > 0, named.argmax(1), -1) if named.size else typical
+    share = unknown.copy()
+    there = (codes >= 0) & (total > 0)
+    share[there] = named[there, codes[there]] / total[there]
+    return Categories(of_cells.names, of_cells.colors, codes), share
+
+
+def generated_rgba(
+    view_state: ViewState,
+    made: GeneratedCells,
+    opened: Opened | None,
+    legend: Legend,
+    space: Normalization,
+    preview: Preview | None = None,
+) -> NDArray[np.float32]:
+    """Return (n, 4) colours of generated cells in the present view, waiting ones dark."""
+    names = generated_names(view_state, made, opened, space, preview)
+    if names is not None:
+        rgba = names[0].rgba(view_state.hidden)
+    elif view_state.of_run is not None:
+        generated = {} if preview is None else preview.generated
+        own = None if made.result is None else generated.get(made.result)
+        rgba = preview_rgba(view_state, own, legend, len(made.cells))
+    elif isinstance(legend.colors, Scale):
+        rgba = legend.colors.rgba(generated_values(view_state, made, opened, space))
+    else:
+        rgba = np.tile(colors.MISSING, (len(made.cells), 1))
+    rgba[~made.filled] = WAITING
+    return rgba
+
+
+def _written_niches(niches: Categories, made: GeneratedCells, opened: Opened) -> Categories | None:
+    """Return the niches that measured cells have as they were generated, where they were kept."""
+    if keys.GENERATED_NICHE not in opened.adata.obs:
+        return None
+    held = opened.obs_values(keys.GENERATED_NICHE).astype(object).to_numpy()
+    place = {name: code for code, name in enumerate(niches.names)}
+    codes = np.array([place.get(str(name), -1) for name in held], np.int64)
+    own = np.full(len(made.cells), -1, np.int64)
+    old = made.cells >= 0
+    own[old] = codes[made.cells[old]]
+    return Categories(niches.names, niches.colors, own) if (own >= 0).any() else None
