@@ -43,13 +43,17 @@ class RunOutlines:
         self.scene = scene
         self._wanted: list[Outlined] = []
         self._places: list[tuple[Any, ...]] = []
-        self._visible = True
+        self._visible, self._closed = True, False
 
     @property
     def layer(self) -> Shapes | None:
         """The layer, if it is there."""
         found = [one for one in self.scene.viewer.layers if role_of(one) == layers.OUTLINES]
         return found[-1] if found else None
+
+    def close(self) -> None:
+        """Draw nothing any more; what is drawn stays."""
+        self._closed = True
 
     def show(self, wanted: Sequence[Outlined]) -> None:
         """Outline these and nothing else."""
@@ -58,12 +62,14 @@ class RunOutlines:
         if [p[::2] for p in places] == [p[::2] for p in self._places]:
             self._write_captions()
             return
+        if not self._places and not places:
+            return
         self._places = places
         call_later(self._draw)
 
     def _draw(self) -> None:
-        if [one.place[::2] for one in self._wanted] != [p[::2] for p in self._places]:
-            return  # another turn will draw what is wanted now
+        if self._closed:
+            return
         layer, scene = self.layer, self.scene
         if layer is not None:
             self._visible = layer.visible

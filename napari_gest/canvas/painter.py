@@ -67,6 +67,7 @@ class Painter:
         self.scene.session.changed.disconnect(self._on_changed)
         self.drawing.release()
         self.hover.detach()
+        self._outlines.close()
         self._played = None
 
     @property

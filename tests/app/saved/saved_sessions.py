@@ -24,6 +24,7 @@ from napari_gest.app.actions import (
     SetEdits,
     SetShapes,
     SetStrokes,
+    ShowDraw,
     UpdateRun,
 )
 from napari_gest.app.journal import Journal
@@ -66,6 +67,14 @@ class Work:
         self.journal.do(Keep(id=id_))
         return id_
 
+    def draw_again(self, id_: str, n: int) -> str:
+        """Draw the region of a run until there are ``n`` draws, and show the last."""
+        entry = self.state.entry(id_)
+        parts = finish(entry.run.resume(lambda name: self.model, entry.outcome.result))
+        more = tuple(finish(parts.another(number)) for number in range(2, n + 1))
+        self.journal.do(ShowDraw(id=id_, draw=n, added=more))
+        return id_
+
     def generate(self, opened: Opened, mode: str, half: float, at: Any = 0.0) -> str:
         """Generate the cells of a square on a section."""
         self.journal.do(Choose.of(mode=mode))
@@ -93,7 +102,9 @@ def do_everything(work: Work, opened: list[Opened]) -> None:
     one, two, three, four = opened
     do = work.journal.do
     first = work.keep(work.generate(one, "weighted", 40))
-    work.keep(work.generate(two, "sample", 40))
+    drawn = work.draw_again(work.generate(two, "sample", 40), 3)
+    work.keep(drawn)
+    do(ShowDraw(id=drawn, draw=2))  # the third stays the one that is kept
     x = four.section.coords_um[:, 0]
     edge = np.array([x.max() - x.mean() + 28, 0.0])
     new = work.keep(work.generate(four, "pick", 25, edge))  # no cell is there
@@ -101,7 +112,7 @@ def do_everything(work: Work, opened: list[Opened]) -> None:
     do(Discard(id=discarded))
     undone = work.keep(work.generate(three, "weighted", 30, 20.0))
     work.journal.undo()
-    results = tuple(work.state.entry(i).outcome.result for i in (first, new, undone))
+    results = tuple(work.state.entry(i).outcome.result for i in (first, drawn, new, undone))
     search = NicheRun(tuple(opened), work.info, results)
     niches = work.add(search, lambda found: NicheOutcome.of(found, 6))
     request = work.state.entry(niches).outcome.search.request("number", 6)

@@ -300,3 +300,17 @@ def test_actions_of_a_run_that_was_not_saved_are_left_out(small):
     journal = Journal(Session())
     restored.put_into(journal)
     assert not list(journal.session.state.listed())
+
+
+def test_draws_come_back_and_which_of_them_is_shown_and_kept(everything):
+    state = finish(read_session(everything.folder))
+    before = [e.outcome for e in everything.state.listed("generation") if e.outcome.further]
+    after = [e.outcome for e in state.listed("generation") if e.outcome.further]
+    ((old,), (new,)) = before, after
+    assert (new.number, new.n_draws, new.kept_draw.number) == (2, 3, 3)
+    for number in (1, 2, 3):
+        np.testing.assert_array_equal(
+            new.of_draw(number).expression, old.of_draw(number).expression
+        )
+    np.testing.assert_array_equal(new.result.expected, old.result.expected)
+    np.testing.assert_array_equal(new.result.candidates, old.result.candidates)

@@ -1,0 +1,210 @@
+"""What the canvas says of generated cells: layer, outline, names under the mouse. No Qt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_gest.app.actions import AddRun, ChangeView, Discard, SetShapes, ShowDraw
+from napari_gest.app.model_registry import ModelRegistry
+from napari_gest.app.opened import Snapshot
+from napari_gest.app.regions import Shape
+from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.app.runs.generation import GenerationRun, unseen_cells
+from napari_gest.canvas import layers, outlines
+from napari_gest.canvas.painter import Painter
+from napari_gest.canvas.scene import Scene
+from napari_gest.canvas.shapes import role_of
+from napari_gest.tasks.generation.generated import Draw, Generated
+
+ONE = "section_1"
+
+
+@pytest.fixture
+def painter(scene: Scene, monkeypatch) -> Painter:
+    monkeypatch.setattr(outlines, "call_later", lambda step: step())  # no window, no turns
+    made = Painter(scene, ModelRegistry())
+    yield made
+    made.detach()
+
+
+def result_of(snapshot: Snapshot, unseen: np.ndarray, **more) -> Generated:
+    """Return cells that nobody generated: each is a copy of the first known ones."""
+    section, rng = snapshot.section, np.random.default_rng(0)
+    index, known = np.flatnonzero(unseen), np.flatnonzero(~unseen)
+    n, shape = len(index), (len(index), len(section.genes))
+    made = Generated(
+        section,
+        section.rows[index],
+        index,
+        section.coords_um[index],
+        rng.random(shape, np.float32),
+        rng.random(shape, np.float32),
+        rng.random(n, np.float32),
+        np.zeros(n, np.int32),
+        np.zeros(n, np.float32),
+        section.genes,
+        {"mode": "sample", "draw": 1, "draws": 1},
+        donor=known[:n],
+        expected=rng.random(shape, np.float32),
+        candidates=np.stack([known[:n], known[:n], known[1 : n + 1], known[2 : n + 2]], axis=1),
+    )
+    return replace(made, **more)
+
+
+def add_run(scene: Scene, **more) -> RunEntry:
+    """Add a run that has generated the cells of a square."""
+    section = scene.session.state.sections[ONE].section
+    x, y = section.coords_um.mean(0)
+    corners = [(x + 60 * i, y + 60 * j) for i, j in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    drawn = Shape(role="unseen", section=ONE, kind="polygon", corners=corners)
+    scene.journal.do(SetShapes(role="unseen", shapes=(drawn,)))
+    unseen, shapes = unseen_cells(scene.session.state)
+    snapshot = Snapshot(ONE, section)
+    run = GenerationRun(snapshot, unseen, None, shapes=shapes)
+    outcome = run.outcome(result_of(snapshot, unseen, **more))
+    scene.journal.do(AddRun.of(RunEntry("run-1", run.title, run, outcome)))
+    gene = section.genes[0]
+    scene.journal.do(ChangeView.of(gene=gene, view="generated"))
+    return scene.session.state.entry("run-1")
+
+
+def outline(scene: Scene):
+    found = [one for one in scene.viewer.layers if role_of(one) == layers.OUTLINES]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def look(scene: Scene, **changes) -> None:
+    scene.journal.do(ChangeView.of(**changes))
+
+
+def test_generated_cells_look_like_measured_ones(scene, painter):
+    add_run(scene)
+    layer, cells = scene.generated_layer("run-1"), scene.cells()[ONE]
+    assert layer.size[0] == np.median(cells.size)
+    assert (layer.border_width == 0).all()
+    assert layer.canvas_size_limits == cells.canvas_size_limits
+    assert layer.antialiasing == cells.antialiasing
+    made, scale = painter.cells_of(layer), painter.legend.colors
+    np.testing.assert_allclose(layer.face_color, scale.rgba(made.expression[:, 0]))
+    look(scene, view="expected")
+    assert painter.legend.colors == scale  # one scale for measured, typical and expected
+    np.testing.assert_allclose(layer.face_color, scale.rgba(made.expected[:, 0]))
+
+
+def test_layer_legend_and_outline_say_what_is_seen(scene, painter):
+    add_run(scene)
+    entry = scene.session.state.entry("run-1")
+    layer, lines = scene.generated_layer("run-1"), outline(scene)
+    assert layer.name == f"generated · typical · {ONE}"
+    assert painter.told == "Outlined · generated: draw 1"
+    assert list(lines.features["caption"]) == ["generated: draw 1"]
+    corners = np.array(entry.run.shapes[0].outline)[:, ::-1]
+    np.testing.assert_allclose(lines.data[0][:4], corners)
+    look(scene, view="expected")
+    assert layer.name == f"generated · expected · {ONE}"
+    assert list(lines.features["caption"]) == ["generated: expected"]
+    result = entry.outcome.result
+    second = Draw(result.expression + 1, result.meta_cell, result.donor)
+    look(scene, view="generated")
+    scene.journal.do(ShowDraw(id="run-1", draw=2, added=(second,)))
+    assert layer.name == f"generated · typical (draw 2 of 2) · {ONE}"
+    assert list(outline(scene).features["caption"]) == ["generated: draw 2"]
+    look(scene, view="measured")
+    assert list(outline(scene).features["caption"]) == [""]
+    assert painter.told == ""
+    assert outline(scene) is lines  # nothing was drawn anew
+
+
+def test_the_outline_can_be_hidden_and_goes_with_the_run(scene, painter):
+    add_run(scene)
+    outline(scene).visible = False
+    look(scene, view="expected")
+    assert not outline(scene).visible
+    scene.viewer.layers.remove(outline(scene))
+    look(scene, view="generated")
+    assert outline(scene) is None  # a user does not want it
+    scene.journal.do(Discard(id="run-1"))
+    scene.journal.undo()
+    assert outline(scene) is not None
+    scene.journal.do(Discard(id="run-1"))
+    assert outline(scene) is None
+    assert not [one for one in scene.viewer.layers if role_of(one) == layers.GENERATED]
+
+
+def test_the_outline_is_no_region(scene, painter):
+    add_run(scene)
+    before = scene.session.state.shapes
+    outline(scene).data = [np.array([[0.0, 0.0], [0.0, 5.0], [5.0, 5.0]])]
+    assert scene.session.state.shapes == before
+    again = Scene(scene.viewer, scene.journal, ModelRegistry())
+    assert scene.session.state.shapes == before
+    again.detach()
+
+
+def test_cells_of_a_column_are_outlined_too(scene, painter):
+    section = scene.session.state.sections[ONE].section
+    unseen = np.linalg.norm(section.coords_um - section.coords_um.mean(0), axis=1) < 60
+    run = GenerationRun(Snapshot(ONE, section), unseen, None, mask_key="hole")
+    outcome = run.outcome(result_of(run.snapshot, unseen))
+    scene.journal.do(AddRun.of(RunEntry("run-1", run.title, run, outcome)))
+    look(scene, view="generated")
+    assert outline(scene) is not None
+    captions = list(outline(scene).features["caption"])
+    assert captions.count("generated: draw 1") == 1
+
+
+def test_other_cells_are_shown_while_draws_are_played(scene, painter):
+    entry = add_run(scene)
+    layer, before = scene.generated_layer("run-1"), scene.session.state
+    result = replace(entry.outcome.result, expression=entry.outcome.result.expression * 0)
+    made = GeneratedCells.showing(entry.run.snapshot, result, 3, 5)
+    plain = layer.face_color.copy()
+    painter.play("run-1", made)
+    assert not np.allclose(layer.face_color, plain)
+    assert list(outline(scene).features["caption"]) == ["generated: draw 3"]
+    assert scene.session.state is before
+    painter.play("run-1", None)
+    np.testing.assert_allclose(layer.face_color, plain)
+    painter.play("run-1", made)
+    look(scene, hidden=frozenset({"x"}))  # whatever changes in the session ends it
+    np.testing.assert_allclose(layer.face_color, plain)
+
+
+def test_cells_have_the_names_of_their_donors(scene, painter):
+    entry = add_run(scene)
+    look(scene, column="cell_type", view="generated")
+    layer, opened = scene.generated_layer("run-1"), scene.session.state.sections[ONE]
+    names = opened.obs_values("cell_type").astype(str).to_numpy()
+    colors = painter.legend.colors
+    for cell, donor in enumerate(entry.outcome.result.donor):
+        code = colors.names.index(names[donor])
+        np.testing.assert_allclose(layer.face_color[cell], colors.colors[code])
+
+
+def test_the_status_bar_names_the_cell_under_the_mouse(scene, painter):
+    entry = add_run(scene)
+    look(scene, column="cell_type", view="generated")
+    opened, result = scene.session.state.sections[ONE], entry.outcome.result
+    names = opened.obs_values("cell_type").astype(str).to_numpy()
+    at = result.coords_um[4, ::-1]
+    share = (names[result.candidates[4]] == names[result.donor[4]]).mean()
+    told = f"cell_type: {names[result.donor[4]]} ({share:.2f})"
+    assert painter.hover.text_at(at) == told
+    assert painter.hover.text_at(at + 1e5) == ""
+    for layer in scene.viewer.layers:
+        if role_of(layer) in (layers.CELLS, layers.GENERATED, "unseen"):
+            status = layer.get_status(at, view_direction=None, dims_displayed=[0, 1], world=True)
+            assert (told in status["coordinates"]) == bool(told)
+    gene = opened.section.genes[2]
+    look(scene, gene=gene, view="expected")
+    assert painter.hover.text_at(at) == f"{gene}: {result.expected[4, 2]:.2f}"
+    look(scene, view="measured")
+    assert painter.hover.text_at(at) == ""
+    painter.hover.detach()
+    assert "get_status" not in vars(scene.cells()[ONE])
+    painter.hover = type(painter.hover)(painter)
