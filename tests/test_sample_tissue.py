@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import runpy
 from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import sparse
