@@ -22,6 +22,7 @@ DRAWS = 6
 _AROUND_UM = 260.0  # what is seen around the region
 _FILLING = 12  # pictures while the region fills
 _SHORT_MS, _LONG_MS = 160, 900
+_COLORS = 160
 _MOST_BYTES = 3_000_000
 
 
@@ -42,7 +43,7 @@ class Frames:
     def write(self, path: Path) -> None:
         """Write the animation, in colours that all of its pictures share."""
         every = Image.fromarray(np.concatenate([np.asarray(p) for p in self.pictures]))
-        palette = every.quantize(160)
+        palette = every.quantize(_COLORS)
         plain = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in self.pictures]
         plain[0].save(path, save_all=True, append_images=plain[1:], duration=self.ms, loop=0,
                       optimize=False)  # fmt: skip
@@ -95,7 +96,7 @@ def _niches(demo: Demo, path: Path) -> None:
     demo.settle()
     window.until(lambda: not context.jobs.busy)
     demo.settle()
-    Image.fromarray(demo.pixels()).convert("RGB").save(path, optimize=True)
+    Image.fromarray(demo.pixels()).convert("RGB").quantize(_COLORS).save(path, optimize=True)
 
 
 def main() -> None:

@@ -69,7 +69,8 @@ def test_gest_is_ahead_of_sixty_neighbours_on_it() -> None:
     model = GeST.load(SCRIPT["MODEL"])
     unseen = roi.contains(section.coords_um)
     ours = generate(section, model, unseen, seed=0).agreement(section)
-    assert ours is not None and ours.floor is not None
+    assert ours is not None
+    assert ours.floor is not None
     assert ours.rmse_z < ours.floor.rmse_z - 0.02
     assert ours.pearson > ours.floor.pearson
     assert ours.spearman > ours.floor.spearman
