@@ -510,6 +510,33 @@ def rivals(
 
 
 @app.command()
+def sample(
+    model: Annotated[
+        str | None, typer.Option(help="Model; that of the sample if omitted.", show_default=False)
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of tissue and generation.")] = "0,1,2,3,4",
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """The bundled sample: GeST beside 60 neighbours, and the tissue beside real sections.
+
+    Examples
+    --------
+    python -m benchmarks sample --markdown docs/results/sample.md
+    """
+    from benchmarks.generation import sample as bundled
+
+    errors = Console(stderr=True)
+    chosen = [int(s) for s in seeds.split(",")][: 1 if quick else None]
+    scores, looks = bundled.run(model, chosen, lambda what: errors.print(what, style="dim"))
+    _show_tables(bundled.tables(scores, looks), markdown, bundled.preamble())
+    if json_file:
+        record = {"scores": [asdict(s) for s in scores], "looks": [asdict(x) for x in looks]}
+        write_text(json_file, json.dumps(record, indent=1), JSON, overwrite=True, parents=True)
+
+
+@app.command()
 def perturbation(
     seeds: Annotated[str, typer.Option(help="Seeds of tissue and model, with commas.")] = "",
     null_runs: Annotated[

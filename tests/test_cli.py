@@ -332,3 +332,16 @@ def test_simulate_in_the_panel_of_a_model(tiny_model: GeST, tmp_path: Path) -> N
     assert run("simulate", out, "--cells", 40, *panel).exit_code == 0
     assert tuple(read_tissue(out).var_names) == tiny_model.genes
     assert "7 genes" in refused(run("simulate", tmp_path / "b.h5ad", "--genes", 7, *panel))
+
+
+def test_simulate_a_section_of_brain(tmp_path: Path) -> None:
+    out = tmp_path / "out.h5ad"
+    brain = ("--cells", 300, "--genes", 9, "--anatomy", "brain")
+    assert run("simulate", out, *brain).exit_code == 0
+    made = read_tissue(out)
+    assert made.shape == (300, 9)
+    assert "commissure" in set(made.obs["region"])
+    assert made.uns["source"]["anatomy"] == "brain"
+    planted = run("simulate", tmp_path / "b.h5ad", "--perturb", "--anatomy", "brain")
+    assert planted.exit_code == 2
+    assert "leave --anatomy out" in planted.output

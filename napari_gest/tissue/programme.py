@@ -17,14 +17,12 @@ from napari_gest.limits import check_number
 from napari_gest.seeds import check_seed
 from napari_gest.tissue.simulate import (
     MOST_CELLS,
-    MOST_GENES,
-    SHAPE,
     Anatomy,
     draw_cells,
-    library_sizes,
     place,
     rates,
 )
+from napari_gest.tissue.simulated import MOST_GENES, SHAPE, library_sizes
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.limits import check_number
+from napari_gest.limits import check_choice, check_number
 from napari_gest.seeds import check_seed
+from napari_gest.tissue.brain import Brain
+from napari_gest.tissue.simulated import (
+    CORE_UM,
+    DENSITY,
+    N_TYPES,
+    Shares,
+    draw_counts,
+    profiles_of_types,
+    smooth_field,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_DENSITY = 0.0018  # cells per um2
-_CORE_UM = 6.0  # no two cells are nearer to each other than this
-_N_TYPES = 12
-_SUBTYPES = 3  # profiles of a type, where none are given
+AnatomyName = Literal["layers", "brain"]
 _REGIONS = ("layer 1", "layer 2", "layer 3", "layer 4", "nucleus")
 _NICHE_UM = 150.0  # correlation length of the two niches of a region
 _CLUMP_UM = 40.0  # and of the clumps in which cells of a type stand
-_COUNTS = 250.0  # median counts of a cell
-SHAPE = 4.0  # of the gamma in gamma-Poisson counts
-MOST_CELLS, MOST_GENES = 100_000_000, 1_000_000  # that are made in one call
-_CHUNK = 20_000  # cells whose dense counts are held at once
+MOST_CELLS = 100_000_000  # that are made in one call
 
 
 def simulate(
@@ -43,13 +46,21 @@ def simulate(
     *,
     profiles: ArrayLike | None = None,
     genes: Sequence[str] | None = None,
+    anatomy: AnatomyName = "layers",
 ) -> AnnData:
     """Make a synthetic tissue.
 
-    A section is an outline with four curved layers and a nucleus. Each region has two niches,
-    each niche its own mixture of cell types, and cells of a type stand in clumps. Counts are
-    gamma-Poisson around the profile of the cell, times a gene's response to the niche and to two
-    gradients across the tissue, at a library size that varies between cells.
+    A section of ``layers`` is an outline with four curved layers and a nucleus. Each region has
+    two niches, each niche its own mixture of cell types, and cells of a type stand in clumps. A
+    gene responds to the niche and to two gradients across the tissue.
+
+    A section of ``brain`` has two halves that mirror each other, each with three layers and four
+    nuclei, two tracts of which one crosses the midline, and a ventricle with its lining.
+    Densities differ between regions. A gene follows gradients along layers and tracts, and
+    programmes that change smoothly within a type, which no profile holds.
+
+    Counts are gamma-Poisson around the profile of the cell, times what its genes respond to, at a
+    library size that varies between cells.
 
     Parameters
     ----------
@@ -65,7 +76,10 @@ def simulate(
         (K, n_genes) mean linear expression to draw cells from, such as a model's vocabulary;
         similar profiles become one cell type. Made up by default.
     genes
-        n_genes unique names; ``gene_1`` and so on by default.
+        n_genes unique names; ``gene_1`` and so on by default. Where they hold markers of the
+        cells of the mouse preoptic area, those say of what type a profile of a ``brain`` is.
+    anatomy
+        ``layers`` or ``brain``.
 
     Returns
     -------
@@ -76,24 +90,31 @@ def simulate(
     Raises
     ------
     InputError
-        If a number is not positive, or profiles or genes do not fit together.
+        If a number is not positive, profiles or genes do not fit together, or there is no such
+        anatomy.
     """
     import anndata
 
     check_number("n_cells", n_cells, 1, MOST_CELLS, whole=True)
     check_number("n_sections", n_sections, 1, n_cells, whole=True)
     check_seed(seed)
+    check_choice("anatomy", anatomy, get_args(AnatomyName))
     anatomy_rng, *section_rngs = (
         np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(n_sections + 1)
     )
-    anatomy = Anatomy.draw(profiles, n_genes, anatomy_rng)
-    names = _gene_names(genes, anatomy.profiles.shape[1])
+    drawn: Anatomy | Brain
+    if anatomy == "layers":
+        drawn = Anatomy.draw(profiles, n_genes, anatomy_rng)
+        names = _gene_names(genes, drawn.profiles.shape[1])
+    else:
+        own, type_of = profiles_of_types(profiles, n_genes, N_TYPES, anatomy_rng)
+        names = _gene_names(genes, own.shape[1])
+        drawn = Brain.draw(own, type_of, names, anatomy_rng)
     counts, tables, positions = [], [], []
     for number, rng in enumerate(section_rngs, 1):
         n = n_cells // n_sections + (number <= n_cells % n_sections)
-        coords, radius = place(n, rng)
-        table, profile, niche = draw_cells(anatomy, coords, radius, rng)
-        counts.append(_counts(anatomy, coords / radius, profile, niche, rng))
+        coords, table, shares = drawn.section(n, rng)
+        counts.append(draw_counts(shares, n, rng))
         table.insert(0, keys.SECTION, f"section_{number}")
         tables.append(table)
         positions.append(coords - coords.min(axis=0))
@@ -104,6 +125,7 @@ def simulate(
     adata.obsm[keys.SPATIAL] = np.concatenate(positions)
     adata.uns["source"] = {
         "generator": f"napari-gest {napari_gest.__version__} simulate",
+        "anatomy": anatomy,
         "seed": seed,
         "profiles": "made up" if profiles is None else "given",
         "values": "counts",
@@ -141,14 +163,10 @@ class Anatomy:
         given: ArrayLike | None,
         n_genes: int | None,
         rng: np.random.Generator,
-        n_types: int = _N_TYPES,
+        n_types: int = N_TYPES,
     ) -> Anatomy:
         """Draw an anatomy; ``given`` profiles (K, G) decide their own types."""
-        if given is None:
-            n_genes = 150 if n_genes is None else n_genes
-            profiles, type_of = _made_up_profiles(n_genes, n_types, rng)
-        else:
-            profiles, type_of = _typed_profiles(np.asarray(given, dtype=np.float64), n_genes)
+        profiles, type_of = profiles_of_types(given, n_genes, n_types, rng)
         g, n_niches = profiles.shape[1], 2 * len(_REGIONS)
 
         def response(rows: int, share: float) -> NDArray[np.float64]:
@@ -162,50 +180,18 @@ class Anatomy:
             response(2, 0.3),
         )
 
+    def section(
+        self, n: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], pd.DataFrame, Shares]:
+        """Return positions (n, 2) um, labels, and the expected share of each gene."""
+        coords, radius = place(n, rng)
+        table, profile, niche = draw_cells(self, coords, radius, rng)
+        where = coords / radius
 
-def _made_up_profiles(
-    n_genes: int, n_types: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    check_number("n_genes", n_genes, 1, MOST_GENES, whole=True)
+        def shares(part: slice) -> NDArray[np.float64]:
+            return rates(self, where[part], profile[part], niche[part])
 
-    def markers(rows: int, share: float, fold: float) -> NDArray[np.float64]:
-        return rng.gamma(4, fold / 4, (rows, n_genes)) * (rng.random((rows, n_genes)) < share)
-
-    base = rng.normal(0, 1, n_genes)
-    of_type = np.repeat(markers(n_types, 0.12, 2.0), _SUBTYPES, axis=0)
-    profiles = np.exp(base + of_type + markers(n_types * _SUBTYPES, 0.08, 1.0))
-    return profiles / profiles.sum(axis=1, keepdims=True), np.arange(len(profiles)) // _SUBTYPES
-
-
-def _typed_profiles(
-    profiles: NDArray[np.float64], n_genes: int | None
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return the profiles, scaled to sum 1 and ordered by type, and the type of each."""
-    if (
-        profiles.ndim != 2
-        or not profiles.size
-        or not np.isfinite(profiles).all()
-        or (profiles < 0).any()
-        or (n_genes is not None and n_genes != profiles.shape[1])
-    ):
-        raise InputError(
-            f"Profiles of shape {profiles.shape} cannot be used"
-            f"{'' if n_genes is None else f' for {n_genes} genes'}.",
-            "Give (K, n_genes) finite linear means that are not negative.",
-        )
-    profiles = profiles[profiles.sum(axis=1) > 0]
-    if not len(profiles):
-        raise InputError("All profiles are zero.", "Give at least one that expresses something.")
-    profiles = profiles / profiles.sum(axis=1, keepdims=True)
-    logged = np.log1p(profiles * 1000)
-    label = np.zeros(len(profiles), dtype=np.int64)
-    if len(profiles) > 1:
-        label = fcluster(linkage(logged, "ward"), _N_TYPES, "maxclust")
-    # Along its type's main axis, so that a smooth field picks similar profiles side by side.
-    axis = np.linalg.svd(logged - logged.mean(axis=0), full_matrices=False)[0][:, 0]
-    axis *= np.sign(axis[np.abs(axis).argmax()])  # which end comes first is LAPACK's whim
-    order = np.lexsort((axis, label))
-    return profiles[order], np.unique(label[order], return_inverse=True)[1]
+        return coords, table, shares
 
 
 def _gene_names(genes: Sequence[str] | None, n_genes: int) -> list[str]:
@@ -220,11 +206,11 @@ def _gene_names(genes: Sequence[str] | None, n_genes: int) -> list[str]:
 
 def place(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
     """Return (n, 2) um around the origin, in random order, and the mean radius of the outline."""
-    radius = (n / _DENSITY / np.pi) ** 0.5
+    radius = (n / DENSITY / np.pi) ** 0.5
     bumps = rng.uniform(0, 2 * np.pi, 3)
     # Matern's second hard-core process keeps a known share of the points it starts from.
-    core_area = np.pi * _CORE_UM**2
-    start = -np.log(1 - _DENSITY * core_area) / core_area
+    core_area = np.pi * CORE_UM**2
+    start = -np.log(1 - DENSITY * core_area) / core_area
     surplus = 1.05
     while True:
         half = 1.3 * radius
@@ -236,25 +222,11 @@ def place(n: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], float]
         points = points[np.hypot(*points.T) < outline]
         keep = np.ones(len(points), dtype=bool)
         keep[
-            cKDTree(points).query_pairs(_CORE_UM, output_type="ndarray").max(axis=1, initial=-1)
+            cKDTree(points).query_pairs(CORE_UM, output_type="ndarray").max(axis=1, initial=-1)
         ] = False
         if keep.sum() >= n:
             return points[keep][:n], radius
         surplus *= 1.2
-
-
-def _field(
-    coords: NDArray[np.float64], length_um: float, n: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return (len(coords), n) smooth random fields of variance 1 from random Fourier features."""
-    waves = rng.normal(0, 1 / length_um, (n, 16, 2))
-    phase = rng.uniform(0, 2 * np.pi, (n, 16))
-    result = np.empty((len(coords), n))
-    for i in range(n):
-        for start in range(0, len(coords), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            result[part, i] = np.cos(coords[part] @ waves[i].T + phase[i]).sum(axis=1) / 8**0.5
-    return result
 
 
 def draw_cells(
@@ -266,16 +238,16 @@ def draw_cells(
     region = np.digitize(depth, [-0.45, 0.0, 0.45])
     cu, cv = rng.normal([0.25, -0.2], 0.04)
     region[((u - cu) / 0.35) ** 2 + ((v - cv) / 0.22) ** 2 < 1] = 4
-    niche = 2 * region + (_field(coords, _NICHE_UM, 1, rng)[:, 0] > 0)
+    niche = 2 * region + (smooth_field(coords, _NICHE_UM, 1, rng)[:, 0] > 0)
     n_types = anatomy.mixture.shape[1]
     # Adding Gumbel noise to logits and taking the highest is a draw from their softmax.
-    logits = _field(coords, _CLUMP_UM, n_types, rng)
+    logits = smooth_field(coords, _CLUMP_UM, n_types, rng)
     logits += anatomy.mixture[niche]
     logits += rng.gumbel(0, 0.7, logits.shape)
     kind = logits.argmax(axis=1)
     del logits
     first = np.searchsorted(anatomy.type_of, np.arange(n_types + 1))
-    along = 0.8 * _field(coords, _NICHE_UM, 1, rng)[:, 0] + 0.6 * rng.normal(size=len(coords))
+    along = 0.8 * smooth_field(coords, _NICHE_UM, 1, rng)[:, 0] + 0.6 * rng.normal(size=len(coords))
     share = 1 / (1 + np.exp(-1.7 * along))
     profile = first[kind] + (share * np.diff(first)[kind]).astype(np.int64)
     niches = [f"{name}{half}" for name in _REGIONS for half in ("a", "b")]
@@ -298,27 +270,3 @@ def rates(
     """Return (n, G) expected share of each gene of cells at ``where`` (n, 2), in outlines."""
     response = anatomy.niche_response[niche] + where @ anatomy.gradient_response
     return anatomy.profiles[profile] * np.exp(response)
-
-
-def library_sizes(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return (n,) expected counts of cells."""
-    return rng.lognormal(np.log(_COUNTS), 0.35, n)
-
-
-def _counts(
-    anatomy: Anatomy,
-    where: NDArray[np.float64],
-    profile: NDArray[np.int64],
-    niche: NDArray[np.int64],
-    rng: np.random.Generator,
-) -> sparse.csr_matrix:
-    """Return (n, G) CSR float32 counts of cells at ``where`` (n, 2) in units of the outline."""
-    g = anatomy.profiles.shape[1]
-    library = library_sizes(len(where), rng)
-    parts = []
-    for start in range(0, len(where), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        mean = rates(anatomy, where[part], profile[part], niche[part]) * library[part, None]
-        counts = rng.poisson(mean * rng.standard_gamma(SHAPE, (len(mean), g)) / SHAPE)
-        parts.append(sparse.csr_matrix(counts.astype(np.float32)))
-    return sparse.csr_matrix(sparse.vstack(parts, format="csr"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 
 import anndata as ad
 import numpy as np
@@ -14,7 +15,7 @@ from napari_gest.errors import InputError
 from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.roi import Roi
 from napari_gest.widgets import display
-from napari_gest.widgets.demo import PICTURES, RESULT, run_demo
+from napari_gest.widgets.demo import MARGIN, PICTURES, RESULT, SCALE, run_demo
 
 pytestmark = pytest.mark.gui
 
@@ -52,7 +53,14 @@ def test_it_leaves_pictures_and_the_tissue_twice(sample, n_colors, tmp_path):
     pictures = {name: imread(out / name) for name in PICTURES}
     for picture in pictures.values():
         assert n_colors(picture) > 50
-    assert not np.array_equal(pictures["before.png"], pictures["after.png"])
+    seen = ("before", "hidden", "during", "typical", "expected", "uncertainty", "by_type")
+    assert {f"{name}.png" for name in seen} | {"window.png"} == set(PICTURES)
+    shown = [pictures[f"{name}.png"] for name in seen]
+    for first, second in itertools.combinations(shown, 2):
+        assert first.shape == second.shape
+        assert not np.array_equal(first, second)
+    tissue = np.ptp(ad.read_h5ad(sample_tissue.SAMPLE_SECTION).obsm["spatial"], axis=0)
+    assert shown[0].shape[1::-1] == pytest.approx(SCALE * tissue + 2 * MARGIN, rel=0.05)
     adata = ad.read_h5ad(out / RESULT)
     assert adata.obs[keys.GENERATED].any()
 
