@@ -255,13 +255,16 @@ class Check:
         else:
             lines.append(f"No gene is expected to correlate by {_BELIEVABLE} or more.")
         if claimed < n:
-            lines.append(f"The patches are too small to say anything of {n - claimed} genes.")
-        if self.depth_um is not None:
+            few = "1 gene" if n - claimed == 1 else f"{n - claimed} genes"
+            lines.append(f"The patches are too small to say anything of {few}.")
+        if self.depth_um == 0:
+            lines.append("The expected expression is nowhere better than the section's mean.")
+        elif self.depth_um is not None:
             lines.append(
                 f"Beyond {self.depth_um:.0f} um from known cells the expected expression is no"
                 " better than the section's mean."
             )
-        elif self.region_depth_um > 1.2 * self.deepest_um:
+        elif self._is_too_deep:
             lines.append(
                 f"The region is {self.region_depth_um:.0f} um deep; nothing is known beyond"
                 f" {self.deepest_um:.0f} um."
@@ -277,10 +280,10 @@ class Check:
     @property
     def next_step(self) -> NextStep:
         """What to do next, in a word."""
+        if self.n_likely <= len(self.table) / 2 or self.depth_um == 0:
+            return "train"
         if self.depth_um is not None and self.depth_um < 0.7 * self.region_depth_um:
             return "shrink"
-        if self.n_likely <= len(self.table) / 2:
-            return "train"
         return "genes" if self.believable else "composition"
 
     @property
@@ -290,10 +293,15 @@ class Check:
 
     @property
     def grade(self) -> Grade:
-        """How far it can be used, in a word: ``partly`` where some genes or depths can."""
+        """How far it can be used, in a word: ``partly`` where only some genes or depths can."""
         if self.n_likely <= len(self.table) / 2:
             return "partly" if self.n_better else "hardly"
-        return "well" if self.next_step == "genes" else "partly"
+        return "well" if self.next_step == "genes" and not self._is_too_deep else "partly"
+
+    @property
+    def _is_too_deep(self) -> bool:
+        """Whether the region is deeper than any patch that was seen."""
+        return self.region_depth_um > 1.2 * self.deepest_um
 
     def settings(self) -> dict[str, Any]:
         """Return what ``uns["gest"]["check"]`` holds."""

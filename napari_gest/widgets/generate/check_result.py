@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("gene", "Gene"),
     Column(
         "expected_correlation",
-        "Expected r",
+        "Corr.",
         lambda v: f"{v:.2f}",
         "Expected correlation of generated with true expression over the cells of the region",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,6 +85,20 @@ def test_the_depth_at_which_the_gain_ends_is_said() -> None:
     assert f"Beyond {found.depth_um:.0f} um" in found.verdict
     assert "shrink the region" in found.advice
     assert check(1.0, depth=49.0).depth_um is None
+
+
+def test_the_grade_follows_genes_and_depths() -> None:
+    good, shallow, nothing = check(1.0, depth=49.0), check(1.0, depth=120.0), check(0.0)
+    assert (good.grade, good.next_step) == ("well", "genes")
+    assert (shallow.grade, shallow.next_step) == ("partly", "shrink")
+    # A region that is deeper than the patches is not vouched for.
+    deep = replace(good, region_depth_um=2 * good.deepest_um)
+    assert deep.grade == "partly"
+    assert "nothing is known beyond" in deep.verdict
+    none = replace(nothing, table=nothing.table.assign(p_gain=0.3))
+    assert (none.grade, none.next_step) == ("hardly", "train")
+    assert none.headline.startswith("Hardly better than the mean of 60 neighbours")
+    assert good.verdict == " ".join([good.headline, *good.reasons])
 
 
 def test_a_calibrated_mean_foresees_its_gain() -> None:
