@@ -106,8 +106,9 @@ def work_once(window: HeadlessViewer, path: Path, share: float, niches: bool) ->
     window.until(lambda: not context.jobs.busy)
     window.viewer.layers.clear()
     end = time.monotonic() + _SETTLE_S
-    latest = home.niches_panel.final.latest  # while a job runs, older objects are not counted
-    window.until(lambda: time.monotonic() > end and not (context.jobs.busy or latest.busy))
+    # While a job runs, older objects are not counted.
+    jobs = (context.jobs, home.niches_panel.final.latest, result.draws.redraws)
+    window.until(lambda: time.monotonic() > end and not any(one.busy for one in jobs))
 
 
 def run(

@@ -93,8 +93,9 @@ class Painter:
         self._painted = {k: v for k, v in self._painted.items() if k in self.scene.viewer.layers}
         if self._covered is not None and self._covered not in self.scene.viewer.layers:
             self._covered = None
+        self.hover.forget()
         if opened is None:
-            self.legend = Legend("")
+            self.legend, self.told = Legend(""), ""
             self._outlines.show([])
             return
         sections = self.scene.session.state.sections
@@ -133,7 +134,7 @@ class Painter:
         layer = self.scene.generated_layer(run_id)
         if layer is not None and layer.visible:
             self.paint_cells(layer)
-            self._outline()
+            self.outline_generated()
 
     def _on_changed(self, changed: frozenset[str]) -> None:
         """Paint what an action has changed; a column anew whose values a kept result changed."""
@@ -159,7 +160,6 @@ class Painter:
 
     def _paint_generated(self, own: Legend) -> None:
         shown = list(self.scene.generated())
-        self.hover.forget()
         self.legend = own
         if self.view_state.view in ("difference", "uncertainty") and shown:
             everything = np.concatenate([self._values(made) for made, _ in shown])
@@ -177,9 +177,9 @@ class Painter:
                 _refresh_thumbnail(layer)
                 told = told or f"Outlined · {caption(self.view_state.view, made)}"
         self.told = told
-        self._outline()
+        self.outline_generated()
 
-    def _outline(self) -> None:
+    def outline_generated(self) -> None:
         """Outline what is generated, and say what is shown of it."""
         view, wanted = self.view_state.view, []
         for _, layer in self.scene.generated() if view not in EFFECT_VIEWS else ():

@@ -53,7 +53,7 @@ class RunFollower:
             if isinstance(payload, Prepared) and isinstance(self.run, GenerationRun):
                 self._cells = self.run.begun(payload)
                 self.scene.add_generated(self.id, self._cells, self.run.outline)
-                self.painter.repaint()  # which outlines it
+                self.painter.outline_generated()
             elif self._cells is None:
                 continue
             elif isinstance(payload, Begun):
@@ -65,6 +65,7 @@ class RunFollower:
         layer = self.scene.generated_layer(self.id) if generated else None
         if layer is not None:
             self.painter.paint_cells(layer)
+            self.painter.outline_generated()  # drawn cells follow those expected
 
     def on_done(self, outcome: Any) -> RunEntry | None:
         """Add the run to the session; None where its section was closed meanwhile."""
@@ -89,7 +90,7 @@ class RunFollower:
     def on_failed(self) -> None:
         """Take the cells that were waiting off the canvas."""
         self.scene.remove_generated(self.id)
-        self.painter.repaint()
+        self.painter.outline_generated()
 
     def _add(self, outcome: Any, partial: bool) -> RunEntry:
         entry = RunEntry(

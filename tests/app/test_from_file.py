@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_gest import keys
-from napari_gest.app.actions import AddRun, Discard, Keep, OpenSections, SetShapes
+from napari_gest.app.actions import AddRun, Discard, Keep, OpenSections, SetShapes, ShowDraw
 from napari_gest.app.found_cells import generated_in
 from napari_gest.app.from_file import NAME, is_from_file
 from napari_gest.app.journal import Journal
@@ -98,6 +98,12 @@ def test_cells_of_a_file_are_a_run_that_is_kept(generated, name):
         assert now.result.genes == was.result.genes
         np.testing.assert_array_equal(now.cells.expression, was.cells.expression)
         np.testing.assert_array_equal(now.cells.sd, was.cells.sd)
+        np.testing.assert_array_equal(now.cells.expected, was.cells.expected)
+        np.testing.assert_array_equal(now.cells.donor, was.cells.donor)
+        assert now.cells.draws  # so that both views are there again
+        assert found.run.outline.equals(entry.run.outline)
+        journal.do(ShowDraw(id=found.id, draw=2))
+        assert journal.session.state is state  # the file has one
         np.testing.assert_array_equal(now.cells.entropy, was.cells.entropy)
         assert now.cells.filled.all()
         assert found.run.changed_since(state) is None

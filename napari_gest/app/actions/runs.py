@@ -71,7 +71,7 @@ class ShowDraw(Action):
     def apply(self, state: State) -> State:
         """Return the state in which it is looked at; the same where there is no such draw."""
         entry = next((one for one in state.listed("generation") if one.id == self.id), None)
-        if entry is None:
+        if entry is None or not hasattr(entry.outcome, "n_draws"):  # cells of a file
             return state
         outcome = entry.outcome
         if self.added and outcome.n_draws < self.draw:  # done again they are there already
@@ -84,7 +84,8 @@ class ShowDraw(Action):
 
     def revert(self, before: State) -> Revert:
         """Return what looks at the draw before; those that joined stay."""
-        old = next((e.outcome.number for e in before.runs if e.id == self.id), 1)
+        found = (e.outcome for e in before.listed("generation") if e.id == self.id)
+        old = getattr(next(found, None), "number", 1)
         return lambda now: ShowDraw(id=self.id, draw=old).apply(now)
 
 
