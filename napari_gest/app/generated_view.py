@@ -50,6 +50,8 @@ def described(view: View, made: GeneratedCells) -> str:
 def caption(view: View, made: GeneratedCells) -> str:
     """Return the text beside a region on the canvas, which says that it was generated."""
     view = shown_view(view, made)
+    if not made.filled.any():
+        return "to be generated"
     if view == "generated":
         return f"generated: draw {made.number}"
     return f"generated: {view}"

@@ -57,6 +57,7 @@ class Painter:
         self._painted: dict[Points, Any] = {}
         self._covered: Points | None = None  # the rings, where this has hidden them
         self._outlines, self.hover = RunOutlines(scene), Hover(self)
+        self.section_legend = Legend("")
         self._played: tuple[str, GeneratedCells] | None = None
         scene.session.changed.connect(self._on_changed)
         if scene.active is not None:
@@ -103,6 +104,7 @@ class Painter:
         own = scene_legend(self.view_state, opened, sections.values(), space, preview)
         for label, layer in cells.items():
             self._paint_section(layer, sections[label], own)
+        self.section_legend = own
         self._paint_generated(own)
         self._paint_effects()
 
@@ -152,9 +154,14 @@ class Painter:
             layer.opacity = opacity
         scale = legend.colors if isinstance(legend.colors, Scale) else None
         view, space, preview = self.view_state, self.normalization, self.preview
-        state = (view.gene, view.column, view.of_run, preview, view.hidden, space, scale)
+        covering = self._covering(opened)
+        runs = tuple(covering)  # each of which covers the same cells throughout
+        state = (view.gene, view.column, view.of_run, preview, view.hidden, space, scale, runs)
         if self._painted.get(layer) != state:
-            self._color(layer, section_rgba(view, opened, legend, space, preview))
+            rgba = section_rgba(view, opened, legend, space, preview)
+            for cells in covering.values():
+                rgba[cells, 3] = 0.0
+            self._color(layer, rgba)
             _refresh_thumbnail(layer)
             self._painted[layer] = state
 
@@ -177,6 +184,27 @@ class Painter:
                 _refresh_thumbnail(layer)
                 told = told or f"Outlined · {caption(self.view_state.view, made)}"
         self.told = told
+        self.outline_generated()
+
+    def _covering(self, opened: Opened) -> dict[str, NDArray[np.int64]]:
+        """Return the cells of a section in whose place generated ones are seen, by run.
+
+        They are hidden then: smoothed edges of what lies beneath would show around the others.
+        """
+        found: dict[str, NDArray[np.int64]] = {}
+        if self.view_state.view in ("measured", *EFFECT_VIEWS):
+            return found
+        for made, layer in self.scene.generated():
+            about = layer.metadata[layers.META]
+            if made.snapshot.section is opened.section and not about[layers.BESIDE]:
+                found[about[layers.RUN]] = made.cells[made.cells >= 0]
+        return found
+
+    def begin(self, label: str) -> None:
+        """Show that the cells of a run are to be generated: hide measured ones, outline them."""
+        layer, opened = self.scene.cells().get(label), self.scene.session.state.sections.get(label)
+        if layer is not None and opened is not None:
+            self._paint_section(layer, opened, self.section_legend)
         self.outline_generated()
 
     def outline_generated(self) -> None:

@@ -55,7 +55,7 @@ class RunFollower:
             if isinstance(payload, Prepared) and isinstance(self.run, GenerationRun):
                 self._cells = self.run.begun(payload)
                 self.scene.add_generated(self.id, self._cells, self.run.outline)
-                self.painter.outline_generated()
+                self.painter.begin(self._cells.snapshot.label)
             elif isinstance(payload, CheckMap):
                 self._map = payload
             elif self._cells is None:
@@ -96,8 +96,9 @@ class RunFollower:
 
     def on_failed(self) -> None:
         """Take the cells that were waiting off the canvas."""
-        self.scene.remove_generated(self.id)
-        self.painter.outline_generated()
+        if self.scene.generated_layer(self.id) is not None:
+            self.scene.remove_generated(self.id)
+            self.painter.repaint()
 
     def _add(self, outcome: Any, partial: bool) -> RunEntry:
         entry = RunEntry(

@@ -208,3 +208,30 @@ def test_the_status_bar_names_the_cell_under_the_mouse(scene, painter):
     painter.hover.detach()
     assert "get_status" not in vars(scene.cells()[ONE])
     painter.hover = type(painter.hover)(painter)
+
+
+def test_measured_cells_are_hidden_where_generated_ones_are_seen(scene, painter):
+    """Their smoothed edges would show around the cells above."""
+    entry = add_run(scene)
+    cells = scene.cells()[ONE]
+    covered = np.zeros(len(cells.data), bool)
+    covered[entry.outcome.result.index] = True
+    for view in ("generated", "expected", "uncertainty", "difference"):
+        scene.journal.do(ChangeView.of(view=view))
+        np.testing.assert_array_equal(cells.face_color[:, 3] == 0, covered, err_msg=view)
+    scene.journal.do(ChangeView.of(view="measured"))
+    assert (cells.face_color[:, 3] == 1).all()
+    scene.journal.do(ChangeView.of(view="generated"))
+    scene.journal.do(Discard(id="run-1"))
+    assert (cells.face_color[:, 3] == 1).all()
+
+
+def test_measured_cells_are_hidden_as_soon_as_a_run_begins(scene, painter):
+    unseen, _ = unseen_cells(add_run(scene) and scene.session.state)
+    scene.journal.do(Discard(id="run-1"))
+    scene.journal.do(ChangeView.of(view="generated"))
+    section = scene.session.state.sections[ONE].section
+    waiting = GeneratedCells(Snapshot(ONE, section), section.genes, unseen)
+    scene.add_generated("run-2", waiting, None)
+    painter.begin(ONE)
+    np.testing.assert_array_equal(scene.cells()[ONE].face_color[:, 3] == 0, unseen)
