@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from threading import enumerate as enumerate_threads
 
 import pytest
 from anndata import AnnData
@@ -40,6 +41,8 @@ def alive(qtbot, tissue) -> Callable[[], dict[str, int]]:
         held = [type(one) for one in gc.get_objects()]
         return {kind.__name__: sum(issubclass(t, kind) for t in held) for kind in HOLDERS}
 
+    # Draws that a test before had made ahead end at their next step; till then they hold tissue.
+    qtbot.waitUntil(lambda: not any(t.name == "napari-gest job" for t in enumerate_threads()))
     before = count()
     return lambda: {name: n - before[name] for name, n in count().items()}
 
