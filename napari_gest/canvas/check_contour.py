@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "beyond this line: no better than the section's mean"
 _COLOR = "#F0682A"  # seen on black and on white, and no colour of a region
-_WIDTH = 0.6  # of an outline
+_WIDTH = 1.0  # of an outline: thinner lines are lost between the pixels
 _FOLLOWED = frozenset({"sections", "shapes", "choices", "runs", "shown"})
 
 
