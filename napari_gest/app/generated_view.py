@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from napari_gest import keys
 from napari_gest.app import colors
@@ -26,6 +27,7 @@ from napari_gest.app.view_state import (
 
 # Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
 WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
+NICHE_NEIGHBOURS = 20  # generated cells around a place that say its niche
 NO_DRAWS = "This run made means alone. Run with 'Typical cells and their mean' (step 4)."
 NO_MEAN = "The mean of these cells was not kept with them."
 
@@ -102,10 +104,11 @@ def generated_names(
     """Return the names of generated cells in what the view colours by, and how sure they are.
 
     A typical cell has the name of the measured cell that it was drawn from. In the other views
-    each place has the likeliest name. How sure a name is, is its share among the donors that
-    could have given a cell (``Generated.candidates``), of those that have a name: (n,), missing
-    where that is not known. Niches that were compared with a run, and those that were written
-    for its cells, have names of their own.
+    each place has the likeliest name. A niche is of a place and not of a cell: it is the likeliest
+    one among the generated cells nearby, in every view. How sure a name is, is its share among
+    the donors that could have given a cell (``Generated.candidates``), of those that have a name:
+    (n,), missing where that is not known. Niches that were compared with a run, and those that
+    were written for its cells, have names of their own.
 
     None where the view is of numbers, or no donors are known.
     """
@@ -128,20 +131,35 @@ def generated_names(
     if not isinstance(of_cells, Categories) or made.donor is None:
         return None
     typical = of_cells.codes[made.donor]
-    if made.candidates is None:
+    of_places = view_state.column == keys.NICHE or view_state.of_run_what == "niches"
+    donors = made.donor[:, None] if made.candidates is None else made.candidates
+    if made.candidates is None and not of_places:
         return Categories(of_cells.names, of_cells.colors, typical), unknown
-    n, k = len(made.cells), len(of_cells.names) + 1
-    possible = of_cells.codes[made.candidates] % k  # -1, without a name, is the last one
-    place = (np.arange(n)[:, None] * k + possible).ravel()
-    named = np.bincount(place, minlength=n * k).reshape(n, k)[:, :-1]
+    named = _counted(of_cells.codes[donors], len(of_cells.names))
+    if of_places and len(named):
+        named = named[_near(made.coords_um)].sum(1)
     total = named.sum(1)
     codes = typical
-    if shown_view(view_state.view, made) != "generated":
-        codes = np.where(total > 0, named.argmax(1), -1) if named.size else typical
+    if (of_places or shown_view(view_state.view, made) != "generated") and named.size:
+        codes = np.where(total > 0, named.argmax(1), -1)
     share = unknown.copy()
     there = (codes >= 0) & (total > 0)
     share[there] = named[there, codes[there]] / total[there]
     return Categories(of_cells.names, of_cells.colors, codes), share
+
+
+def _counted(codes: NDArray[np.int64], n_names: int) -> NDArray[np.int64]:
+    """Return (n, n_names) how often each name is in the rows of ``codes`` (n, k), -1 for none."""
+    n, width = len(codes), n_names + 1
+    place = np.arange(n)[:, None] * width + codes % width  # -1 is the last one
+    return np.bincount(place.ravel(), minlength=n * width).reshape(n, width)[:, :-1]
+
+
+def _near(coords_um: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return (n, k) the cells around each of (n, 2), itself among them."""
+    k = min(NICHE_NEIGHBOURS, len(coords_um))
+    near = cKDTree(coords_um).query(coords_um, k=[*range(1, k + 1)])[1]
+    return np.asarray(near, np.int64)
 
 
 def generated_rgba(

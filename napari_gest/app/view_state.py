@@ -78,6 +78,11 @@ class ViewState:
         return self.gene is None and self.column is None and self.of_run is None
 
     @property
+    def of_run_what(self) -> str | None:
+        """What of a run is shown, such as "niches"; None where none is."""
+        return None if self.of_run is None else self.of_run[1]
+
+    @property
     def limits_field(self) -> str:
         """Name of the field that holds the limits of the present view."""
         if self.view in ("measured", "generated", "expected", "control", "perturbed"):

@@ -212,7 +212,7 @@ def outlines_layer(
         "edge_width": width_um,
         "features": {"caption": captions},
         "opacity": 1.0,
-        "text": {"string": "{caption}", "anchor": "upper_left", "size": 11, "color": OUTLINE_COLOR,
+        "text": {"string": "{caption}", "anchor": "upper_left", "size": 14, "color": OUTLINE_COLOR,
                  "translation": (-2.0 * width_um, 0.0)},
         "metadata": {META: {ROLE: OUTLINES}},
         **UM_AXES,

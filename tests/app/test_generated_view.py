@@ -154,3 +154,17 @@ def test_cells_that_fill_in_are_called_expected_until_they_are_drawn(opened):
     assert caption("generated", made) == "generated: draw 1"
     np.testing.assert_array_equal(made.expression[:, 0], [2, 1])  # the other is still to come
     np.testing.assert_array_equal(made.expected[:, 0], [1, 1])
+
+
+def test_a_niche_is_of_a_place_and_not_of_a_donor(opened, result):
+    names = np.full(opened.adata.n_obs, "1", object)
+    names[opened.section.rows[10]] = "2"  # the donor of one cell, and of none of the others
+    opened.adata.obs[keys.NICHE] = pd.Categorical(names, categories=["1", "2"])
+    for view in ("generated", "expected"):
+        seen = ViewState(column=keys.NICHE, view=view)
+        for candidates in (result.candidates, None):
+            made = shown(replace(result, candidates=candidates))
+            named, share = generated_names(seen, made, opened, SPACE)
+            assert set(named.codes) == {0}
+            assert len(set(share)) == 1
+            assert 0.5 < share[0] < 1
