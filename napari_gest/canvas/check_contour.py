@@ -8,7 +8,7 @@ from napari.layers import Layer
 from shapely import MultiPolygon, Polygon
 
 from napari_gest.app.runs.base import RunEntry, why_stale
-from napari_gest.canvas.layer_list import add_layer, remove_layer
+from napari_gest.canvas.layer_list import remove_layer
 from napari_gest.canvas.scene import Scene
 from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, UM_AXES, role_of, to_lines
 
@@ -82,4 +82,9 @@ class CheckContour:
             "metadata": {META: {ROLE: CHECKED_DEPTH}},
             **UM_AXES,
         }
-        add_layer(self.scene.viewer, (lines, settings, "shapes"))
+        # A layer of lines that comes in turns (``add_layer``) is not drawn before it changes.
+        selection = self.scene.viewer.layers.selection
+        chosen = set(selection)
+        self.scene.viewer.add_layer(Layer.create(lines, settings, "shapes"))
+        selection.clear()
+        selection.update(chosen)
