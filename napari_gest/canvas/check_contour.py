@@ -8,7 +8,8 @@ from napari.layers import Layer
 from shapely import MultiPolygon, Polygon
 
 from napari_gest.app.runs.base import RunEntry, why_stale
-from napari_gest.canvas.layer_list import remove_layer
+from napari_gest.canvas.event_loop import call_later
+from napari_gest.canvas.layer_list import add_layer, remove_layer
 from napari_gest.canvas.scene import Scene
 from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, UM_AXES, role_of, to_lines
 
@@ -30,13 +31,15 @@ class CheckContour:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self._shown: tuple[Any, ...] | None = None
+        self._drawn: tuple[Any, ...] | None = None
+        self._detached = False
         scene.session.changed.connect(self._on_changed)
         self._mirror()
 
     def detach(self) -> None:
         """Follow the session no more."""
         self.scene.session.changed.disconnect(self._on_changed, missing_ok=True)
-        self._shown = None
+        self._detached = True
 
     @property
     def layer(self) -> Layer | None:
@@ -53,11 +56,7 @@ class CheckContour:
         if wanted == self._shown:
             return
         self._shown = wanted
-        layer = self.layer
-        if layer is not None:
-            remove_layer(self.scene.viewer, layer)
-        if entry is not None:
-            self._draw(entry.outcome)
+        call_later(self._draw)  # napari takes 0.1 s to add or remove a layer
 
     def _wanted(self) -> RunEntry | None:
         """Return the check whose line is to be seen: it has one, and its region is as it was."""
@@ -67,7 +66,18 @@ class CheckContour:
             return None
         return entry
 
-    def _draw(self, outcome: CheckOutcome) -> None:
+    def _draw(self) -> None:
+        """Bring the line up to date, in a turn of its own; much may have changed until then."""
+        wanted, layer = self._shown, self.layer
+        if wanted == self._drawn or self._detached:
+            return
+        self._drawn = wanted
+        if layer is not None:
+            remove_layer(self.scene.viewer, layer)
+        entry = None if wanted is None else self._wanted()
+        if entry is None:
+            return
+        outcome: CheckOutcome = entry.outcome
         cells = self.scene.cells().get(outcome.run.generation.snapshot.label)
         if cells is None:
             return
@@ -82,9 +92,4 @@ class CheckContour:
             "metadata": {META: {ROLE: CHECKED_DEPTH}},
             **UM_AXES,
         }
-        # A layer of lines that comes in turns (``add_layer``) is not drawn before it changes.
-        selection = self.scene.viewer.layers.selection
-        chosen = set(selection)
-        self.scene.viewer.add_layer(Layer.create(lines, settings, "shapes"))
-        selection.clear()
-        selection.update(chosen)
+        add_layer(self.scene.viewer, (lines, settings, "shapes"))

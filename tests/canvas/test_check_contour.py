@@ -10,6 +10,7 @@ from checks import check_entry, middle, square
 
 from napari_gest.app.actions import AddRun, CloseSections, Discard, SetShapes
 from napari_gest.app.runs.generation import GenerationRun
+from napari_gest.canvas import check_contour
 from napari_gest.canvas.check_contour import NAME, CheckContour
 from napari_gest.canvas.layer_list import remove_layer
 from napari_gest.canvas.shapes import CHECKED_DEPTH, role_of, to_um
@@ -18,8 +19,9 @@ ONE = "section_1"
 
 
 @pytest.fixture
-def contour(scene, model_info):
+def contour(scene, model_info, monkeypatch):
     """Follows a scene in which a region was checked, and the gain ends somewhere in it."""
+    monkeypatch.setattr(check_contour, "call_later", lambda step: step())  # no window, no turns
     made = CheckContour(scene)
     journal = scene.journal
     journal.do(SetShapes(role="unseen", shapes=(square(journal.session.state, 60),)))
