@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
@@ -18,6 +18,7 @@ from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.canvas.jobs import Jobs
 from napari_gest.canvas.painter import Painter
+from napari_gest.canvas.runner import RunFollower
 from napari_gest.canvas.scene import Scene
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.errors import show_error
@@ -118,6 +119,13 @@ class Context:
         if self.jobs.busy:
             return "A job is running."
         return self.registry.why_unusable(self.state.choices.model, self.opened.section.genes)
+
+    def follower(self, run: Any, stop: Callable[[], None] | None = None) -> RunFollower:
+        """Return what follows a run from its first report to the list of runs.
+
+        ``stop`` ends its job when its section is closed; by default that of the job bar.
+        """
+        return RunFollower(run, self.scene, self.painter, stop or self.job_bar.stop)
 
     def do(self, action: Action, parent: QWidget | None = None) -> bool:
         """Apply an action; report why where it is not possible, and return whether it was."""

@@ -126,10 +126,8 @@ class Keep(Action):
             entry = now.entry(self.id)
             if hasattr(old, "kept_as"):
                 now = now.with_entry(replace(entry, outcome=entry.outcome.kept_as(old)))
-            still = set(now.kept) - {self.id}
-            was = tuple(i for i in place if i in still or i == self.id)
-            later = tuple(i for i in now.kept if i in still and i not in was)
-            return replace(now, kept=(*was, *later))
+            wanted = {*now.kept} - {self.id} | {self.id} & {*place}
+            return replace(now, kept=_in_order(wanted, place, now.kept))
 
         return back
 
@@ -165,9 +163,7 @@ class Discard(Action):
             name = _free_name(entry.name, self.id, now)
             again = now.with_entry(replace(entry, name=name, discarded=False))
             if self.id in kept:
-                was = tuple(i for i in kept if i in now.kept or i == self.id)
-                later = tuple(i for i in now.kept if i not in was)
-                again = replace(again, kept=(*was, *later))
+                again = replace(again, kept=_in_order({*now.kept, self.id}, kept, now.kept))
             if view.view in VIEWS_OF.get(kind, ()):
                 again = replace(again, view=replace(again.view, view=view.view))
             if view.of_run is not None and view.of_run[0] == self.id:
@@ -231,6 +227,11 @@ class ShowRuns(Action):
         listed = {entry.id for entry in state.listed(self.kind)}
         ids = tuple(i for i in self.ids if i in listed)
         return following(state.with_shown(self.kind, ids))
+
+
+def _in_order(wanted: set[str], before: tuple[str, ...], now: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ids in the order that they had before; those that are new since come last."""
+    return tuple(i for i in dict.fromkeys((*before, *now)) if i in wanted)
 
 
 def _free_name(name: str, id: str, state: State) -> str:

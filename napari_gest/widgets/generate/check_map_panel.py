@@ -8,7 +8,7 @@ from napari_gest.app.actions import ChangeView, Keep
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.check_map import CheckMapRun
 from napari_gest.canvas.event_loop import call_later
-from napari_gest.canvas.runner import CLOSED, RunFollower
+from napari_gest.canvas.runner import CLOSED
 from napari_gest.errors import GestError
 from napari_gest.files import write_table
 from napari_gest.tasks.generation.check_map_report import CHECK_MAP_TABLE
@@ -58,7 +58,7 @@ class CheckMapPanel(Panel):
         except GestError as error:
             context.report(self, error)
             return
-        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+        follower = context.follower(run)
 
         def done(outcome: object) -> None:
             entry = follower.on_done(outcome)

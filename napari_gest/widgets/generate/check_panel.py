@@ -14,7 +14,6 @@ from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.canvas.check_contour import CheckContour
 from napari_gest.canvas.jobs import Job, Tick
 from napari_gest.canvas.latest_job import LatestJob
-from napari_gest.canvas.runner import RunFollower
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, allow, button, note, row
 from napari_gest.widgets.common.progress_bar import ProgressBar, progress_text
@@ -126,7 +125,7 @@ class CheckPanel(Panel):
 
     def _start(self, run: CheckRun) -> None:
         context = self.context
-        follower = RunFollower(run, context.scene, context.painter, self.latest.cancel)
+        follower = context.follower(run, self.latest.cancel)
 
         def tick(report: Tick) -> None:
             follower.on_tick(report)

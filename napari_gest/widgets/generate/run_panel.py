@@ -8,7 +8,7 @@ from napari_gest.app.actions import ChangeView
 from napari_gest.app.first_view import telling_gene
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.canvas.event_loop import call_later
-from napari_gest.canvas.runner import CLOSED, RunFollower
+from napari_gest.canvas.runner import CLOSED
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, allow, button, note, shortcut
 from napari_gest.widgets.context import Context
@@ -62,7 +62,7 @@ class RunPanel(Panel):
         first = "generated" if run.mode == "sample" else "expected"
         self.result.draws.redraws.rest()
         context.do(ChangeView.of(gene=gene, column=None, view=first), self)
-        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+        follower = context.follower(run)
 
         def done(outcome: Any) -> None:
             entry = follower.on_done(outcome)

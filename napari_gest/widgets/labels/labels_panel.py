@@ -17,7 +17,7 @@ from napari_gest.app.run_preview import preview_of
 from napari_gest.app.runs.base import RunEntry, why_stale
 from napari_gest.app.runs.labels import Labelled, LabelRun
 from napari_gest.app.view_state import section_legend
-from napari_gest.canvas.runner import CLOSED, RunFollower
+from napari_gest.canvas.runner import CLOSED
 from napari_gest.errors import GestError, InputError
 from napari_gest.files import make_folder
 from napari_gest.tasks.progress import Progress
@@ -118,7 +118,7 @@ class LabelsPanel(Panel):
         except GestError as error:
             context.report(self, error)
             return
-        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+        follower = context.follower(run)
 
         def done(labelled: Labelled) -> None:
             context.do(Activate(label=run.target.label), self)

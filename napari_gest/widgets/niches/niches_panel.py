@@ -17,7 +17,7 @@ from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry, why_stale
 from napari_gest.app.runs.niche_outcome import Asked, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
-from napari_gest.canvas.runner import CLOSED, RunFollower
+from napari_gest.canvas.runner import CLOSED
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
 from napari_gest.widgets.common.saving import choose_file, save_opened
@@ -126,7 +126,7 @@ class NichesPanel(Panel):
         except GestError as error:
             context.report(self, error)
             return
-        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+        follower = context.follower(run)
 
         def done(search: NicheSearch) -> None:
             first = min(_FIRST, search.tree.n_leaves)

@@ -93,7 +93,7 @@ class PerturbPanel(Panel):
             context.report(self, error)
             return
         self.region.rest()
-        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+        follower = context.follower(run)
         load, response = context.registry.load, self._responses.get(_key(run))
         context.job_bar.start(
             lambda: run.work(load, response),

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import QLineEdit
 
 from napari_gest.app.runs.training import TrainingOutcome, TrainingRun
 from napari_gest.canvas.jobs import Tick
-from napari_gest.canvas.runner import RunFollower
 from napari_gest.errors import GestError
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.widgets.common.controls import Fold, Panel, allow, button, combo, note, row
@@ -105,7 +104,7 @@ class TrainPanel(Panel):
             context.report(self, error)
             return
         self.curve.clear()
-        follower = RunFollower(run, context.scene, context.painter, context.job_bar.stop)
+        follower = context.follower(run)
 
         def done(outcome: TrainingOutcome) -> None:
             follower.on_done(outcome)  # no line where its tissue was closed: the model is there
