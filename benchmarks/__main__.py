@@ -377,6 +377,9 @@ def soak(
     rounds: Annotated[int, typer.Option(min=2, help="Rounds of open, run, keep, clear.")] = 60,
     cells: Annotated[int, typer.Option(help="Cells of the simulated section.")] = 20_000,
     warm_up: Annotated[int, typer.Option(min=1, help="Rounds before memory is compared.")] = 10,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="End after the round in which these are over.")
+    ] = None,
     niches_every: Annotated[
         int, typer.Option(min=0, help="Niches too in each so many rounds; 0: never.")
     ] = 5,
@@ -392,6 +395,8 @@ def soak(
     Examples
     --------
     python -m benchmarks soak --rounds 60 --cells 20000
+
+    python -m benchmarks soak --rounds 10000 --minutes 60 --cells 100000
     """
     from contextlib import nullcontext
 
@@ -402,9 +407,9 @@ def soak(
         rounds, cells, warm_up, niches_every = 6, 2000, 2, 3
     errors = Console(stderr=True)
     with nullcontext() if has_display() else virtual_display():
-        figures, _ = run(model, cells, rounds, min(warm_up, rounds - 1), niches_every, trace,
-                         lambda what: errors.print(what, style="dim"))  # fmt: skip
-    _show(f"Memory, {rounds} rounds of {cells:,} cells", figures, json_file)
+        figures, made = run(model, cells, rounds, min(warm_up, rounds - 1), niches_every, trace,
+                            lambda what: errors.print(what, style="dim"), minutes)  # fmt: skip
+    _show(f"Memory, {len(made)} rounds of {cells:,} cells", figures, json_file)
 
 
 @app.command(name="imports")

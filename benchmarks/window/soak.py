@@ -74,6 +74,8 @@ def alive() -> dict[str, int]:
 def work_once(window: HeadlessViewer, path: Path, share: float, niches: bool) -> None:
     """Open tissue, generate the cells of a square region, keep them, find niches; clear all.
 
+    Keeping is undone and done again. A check begins after the run, and is stopped by what follows.
+
     Parameters
     ----------
     window
@@ -96,6 +98,8 @@ def work_once(window: HeadlessViewer, path: Path, share: float, niches: bool) ->
     result = home.run_panel.result
     window.until(lambda: result.entry is not None and not context.jobs.busy)
     result.keep()
+    context.undo()
+    context.redo()
     if niches:
         panel = home.niches_panel
         window.until(lambda: not context.jobs.busy)
@@ -107,7 +111,8 @@ def work_once(window: HeadlessViewer, path: Path, share: float, niches: bool) ->
     window.viewer.layers.clear()
     end = time.monotonic() + _SETTLE_S
     # While a job runs, older objects are not counted.
-    jobs = (context.jobs, home.niches_panel.final.latest, result.draws.redraws)
+    latest = home.niches_panel.final.latest, home.run_panel.check.latest
+    jobs = (context.jobs, *latest, result.draws.redraws)
     window.until(lambda: time.monotonic() > end and not any(one.busy for one in jobs))
 
 
@@ -119,8 +124,13 @@ def run(
     niches_every: int,
     trace: bool,
     step: Callable[[str], None],
+    minutes: float | None = None,
 ) -> tuple[list[Figure], list[Round]]:
-    """Work ``rounds`` times in one window and return figures, and what each round left."""
+    """Work ``rounds`` times in one window and return figures, and what each round left.
+
+    With ``minutes`` it ends after the round in which they are over, warm-up aside.
+    """
+    last = np.inf if minutes is None else time.monotonic() + 60 * minutes
     process, made, steps = psutil.Process(), [], field.N_STEPS
     if trace:
         tracemalloc.start()
@@ -139,6 +149,8 @@ def run(
                     resident = process.memory_info().rss / _MB
                     made.append(Round(took, resident, traced, alive()))
                     step(f"round {number}: {_line(made[-1])}")
+                    if time.monotonic() > last and number > warm_up:
+                        break
                 end = time.monotonic() + _LET_GO_S
                 window.until(lambda: time.monotonic() > end)
                 gc.collect()
