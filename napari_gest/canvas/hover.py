@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from napari.layers import Layer, Points
@@ -99,10 +100,10 @@ class Hover:
     def _join(self, layer: Layer) -> None:
         if role_of(layer) not in _OURS:
             return
-        plain = type(layer).get_status
+        plain, own = type(layer).get_status, ref(layer)  # which must not hold itself, nor tissue
 
         def get_status(*args: Any, **given: Any) -> Any:
-            status = plain(layer, *args, **given)
+            status = plain(own(), *args, **given)
             with contextlib.suppress(Exception):  # the canvas may change while it is looked at
                 text = self.text_at(args[0] if args else given["position"])
                 if text:

@@ -21,7 +21,7 @@ from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.compat import scale_bar
 from napari_gest.canvas.layer_list import add_layer, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
-from napari_gest.canvas.shapes import META, role_of, to_canvas
+from napari_gest.canvas.shapes import META, ROLE, role_of, to_canvas
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -306,9 +306,14 @@ class Scene:
         role = role_of(layer)
         if role in ROLES:
             self.regions.on_removed(layer)
-        if self._mirroring or role is None:
+            return
+        if role is None:
             return
         about = layer.metadata[META]
+        # napari's layers are let go of by the garbage collector alone, whenever that comes round.
+        layer.metadata[META] = {ROLE: role}
+        if self._mirroring:
+            return
         if role == layers.CELLS:
             self.journal.do(CloseSections(labels=(about[layers.OPENED].label,)))
         elif role == layers.GENERATED:

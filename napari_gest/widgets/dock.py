@@ -18,6 +18,8 @@ from qtpy.QtWidgets import (
 from napari_gest.app.opened import Opened
 from napari_gest.app.state import State
 from napari_gest.app.view_state import ViewState
+from napari_gest.canvas import gc_pause
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.undo_keys import UndoKeys
 from napari_gest.widgets.color.color_panel import ColorPanel
 from napari_gest.widgets.common.controls import Panel, allow, button, shortcut
@@ -118,6 +120,8 @@ class Home(QWidget):
             panel.follow(changed)
         if "sections" in changed:
             was_open, self._had_tissue = self._had_tissue, self.context.opened is not None
+            if was_open and not self._had_tissue:  # of what was closed the layers are left
+                call_later(gc_pause.collect)
             if self._had_tissue != was_open:  # opening is done: make room for what follows
                 self.steps[0].set_open(not self._had_tissue)
             if len(self.context.state.sections) > 1:  # one of them is to be chosen
