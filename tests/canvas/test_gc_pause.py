@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import numpy as np
 import psutil
@@ -34,3 +35,23 @@ def test_free_memory_is_given_back():
         pytest.skip("this C library keeps what is free")
     assert process.memory_info().rss < before - 100_000_000
     assert len(kept) == 60
+
+
+def test_what_became_garbage_before_is_collected_even_while_held():
+    class Ring:
+        pass
+
+    one = Ring()
+    one.itself = one
+    gone = weakref.ref(one)
+    gc_pause.hold()
+    try:
+        del one
+        gc.collect()
+        assert gone() is not None  # it was left out
+        gc_pause.collect()
+        assert gone() is None
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc_pause.release()
+    assert gc.get_freeze_count() == 0

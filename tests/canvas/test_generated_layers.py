@@ -235,3 +235,10 @@ def test_measured_cells_are_hidden_as_soon_as_a_run_begins(scene, painter):
     scene.add_generated("run-2", waiting, None)
     painter.begin(ONE)
     np.testing.assert_array_equal(scene.cells()[ONE].face_color[:, 3] == 0, unseen)
+
+
+def test_what_tells_the_status_does_not_hold_its_layer(scene, painter):
+    add_run(scene)
+    for layer in (scene.generated_layer("run-1"), scene.cells()[ONE]):
+        held = [cell.cell_contents for cell in layer.get_status.__closure__]
+        assert not any(one is layer for one in held)

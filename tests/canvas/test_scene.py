@@ -26,7 +26,7 @@ from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation import GenerationOutcome, GenerationRun, unseen_cells
 from napari_gest.canvas import layers
 from napari_gest.canvas.scene import Scene
-from napari_gest.canvas.shapes import role_of, to_tissue
+from napari_gest.canvas.shapes import META, ROLE, role_of, to_tissue
 
 ONE, TWO = "section_1", "section_2"
 
@@ -220,6 +220,17 @@ def test_generated_cells_that_are_deleted_are_discarded_and_can_come_back(scene)
     assert scene.session.state.kept == ("run-1",)
     again = scene.generated_layer("run-1")
     assert len(again.data) == len(entry.outcome.cells.cells)
+
+
+def test_layers_that_were_removed_hold_no_tissue(scene):
+    """The garbage collector alone lets go of them, and may not come round for long."""
+    draw(scene, ONE)
+    add_run(scene, "run-1", ONE)
+    by_hand, mirrored = scene.generated_layer("run-1"), scene.cells()[ONE]
+    scene.viewer.layers.remove(by_hand)
+    scene.journal.do(CloseSections(labels=(ONE,)))
+    assert by_hand.metadata[META] == {ROLE: layers.GENERATED}
+    assert mirrored.metadata[META] == {ROLE: layers.CELLS}
 
 
 def test_a_section_whose_layer_is_deleted_is_closed(scene):
