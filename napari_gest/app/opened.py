@@ -212,8 +212,7 @@ def open_sections(
     """
     from napari_gest.app.found_cells import generated_in
     from napari_gest.app.kept_regions import regions_in
-    from napari_gest.app.regions import drawn_region
-    from napari_gest.app.runs.generated_cells import outline_of
+    from napari_gest.app.regions import drawn_region, outline_of
 
     reading = reading or Reading()
     present = section_names(adata, reading.section_key)

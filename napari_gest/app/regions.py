@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from shapely import MultiPolygon, Polygon
 
 from napari_gest.errors import InputError
+from napari_gest.tissue.outline import outline_around
 from napari_gest.tissue.roi import Roi
 
 Role = Literal["unseen", "named", "edited"]
@@ -115,6 +116,14 @@ def drawn_region(shapes: Sequence[Shape]) -> Roi:
     if not shapes:
         raise InputError("No region is drawn.", _NO_REGION)
     return Roi.from_vertices([shape.outline for shape in shapes])
+
+
+def outline_of(coords_um: NDArray[np.float64], roi: Roi | None) -> MultiPolygon:
+    """Return what a run filled, um: the region that was drawn, or else around its cells (n, 2)."""
+    if roi is not None:
+        drawn = roi.geometry
+        return drawn if isinstance(drawn, MultiPolygon) else MultiPolygon([drawn])
+    return outline_around(coords_um)
 
 
 def brushed_region(shapes: Sequence[Shape], strokes: Sequence[Stroke]) -> Roi:

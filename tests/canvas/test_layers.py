@@ -21,12 +21,12 @@ def test_a_layer_row_is_a_section_row_in_um(opened):
     assert list(layer.metadata) == ["gest"]
 
 
-def test_generated_cells_lie_on_their_section_with_an_outline(opened, generated_cells):
+def test_generated_cells_lie_on_their_section_and_look_like_it(opened, generated_cells):
     cells = Layer.create(*layers.section_layer(opened, shift_x_um=700.0))
-    layer = Layer.create(*layers.generated_layer("run-1", generated_cells, cells))
+    layer = Layer.create(*layers.generated_layer("run-1", generated_cells, cells, None))
     assert layer.data_to_world(layer.data[0]) == cells.data_to_world(cells.data[5])
-    assert layer.border_width[0] > 0 == cells.border_width[0]
-    assert layer.size[0] > cells.size[5]
+    assert layer.border_width[0] == cells.border_width[0] == 0
+    assert layer.size[0] == cells.size[5]
 
 
 def test_sections_lie_side_by_side(tissue):

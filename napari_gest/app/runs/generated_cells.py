@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from shapely import MultiPolygon
 
 from napari_gest.app.opened import Snapshot
-from napari_gest.tissue.outline import outline_around
-from napari_gest.tissue.roi import Roi
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import Generated, Painted
@@ -151,11 +148,3 @@ class GeneratedCells:
         if name not in self.genes:
             return np.full(len(self.cells), np.nan, np.float32)
         return matrix[:, self.genes.index(name)]
-
-
-def outline_of(coords_um: NDArray[np.float64], roi: Roi | None) -> MultiPolygon:
-    """Return what a run filled, um: the region that was drawn, or else around its cells (n, 2)."""
-    if roi is not None:
-        drawn = roi.geometry
-        return drawn if isinstance(drawn, MultiPolygon) else MultiPolygon([drawn])
-    return outline_around(coords_um)

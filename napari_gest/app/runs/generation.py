@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Snapshot
-from napari_gest.app.regions import Shape, drawn_region, of_role
+from napari_gest.app.regions import Shape, drawn_region, of_role, outline_of
 from napari_gest.app.runs.base import Load, RunKind
-from napari_gest.app.runs.generated_cells import GeneratedCells, outline_of
+from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.script import Script
 from napari_gest.app.state import Mode, State

@@ -28,7 +28,7 @@ from napari_gest.tasks.generation.cell_types import NamedTypes
 from napari_gest.tasks.generation.check_map_report import COLUMNS as MAP_COLUMNS
 from napari_gest.tasks.generation.check_map_report import CheckMap
 from napari_gest.tasks.generation.check_report import COLUMNS, Check
-from napari_gest.tasks.generation.generated import Agreement, Generated
+from napari_gest.tasks.generation.generated import Agreement, Draw, Generated
 from napari_gest.tasks.labels.annotate import Annotated, LabelAgreement
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.generated_niches import GeneratedNiches
@@ -42,7 +42,8 @@ from napari_gest.tissue.section import Section
 _NAMES: dict[str, Any] = {
     one.__name__: one
     for one in (
-        Agreement, Annotated, Clustered, Embedded, GeST, Generated, GeneratedNiches,
+        Agreement, Annotated, Clustered, Draw, Embedded, GeST, Generated, GeneratedNiches,
+        GenerationRun,
         LabelAgreement, NamedTypes, NicheTree, Opened, Perturbed, PerturbationRun, Section,
         Significance,
     )

@@ -93,8 +93,9 @@ def _generation(outcome: GenerationOutcome, value: Value) -> dict[str, Any]:
 
 
 def _unpacked_generation(packed: dict[str, Any], value: Value) -> _Generation:
-    further = value(packed["further"]) if "further" in packed else ()
-    made = _Generation(value(packed["result"]), value(packed["agreement"]), further)
+    # In the order in which they were packed: what is met twice is written where it is met first.
+    result, agreement = value(packed["result"]), value(packed["agreement"])
+    made = _Generation(result, agreement, value(packed["further"]) if "further" in packed else ())
     check(made)
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_what_is_kept_is_written_again_when_it_changes(drawn):
     log.flush()
     assert path.stat().st_mtime_ns == first
     entry = work.state.entry(id_)
-    other = entry.run.outcome(entry.outcome.result)
+    other = entry.run.outcome(replace(entry.outcome.result))
     work.journal.do(UpdateRun(id=id_, outcome=other))
     log.flush()
     assert path.stat().st_mtime_ns > first

@@ -12,6 +12,8 @@ from napari.layers import Points
 from napari_gest.canvas._napari_private import attributes, rasterized_points
 from napari_gest.canvas._napari_private.compat import scale_bar
 from napari_gest.canvas.layer_list import add_layer, remove_layer
+from napari_gest.canvas.layers import OUTLINES
+from napari_gest.canvas.shapes import role_of
 
 pytestmark = pytest.mark.gui
 
@@ -126,13 +128,16 @@ def test_without_any_of_them_the_flow_is_the_same(
     home.run_panel.start()
     until(lambda: home.run_panel.result.entry is not None and not context.jobs.busy)
     layer = context.scene.generated_layer(home.run_panel.result.entry.id)
-    assert list(viewer.layers) == [cells, layer, region]
+    until(lambda: len(viewer.layers) == 4)
+    outlines = viewer.layers[2]
+    assert role_of(outlines) == OUTLINES
+    assert list(viewer.layers) == [cells, layer, outlines, region]
     assert viewer.layers.selection.active is region
     shown = on_canvas()
     assert np.abs(shown - before).max() > 30
     np.testing.assert_allclose(shown, sent_again(viewer, on_canvas), atol=2)
-    context.scene.remove_generated(home.run_panel.result.entry.id)
-    assert list(viewer.layers) == [cells, region]
+    home.run_panel.result.discard()
+    until(lambda: list(viewer.layers) == [cells, region])
 
     # The log has said once of each what happens instead.
     assert any("a new layer is shown in one go" in line for line in warned())
