@@ -23,7 +23,7 @@ from napari_gest.widgets.headless_viewer import HeadlessViewer
 
 SIZES = ((1280, 800), (1600, 1000))
 THEMES = ("dark", "light")
-_SETTLE_S = 0.6
+_SETTLE_S = 1.2
 _QUALITY = 50
 
 
