@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,16 @@ def folder_of(opened: Opened | None) -> Path:
         return Path.home()
     folder = opened.path.resolve().parent
     return Path.home() if folder.is_relative_to(_PACKAGE) else folder
+
+
+def save_now(context: Context, parent: QWidget, path: Path, write: Callable[[], object]) -> None:
+    """Call what writes a small file at once, and say so; errors are reported over ``parent``."""
+    try:
+        write()
+    except Exception as error:
+        context.report(parent, error)
+        return
+    context.job_bar.say(f"Saved {path.name}.")
 
 
 def save_opened(

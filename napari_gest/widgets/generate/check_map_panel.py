@@ -14,7 +14,7 @@ from napari_gest.files import write_table
 from napari_gest.tasks.generation.check_map_report import CHECK_MAP_TABLE
 from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import Panel, allow, button, note, row
-from napari_gest.widgets.common.saving import choose_file
+from napari_gest.widgets.common.saving import choose_file, save_now
 from napari_gest.widgets.context import Context
 
 _TIP = "Hide the whole section tile by tile, generate it, and compare: it takes some minutes"
@@ -92,13 +92,12 @@ class CheckMapPanel(Panel):
 
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the table of all tiles as csv."""
-        try:
+
+        def write() -> None:
             table = self.entry.outcome.report.table
             write_table(table, path, CHECK_MAP_TABLE, index=True, overwrite=overwrite)
-        except Exception as error:
-            self.context.report(self, error)
-            return
-        self.context.job_bar.say(f"Saved {path.name}.")
+
+        save_now(self.context, self, path, write)
 
     def refresh(self) -> None:
         """Show the map that is looked at, and enable what is possible now."""

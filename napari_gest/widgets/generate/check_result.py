@@ -15,7 +15,7 @@ from napari_gest.files import write_table
 from napari_gest.tasks.generation.check_report import CHECK_TABLE, Check
 from napari_gest.widgets.common.controls import Fold, Panel, allow, button, note, row
 from napari_gest.widgets.common.gene_table import Column, GeneTable
-from napari_gest.widgets.common.saving import choose_file
+from napari_gest.widgets.common.saving import choose_file, save_now
 from napari_gest.widgets.context import Context
 
 # A symbol and words, so that colour says nothing alone.
@@ -123,13 +123,12 @@ class CheckResult(Panel):
 
     def save(self, path: Path, overwrite: bool = False) -> None:
         """Write the table of all genes as csv."""
-        try:
+
+        def write() -> None:
             table = self.entry.outcome.check.table
             write_table(table, path, CHECK_TABLE, index=True, overwrite=overwrite)
-        except Exception as error:
-            self.context.report(self, error)
-            return
-        self.context.job_bar.say(f"Saved {path.name}.")
+
+        save_now(self.context, self, path, write)
 
     def refresh(self) -> None:
         """Show the check that is looked at."""

@@ -19,7 +19,7 @@ from napari_gest.files import write_table
 from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
 from napari_gest.widgets.common.gene_table import Column, GeneTable
-from napari_gest.widgets.common.saving import choose_file, save_opened
+from napari_gest.widgets.common.saving import choose_file, save_now, save_opened
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.plots.distance_decay import DistanceDecay
 from napari_gest.widgets.plots.dose_response import DoseResponse
@@ -157,14 +157,13 @@ class EffectPanel(Panel):
 
     def save_table(self, path: Path, overwrite: bool = False) -> None:
         """Write the whole table, every gene and band, as csv."""
-        try:
+
+        def write() -> None:
             from napari_gest.tasks.perturbation.scenario import EFFECTS
 
             write_table(self.effect.table, path, EFFECTS, overwrite=overwrite)
-        except Exception as error:
-            self.context.report(self, error)
-            return
-        self.context.job_bar.say(f"Saved {path.name}.")
+
+        save_now(self.context, self, path, write)
 
     def save_scenario(self, folder: Path) -> None:
         """Write a folder that ``napari-gest perturb --scenario`` runs again."""

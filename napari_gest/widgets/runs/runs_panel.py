@@ -13,7 +13,7 @@ from napari_gest.app.run_table import COLUMNS, run_rows, write_run_table
 from napari_gest.app.runs.base import RunEntry, is_closed
 from napari_gest.app.runs.niche_outcome import NicheOutcome
 from napari_gest.widgets.common.controls import Panel, allow, button, note, row, tooltip
-from napari_gest.widgets.common.saving import choose_file
+from napari_gest.widgets.common.saving import choose_file, save_now
 from napari_gest.widgets.context import Context
 
 _HELP = (
@@ -87,12 +87,10 @@ class RunsPanel(Panel):
 
     def export(self, path: Path, overwrite: bool = False) -> None:
         """Write the table of runs as csv."""
-        try:
-            write_run_table(self.context.state, path, overwrite=overwrite)
-        except Exception as error:
-            self.context.report(self, error)
-            return
-        self.context.job_bar.say(f"Saved {path.name}.")
+        state = self.context.state
+        save_now(
+            self.context, self, path, lambda: write_run_table(state, path, overwrite=overwrite)
+        )
 
     def refresh(self) -> None:
         """Show the runs there are, and select those that are looked at since the last time."""
