@@ -504,14 +504,7 @@ def rivals(
         lambda what: errors.print(what, style="dim"),
     )
     _show_tables(tables(rows), markdown, sources())
-    if json_file:
-        write_text(
-            json_file,
-            json.dumps([asdict(r) for r in rows], indent=1),
-            JSON,
-            overwrite=True,
-            parents=True,
-        )
+    _write_json(json_file, [asdict(r) for r in rows])
 
 
 @app.command()
@@ -536,9 +529,8 @@ def sample(
     chosen = [int(s) for s in seeds.split(",")][: 1 if quick else None]
     scores, looks = bundled.run(model, chosen, lambda what: errors.print(what, style="dim"))
     _show_tables(bundled.tables(scores, looks), markdown, bundled.preamble())
-    if json_file:
-        record = {"scores": [asdict(s) for s in scores], "looks": [asdict(x) for x in looks]}
-        write_text(json_file, json.dumps(record, indent=1), JSON, overwrite=True, parents=True)
+    record = {"scores": [asdict(s) for s in scores], "looks": [asdict(x) for x in looks]}
+    _write_json(json_file, record)
 
 
 @app.command()
@@ -587,19 +579,12 @@ def perturbation(
     if real and not quick:
         made += real_tables(step)
     _show_tables(made, markdown)
-    if json_file:
-        record = {
-            "scores": [asdict(s) for s in scores],
-            "calls": [asdict(c) for c in calls],
-            "real": [asdict(t) for t in made[3:]],
-        }
-        write_text(
-            json_file,
-            json.dumps(record, indent=1, default=float),
-            JSON,
-            overwrite=True,
-            parents=True,
-        )
+    record = {
+        "scores": [asdict(s) for s in scores],
+        "calls": [asdict(c) for c in calls],
+        "real": [asdict(t) for t in made[3:]],
+    }
+    _write_json(json_file, record, float)
 
 
 @app.command()
@@ -634,9 +619,7 @@ def kill(
         numbers = (c.rounds, c.old, c.new, c.swept, c.restored, len(c.damage))
         table.add_row(c.name, *map(str, numbers))
     _console().print(table)
-    if json_file:
-        text = json.dumps([asdict(c) for c in counts], indent=1)
-        write_text(json_file, text, JSON, overwrite=True, parents=True)
+    _write_json(json_file, [asdict(c) for c in counts])
     for c in counts:
         for what in c.damage:
             errors.print(f"{c.name}: {what}", style="red")
@@ -706,9 +689,16 @@ def _show(title: str, figures: list[Figure], json_file: Path | None) -> None:
     for f in figures:
         table.add_row(f.what, f.value, f.bar, {True: "met", False: "missed", None: ""}[f.met])
     _console().print(table)
-    if json_file:
-        text = json.dumps([asdict(f) for f in figures], indent=1, default=lambda v: v.item())
-        write_text(json_file, text, JSON, overwrite=True, parents=True)
+    _write_json(json_file, [asdict(f) for f in figures], lambda v: v.item())
+
+
+def _write_json(
+    path: Path | None, record: object, default: Callable[[Any], object] | None = None
+) -> None:
+    """Write every number to a file, in place of one of before, where that is asked for."""
+    if path:
+        text = json.dumps(record, indent=1, default=default)
+        write_text(path, text, JSON, overwrite=True, parents=True)
 
 
 if __name__ == "__main__":
