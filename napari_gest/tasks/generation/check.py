@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,10 @@ class CheckRequest:
 
     def untrained(self) -> NDArray[np.bool_]:
         """Return (n_obs,) bool: cells that the model has not seen in training."""
+        return self._untrained
+
+    @cached_property
+    def _untrained(self) -> NDArray[np.bool_]:
         return untrained_cells(self.section, self.model)
 
     def run(self) -> Generator[Progress, None, Check]:
