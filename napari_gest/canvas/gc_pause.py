@@ -34,8 +34,8 @@ def release() -> None:
 def collect() -> None:
     """Look through everything once, held or not; the window waits up to half a second.
 
-    napari's layers are let go of in no other way. Where runs follow each other without a pause,
-    the collector is held most of the time and would not come round to them.
+    napari's layers are freed in no other way. Where runs follow each other without a pause, the
+    collector is held most of the time and would not reach them.
     """
     gc.unfreeze()
     gc.collect()

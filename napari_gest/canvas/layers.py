@@ -85,8 +85,7 @@ def generated_layer(
 ) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of generated cells, which look like those of ``cells``.
 
-    They cover the measured cells of the region, so that the large layer need not be painted
-    again. What says that they are generated is ``outline``, um, and the names of the layers.
+    What says that they are generated is ``outline``, um, and the names of the layers.
     """
     settings = {
         "name": f"generated · {cells.name}",

@@ -310,7 +310,7 @@ class Scene:
         if role is None:
             return
         about = layer.metadata[META]
-        # napari's layers are let go of by the garbage collector alone, whenever that comes round.
+        # Only the garbage collector frees napari's layers, and it may not run for a long time.
         layer.metadata[META] = {ROLE: role}
         if self._mirroring:
             return

@@ -223,7 +223,7 @@ def test_generated_cells_that_are_deleted_are_discarded_and_can_come_back(scene)
 
 
 def test_layers_that_were_removed_hold_no_tissue(scene):
-    """The garbage collector alone lets go of them, and may not come round for long."""
+    """Only the garbage collector frees them, and it may not run for a long time."""
     draw(scene, ONE)
     add_run(scene, "run-1", ONE)
     by_hand, mirrored = scene.generated_layer("run-1"), scene.cells()[ONE]
