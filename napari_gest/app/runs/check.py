@@ -201,7 +201,8 @@ class CheckRun:
             f"print({made}.verdict)",
         )
         # What is generated, also with rows of its own, would drop it.
-        script.at_end(f"{made}.write({script.adata(self.generation.path)})")
+        adata = script.adata(self.generation.snapshot.section, self.generation.path)
+        script.at_end(f"{made}.write({adata})")
 
 
 def known_check(state: State, run: CheckRun) -> RunEntry | None:

@@ -186,8 +186,9 @@ class CheckMapRun:
             unseen = ", unseen=unseen"
         made = script.result(report, "where")
         script.use("check_map")
+        adata = script.adata(self.snapshot.section, self.path)
         script.add(
             f"{made} = check_map({section}, {model}{unseen}, seed={self.seed})",
             f"print({made}.verdict)",
-            f"{made}.write({script.adata(self.path)}, {section}.rows)",
+            f"{made}.write({adata}, {section}.rows)",
         )

@@ -263,7 +263,9 @@ class GenerationRun:
         extra = ""
         left_out = self.roi if self.mask_key is None else self.mask_key
         if left_out is not None:
-            script.add(f"unseen = {script.unseen(section, self.path, left_out)}")
+            script.add(
+                f"unseen = {script.unseen(section, self.snapshot.section, self.path, left_out)}"
+            )
         if isinstance(left_out, Roi) and not self.unseen.any():
             script.use("place_cells")
             script.header("import numpy as np")
@@ -275,7 +277,7 @@ class GenerationRun:
     def add_to(self, script: Script, result: object, draw: int = 1) -> None:
         """Add the lines that give a result, and write a draw of it, to a script."""
         region, extra = self.add_region(script)
-        adata = script.adata(self.path)
+        adata = script.adata(self.snapshot.section, self.path)
         script.use("generate")
         asked = [f"mode={self.mode!r}", f"seed={self.seed}"]
         if self.mode == "sample":

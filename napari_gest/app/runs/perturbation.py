@@ -239,7 +239,7 @@ class PerturbationRun:
         defaults = {"strength": 1.0, "remove": False, "input": "continuous", "seed": 0}
         given = [f"{k}={v!r}" for k, v in options.items() if defaults.get(k) != v]
         section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
-        adata = script.adata(self.path)
+        adata = script.adata(self.snapshot.section, self.path)
         script.region(self.roi, "region")
         script.use("perturb", "Edit")
         edits = [f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits]

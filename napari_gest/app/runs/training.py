@@ -203,7 +203,7 @@ class TrainingRun:
         for snapshot, path, learned in zip(self.snapshots, self.paths, self.sections, strict=True):
             name = script.section(snapshot.section, path)
             if learned is not snapshot.section:
-                name = self._add_known(script, name, path)
+                name = self._add_known(script, name, snapshot.section, path)
             names.append(name)
         usual = configs_for(self.sections)[1] if self.model is None else TrainConfig()
         script.header("from napari_gest.tasks.training.train import configs_for")
@@ -220,11 +220,12 @@ class TrainingRun:
         )
         return script.text(None)
 
-    def _add_known(self, script: Script, section: str, path: Path | None) -> str:
+    def _add_known(self, script: Script, section: str, whole: Section, path: Path | None) -> str:
         """Add the lines that leave the unseen cells out of a section; return what is left."""
         assert self.unseen is not None
         _, left_out = self.unseen
-        script.add(f"known = {section}.subset(~{script.unseen(section, path, left_out)})")
+        unseen = script.unseen(section, whole, path, left_out)
+        script.add(f"known = {section}.subset(~{unseen})")
         return "known"
 
 
