@@ -15,6 +15,7 @@ from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.files import table_kind
 from napari_gest.palette import palette
+from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 REPORT = table_kind("a table of niches", ("niche", "area_mm2"))
 
 _N_MARKERS = 10
-_CHUNK = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,13 +257,13 @@ class Clustered:
         target_sum = float(np.median(np.concatenate(totals)))
         done = 0
         for section in self.sections:
-            for start in range(0, section.n_obs, _CHUNK):
-                part = section.subset(_slice(start, section.n_obs)).model_space(target_sum)
-                here = self.labels[done : done + len(part)]
+            for cells, values in section.blocks():
+                part = log_normalize(values, target_sum)
+                here = self.labels[done + cells.start : done + cells.stop]
                 member = np.eye(k, dtype=np.float32)[here].T
                 first += member @ part
                 second += member @ np.square(part)
-                done += len(part)
+            done += section.n_obs
         rest = np.maximum(cells.sum() - cells, 1)[:, None]
         n = np.maximum(cells, 1)[:, None]
         inside, outside = first / n, (first.sum(0) - first) / rest
@@ -290,9 +290,3 @@ def ordered(
     place[order] = np.arange(len(order))
     kept = probability[:, order]
     return place[label], kept / kept.sum(1, keepdims=True)
-
-
-def _slice(start: int, n: int) -> NDArray[np.bool_]:
-    inside = np.zeros(n, bool)
-    inside[start : start + _CHUNK] = True
-    return inside
