@@ -257,9 +257,9 @@ class Clustered:
         target_sum = float(np.median(np.concatenate(totals)))
         done = 0
         for section in self.sections:
-            for cells, values in section.blocks():
+            for span, values in section.blocks():
                 part = log_normalize(values, target_sum)
-                here = self.labels[done + cells.start : done + cells.stop]
+                here = self.labels[done + span.start : done + span.stop]
                 member = np.eye(k, dtype=np.float32)[here].T
                 first += member @ part
                 second += member @ np.square(part)
