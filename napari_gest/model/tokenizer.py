@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_gest.errors import InputError
-from napari_gest.model.axes import principal_axes
+from napari_gest.model.axes import Rows, principal_axes
 from napari_gest.model.kmeans import kmeans
 
 _CHUNK = 8192  # rows taken at a time, so memory does not grow with the number of cells
@@ -117,7 +117,7 @@ class MetaCellTokenizer:
     @classmethod
     def fit(
         cls,
-        expression: NDArray[np.float32],
+        expression: NDArray[np.float32] | Rows,
         genes: tuple[str, ...],
         target_sum: float,
         *,
@@ -131,7 +131,7 @@ class MetaCellTokenizer:
         Parameters
         ----------
         expression
-            (n, G) float32, model space.
+            (n, G) float32, model space; some rows are looked at at a time, three times over.
         genes, target_sum
             Names of the columns, and the total behind the model space.
         n_meta_cells, n_pcs, level_sizes, seed
