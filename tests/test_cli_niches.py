@@ -17,7 +17,9 @@ from napari_gest import cli, keys
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.niches.cluster import cluster_niches
 from napari_gest.tasks.niches.embed import EmbedRequest, embed_niches
+from napari_gest.tissue import on_disk
 from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.rows import StoredRows
 from napari_gest.tissue.section import Section
 
 
@@ -228,3 +230,26 @@ def test_mistakes_with_labels_are_told_before_training(file: Path, model: Path) 
     assert not (file.parent / "new").exists()
     told = refused("annotate", file, "--model", model, "--out", file.parent / "out.h5ad")
     assert "not trained on labels" in told
+
+
+@pytest.mark.parametrize("suffix", [".h5ad", ".zarr"])
+def test_matrices_are_copied_from_file_to_file(
+    model: Path, tissue: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """No command needs X in memory; what it writes is what it would write of tissue in memory."""
+    tissue.layers["counts"] = tissue.X.copy()
+    write_tissue(tissue, tmp_path / f"in{suffix}")
+    out = tmp_path / f"out{suffix}"
+    with monkeypatch.context() as patch:
+        patch.setattr(on_disk, "_copy", None)  # which reads what it copies
+        patch.setattr(StoredRows, "in_memory", property(lambda self: pytest.fail("was read")))
+        run("niches", tmp_path / f"in{suffix}", "--model", model, "--n-niches", 3, "--out", out)
+    made = read_tissue(out)
+    embedded = [
+        embed_niches(Section.from_anndata(tissue, name), GeST.load(model))
+        for name in ("section_1", "section_2")
+    ]
+    cluster_niches(embedded, 3).write(tissue)
+    assert made.obs[keys.NICHE].tolist() == tissue.obs[keys.NICHE].tolist()
+    for a, b in ((made.X, tissue.X), (made.layers["counts"], tissue.layers["counts"])):
+        assert (a != b).nnz == 0

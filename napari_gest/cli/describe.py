@@ -93,7 +93,7 @@ def info(
 
         print_fields(str(path), card(GeST.load(path)))
     else:
-        _print_tissue(path, read_tissue(path), spatial_key, section_key)
+        _print_tissue(path, read_tissue(path, lazy=True), spatial_key, section_key)
 
 
 def _print_tissue(path: Path, adata: AnnData, spatial_key: str, section_key: str) -> None:

@@ -138,14 +138,16 @@ def generate(
 
         outputs.append(Output("--check-map", check_map, CHECK_MAP_TABLE, overwrite))
     check_outputs(outputs, [("SECTION", path), ("--model", model_folder(model)), ("--roi", roi)])
-    adata = read_tissue(path)
+    # A check hides tissue all over the section; a region needs only what is around it.
+    lazy = not check and check_table is None and check_map is None
+    adata = read_tissue(path, lazy=lazy)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     region = None
     if roi is not None:
         from napari_gest.tissue.roi import Roi
 
         region = Roi.read_geojson(roi)
-    taken = take(reading, adata, section, None if place_new else region or mask_key)
+    taken = take(reading, adata, section, None if place_new else region or mask_key, lazy=lazy)
     unseen, new = _unseen(adata, taken, mask_key, region, place_new, seed)
 
     from napari_gest.model.gest import GeST

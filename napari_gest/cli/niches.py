@@ -133,7 +133,7 @@ def niches(
     from napari_gest.tasks.labels.annotate import labels_from_obs
     from napari_gest.tasks.niches.cluster import ClusterRequest, check_asked
     from napari_gest.tasks.niches.embed import EmbedRequest
-    from napari_gest.tissue.io import in_memory, write_tissue
+    from napari_gest.tissue.io import write_tissue
 
     way: Way = method.value if resolution is None else "leiden"
     check_asked(sum(s.n_obs for s in sections), way, n_niches, resolution)
@@ -154,11 +154,10 @@ def niches(
             repeats=repeats,
         ).run()
     )
-    written = in_memory(adata)
     for one in embedded:
-        one.write(written)
-    clustered.write(written)
-    write_tissue(written, out, overwrite=overwrite)
+        one.write(adata)
+    clustered.write(adata)
+    write_tissue(adata, out, overwrite=overwrite)
     print(f"{clustered.n_niches} niches of {len(clustered.labels)} cells: {out}")
     report = clustered.report()
     print(report.dropna(axis="columns").round(3).to_string())
@@ -221,7 +220,7 @@ def annotate(
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.labels.annotate import AnnotateRequest, labels_from_obs
-    from napari_gest.tissue.io import in_memory, write_tissue
+    from napari_gest.tissue.io import write_tissue
 
     loaded = GeST.load(model)
     requests = [AnnotateRequest(s, loaded) for s in sections]
@@ -235,11 +234,10 @@ def annotate(
             )
             for s in sections
         }
-    written = in_memory(adata)
     results = [run(request.run()) for request in requests]
     for result in results:
-        result.write(written)
-    write_tissue(written, out, overwrite=overwrite)
+        result.write(adata)
+    write_tissue(adata, out, overwrite=overwrite)
     print(f"{sum(len(r.rows) for r in results)} cells labelled: {out}")
     for result in results:
         print(f"section '{result.section_name}'")
@@ -261,6 +259,6 @@ def _open(
     from napari_gest.tissue.io import read_tissue
     from napari_gest.tissue.section import section_names
 
-    adata = read_tissue(path)
+    adata = read_tissue(path, lazy=True)
     names = wanted or section_names(adata, reading.section_key)
-    return adata, [take(reading, adata, name) for name in names]
+    return adata, [take(reading, adata, name, lazy=True) for name in names]

@@ -76,12 +76,20 @@ IncludeGenerated = Annotated[
 
 
 def take(
-    reading: Reading, adata: AnnData, name: str | None = None, unseen: str | Roi | None = None
+    reading: Reading,
+    adata: AnnData,
+    name: str | None = None,
+    unseen: str | Roi | None = None,
+    *,
+    lazy: bool = False,
 ) -> Section:
-    """Take a section out of a file, and say what becomes of the generated cells in it."""
+    """Take a section out of a file, and say what becomes of the generated cells in it.
+
+    With ``lazy`` expression is left in the file, where it was opened so.
+    """
     from napari_gest.tissue.section import Section
 
-    section = Section.read(reading, adata, name, unseen)
+    section = Section.read(reading, adata, name, unseen, lazy=lazy)
     if len(section.generated_um):
         say(
             f"Section '{section.name}': {len(section.generated_um)} generated cells are left out"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import eigsh
@@ -9,8 +11,17 @@ from scipy.sparse.linalg import eigsh
 _CHUNK = 8192  # rows taken at a time, so memory does not grow with the number of cells
 
 
+class Rows(Protocol):
+    """A matrix (n, G) float32 of which slices of rows are taken: an array, or what makes them."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.float32]: ...
+
+
 def principal_axes(
-    expression: NDArray[np.float32], n_pcs: int
+    expression: NDArray[np.float32] | Rows, n_pcs: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the mean (G,) and the first axes (p, G), exact, in one streaming pass."""
     n, n_genes = expression.shape

@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from napari_gest.errors import InputError
-from napari_gest.model.axes import principal_axes
+from napari_gest.model.axes import Rows, principal_axes
 from napari_gest.model.kmeans import kmeans
 
 _CHUNK = 8192  # rows taken at a time, so memory does not grow with the number of cells
@@ -69,12 +70,21 @@ class MetaCellTokenizer:
         return np.asarray(floored(np.sqrt(variance)), np.float64)
 
     def project(
-        self, expression: NDArray[np.float32], measured: NDArray[np.bool_] | None = None
+        self,
+        expression: NDArray[np.float32] | sparse.csr_matrix,
+        measured: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float32]:
         """Return (n, p) principal components of ``expression`` (n, G), model space.
 
-        Genes that are not ``measured`` (G,) count as the training mean.
+        Genes that are not ``measured`` (G,) count as the training mean. Of a CSR matrix each cell
+        is summed up alone, so that a cell has the same components in a block of any size.
         """
+        if sparse.issparse(expression):
+            mean = self.mean.astype(np.float64)
+            if measured is not None:
+                mean = np.where(measured, mean, 0)
+            axes = self.components.T.astype(np.float64)
+            return np.asarray(expression @ axes - mean @ axes, dtype=np.float32)
         centred = expression - self.mean
         if measured is not None:
             centred[:, ~measured] = 0.0
@@ -91,10 +101,23 @@ class MetaCellTokenizer:
             out[start : start + _CHUNK] = (half_norm - part @ self.c_pca.T).argmin(1)
         return out
 
+    def nearest(self, components: NDArray[np.float32]) -> NDArray[np.int16]:
+        """Return (n,) int16, the nearest meta cell of each of ``components`` (n, p).
+
+        In double precision, in which no cell that comes with another changes its token.
+        """
+        centres = self.c_pca.astype(np.float64)
+        half_norm = 0.5 * np.square(centres).sum(1)
+        out = np.empty(len(components), np.int16)
+        for start in range(0, len(components), _CHUNK):
+            part = components[start : start + _CHUNK].astype(np.float64)
+            out[start : start + _CHUNK] = (half_norm - part @ centres.T).argmin(1)
+        return out
+
     @classmethod
     def fit(
         cls,
-        expression: NDArray[np.float32],
+        expression: NDArray[np.float32] | Rows,
         genes: tuple[str, ...],
         target_sum: float,
         *,
@@ -108,7 +131,7 @@ class MetaCellTokenizer:
         Parameters
         ----------
         expression
-            (n, G) float32, model space.
+            (n, G) float32, model space; some rows are looked at at a time, three times over.
         genes, target_sum
             Names of the columns, and the total behind the model space.
         n_meta_cells, n_pcs, level_sizes, seed

@@ -44,7 +44,32 @@ def check_linear(
         ``scale`` does not say what they are; or if it says "log1p" and they cannot be.
     """
     judged = expression if unseen is None or unseen.all() else expression[~unseen]
+    check_values(judged, name)
     data = judged.data
+    if not data.size or data.max() == 0:
+        raise ReadingError(
+            f"Section '{name}' has no expression above zero.",
+            f"Use X or the layer that holds the measured values ({where('layer')}).",
+            "layer",
+        )
+    if scale == "auto" and _looks_logged(judged, marked_logged):
+        raise ReadingError(
+            f"Section '{name}' seems to hold logged expression"
+            f" (fractional values, maximum {data.max():.3g}).",
+            f"Use the layer that holds counts ({where('layer')}), or say what the values are"
+            f" ({where('scale')}): log1p, which expm1 undoes, or linear.",
+            "scale",
+        )
+    if scale != "log1p":
+        return expression
+    if not _may_be_logged(judged):
+        raise _no_logarithms(judged, name)
+    return undo_log(expression)
+
+
+def check_values(expression: sparse.csr_matrix, name: str) -> None:
+    """Raise ReadingError if values are missing, infinite, negative or above 1e12."""
+    data = expression.data
     if not np.isfinite(data).all():
         raise ReadingError(
             f"Section '{name}' has missing or infinite expression values.",
@@ -60,39 +85,36 @@ def check_linear(
             f" ({where('layer')}).",
             "layer",
         )
-    if not data.size or data.max() == 0:
-        raise ReadingError(
-            f"Section '{name}' has no expression above zero.",
-            f"Use X or the layer that holds the measured values ({where('layer')}).",
-            "layer",
-        )
-    if data.max() > MOST_VALUE:
+    if data.size and data.max() > MOST_VALUE:
         raise ReadingError(
             f"Section '{name}' has expression up to {data.max():.3g}; {MOST_VALUE:g} is the most.",
             f"Use X or the layer that holds the measured values ({where('layer')}).",
             "layer",
         )
-    if scale == "auto" and _looks_logged(judged, marked_logged):
-        raise ReadingError(
-            f"Section '{name}' seems to hold logged expression"
-            f" (fractional values, maximum {data.max():.3g}).",
-            f"Use the layer that holds counts ({where('layer')}), or say what the values are"
-            f" ({where('scale')}): log1p, which expm1 undoes, or linear.",
-            "scale",
-        )
-    if scale == "log1p":
-        if not _may_be_logged(judged):
-            raise ReadingError(
-                f"The values of section '{name}' are no logarithms: they are"
-                f" {'above 16.2' if data.max() > _LOG_CEILING else 'whole numbers'}"
-                f" (maximum {data.max():.3g}).",
-                f"Say that they are linear, or leave it open ({where('scale')}).",
-                "scale",
-            )
-        expression = expression.copy()
-        with np.errstate(over="ignore"):  # of unseen cells, which may hold anything
-            np.expm1(expression.data, out=expression.data)
+
+
+def check_logarithms(expression: sparse.csr_matrix, name: str) -> None:
+    """Raise ReadingError if a value is larger than any logarithm of counts."""
+    if expression.nnz and expression.data.max() > _LOG_CEILING:
+        raise _no_logarithms(expression, name)
+
+
+def undo_log(expression: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return ``expm1`` of the values, which may be anything in cells that are unseen."""
+    expression = expression.copy()
+    with np.errstate(over="ignore"):
+        np.expm1(expression.data, out=expression.data)
     return expression
+
+
+def _no_logarithms(expression: sparse.csr_matrix, name: str) -> ReadingError:
+    most = expression.data.max()
+    return ReadingError(
+        f"The values of section '{name}' are no logarithms: they are"
+        f" {'above 16.2' if most > _LOG_CEILING else 'whole numbers'} (maximum {most:.3g}).",
+        f"Say that they are linear, or leave it open ({where('scale')}).",
+        "scale",
+    )
 
 
 def without_damage(expression: sparse.csr_matrix, unseen: NDArray[np.bool_]) -> sparse.csr_matrix:
@@ -162,6 +184,20 @@ def _share_whole(values: NDArray[np.float64]) -> float:
 def _total_variation(expression: sparse.csr_matrix) -> float:
     totals = np.asarray(expression.sum(axis=1), dtype=np.float64).ravel()
     return float(totals.std() / max(totals.mean(), 1e-12))
+
+
+def log_normalize_sparse(expression: sparse.csr_matrix, target_sum: float) -> sparse.csr_matrix:
+    """Return the numbers of ``log_normalize`` without its zeros, as CSR float32.
+
+    Each cell's are the same whatever cells come with it, and so is what a sparse product makes of
+    them. So cells may be taken in blocks of any size.
+    """
+    totals = np.asarray(expression.sum(axis=1), dtype=np.float64).ravel()
+    divided = np.where(totals > 0, totals, 1).astype(np.float32)
+    data = expression.data / np.repeat(divided, np.diff(expression.indptr))
+    data *= np.float32(target_sum)
+    out = (np.log1p(data, out=data), expression.indices, expression.indptr)
+    return sparse.csr_matrix(out, shape=expression.shape)
 
 
 def log_normalize(

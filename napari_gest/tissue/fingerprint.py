@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from napari_gest.tissue.rows import StoredRows, blocks_of
+
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def fingerprints(expression: sparse.csr_matrix, genes: Sequence[str]) -> NDArray[np.uint32]:
+def fingerprints(
+    expression: sparse.csr_matrix | StoredRows, genes: Sequence[str]
+) -> NDArray[np.uint32]:
     """Return (n,) uint32, a hash of each cell's expression; 0 for a cell without any.
 
     The same cell has the same number in whatever file, order of cells or order of genes it is
@@ -21,7 +25,7 @@ def fingerprints(expression: sparse.csr_matrix, genes: Sequence[str]) -> NDArray
     Parameters
     ----------
     expression
-        (n, G) CSR float32, linear.
+        (n, G) CSR float32, linear, in memory or on disk.
     genes
         G names, in column order.
     """
@@ -29,6 +33,13 @@ def fingerprints(expression: sparse.csr_matrix, genes: Sequence[str]) -> NDArray
         [int.from_bytes(blake2b(g.encode(), digest_size=8).digest(), "little") for g in genes],
         np.uint64,
     )
+    out = np.empty(expression.shape[0], np.uint32)
+    for part, values in blocks_of(expression):
+        out[part] = _fingerprints(values, names)
+    return out
+
+
+def _fingerprints(expression: sparse.csr_matrix, names: NDArray[np.uint64]) -> NDArray[np.uint32]:
     filled = sparse.csr_matrix(expression, dtype=np.float32, copy=True)
     filled.eliminate_zeros()
     bits = filled.data.view(np.uint32).astype(np.uint64)

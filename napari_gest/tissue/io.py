@@ -9,9 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from scipy import sparse
-
 from napari_gest.errors import GestError, InputError
 from napari_gest.files import (
     Draft,
@@ -26,6 +23,15 @@ from napari_gest.files import (
 )
 from napari_gest.files.kinds import ignored, peek_json
 from napari_gest.tissue import probe
+from napari_gest.tissue.on_disk import (
+    copy_to_hdf5,
+    copy_to_zarr,
+    file_of,
+    left_on_disk,
+    matrices_on_disk,
+    without,
+    zarr_format,
+)
 from napari_gest.tissue.stored import check_hdf5, check_zarr, check_zarr_groups
 from napari_gest.tissue.structure import check_structure, from_disk
 
@@ -42,7 +48,7 @@ _ZARR_FILES = {".zgroup", ".zattrs", ".zarray", ".zmetadata", "zarr.json"}
 _CHUNK = re.compile(r"c|\d+(\.\d+)*")
 
 
-def read_tissue(path: str | Path) -> AnnData:
+def read_tissue(path: str | Path, *, lazy: bool = False) -> AnnData:
     """Open a tissue file.
 
     Parameters
@@ -50,6 +56,9 @@ def read_tissue(path: str | Path) -> AnnData:
     path
         An ``.h5ad`` file or a ``.zarr`` folder. An ``X`` that would take more than 1 GB of memory
         stays on disk until a section is taken from it; ``in_memory`` reads it. All else is read.
+    lazy
+        Leave every matrix of the file on disk, whatever its size: ``X``, layers, ``obsp`` and
+        ``raw``. ``Section.from_anndata(..., lazy=True)`` then reads the rows that a task asks for.
 
     Raises
     ------
@@ -62,7 +71,7 @@ def read_tissue(path: str | Path) -> AnnData:
         with warnings.catch_warnings():
             # Duplicated names are refused with a remedy when a section is taken.
             warnings.filterwarnings("ignore", message=".*names are not unique")
-            adata = _read_zarr(path) if path.suffix == ".zarr" else _read_h5ad(path)
+            adata = _read_zarr(path, lazy) if path.suffix == ".zarr" else _read_h5ad(path, lazy)
         check_structure(adata)
         return adata
     except InputError as error:
@@ -83,7 +92,7 @@ def read_tissue(path: str | Path) -> AnnData:
         ) from error
 
 
-def _read_h5ad(path: Path) -> AnnData:
+def _read_h5ad(path: Path, lazy: bool) -> AnnData:
     with path.open("rb"):  # a file that may not be read is not the child's to tell
         probed = probe.ask(path)
     try:
@@ -94,24 +103,26 @@ def _read_h5ad(path: Path) -> AnnData:
     with h5py.File(path) as file:
         check_hdf5(file, path)
         large = _bytes_of_x(file) > _BACKED_BYTES
+        lazy = lazy and file.attrs.get("encoding-type") == "anndata"
+    if lazy:
+        return left_on_disk(h5py.File(path))  # is closed with the last matrix that is in it
     return anndata.read_h5ad(path, backed="r" if large else None)
 
 
-def _read_zarr(path: Path) -> AnnData:
+def _read_zarr(path: Path, lazy: bool) -> AnnData:
     """Read a folder; anndata itself knows no backed one, but takes an X that is on disk."""
     check_zarr(path)
     import anndata
     import zarr
-    from anndata.io import read_elem, sparse_dataset
 
     group = zarr.open_group(path, mode="r")
     check_zarr_groups(group)
     encoded = group.attrs.get("encoding-type") == "anndata"
+    if lazy and encoded:
+        return left_on_disk(group)
     if not encoded or _bytes_of_x(group) <= _BACKED_BYTES:
         return anndata.read_zarr(group)
-    x = group["X"]
-    rest = {key: read_elem(group[key]) for key in group if key != "X"}
-    return anndata.AnnData(x if isinstance(x, zarr.Array) else sparse_dataset(x), **rest)
+    return left_on_disk(group, only_x=True)
 
 
 def _bytes_of_x(file: Any) -> int:
@@ -124,9 +135,7 @@ def _bytes_of_x(file: Any) -> int:
 
 def in_memory(adata: AnnData) -> AnnData:
     """Return tissue that can be written to: itself, or a copy of what is open on disk."""
-    if adata.isbacked or not (
-        adata.X is None or isinstance(adata.X, np.ndarray) or sparse.issparse(adata.X)
-    ):
+    if adata.isbacked or any(matrices_on_disk(adata)):
         with from_disk("The tissue"):
             whole = adata.to_memory()
         check_structure(whole)
@@ -166,21 +175,26 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
     check_outputs([Output("path", path, kind, overwrite)], [("the open tissue", source_of(adata))])
     # anndata does not write pandas' text that may be missing unless it is allowed to.
     text = settings.override(allow_write_nullable_strings=True)
+    stored = {} if adata.isbacked else dict(matrices_on_disk(adata))
+    held_here = without(adata, stored) if stored else adata
     # Neither HDF5 nor zarr's threads may be broken off.
     with replacing(path, kind, overwrite=overwrite) as temporary, held(), text, _storable(path):
         if path.suffix == ".zarr":
             with warnings.catch_warnings():
                 # Which of zarr's formats is the default is no concern of users'.
                 warnings.filterwarnings("ignore", message="Writing zarr v2")
-                with _storable(path):
-                    write_zarr(temporary, adata)
+                warnings.filterwarnings("ignore", message="Consolidated metadata")
+                with _storable(path), settings.override(zarr_write_format=zarr_format(stored)):
+                    write_zarr(temporary, held_here)
+                    copy_to_zarr(stored, temporary)
             return
         with Draft(temporary) as draft:
             try:
                 with h5py.File(draft, "w") as file:
                     light = {"compression": "gzip", "compression_opts": 1}
                     with _storable(path):
-                        write_elem(file, "/", adata, dataset_kwargs=light)
+                        write_elem(file, "/", held_here, dataset_kwargs=light)
+                        copy_to_hdf5(stored, file)
                     # anndata stores that there is no raw, and trips over it in backed mode.
                     if adata.raw is None and "raw" in file:
                         del file["raw"]
@@ -224,9 +238,7 @@ def source_of(adata: AnnData) -> Path | None:
     """Return the file or folder that tissue on disk is read from, None of tissue in memory."""
     if adata.isbacked:
         return Path(adata.filename)
-    store = getattr(getattr(adata.X, "group", adata.X), "store", None)
-    root = getattr(store, "root", None) or getattr(store, "path", None)
-    return None if root is None else Path(root)
+    return next((file_of(matrix) for _, matrix in matrices_on_disk(adata)), None)
 
 
 def _is_anndata_zarr(folder: Path) -> bool:

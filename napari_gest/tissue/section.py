@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,13 +22,8 @@ from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_names, where
-from napari_gest.tissue.structure import (
-    COMPRESSED,
-    check_rows,
-    check_sparse,
-    check_stored,
-    from_disk,
-)
+from napari_gest.tissue.rows import StoredRows, blocks_of, can_stay, take_rows
+from napari_gest.tissue.structure import check_sparse
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -36,8 +32,6 @@ if TYPE_CHECKING:
 
 # A section smaller than this holds no cells, or its unit is wrong.
 _LEAST_EXTENT_UM = 1e-3
-# Rows read from disk at a time.
-_BLOCK = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +45,8 @@ class Section:
     coords_um
         (n_obs, 2) float64, micrometres, axis order (x, y).
     expression
-        (n_obs, n_genes) CSR float32, linear and non-negative (counts or normalised values).
+        (n_obs, n_genes) CSR float32, linear and non-negative (counts or normalised values); or
+        ``StoredRows``, which gives the same for the cells that are asked for.
     genes
         n_genes unique gene names, in column order.
     obs_names
@@ -119,6 +114,23 @@ class Section:
         ordered = self.subset(self.order)
         return replace(ordered, expression=_sorted(ordered.expression))
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether expression is read from the file when it is asked for."""
+        return isinstance(self.expression, StoredRows)
+
+    def blocks(
+        self, genes: tuple[str, ...] | None = None
+    ) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+        """Yield the expression of all cells in the order of rows, a few thousand at a time.
+
+        Each comes with the slice of its cells, its columns ascending; on another panel, as
+        ``align`` gives it, if asked.
+        """
+        pick = None if genes is None else self._pick(genes)[0]
+        for part, values in blocks_of(self.expression):
+            yield part, _sorted(values if pick is None else sparse.csr_matrix(values @ pick))
+
     @cached_property
     def geometry(self) -> Geometry:
         """How the cells around each cell are arranged; measured once, a section does not change."""
@@ -127,8 +139,8 @@ class Section:
     @cached_property
     def holds_counts(self) -> bool:
         """Whether the expression is whole numbers, as raw counts are."""
-        data = self.expression.data
-        return bool(np.array_equal(data, np.rint(data)))
+        parts = (values.data for _, values in self.blocks())
+        return all(bool(np.array_equal(data, np.rint(data))) for data in parts)
 
     @property
     def logged(self) -> bool:
@@ -157,13 +169,18 @@ class Section:
         """(n_obs,) um2 of tissue that each cell stands for; takes seconds for 100,000 cells."""
         return cell_areas_um2(self.coords_um)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of genes, positions and expression: the same cells read in the same way have it."""
         hashed, e = blake2b("\n".join(self.genes).encode(), digest_size=16), self.expression
-        places = (a.astype(np.int64) for a in (e.indices, e.indptr))
-        for array in (self.coords_um, e.data, *places):
-            hashed.update(np.ascontiguousarray(array).data)
+        hashed.update(np.ascontiguousarray(self.coords_um).data)
+        parts = e.as_stored if isinstance(e, StoredRows) else lambda: iter([e])
+        ends = [np.zeros(1, np.int64)]
+        for values in parts():
+            hashed.update(np.ascontiguousarray(values.data).data)
+            ends.append(values.indptr[1:].astype(np.int64) + ends[-1][-1])
+        for array in chain((values.indices for values in parts()), [np.concatenate(ends)]):
+            hashed.update(np.ascontiguousarray(array.astype(np.int64)).data)
         return hashed.hexdigest()
 
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Section:
@@ -171,7 +188,7 @@ class Section:
         return replace(
             self,
             coords_um=self.coords_um[keep],
-            expression=self.expression[keep],
+            expression=self.expression.take(keep) if self.on_disk else self.expression[keep],
             obs_names=self.obs_names[keep],
             rows=self.rows[keep],
         )
@@ -196,8 +213,28 @@ class Section:
         InputError
             If fewer than half of the panel's genes were measured here.
         """
+        pick, measured = self._pick(genes)
+        if pick is None:
+            return _sorted(self.expression), measured
+        if isinstance(self.expression, StoredRows):
+            return self.expression.aligned(pick), measured
+        return _sorted(sparse.csr_matrix(self.expression @ pick)), measured
+
+    def expression_of(self, cells: NDArray[np.int64], genes: tuple[str, ...]) -> sparse.csr_matrix:
+        """Return (m, len(genes)) expression of some cells (m,), as ``align`` gives all of it."""
+        pick, values = self._pick(genes)[0], self.expression
+        if self.on_disk or len(cells) < self.n_obs or (np.diff(cells) < 0).any():
+            values = values[cells]
+        return _sorted(values if pick is None else sparse.csr_matrix(values @ pick))
+
+    def measured(self, genes: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Return (len(genes),) bool: which genes of a panel were measured; raise as ``align``."""
+        return self._pick(genes)[1]
+
+    def _pick(self, genes: tuple[str, ...]) -> tuple[sparse.csr_matrix | None, NDArray[np.bool_]]:
+        """Return what brings columns to a panel, None if they are it, and what was measured."""
         if genes == self.genes:
-            return _sorted(self.expression), np.ones(len(genes), bool)
+            return None, np.ones(len(genes), bool)
         column = pd.Index(self.genes).get_indexer(pd.Index(genes))
         measured = column >= 0
         if measured.sum() * 2 < len(genes):
@@ -215,16 +252,16 @@ class Section:
             ),
             shape=(len(self.genes), len(genes)),
         )
-        return _sorted(sparse.csr_matrix(self.expression @ pick)), measured
+        return pick, measured
 
     def model_space(self, target_sum: float) -> NDArray[np.float32]:
         """Return (n_obs, n_genes) float32 ``log1p(x / sum(x) * target_sum)``."""
-        return log_normalize(self.expression, target_sum)
+        return log_normalize(self.expression_of(np.arange(self.n_obs), self.genes), target_sum)
 
     def linear(self, adata: AnnData) -> sparse.csr_matrix:
         """Return (adata.n_obs, n_genes) linear expression of all cells, read as the section was."""
         values = _matrix(adata, self.layer)
-        out = _take(values, np.arange(adata.n_obs), _matrix_name(self.layer))
+        out = take_rows(values, np.arange(adata.n_obs), _matrix_name(self.layer))
         if self.logged:
             out = out.copy()
             np.expm1(out.data, out=out.data)
@@ -237,9 +274,11 @@ class Section:
         adata: AnnData,
         name: str | None = None,
         unseen: str | Roi | None = None,
+        *,
+        lazy: bool = False,
     ) -> Section:
         """Take one section out of an AnnData in some way; else as ``from_anndata``."""
-        return cls.from_anndata(adata, name, **vars(reading), unseen=unseen)
+        return cls.from_anndata(adata, name, **vars(reading), unseen=unseen, lazy=lazy)
 
     @classmethod
     def _read_logged(
@@ -267,6 +306,7 @@ class Section:
         include_generated: bool = False,
         unseen: str | Roi | None = None,
         allow_logged: bool = False,
+        lazy: bool = False,
     ) -> Section:
         """Take one section out of an AnnData and check it.
 
@@ -302,6 +342,10 @@ class Section:
             that were generated before are not left out where they are to be generated again.
         allow_logged
             Of scripts of version 0.1.0: values that look logged are "log1p", others linear.
+        lazy
+            Leave expression in the file where it is there (``read_tissue(path, lazy=True)``) as CSR
+            or dense. Some cells are checked now, and others as they are read: a ReadingError may
+            come while a task is at work. A matrix in memory, or CSC, is taken as ever.
 
         Raises
         ------
@@ -369,14 +413,23 @@ class Section:
                 "layer",
             )
         hidden = None if unseen is None else _hidden(adata, unseen, rows, coords)
-        stored = _take(values, rows, _matrix_name(layer))
-        expression = check_linear(
-            stored,
-            name,
-            scale=scale,
-            marked_logged=layer is None and "log1p" in adata.uns,  # scanpy's mark
-            unseen=hidden,
-        )
+        marked = layer is None and "log1p" in adata.uns  # scanpy's mark
+        expression: Any
+        if lazy and can_stay(values):
+            expression = StoredRows.checked(
+                values,
+                rows,
+                _matrix_name(layer),
+                name,
+                scale=scale,
+                marked_logged=marked,
+                unseen=hidden,
+            )
+        else:
+            stored = take_rows(values, rows, _matrix_name(layer))
+            expression = check_linear(
+                stored, name, scale=scale, marked_logged=marked, unseen=hidden
+            )
         if generated.any() and not expression[generated].nnz:
             raise ReadingError(
                 f"{_matrix_name(layer)} holds no values of {generated.sum()} generated cells.",
@@ -384,7 +437,7 @@ class Section:
                 f" ({where('layer')}), or leave these cells out.",
                 "layer",
             )
-        if hidden is not None:
+        if hidden is not None and not isinstance(expression, StoredRows):
             expression = without_damage(expression, hidden)
         return cls(
             name,
@@ -511,69 +564,6 @@ def _matrix(adata: AnnData, layer: str | None) -> Any:
 
 def _matrix_name(layer: str | None) -> str:
     return "X" if layer is None else f"layers/{layer}"
-
-
-def _take(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_matrix:
-    """Return rows (ascending) of a matrix, in memory or on disk, as CSR float32.
-
-    What is sparse is checked before any of it is used; ``name`` is what errors call it.
-    """
-    values = _numeric(values)
-    stored = getattr(values, "group", None)  # of a sparse matrix that anndata left on disk
-    if stored is not None and values.format == "csc":
-        # Rows of columns on disk would each read everything.
-        with from_disk(name):
-            check_stored(stored, values.shape[1], name)
-            values = values.to_memory()
-        values = _numeric(values)
-    if sparse.issparse(values):
-        # Rows of a CSR matrix are copied without a look at their indices, columns are not.
-        (check_rows if values.format == "csr" else check_sparse)(values, name)
-    whole = len(rows) == values.shape[0]
-    if isinstance(values, np.ndarray) or sparse.issparse(values):
-        return _float32(values if whole else values[rows], name)
-    if stored is not None:
-        with from_disk(name):
-            check_stored(stored, values.shape[0], name)
-    # On disk one row at a time is slow and everything at once may not fit.
-    blocks = []
-    for start in range(int(rows[0]), int(rows[-1]) + 1, _BLOCK):
-        here = rows[(rows >= start) & (rows < start + _BLOCK)]
-        if len(here):
-            with from_disk(name):
-                block = values[start : int(here[-1]) + 1]
-            blocks.append(_float32(_numeric(block), name)[here - start])
-    return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
-
-
-def _numeric(values: Any) -> Any:
-    """Return a matrix of a type that SciPy can work with, or raise ReadingError."""
-    dtype = np.dtype(getattr(values, "dtype", np.float32))
-    if dtype.kind not in "biuf":
-        raise _not_numeric(f" (its type is {dtype})")
-    if sparse.issparse(values) and (dtype == np.float16 or not dtype.isnative):
-        if values.format not in COMPRESSED:
-            values = values.tocsr()
-        data = values.data.astype(np.float32)
-        return type(values)((data, values.indices, values.indptr), values.shape)
-    return values
-
-
-def _float32(values: Any, name: str) -> sparse.csr_matrix:
-    if sparse.issparse(values):
-        check_sparse(values, name)
-    try:
-        return sparse.csr_matrix(values, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise _not_numeric() from error
-
-
-def _not_numeric(why: str = "") -> ReadingError:
-    return ReadingError(
-        f"The expression is not numeric{why}.",
-        f"Name a layer that holds numbers ({where('layer')}).",
-        "layer",
-    )
 
 
 def stored_coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:

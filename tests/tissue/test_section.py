@@ -15,7 +15,7 @@ from scipy import sparse
 
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue import io
-from napari_gest.tissue import section as section_module
+from napari_gest.tissue import rows as rows_module
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section, section_names
 
@@ -85,7 +85,7 @@ def test_backed_equals_in_memory(
     name: str,
 ) -> None:
     monkeypatch.setattr(io, "_BACKED_BYTES", 1)
-    monkeypatch.setattr(section_module, "_BLOCK", 70)
+    monkeypatch.setattr(rows_module, "BLOCK", 70)
     tissue.X = convert(tissue.X)
     if interleaved:
         tissue = tissue[np.random.default_rng(0).permutation(tissue.n_obs)].copy()

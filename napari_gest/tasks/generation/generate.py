@@ -144,7 +144,7 @@ class GenerateRequest:
         if self.types is not None:
             self.types.check(n, self.unseen)
         check_seed(self.seed)
-        self.section.align(self.model.genes)
+        self.section.measured(self.model.genes)
 
     def begin(self) -> Generation:
         """Return the run, checked and ready for its first step."""

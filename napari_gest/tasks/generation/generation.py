@@ -27,6 +27,7 @@ from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.vicinity import vicinity
 from napari_gest.tissue.window import compact_groups, reach, symmetries
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ class Generation:
         section, model = request.section, request.model
         self.request, self.model = request, model
         # In the section's order, so that all that is drawn follows the cells and not the rows.
-        self.known, self.index = section.where(~request.unseen), section.where(request.unseen)
+        self.index = section.where(request.unseen)
         self.coords = np.concatenate([section.coords_um[self.index], request._new])
-        self.tree = cKDTree(section.coords_um[self.known])
         # Where the cells to generate stand among all positions, seen, unseen and new.
         everywhere = np.concatenate([section.coords_um, request._new])
         self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
@@ -58,9 +58,9 @@ class Generation:
         # The cells to generate by row, new ones last, and the place of each among those.
         self.by_row = np.argsort(self.position_of)
         self.place_by_row = np.argsort(self.by_row)
+        self.measured = section.measured(model.genes)
+        self.surround(section.where(~request.unseen))
         self.depth = self.tree.query(self.coords)[0]
-        self.expression, self.measured = section.align(model.genes)
-        self.token = np.full(len(self.known), -1, np.int64)
         n, k = len(self.coords), model.tokenizer.n_meta_cells
         self.mixture = torch.zeros(n, k)
         self.painted = np.zeros(n, bool)
@@ -82,6 +82,34 @@ class Generation:
         self.mean = torch.from_numpy(model.tokenizer.c_expr)
         self.variance = torch.from_numpy(model.tokenizer.v_expr)
 
+    def surround(self, known: NDArray[np.int64]) -> None:
+        """Take known cells (n,) as the content: those of them that can have a say are read.
+
+        They are all that lie in the reach of the field, of the donors and of a window. What is
+        farther away changes nothing, so a run costs the same in a section of any size.
+        """
+        section, most = self.request.section, self.most_donors
+        self.all_known = known
+        coords, field = section.coords_um[known], _FIELD_REACH * self.geometry.spacing_um
+        wanted = max(most, reach(self.model.config.window_cells), FEWEST)
+        while True:
+            near = vicinity(coords, self.coords, wanted, field)
+            self.known = known[near]
+            self._read = np.sort(self.known)
+            self.expression = section.expression_of(self._read, self.model.genes)
+            place = np.searchsorted(self._read, self.known)
+            self.filled = np.diff(self.expression.indptr)[place] > 0
+            if self.filled.sum() >= most or len(near) == len(known):
+                break
+            wanted *= 2
+        self.tree = cKDTree(coords[near])
+        self.token = np.full(len(near), -1, np.int64)
+
+    @property
+    def most_donors(self) -> int:
+        """Cells that may give their expression at most."""
+        return max(MOST_DONORS, 2 * len(self.coords))
+
     @cached_property
     def table(self) -> Tensor:
         return self.model.network.table()
@@ -93,13 +121,12 @@ class Generation:
         They are the nearest to the region, ``MOST_DONORS`` at most: more cost time, and what is
         far away resembles the region less.
         """
-        filled = np.flatnonzero(np.diff(self.expression.indptr)[self.known] > 0)
+        filled, most = np.flatnonzero(self.filled), self.most_donors
         if not len(filled):
             raise InputError(
                 "No known cell has expression on the model's genes, so there is no donor.",
                 "Use a section that was measured around the region.",
             )
-        most = max(MOST_DONORS, 2 * len(self.coords))
         if len(filled) > most:
             near = np.argsort(self.distance_to_region()[filled], kind="stable")[:most]
             filled = np.sort(filled[near])
@@ -127,7 +154,7 @@ class Generation:
     def type_probability(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return (q, C) the probability of each type name, given weights (q, n) of donors."""
         assert self.request.types is not None
-        return self.request.types.probability(weights, self.donor_cells, self.known)
+        return self.request.types.probability(weights, self.donor_cells, self.all_known)
 
     def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return (n,) the name that each cell gets, an index into the C names."""
@@ -287,9 +314,7 @@ class Generation:
     def forget(self, cells: NDArray[np.int64]) -> None:
         """Take known cells of the section out of the content."""
         if len(cells):
-            self.known = self.known[~np.isin(self.known, cells)]
-            self.tree = cKDTree(self.request.section.coords_um[self.known])
-            self.token = np.full(len(self.known), -1, np.int64)
+            self.surround(self.all_known[~np.isin(self.all_known, cells)])
 
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the window's cells a frontier at a time, while the content grows with each."""
@@ -362,7 +387,8 @@ class Generation:
 
     def values(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (n, G) what is known of cells of the section, model space."""
-        return log_normalize(self.expression[cells], self.model.target_sum)
+        place = np.searchsorted(self._read, cells)
+        return log_normalize(self.expression[place], self.model.target_sum)
 
     def shift(self, cells: NDArray[np.int64]) -> Tensor | None:
         """Return (n, D) what known cells add to their meta cell's embedding; None is nothing."""

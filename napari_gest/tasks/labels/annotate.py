@@ -112,7 +112,7 @@ class HeadRequest:
                     f"Section '{section.name}' has {section.n_obs} cells and {len(labels)} labels.",
                     "Give one label for each cell, None where it has none.",
                 )
-            section.align(self.model.genes)
+            section.measured(self.model.genes)
         classes, count = np.unique(_known(self.labels), return_counts=True)
         if len(classes) < 2:
             found = ", ".join(f"{c} ({n})" for c, n in zip(classes, count, strict=True)) or "none"
@@ -127,7 +127,7 @@ class HeadRequest:
         tissues = []
         for i in name_order(self.sections):  # neither rows nor sections of a file set an order
             section, labels = self.sections[i].ordered(), self.labels[i][self.sections[i].order]
-            reads = yield from _read(section, self.model, self.config)
+            reads = yield from _read(self.sections[i], self.model, self.config)
             tissues.append(_Tissue(section, reads, labels))
         yield Progress("Training the label layer", 0, 1)
         settings: dict[str, Any] = {
@@ -348,7 +348,7 @@ class AnnotateRequest:
             )
         stored_config(self.model.head, self.model)
         stored_temperature(self.model.head, self.model)
-        self.section.align(self.model.genes)
+        self.section.measured(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Annotated]:
         """Embed and label; yields after every few windows."""
@@ -357,7 +357,7 @@ class AnnotateRequest:
         assert head is not None
         config = stored_config(head, self.model)
         section = self.section.ordered()
-        reads = yield from _read(section, self.model, config)
+        reads = yield from _read(self.section, self.model, config)
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
@@ -546,12 +546,12 @@ def labels_from_obs(
 def _read(
     section: Section, model: GeST, config: HeadConfig
 ) -> Generator[Progress, None, list[NDArray[np.float32]]]:
-    """Return the reads (n_obs, D) of every cell."""
+    """Return the reads (n_obs, D) of every cell, in the section's order."""
     reads = []
     for read in config.reads:
         n_cells = 1 if read == "content" else config.niche_cells
         embedded = yield from EmbedRequest(section, model, read, config.form, n_cells).run()
-        reads.append(embedded.embedding)
+        reads.append(embedded.embedding[section.order])
     return reads
 
 

@@ -20,10 +20,11 @@ from napari_gest.seeds import MAX_SEED, check_seed
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.niches import Clustered, ordered
-from napari_gest.tasks.niches.random_field import around, fit_field_mixture
+from napari_gest.tasks.niches.random_field import Sample, around, fit_field_mixture
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import cell_order, name_order
+from napari_gest.tissue.window import compact_groups
 
 Method = Literal["mixture", "kmeans", "leiden"]
 
@@ -38,6 +39,8 @@ MAX_SMOOTHING, _MAX_REPEATS, _MAX_RESOLUTION = 1e4, 1000, 1e6
 _LEIDEN_NEIGHBOURS = 15
 _SMOOTHING_STEPS = 10
 _STEPS = 100  # of progress, per clustering
+# Of more cells, starts are tried on tiles of so many, about half as many cells in all.
+_MANY, _TILE = 100_000, 2_500
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +145,7 @@ class ClusterRequest:
                 smoothing=self.smoothing,
                 starts=_STARTS,
                 seed=seed,
+                sample=self._together.sample,
             )
             made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
             return made.probability
@@ -227,26 +231,49 @@ class Together:
         Of each section.
     index
         (n,) index of each cell where the sections are one after another as they were given.
+    sample
+        Of over 100,000 cells: some that stand for all while a start is chosen.
     """
 
     features: NDArray[np.float32]
     neighbours: list[Neighbours]
     index: NDArray[np.int64]
+    sample: Sample | None = None
 
     @classmethod
     def of(cls, embedded: Sequence[Embedded]) -> Together:
         """Gather the cells of embeddings."""
         sections = [e.section for e in embedded]
         parts = [embedded[i] for i in name_order(sections)]
-        near = [Neighbours.of(e.section.coords_um[e.section.order]) for e in parts]
+        coords = [e.section.coords_um[e.section.order] for e in parts]
+        near = [Neighbours.of(one) for one in coords]
         parts = [replace(e, embedding=e.embedding[e.section.order]) for e in parts]
-        return cls(niche_features(parts), near, cell_order(sections))
+        return cls(niche_features(parts), near, cell_order(sections), sample_of(coords))
 
     def by_row(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values (n, ...) of the cells in the order in which they were given."""
         out = np.empty_like(values)
         out[self.index] = values
         return out
+
+
+def sample_of(coords_um: Sequence[NDArray[np.float64]]) -> Sample | None:
+    """Return tiles all over sections (n, 2) each, half of ``_MANY`` cells; None of fewer cells.
+
+    Whole tiles, because a cell's niche leans on those around it.
+    """
+    n = sum(map(len, coords_um))
+    if n <= _MANY:
+        return None
+    starts = np.cumsum([0, *map(len, coords_um)])
+    tiles = [
+        (start + np.sort(tile), one[np.sort(tile)])
+        for start, one in zip(starts, coords_um, strict=False)
+        for tile in compact_groups(one, _TILE)
+    ]
+    taken = np.linspace(0, len(tiles) - 1, max(len(tiles) * _MANY // (2 * n), 1)).astype(int)
+    some = [tiles[i] for i in np.unique(taken)]
+    return Sample(np.concatenate([cells for cells, _ in some]), [Neighbours.of(c) for _, c in some])
 
 
 def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -18,7 +18,7 @@ from napari_gest.limits import check_choice, check_number
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
-from napari_gest.tissue.expression import log_normalize
+from napari_gest.tissue.expression import log_normalize_sparse
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach
@@ -89,17 +89,16 @@ class EmbedRequest:
             lowest = 2 * SHARED_TARGETS
         if self.niche_cells is not None:
             check_number("niche_cells", self.niche_cells, lowest, whole=True)
-        self.section.align(self.model.genes)
+        self.section.measured(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Embedded]:
         """Embed; yields after every few windows, returns the result."""
         self.check()
         covariance, section = None, self.section
-        ordered = replace(self, section=section.ordered())
         if self.read == "content":
-            embedding, covariance = yield from _content(ordered)
+            embedding, covariance = yield from _content(self)
         else:
-            embedding = yield from _decoded(ordered)
+            embedding = yield from _decoded(self)
         require_finite("The niche embedding", embedding=embedding, covariance=covariance)
         embedding = embedding[section.rank]
         return Embedded(section, section.rows, embedding, self.settings, covariance)
@@ -242,17 +241,22 @@ def _digest(section: Section, embedding: NDArray[np.float32]) -> str:
 def _content(
     request: EmbedRequest,
 ) -> Generator[Progress, None, tuple[NDArray[np.float32], NDArray[np.float64]]]:
-    """Return (n, p) mean principal components over each niche, and `Embedded.covariance`."""
+    """Return (n, p) mean principal components over each niche, and `Embedded.covariance`.
+
+    Cells are in the section's order.
+    """
     section, model = request.section, request.model
-    expression, measured = section.align(model.genes)
+    measured = section.measured(model.genes)
     own = np.empty((section.n_obs, len(model.tokenizer.components)), np.float32)
     clock = Clock("Embedding niches", 2 * section.n_obs)
-    for start in range(0, section.n_obs, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        values = log_normalize(expression[part], model.target_sum)
-        own[part] = model.tokenizer.project(values, measured)
-        yield clock.tick(min(start + _CHUNK, section.n_obs))
-    means = niche_means(own, section.coords_um, request._niche_cells)
+    # Read as they are in the file: what a cell holds does not depend on those beside it.
+    for part, values in section.blocks(model.genes):
+        own[part] = model.tokenizer.project(
+            log_normalize_sparse(values, model.target_sum), measured
+        )
+        yield clock.tick(part.stop)
+    own = own[section.order]
+    means = niche_means(own, section.coords_um[section.order], request._niche_cells)
     return (yield from relay(means, lambda n: clock.tick(section.n_obs + n)))
 
 
@@ -315,14 +319,17 @@ def _weighted_means(
 
 @torch.inference_mode()
 def _decoded(request: EmbedRequest) -> Generator[Progress, None, NDArray[np.float32]]:
-    """Return (n, D) hidden states or expectations."""
-    section, model = request.section, request.model
+    """Return (n, D) hidden states or expectations, cells in the section's order."""
+    model = request.model
+    expected = request.read == "expression"
+    token, beyond = yield from _tokens(request.section, model, expected)
+    token, section = token[request.section.order], request.section.ordered()
+    if expected:
+        beyond = beyond[request.section.order]
     n, network = section.n_obs, model.network
     exact = request._form == "exact"
     n_content = request._niche_cells
     groups = compact_groups(section.coords_um, 1 if exact else SHARED_TARGETS)
-    expected = request.read == "expression"
-    token, beyond = yield from _tokens(section, model, expected)
     width = model.tokenizer.c_pca.shape[1] if expected else model.config.d_model
     embedding = np.empty((n, width), np.float32)
     tree, of_cell = cKDTree(section.coords_um), section.geometry
@@ -398,15 +405,14 @@ def _tokens(
     section: Section, model: GeST, expected: bool
 ) -> Generator[Progress, None, tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Return the meta cell of each cell (n,), and what the cell has beyond it (n, p) if asked."""
-    expression, measured = section.align(model.genes)
+    measured = section.measured(model.genes)
     tokenizer, n = model.tokenizer, section.n_obs
     token = np.empty(n, np.int64)
     beyond = np.empty((n if expected else 0, tokenizer.c_pca.shape[1]), np.float32)
-    for start in range(0, n, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        values = log_normalize(expression[part], model.target_sum)
-        token[part] = tokenizer.tokens(values, measured)
+    for part, values in section.blocks(model.genes):
+        own = tokenizer.project(log_normalize_sparse(values, model.target_sum), measured)
+        token[part] = tokenizer.nearest(own)
         if expected:
-            beyond[part] = tokenizer.project(values, measured) - tokenizer.c_pca[token[part]]
-        yield Progress("Reading cells", min(start + _CHUNK, n), n)
+            beyond[part] = own - tokenizer.c_pca[token[part]]
+        yield Progress("Reading cells", part.stop, n)
     return token, beyond

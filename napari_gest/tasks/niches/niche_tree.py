@@ -60,6 +60,7 @@ class NicheTreeRequest:
             smoothing=self.smoothing,
             starts=1,
             seed=self.seed,
+            sample=cells.sample,
         )
         mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))
         require_finite("The niches", probability=mixture.probability)

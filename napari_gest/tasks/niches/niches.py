@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.files import table_kind
 from napari_gest.palette import palette
+from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 REPORT = table_kind("a table of niches", ("niche", "area_mm2"))
 
 _N_MARKERS = 10
-_CHUNK = 8192
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +164,9 @@ class Clustered:
 
         ``other`` is another clustering of the same cells; each of its colours is taken once.
         """
-        common = np.zeros((self.n_niches, other.n_niches))
-        np.add.at(common, (self.labels, other.labels), 1)
+        shape = self.n_niches, other.n_niches
+        pairs = self.labels * other.n_niches + other.labels
+        common = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
         free = list(palette(self.n_niches + other.n_niches))
         taken = dict(zip(*linear_sum_assignment(-common), strict=True))
         own = {i: other.colors[j] for i, j in taken.items()}
@@ -191,7 +192,7 @@ class Clustered:
         return frozenset({keys.NICHE, keys.NICHE_CONFIDENCE, keys.NICHE_COLORS})
 
     def _categorical(self, codes: NDArray[np.int64]) -> Any:
-        return pd.Categorical.from_codes(codes.tolist(), pd.Index(self.names))
+        return pd.Categorical.from_codes(cast(Any, codes), pd.Index(self.names))
 
     def summary(self) -> pd.DataFrame:
         """Return one row per niche: cells, share, area_um2, confidence, stability, sections."""
@@ -257,13 +258,13 @@ class Clustered:
         target_sum = float(np.median(np.concatenate(totals)))
         done = 0
         for section in self.sections:
-            for start in range(0, section.n_obs, _CHUNK):
-                part = section.subset(_slice(start, section.n_obs)).model_space(target_sum)
-                here = self.labels[done : done + len(part)]
+            for span, values in section.blocks():
+                part = log_normalize(values, target_sum)
+                here = self.labels[done + span.start : done + span.stop]
                 member = np.eye(k, dtype=np.float32)[here].T
                 first += member @ part
                 second += member @ np.square(part)
-                done += len(part)
+            done += section.n_obs
         rest = np.maximum(cells.sum() - cells, 1)[:, None]
         n = np.maximum(cells, 1)[:, None]
         inside, outside = first / n, (first.sum(0) - first) / rest
@@ -288,11 +289,7 @@ def ordered(
     order = np.argsort(-count, kind="stable")[: int((count > 0).sum())]
     place = np.full(k, -1, np.int64)
     place[order] = np.arange(len(order))
-    kept = probability[:, order]
-    return place[label], kept / kept.sum(1, keepdims=True)
-
-
-def _slice(start: int, n: int) -> NDArray[np.bool_]:
-    inside = np.zeros(n, bool)
-    inside[start : start + _CHUNK] = True
-    return inside
+    # As a product, which is the same and takes half the time of picking columns.
+    kept = probability @ np.eye(k, dtype=probability.dtype)[:, order]
+    kept /= kept.sum(1, keepdims=True)
+    return place[label], kept

@@ -13,6 +13,9 @@ from napari_gest.model.kmeans import kmeans
 from napari_gest.tissue.neighbours import Neighbours
 
 _STEPS = 30
+# Steps on all cells at most once some have settled the start, and the share of them that may still
+# change their niche in a step that is the last.
+_LAST_STEPS, _STILL = 12, 1e-3
 _FIELD_STEPS = 3  # mean-field updates in an E-step
 _RIDGE = 1e-3  # of each feature's variance
 
@@ -36,6 +39,22 @@ class FieldMixture:
     precision: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Some cells in whole tiles, which stand for all of many.
+
+    Attributes
+    ----------
+    cells
+        (m,) index of each.
+    neighbours
+        Of each tile; the tiles one after another are ``cells``.
+    """
+
+    cells: NDArray[np.int64]
+    neighbours: Sequence[Neighbours]
+
+
 def fit_field_mixture(
     features: NDArray[np.float32],
     neighbours: Sequence[Neighbours],
@@ -44,6 +63,7 @@ def fit_field_mixture(
     smoothing: float,
     starts: int,
     seed: int,
+    sample: Sample | None = None,
 ) -> Generator[float, None, FieldMixture]:
     """Fit a mixture by expectation-maximisation from several starts and return the likeliest.
 
@@ -63,40 +83,66 @@ def fit_field_mixture(
         Strength of the field; 0: none.
     starts, seed
         k-means partitions to start from, and their seed.
+    sample
+        Cells on which the starts are tried. Only the likeliest goes on with all cells.
 
     Yields
     ------
     The share that is done, after every step.
     """
+    some, near = features, neighbours
+    if sample is not None:
+        some, near = features[sample.cells], sample.neighbours
     best: FieldMixture | None = None
     for start in range(starts):
         rng = np.random.default_rng([seed, start])
-        yield start / starts
-        labels = kmeans(features, k, rng, max_iter=50).labels_
-        fitted = yield from _climb(features, neighbours, labels, k, smoothing, start, starts)
+        part = start / starts if sample is None else 0.5 * start / starts
+        yield part
+        labels = kmeans(some, k, rng, max_iter=50).labels_
+        share = np.full((len(some), k), 0.02 / k, np.float32)
+        share[np.arange(len(some)), labels] += 0.98
+        end = (start + 1) / starts if sample is None else 0.5 * (start + 1) / starts
+        fitted = yield from _climb(some, near, share, smoothing, _STEPS, (part, end))
         if best is None or fitted.likelihood > best.likelihood:
             best = fitted
     assert best is not None
-    return best
+    if sample is None:
+        return best
+    share = _given(features, some, best)
+    return (yield from _climb(features, neighbours, share, smoothing, _LAST_STEPS, (0.5, 1.0)))
+
+
+def _given(
+    features: NDArray[np.float32], some: NDArray[np.float32], fitted: FieldMixture
+) -> NDArray[np.float32]:
+    """Return (n, K) probabilities of all cells by what was fitted to some (m, p), without field."""
+    middle = some.mean(0, dtype=np.float64)
+    weight = fitted.probability.sum(0, dtype=np.float64) + 1e-9
+    mean = (fitted.probability.T @ (some - middle)) / weight[:, None]
+    towards = fitted.precision @ mean.T
+    bias = np.log(weight / len(some)) - 0.5 * (mean.T * towards).sum(0)
+    logits = (features - middle) @ towards + bias
+    logits -= logits.max(1, keepdims=True)
+    share = np.exp(logits, out=logits)
+    return np.asarray(share / share.sum(1, keepdims=True), np.float32)
 
 
 def _climb(
     features: NDArray[np.float32],
     neighbours: Sequence[Neighbours],
-    labels: NDArray[np.int64],
-    k: int,
+    share: NDArray[np.float32],
     smoothing: float,
-    start: int,
-    starts: int,
+    steps: int,
+    progress: tuple[float, float],
 ) -> Generator[float, None, FieldMixture]:
+    """Fit from probabilities (n, K) in so many steps; yields progress between two numbers."""
     x = features.astype(np.float64)
-    x = x - x.mean(0)
+    x -= x.mean(0)
     n, p = x.shape
     total = x.T @ x / n
     ridge = _RIDGE * np.diag(np.diag(total)) + 1e-12 * np.eye(p)
-    share = np.full((n, k), 0.02 / k, np.float32)
-    share[np.arange(n), labels] += 0.98
-    for step in range(_STEPS):
+    labels = share.argmax(1) if steps < _STEPS else None
+    for step in range(steps):
         weight = share.sum(0, dtype=np.float64) + 1e-9
         mean = (share.T @ x) / weight[:, None]
         covariance = total - (mean.T * weight) @ mean / n + ridge
@@ -109,7 +155,12 @@ def _climb(
             share = np.exp(logits - top).astype(np.float32)
             norm = share.sum(1, keepdims=True)
             share /= norm
-        yield (start + (step + 1) / _STEPS) / starts
+        yield progress[0] + (step + 1) / steps * (progress[1] - progress[0])
+        if labels is not None:
+            before, labels = labels, share.argmax(1)
+            if (before != labels).mean() < _STILL:
+                yield progress[1]
+                break
     spread = np.einsum("np,np->n", x @ precision, x).mean() + np.linalg.slogdet(covariance)[1]
     # Without what the field alone says of a cell, the likeliest would be to have fewer niches.
     expected = logsumexp(logits - own + np.log(weight / n), axis=1)

@@ -163,7 +163,6 @@ def model_space(
     section: Section, model: GeST, cells: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Return (n, G) model space of cells on the model's genes, and which genes were measured."""
-    expression, measured = section.align(model.genes)
-    if cells is not None:
-        expression = expression[cells]
-    return log_normalize(expression, model.target_sum), measured
+    taken = np.arange(section.n_obs) if cells is None else cells
+    expression = section.expression_of(taken, model.genes)
+    return log_normalize(expression, model.target_sum), section.measured(model.genes)

@@ -49,6 +49,7 @@ from napari_gest.tasks.training.train_windows import (
     validation_batches,
 )
 from napari_gest.tissue.fingerprint import fingerprints
+from napari_gest.tissue.model_space import ModelSpace
 from napari_gest.tissue.section import Section, name_order, section_record
 from napari_gest.tissue.window import symmetries, window_side
 
@@ -399,7 +400,7 @@ def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
     # Positions count in half windows, so a transformer meets its window at the density it knows.
     config = config.model_copy(update={"window_um": side})
     tokenizer = MetaCellTokenizer.fit(
-        np.concatenate([s.model_space(target_sum) for s in training]),
+        ModelSpace(training, target_sum),
         genes,
         target_sum,
         n_meta_cells=config.n_meta_cells,

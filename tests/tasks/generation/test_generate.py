@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,15 @@ from shapely import Point
 
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.generation import generation
 from napari_gest.tasks.generation.generate import WINDOW_TARGETS, GenerateRequest, generate
 from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.roi import Roi
+from napari_gest.tissue.rows import StoredMatrix
 from napari_gest.tissue.section import Section
+from napari_gest.tissue.simulate import simulate
 from napari_gest.tissue.window import reach
 
 pytestmark = pytest.mark.usefixtures("short_field")
@@ -242,3 +247,36 @@ def test_learning_the_section_can_be_cancelled(
     assert stages[0] == "Generating cells"
     assert stages[-1] == "Learning the section"
     run.close()
+
+
+@pytest.fixture(scope="module")
+def wide() -> AnnData:
+    """A section that is wider than a run of generation looks, its rows in a random order."""
+    made = simulate(6000, 30, 1, seed=2)
+    return made[np.random.default_rng(0).permutation(made.n_obs)].copy()
+
+
+@pytest.mark.parametrize("mode", ["weighted", "sample"])
+def test_what_is_far_away_is_not_read_and_changes_nothing(
+    wide: AnnData, tiny_model: GeST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(generation, "MOST_DONORS", 300)
+    monkeypatch.setattr(generation, "_FIELD_REACH", 8.0)
+    write_tissue(wide, tmp_path / "in.zarr")
+    here = Section.from_anndata(wide)
+    there = Section.from_anndata(read_tissue(tmp_path / "in.zarr", lazy=True), lazy=True)
+    far = np.hypot(*(here.coords_um - here.coords_um.mean(0)).T)
+    unseen = far < np.sort(far)[60]
+    read: list[int] = []
+    take = StoredMatrix.take
+    monkeypatch.setattr(
+        StoredMatrix, "take", lambda self, rows: read.append(len(rows)) or take(self, rows)
+    )
+    near = generate(there, tiny_model, unseen, mode=mode, seed=3)
+    assert 300 < sum(read) < here.n_obs / 2
+    monkeypatch.setattr(generation, "vicinity", lambda coords, *_: np.arange(len(coords)))
+    whole = generate(here, tiny_model, unseen, mode=mode, seed=3)
+    for name in ("expression", "sd", "entropy", "meta_cell", "depth_um", "rows"):
+        np.testing.assert_array_equal(getattr(near, name), getattr(whole, name))
+    if mode == "sample":
+        np.testing.assert_array_equal(near.donor, whole.donor)

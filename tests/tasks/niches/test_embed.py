@@ -16,6 +16,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.niches import embed
 from napari_gest.tasks.niches.embed import SHARED_TARGETS, EmbedRequest, embed_niches
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tissue import rows
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
@@ -263,3 +264,25 @@ def test_bad_settings_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=named):
         EmbedRequest(section, tiny_model, **settings).check()
+
+
+@pytest.mark.parametrize("read", READS)
+def test_expression_on_disk_gives_the_same_embedding(
+    tissue: AnnData, tiny_model: GeST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: str
+) -> None:
+    """Bit for bit, whatever the order of rows in the file; and it is never read whole."""
+    monkeypatch.setattr(rows, "STEP", 128)
+    monkeypatch.setattr(rows, "BLOCK", 256)
+    mixed = tissue[np.random.default_rng(0).permutation(tissue.n_obs)].copy()
+    write_tissue(mixed, tmp_path / "in.zarr")
+    opened = read_tissue(tmp_path / "in.zarr", lazy=True)
+    section = Section.from_anndata(opened, "section_1", lazy=True)
+    assert section.on_disk
+    made = embed_niches(section, tiny_model, read=read)
+    known = embed_niches(Section.from_anndata(mixed, "section_1"), tiny_model, read=read)
+    np.testing.assert_array_equal(made.embedding, known.embedding)
+    assert "in_memory" not in vars(section.expression)
+    made.write(opened)
+    known.write(mixed)
+    assert opened.uns[keys.NICHE_EMBEDDED]["digests"] == mixed.uns[keys.NICHE_EMBEDDED]["digests"]
+    assert EmbedRequest(section, tiny_model, read).stored(opened) is not None
