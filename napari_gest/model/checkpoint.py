@@ -76,3 +76,17 @@ def write(
         if training_cells is not None:
             training_cells.write(folder)
     return path
+
+
+def write_base(
+    path: Path,
+    *,
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    name: str,
+    card: dict[str, Any],
+    training_cells: TrainingCells | None,
+    overwrite: bool,
+) -> Path:
+    """Write the folder of a base atomically and return its path."""
+    raise NotImplementedError

@@ -69,7 +69,7 @@ class GeST:
         """Return an untrained model whose weights are drawn from ``seed``."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = _decoder(config, tokenizer).eval()
+            network = decoder_for(config, tokenizer).eval()
         return cls(config, tokenizer, network, name)
 
     @property
@@ -160,7 +160,7 @@ class GeST:
             )
         stored = loading.read(path)
         with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
-            network = _decoder(stored.config, stored.tokenizer, draw=False)
+            network = decoder_for(stored.config, stored.tokenizer, draw=False)
         network.load_state_dict(stored.weights)
         return cls(
             stored.config,
@@ -182,9 +182,10 @@ def bundled_models() -> dict[str, Path]:
     return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / CONFIG).is_file()}
 
 
-def _decoder(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool = True) -> Decoder:
-    profiles, log_prior = decoder_profiles(config, tokenizer), _log_prior(tokenizer)
-    return Decoder(config, profiles, log_prior, draw=draw)
+def decoder_for(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool = True) -> Decoder:
+    """Return a decoder of a vocabulary, its weights drawn or still to be loaded."""
+    profiles = decoder_profiles(config, tokenizer)
+    return Decoder(config, profiles, log_prior(tokenizer), draw=draw)
 
 
 def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tensor:
@@ -195,5 +196,6 @@ def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tenso
     return torch.from_numpy(profiles.astype(np.float32))
 
 
-def _log_prior(tokenizer: MetaCellTokenizer) -> Tensor:
+def log_prior(tokenizer: MetaCellTokenizer) -> Tensor:
+    """Return (K,) float32, the log frequency of each meta cell in training."""
     return torch.from_numpy(np.log(np.maximum(tokenizer.frequency, 1e-9)).astype(np.float32))

@@ -55,7 +55,6 @@ from napari_gest.tissue.window import symmetries, window_side
 if TYPE_CHECKING:
     from napari_gest.tasks.training.train import FitRequest
 
-_WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
 _TURNS = 4  # of a window, over which generation averages p(meta cell)
 _TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section is for
@@ -176,7 +175,7 @@ class TrainLoop:
     def warmth(self, step: int) -> float:
         """Return the share of the learning rate in force at a step."""
         fall = 0.5 * (1 + math.cos(math.pi * step / self.config.n_steps))
-        return min(1.0, (step + 1) / _WARMUP) * fall
+        return min(1.0, (step + 1) / self.config.warmup) * fall
 
     def loss(self, batch: Batch) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
