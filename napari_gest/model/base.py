@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_gest.errors import InputError
-from napari_gest.model import checkpoint
+from napari_gest.model import checkpoint, loading
 from napari_gest.model.axes import signed
-from napari_gest.model.config import EmissionConfig, ModelConfig
+from napari_gest.model.config import N_AXES, EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST, decoder_for, log_prior
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.model.training_cells import TrainingCells
 
-N_AXES = 64
 # Power of an axis' share of the variance in its coordinate: 1 keeps distances between profiles, 0
 # makes all axes alike. Late axes are mostly noise, and the first must not drown the others.
 _EVENNESS = 0.5
@@ -63,6 +62,21 @@ class Base(GeST):
         self.head = self.response = None
         self.training_cells = training_cells
         self.emission = EmissionConfig()
+
+    @classmethod
+    def read(cls, folder: Path) -> Base:
+        """Read the folder of a base; ``GeST.load`` does so where it finds one.
+
+        Raises
+        ------
+        CheckpointError
+            If its files are damaged or written by a newer version.
+        """
+        stored = loading.read_base(folder)
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
+            network = axes_decoder(stored.config, draw=False)
+        network.load_state_dict(stored.weights)
+        return cls(stored.config, network.eval(), stored.name, stored.card, stored.training_cells)
 
     @property
     def tokenizer(self) -> MetaCellTokenizer:  # type: ignore[override]
@@ -123,6 +137,12 @@ class Base(GeST):
             training_cells=self.training_cells,
             overwrite=overwrite,
         )
+
+
+def axes_decoder(config: ModelConfig, *, draw: bool) -> Decoder:
+    """Return a network between coordinates; ``reading`` gives it a vocabulary."""
+    # Weights are drawn for coordinates of this size, which those of every vocabulary have.
+    return Decoder(config, torch.ones(1, N_AXES), torch.zeros(1), draw=draw)
 
 
 def vocabulary_axes(tokenizer: MetaCellTokenizer) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, restore
 from napari_gest.model import checkpoint, loading
-from napari_gest.model.about import CONFIG, shortened
+from napari_gest.model.about import CONFIG, is_base, shortened
 from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.head import LabelHead
@@ -139,6 +139,8 @@ class GeST:
     def load(cls, name_or_path: str | Path) -> GeST:
         """Load a bundled model by name, or any model from its folder.
 
+        The folder of a base gives a ``Base``: models start from it, and nothing else.
+
         Raises
         ------
         InputError
@@ -158,6 +160,10 @@ class GeST:
                 f"There is no model '{shortened(str(name_or_path))}'.",
                 f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",
             )
+        if is_base(path):
+            from napari_gest.model.base import Base  # which is a GeST itself
+
+            return Base.read(path)
         stored = loading.read(path)
         with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
             network = decoder_for(stored.config, stored.tokenizer, draw=False)

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 import napari_gest
 from napari_gest.errors import ResultError
 from napari_gest.files import replacing
-from napari_gest.model.base import N_AXES, Base, reading
-from napari_gest.model.decoder import Decoder
+from napari_gest.model.base import Base, axes_decoder, reading
+from napari_gest.model.config import N_AXES
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.training_cells import TrainingCells
@@ -53,9 +53,7 @@ class PretrainLoop:
         self.found = TrainState.find(request.checkpoint_dir)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
-            # As large as coordinates are, which each panel has in place of them.
-            size = torch.ones(1, N_AXES)
-            self.network = Decoder(request.model_config, size, torch.zeros(1))
+            self.network = axes_decoder(request.model_config, draw=True)
         self.panels = [
             Panel.of(sections, request.model_config, self.config, request.seed, self.network)
             for sections in by_panel(request.sections)
