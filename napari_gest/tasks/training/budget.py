@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 from napari_gest.tasks.training.train_config import TrainConfig
 
 _USED = 0.94  # of what is left: a machine slows down more often than it speeds up
@@ -80,3 +82,8 @@ def planned_before(config: TrainConfig, settings: Mapping[str, Any]) -> TrainCon
     training = settings.get("training")
     said = training.get("n_steps") if isinstance(training, Mapping) else None
     return of_length(config, said) if isinstance(said, int) and said > 0 else config
+
+
+def process_began() -> float:
+    """Return when this process began, as ``time.monotonic`` has it, so that imports count."""
+    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())

@@ -14,8 +14,10 @@ from napari_gest.tasks.training.train import FitRequest
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tissue.section import Section
 
-PRETRAIN_MODEL = ModelConfig(n_layers=5, n_heads=5, d_model=160, dropout=0.1)
-PRETRAIN_CONFIG = TrainConfig(n_steps=1500, validate_every=250, cell_dropout=0.6)
+PRETRAIN_MODEL = ModelConfig(n_layers=4, n_heads=4, d_model=128, dropout=0.1)
+PRETRAIN_CONFIG = TrainConfig(
+    n_steps=1600, batch_windows=4, validate_every=400, cell_dropout=0.6, validation_share=0.02
+)
 
 
 @dataclass(frozen=True)

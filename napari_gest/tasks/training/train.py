@@ -12,6 +12,7 @@ from napari_gest.errors import InputError
 from napari_gest.files import check_output
 from napari_gest.limits import check_number
 from napari_gest.model.about import ModelName, shortened
+from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import check_seed
@@ -26,6 +27,8 @@ from napari_gest.tissue.section import Section
 # From so many cells on a larger decoder, trained for longer, predicts held-out sections better;
 # with fewer it learns them by heart (decision 18).
 MANY_CELLS = 15_000
+# What suits a base, whatever the number of cells (decision 38).
+FROM_BASE = TrainConfig(n_steps=400, batch_windows=4)
 
 
 def configs_for(
@@ -35,6 +38,8 @@ def configs_for(
 
     A model to ``start`` from keeps its shape, and what it was trained for is done.
     """
+    if isinstance(start, Base):
+        return start.config, FROM_BASE
     if start is not None:
         return start.config, TrainConfig()
     if sum(section.n_obs for section in sections) < MANY_CELLS:

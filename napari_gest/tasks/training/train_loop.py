@@ -50,7 +50,7 @@ from napari_gest.tasks.training.train_windows import (
     validation_batches,
 )
 from napari_gest.tissue.fingerprint import fingerprints
-from napari_gest.tissue.section import Section, name_order, section_record
+from napari_gest.tissue.section import name_order, section_record
 from napari_gest.tissue.window import symmetries
 
 if TYPE_CHECKING:
