@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
@@ -12,6 +12,7 @@ import psutil
 from napari_gest.tasks.training.train_config import TrainConfig
 
 _USED = 0.94  # of what is left: a machine slows down more often than it speeds up
+_OVERRUN = 0.05  # of the budget: a plan is left before its end only where it misses by more
 _TEMPERATURE = 4.5  # validations that learning the temperature takes: it looks at four turns
 _SAVING = 1.0  # seconds that writing the model takes, and whatever comes with it
 LEAST, MOST = 10.0, 7 * 24 * 3600.0  # seconds that can be asked for
@@ -26,16 +27,24 @@ class Budget:
     seconds
         How long it may take.
     began
-        When its clock started, as ``time.monotonic`` has it; by default when this is made.
+        When its clock started, as ``clock`` has it; by default when this is made.
+    clock
+        Tells the time in seconds.
     """
 
     seconds: float
-    began: float = field(default_factory=time.monotonic)
+    began: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        if self.began is None:
+            object.__setattr__(self, "began", self.clock())
 
     @property
     def left(self) -> float:
         """Seconds that are left now."""
-        return self.began + self.seconds - time.monotonic()
+        assert self.began is not None
+        return self.began + self.seconds - self.clock()
 
     def plan(self, config: TrainConfig, step_s: float, validation_s: float) -> TrainConfig:
         """Return the training whose steps fit into what is left.
@@ -54,8 +63,8 @@ class Budget:
         return of_length(config, max(1, min(config.n_steps, int(n_steps))))
 
     def over(self, validation_s: float) -> bool:
-        """Whether what must still be done would take longer than what is left."""
-        return self.left < _SAVING + (1 + _TEMPERATURE) * validation_s
+        """Whether what must still be done would take much longer than what is left."""
+        return self.left + _OVERRUN * self.seconds < _SAVING + (1 + _TEMPERATURE) * validation_s
 
 
 def of_length(config: TrainConfig, n_steps: int) -> TrainConfig:

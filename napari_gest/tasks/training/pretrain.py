@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_gest.errors import InputError
 from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
 from napari_gest.seeds import check_seed
@@ -60,6 +61,11 @@ class PretrainRequest:
         from napari_gest.tasks.training.panels import by_panel
 
         check_seed(self.seed)
+        if self.model_config.profiles != "standard":
+            raise InputError(
+                f"The profiles of a base are '{self.model_config.profiles}'.",
+                "A base reads vocabularies in genes of unit variance: set profiles to 'standard'.",
+            )
         for sections in by_panel(self.sections) or [[]]:
             FitRequest(
                 sections,

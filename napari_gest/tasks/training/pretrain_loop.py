@@ -105,7 +105,11 @@ class PretrainLoop:
         )
         card = {
             "version": napari_gest.__version__,
-            "sections": [section_record(s, s.n_obs) for s in self.request.sections],
+            "sections": [
+                section_record(s, s.n_obs)
+                for group in by_panel(self.request.sections)
+                for s in group
+            ],
             "panels": [
                 {
                     "name": panel.name,
@@ -186,7 +190,7 @@ class PretrainLoop:
             "model": self.request.model_config.model_dump(mode="json"),
             "training": self.config.model_dump(mode="json"),
             "seed": self.request.seed,
-            "sections": [s.digest for s in self.request.sections],
+            "sections": sorted(s.digest for s in self.request.sections),
         }
         settings: dict[str, Any] = json.loads(json.dumps(told))
         return settings

@@ -56,7 +56,8 @@ def check_shape(config: ModelConfig, start: GeST) -> None:
     other = [k for k in there if k not in _FREE and wanted[k] != there[k]]
     if other:
         raise InputError(
-            f"'{start.name}' has {other[0]} {there[other[0]]}, and {wanted[other[0]]} is asked for.",
+            f"'{start.name}' has {other[0]} {there[other[0]]}, and {wanted[other[0]]} is asked"
+            " for.",
             "A model keeps the shape of what it starts from: leave its size out, or start from"
             f" nothing ('{FROM_SCRATCH}').",
         )
