@@ -45,14 +45,17 @@ def models(
 
 
 def card(model: Any) -> dict[str, Any]:
+    from napari_gest.model.base import Base
+
     shape = model.config
+    base = isinstance(model, Base)
     return {
         "name": model.name,
-        "genes": len(model.genes),
+        **({"base": "models start from it: fit --start"} if base else {"genes": len(model.genes)}),
         "meta_cells": shape.n_meta_cells,
         "size": f"{shape.n_layers} layers, {shape.n_heads} heads, width {shape.d_model}",
         "parameters": model.n_parameters,
-        "window": f"{shape.window_cells} cells, {shape.window_um:.0f} um",
+        "window": f"{shape.window_cells} cells" + ("" if base else f", {shape.window_um:.0f} um"),
         **({"labels": ", ".join(model.head.classes)} if model.head else {}),
         **model.card,
     }

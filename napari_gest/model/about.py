@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from napari_gest.errors import CheckpointError
-from napari_gest.model.config import EmissionConfig, ModelConfig
+from napari_gest.files import described_folder
+from napari_gest.model.config import N_AXES, EmissionConfig, ModelConfig
 
 CONFIG = "config.json"
 VOCABULARY = "vocabulary.safetensors"
@@ -27,6 +28,14 @@ HEAD = "head.safetensors"
 RESPONSE = "response.safetensors"
 TRAINING_CELLS = "training_cells.safetensors"
 FORMAT = 1
+
+# Tells a base from a model, whose folder has genes and the total of a cell as well.
+BASE = described_folder(
+    "the folder of a base",
+    CONFIG,
+    keys=("format", "config", "n_axes"),
+    others=(WEIGHTS, TRAINING_CELLS),
+)
 
 _REMEDY = "Copy the folder again, or train the model again."
 _LARGEST_JSON = 64 * 2**20  # bytes; the names of 60,000 genes take one or two million
@@ -60,7 +69,23 @@ class AboutHead(BaseModel):
     settings: dict[str, Any]
 
 
-class About(BaseModel):
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    format: int = Field(ge=1)
+    name: ModelName
+    config: ModelConfig
+    card: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        missing = sorted(set(ModelConfig.model_fields) - self.config.model_fields_set)
+        if missing:
+            raise ValueError(f"'config' has no '{missing[0]}'")
+        return self
+
+
+class About(_Described):
     """The content of ``config.json``.
 
     Attributes
@@ -77,29 +102,52 @@ class About(BaseModel):
         As in ``GeST``; models of before have the defaults.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    format: int = Field(ge=1)
-    name: ModelName
-    config: ModelConfig
     target_sum: float = Field(gt=0, lt=1e30)
     genes: Annotated[Names, Field(min_length=1)]
-    card: dict[str, Any]
     head: AboutHead | None = None
     emission: EmissionConfig = Field(default_factory=EmissionConfig)
 
     @model_validator(mode="after")
-    def _complete(self) -> About:
-        missing = sorted(set(ModelConfig.model_fields) - self.config.model_fields_set)
-        if missing:
-            raise ValueError(f"'config' has no '{missing[0]}'")
+    def _trained(self) -> About:
         if not self.config.window_um > 0:
             raise ValueError("'config.window_um' is 0, as before training")
         return self
 
 
+class AboutBase(_Described):
+    """The content of ``config.json`` of a base.
+
+    Attributes
+    ----------
+    format, name, config, card
+        As in ``About``.
+    n_axes
+        Axes by which it reads a vocabulary.
+    """
+
+    n_axes: int
+
+    @model_validator(mode="after")
+    def _of_no_tissue(self) -> AboutBase:
+        if self.n_axes != N_AXES:
+            raise ValueError(f"'n_axes' is {self.n_axes}, and this version reads {N_AXES}")
+        if self.config.window_um:
+            raise ValueError("'config.window_um' is not 0, and a base is of no tissue")
+        if self.config.profiles != "standard":
+            raise ValueError("'config.profiles' is not 'standard', which axes are of")
+        return self
+
+
 class _Version(BaseModel):
     format: int
+
+
+_About = TypeVar("_About", bound=_Described)
+
+
+def is_base(folder: Path) -> bool:
+    """Whether a folder says that it holds a base, and no model; it may be damaged."""
+    return (folder / CONFIG).is_file() and BASE.is_one(folder)
 
 
 def read_about(folder: Path) -> About:
@@ -110,12 +158,21 @@ def read_about(folder: Path) -> About:
     CheckpointError
         If the folder holds no model, or the file is damaged or written by a newer version.
     """
-    files = (CONFIG, VOCABULARY, WEIGHTS)
+    return _read(folder, (CONFIG, VOCABULARY, WEIGHTS), About)
+
+
+def read_about_base(folder: Path) -> AboutBase:
+    """Read and check ``config.json`` of the folder of a base; it raises as ``read_about`` does."""
+    return _read(folder, (CONFIG, WEIGHTS), AboutBase)
+
+
+def _read(folder: Path, files: tuple[str, ...], wanted: type[_About]) -> _About:
     try:
         missing = [name for name in files if not (folder / name).is_file()]
         if missing == list(files):
             raise CheckpointError(
-                f"There is no model in '{folder}': it has no {CONFIG}, {VOCABULARY} or {WEIGHTS}.",
+                f"There is no model in '{folder}': it has no {', '.join(files[:-1])} or"
+                f" {files[-1]}.",
                 "Give a folder that has them, as 'napari-gest fit' or 'Fit a model' in napari"
                 " writes it; a folder of tissue ends in .zarr.",
             )
@@ -131,7 +188,8 @@ def read_about(folder: Path) -> About:
                 f"The model in {folder} was written by a newer version.",
                 "Update napari-gest to read it.",
             )
-        return checked_json(TypeAdapter(About), text, CONFIG)
+        about: _About = checked_json(TypeAdapter(wanted), text, CONFIG)
+        return about
     except CheckpointError:
         raise
     except (Damaged, OSError) as error:

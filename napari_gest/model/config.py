@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+N_AXES = 64  # principal axes by which a base reads a vocabulary
+
 _LevelSize = Annotated[int, Field(ge=1, le=2**15 - 1)]
 
 

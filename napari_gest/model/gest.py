@@ -15,7 +15,7 @@ from torch import Tensor
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, restore
 from napari_gest.model import checkpoint, loading
-from napari_gest.model.about import CONFIG, shortened
+from napari_gest.model.about import CONFIG, is_base, shortened
 from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.head import LabelHead
@@ -69,7 +69,7 @@ class GeST:
         """Return an untrained model whose weights are drawn from ``seed``."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = _decoder(config, tokenizer).eval()
+            network = decoder_for(config, tokenizer).eval()
         return cls(config, tokenizer, network, name)
 
     @property
@@ -139,6 +139,8 @@ class GeST:
     def load(cls, name_or_path: str | Path) -> GeST:
         """Load a bundled model by name, or any model from its folder.
 
+        The folder of a base gives a ``Base``: models start from it, and nothing else.
+
         Raises
         ------
         InputError
@@ -158,9 +160,13 @@ class GeST:
                 f"There is no model '{shortened(str(name_or_path))}'.",
                 f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",
             )
+        if is_base(path):
+            from napari_gest.model.base import Base  # which is a GeST itself
+
+            return Base.read(path)
         stored = loading.read(path)
         with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
-            network = _decoder(stored.config, stored.tokenizer, draw=False)
+            network = decoder_for(stored.config, stored.tokenizer, draw=False)
         network.load_state_dict(stored.weights)
         return cls(
             stored.config,
@@ -182,9 +188,10 @@ def bundled_models() -> dict[str, Path]:
     return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / CONFIG).is_file()}
 
 
-def _decoder(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool = True) -> Decoder:
-    profiles, log_prior = decoder_profiles(config, tokenizer), _log_prior(tokenizer)
-    return Decoder(config, profiles, log_prior, draw=draw)
+def decoder_for(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool = True) -> Decoder:
+    """Return a decoder of a vocabulary, its weights drawn or still to be loaded."""
+    profiles = decoder_profiles(config, tokenizer)
+    return Decoder(config, profiles, log_prior(tokenizer), draw=draw)
 
 
 def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tensor:
@@ -195,5 +202,6 @@ def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tenso
     return torch.from_numpy(profiles.astype(np.float32))
 
 
-def _log_prior(tokenizer: MetaCellTokenizer) -> Tensor:
+def log_prior(tokenizer: MetaCellTokenizer) -> Tensor:
+    """Return (K,) float32, the log frequency of each meta cell in training."""
     return torch.from_numpy(np.log(np.maximum(tokenizer.frequency, 1e-9)).astype(np.float32))

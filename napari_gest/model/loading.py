@@ -22,8 +22,9 @@ from napari_gest.model.about import (
     Damaged,
     damaged_model,
     read_about,
+    read_about_base,
 )
-from napari_gest.model.config import EmissionConfig, ModelConfig
+from napari_gest.model.config import N_AXES, EmissionConfig, ModelConfig
 from napari_gest.model.decoder import weight_shapes
 from napari_gest.model.head import ARRAYS as HEAD_ARRAYS
 from napari_gest.model.head import LabelHead
@@ -84,6 +85,30 @@ def read(folder: Path) -> Stored:
         cells,
         about.emission,
     )
+
+
+@dataclass(frozen=True)
+class StoredBase:
+    """What the folder of a base holds."""
+
+    config: ModelConfig
+    weights: dict[str, Tensor]
+    name: str
+    card: dict[str, Any]
+    training_cells: TrainingCells | None
+
+
+def read_base(folder: Path) -> StoredBase:
+    """Read the folder of a base and check all of it; it raises as ``read`` does."""
+    about = read_about_base(folder)
+    try:
+        with TensorFile(folder / WEIGHTS) as network:
+            _check_weights(network, about.config, N_AXES)
+            weights = {name: network.floats(name) for name in network.shapes}
+        cells = TrainingCells.read(folder)
+    except Damaged as error:
+        raise damaged_model(folder, error) from error
+    return StoredBase(about.config, weights, about.name, about.card, cells)
 
 
 def _check_vocabulary(file: TensorFile, about: About) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,9 @@ from napari_gest.app.regions import drawn_region
 from napari_gest.app.runs.base import Load, RunKind
 from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.app.script import Script
-from napari_gest.errors import InputError
+from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, remove_folder
+from napari_gest.model.about import read_about
 from napari_gest.tasks.progress import Progress
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tissue.roi import Roi
@@ -62,12 +64,12 @@ class TrainingRun:
         What it learns from: the same sections without the cells to generate.
     folder
         Where the model goes.
-    start
-        Name of the model to continue from; None trains a new one.
     model
-        What that model says about itself.
+        What the base or the model that it starts from says about itself; None starts from nothing.
     share
         Of the number of steps that suits the tissue.
+    budget_s
+        Seconds that it may take, in place of a number of steps.
     seed
         Seed of everything random in it.
     config
@@ -85,6 +87,7 @@ class TrainingRun:
     folder: Path
     model: ModelInfo | None = None
     share: float = 1.0
+    budget_s: float | None = None
     seed: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     paths: tuple[Path | None, ...] = ()
@@ -98,6 +101,7 @@ class TrainingRun:
         share: float,
         start: ModelInfo | None = None,
         config: Mapping[str, Any] | None = None,
+        budget_s: float | None = None,
     ) -> TrainingRun:
         """Return the training on all open sections with the genes of the one in use.
 
@@ -110,9 +114,11 @@ class TrainingRun:
         share
             Of the number of steps that suits the tissue.
         start
-            Model to continue from; None trains a new one.
+            Base or model to start from; None starts from nothing.
         config
             Fields of ``TrainConfig`` that differ from what suits the tissue.
+        budget_s
+            Seconds that it may take, in place of a number of steps.
 
         Raises
         ------
@@ -137,6 +143,7 @@ class TrainingRun:
             _folder(name),
             start,
             share,
+            budget_s,
             state.choices.seed,
             _checked(config or {}),
             tuple(o.path for o in opened),
@@ -151,6 +158,10 @@ class TrainingRun:
     def settings(self) -> str:
         """How long it trains, and what differs from the usual."""
         said = [f"{self.share:g} of the usual steps"]
+        if self.budget_s is not None:
+            said = [f"{self.budget_s:g} s"]
+        if self.model is not None:
+            said.append(f"from {self.model.name}")
         return ", ".join([*said, *(f"{name} {value}" for name, value in self.config.items())])
 
     def check(self) -> None:
@@ -164,8 +175,10 @@ class TrainingRun:
 
     def work(self, load: Load) -> Generator[Progress, None, TrainingOutcome]:
         """Train, and write the model; for a worker thread. A cut-off training can go on."""
+        began = time.monotonic()
         yield Progress("Preparing", 0, 1)
         from napari_gest.tasks.threads import share_processors
+        from napari_gest.tasks.training.budget import Budget
         from napari_gest.tasks.training.train import STATE, FitRequest, configs_for
 
         share_processors()
@@ -181,6 +194,7 @@ class TrainingRun:
             checkpoint_dir=unfinished,
             start=start,
             name=self.folder.name,
+            budget=None if self.budget_s is None else Budget(self.budget_s, began),
         )
         fitted: Fitted = yield from request.run()
         fitted.model.save(self.folder)
@@ -188,6 +202,8 @@ class TrainingRun:
         return TrainingOutcome(self.folder)
 
     def _changes(self, usual: TrainConfig) -> dict[str, Any]:
+        if self.budget_s is not None:
+            return dict(self.config)
         length = {
             name: max(int(self.share * getattr(usual, name)), 1)
             for name in ("n_steps", "validate_every")
@@ -196,6 +212,7 @@ class TrainingRun:
 
     def script(self) -> str:
         """Return Python code that trains the same model with the public functions."""
+        from napari_gest.tasks.training.start import FROM_SCRATCH, start_of
         from napari_gest.tasks.training.train import configs_for
 
         script = Script()
@@ -205,20 +222,35 @@ class TrainingRun:
             if learned is not snapshot.section:
                 name = self._add_known(script, name, snapshot.section, path)
             names.append(name)
-        usual = configs_for(self.sections)[1] if self.model is None else TrainConfig()
+        start = repr(FROM_SCRATCH) if self.model is None else script.model(self.model)
+        begin = start_of(FROM_SCRATCH if self.model is None else self.model.load_name)
+        changes = self._changes(configs_for(self.sections, begin)[1]) | self._planned()
+        budget = ""
+        if self.budget_s is not None and "n_steps" not in changes:
+            budget = f"budget={self.budget_s:g}, "
         script.header("from napari_gest.tasks.training.train import configs_for")
-        start = "None" if self.model is None else script.model(self.model)
-        call = "fit" if self.model is None else "fine_tune"
-        script.use(call)
-        first = "sections, shape" if self.model is None else f"{start}, sections"
+        script.use("fit")
         script.add(
             f"sections = [{', '.join(names)}]",
-            f"shape, config = configs_for(sections, {start})",
-            f"config = config.model_copy(update={self._changes(usual)!r})",
-            f"trained = {call}({first}, config, seed={self.seed}, name={self.folder.name!r})",
+            f"shape, config = configs_for(sections, {'None' if begin is None else start})",
+            f"config = config.model_copy(update={changes!r})",
+            "trained = fit(",
+            f"    sections, shape, config, start={start}, {budget}seed={self.seed},"
+            f" name={self.folder.name!r}",
+            ")",
             f"trained.save({self.folder.name!r})",
         )
         return script.text(None)
+
+    def _planned(self) -> dict[str, Any]:
+        """Return the length that a budget came to, as the trained model tells it."""
+        if self.budget_s is None:
+            return {}
+        try:
+            training = read_about(self.folder).card["training"]
+            return {name: training[name] for name in ("n_steps", "validate_every", "warmup")}
+        except (CheckpointError, KeyError, TypeError):  # it is not there any more
+            return {}
 
     def _add_known(self, script: Script, section: str, whole: Section, path: Path | None) -> str:
         """Add the lines that leave the unseen cells out of a section; return what is left."""
@@ -255,3 +287,12 @@ def _folder(name: str) -> Path:
     if folder.exists():
         raise InputError(f"There is a model '{name}' already.", "Type another name.")
     return folder
+
+
+def free_name(label: str) -> str:
+    """Return a name for a model of a section that no model trained here has."""
+    plain = re.sub(r"[^\w .+-]", "-", label).strip(" .+-") or "tissue"
+    name, number = plain, 2
+    while (model_registry.TRAINED_HERE / name).exists():
+        name, number = f"{plain} {number}", number + 1
+    return name

@@ -10,11 +10,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_gest.errors import InputError
 from napari_gest.files import check_output
+from napari_gest.limits import check_number
 from napari_gest.model.about import ModelName, shortened
+from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.training.budget import LEAST, MOST, Budget
+from napari_gest.tasks.training.start import FROM_SCRATCH, check_shape, start_of
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tasks.training.train_state import STATE, TrainState
 from napari_gest.tissue.geometry import N_GEOMETRY
@@ -23,6 +27,8 @@ from napari_gest.tissue.section import Section
 # From so many cells on a larger decoder, trained for longer, predicts held-out sections better;
 # with fewer it learns them by heart (decision 18).
 MANY_CELLS = 15_000
+# What suits a base, whatever the number of cells (decision 38).
+FROM_BASE = TrainConfig(n_steps=400, batch_windows=4)
 
 
 def configs_for(
@@ -32,6 +38,8 @@ def configs_for(
 
     A model to ``start`` from keeps its shape, and what it was trained for is done.
     """
+    if isinstance(start, Base):
+        return start.config, FROM_BASE
     if start is not None:
         return start.config, TrainConfig()
     if sum(section.n_obs for section in sections) < MANY_CELLS:
@@ -71,7 +79,7 @@ class FitRequest:
     sections
         Sections to train on. Their panel must be the same.
     model_config
-        Shape of the model; ignored but for its vocabulary where ``start`` is given.
+        Shape of the model; where ``start`` is given, its own but for the vocabulary.
     train_config
         How to train.
     seed
@@ -84,9 +92,12 @@ class FitRequest:
         absent, empty, or hold a training state and nothing else.
     start
         Model to train on. If its panel differs, its transformer is kept and the vocabulary and
-        the two gene-facing layers are made anew.
+        the two gene-facing layers are made anew. A base has no panel; of its network a vocabulary
+        of any genes is read.
     name
         Name of the trained model.
+    budget
+        Wall time in which training is to end. It settles the number of steps, ``n_steps`` at most.
     """
 
     sections: Sequence[Section]
@@ -97,6 +108,7 @@ class FitRequest:
     checkpoint_dir: Path | None = None
     start: GeST | None = None
     name: str = "unnamed"
+    budget: Budget | None = None
 
     def check(self) -> None:
         """Raise InputError if the sections cannot be trained on together.
@@ -138,6 +150,10 @@ class FitRequest:
                 f"n_geometry is {self.model_config.n_geometry}.",
                 f"It is {N_GEOMETRY}, or 0 to leave the arrangement of cells out.",
             )
+        if self.start is not None:
+            check_shape(self.model_config, self.start)
+        if self.budget is not None:
+            check_number("budget", self.budget.seconds, LEAST, MOST)
         if self.checkpoint_dir is not None:
             TrainState.find(Path(self.checkpoint_dir))  # says what is wrong with a damaged one
             check_output(self.checkpoint_dir, STATE, overwrite=True, parents=True)
@@ -162,13 +178,15 @@ def fit(
     model_config: ModelConfig | None = None,
     train_config: TrainConfig | None = None,
     *,
+    start: GeST | str | Path | None = None,
+    budget: float | None = None,
     seed: int = 0,
     validation: Section | None = None,
     checkpoint_dir: Path | None = None,
     name: str = "unnamed",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
-    """Train a model from scratch and return it.
+    """Train a model of new tissue and return it.
 
     Parameters
     ----------
@@ -176,6 +194,14 @@ def fit(
         Sections measured with one panel.
     model_config, train_config
         Shape and training; by default what suits the number of cells (`configs_for`).
+    start
+        What training begins with: a base or a model, its name or its folder, or ``"none"`` for
+        random weights. By default the bundled base, or random weights where ``model_config``
+        gives a shape.
+    budget
+        Seconds of wall time that it may take, 10 at least; the number of steps follows from how
+        long one takes here, and is in ``card["training"]``. ``of_length`` with that number gives
+        the same training without a clock.
     seed, validation, checkpoint_dir, name
         As in ``FitRequest``.
     on_progress
@@ -184,10 +210,15 @@ def fit(
     Raises
     ------
     InputError
-        If the sections cannot be trained on together, or ``checkpoint_dir`` is neither absent nor
-        empty nor a training state alone.
+        If the sections cannot be trained on together, ``start`` has another shape than
+        ``model_config``, or ``checkpoint_dir`` is neither absent nor empty nor a training state
+        alone.
+    CheckpointError
+        If there is no model to start from, or it is damaged.
     """
-    shape, training = configs_for(sections)
+    clock = None if budget is None else Budget(budget)
+    begin = start_of(FROM_SCRATCH if start is None and model_config is not None else start)
+    shape, training = configs_for(sections, begin)
     request = FitRequest(
         sections,
         model_config or shape,
@@ -195,7 +226,9 @@ def fit(
         seed,
         validation=validation,
         checkpoint_dir=checkpoint_dir,
+        start=begin,
         name=name,
+        budget=clock,
     )
     return finish(request.run(), on_progress).model
 
@@ -227,15 +260,13 @@ def fine_tune(
     InputError
         As ``fit``.
     """
-    shape, training = configs_for(sections, model)
-    request = FitRequest(
+    return fit(
         sections,
-        shape,
-        train_config or training,
-        seed,
+        train_config=train_config,
+        start=model,
+        seed=seed,
         validation=validation,
         checkpoint_dir=checkpoint_dir,
-        start=model,
         name=name,
+        on_progress=on_progress,
     )
-    return finish(request.run(), on_progress).model

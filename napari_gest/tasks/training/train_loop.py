@@ -27,10 +27,11 @@ from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.temperature import best_temperature
-from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress
+from napari_gest.tasks.training.budget import planned_before
+from napari_gest.tasks.training.start import model_to_train
 from napari_gest.tasks.training.train_state import (
     FORMAT,
     STATE,
@@ -49,15 +50,14 @@ from napari_gest.tasks.training.train_windows import (
     validation_batches,
 )
 from napari_gest.tissue.fingerprint import fingerprints
-from napari_gest.tissue.model_space import ModelSpace
-from napari_gest.tissue.section import Section, name_order, section_record
-from napari_gest.tissue.window import symmetries, window_side
+from napari_gest.tissue.section import name_order, section_record
+from napari_gest.tissue.window import symmetries
 
 if TYPE_CHECKING:
     from napari_gest.tasks.training.train import FitRequest
 
-_WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
+_REHEARSED = 4  # steps whose time is taken before the number of steps is settled
 _TURNS = 4  # of a window, over which generation averages p(meta cell)
 _TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section is for
 
@@ -73,7 +73,7 @@ class TrainLoop:
         patches = _patches(request)
         hidden = [role != _TRAINED for role in patches]
         training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
-        self.model = _model(request, training)
+        self.model = model_to_train(request, training)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = self.model.network.to(self.device)
         self.average = copy.deepcopy(self.network)
@@ -110,15 +110,18 @@ class TrainLoop:
         self.best: dict[str, Tensor] = {}
         self.losses: list[float] = []
         self.spent = 0.0
+        self.budget, self.validation_s = request.budget, 0.0
+        self.clock = time.monotonic if self.budget is None else self.budget.clock
 
     def steps(self) -> Generator[Progress, None, tuple[GeST, list[dict[str, float]]]]:
         """Train; yields after every step, returns the best model and the validation curve."""
         first = self.resume()
-        clock = Clock("Training", self.config.n_steps - first)
         started = time.monotonic() - self.spent
         if not self.curve:
             self.validate(0, 0.0)
+            self.plan()
             yield Progress("Training", 0, self.config.n_steps, payload=self.curve[-1])
+        clock = Clock("Training", self.config.n_steps - first)
         for step in range(first, self.config.n_steps):
             if self.exhausted():
                 break
@@ -127,11 +130,14 @@ class TrainLoop:
             if not math.isfinite(self.losses[-1]):
                 raise self._diverged(f"in step {done}")
             tick = clock.tick(done - first)
-            if done % self.config.validate_every == 0 or done == self.config.n_steps:
+            late = self.budget is not None and self.budget.over(self.validation_s)
+            if done % self.config.validate_every == 0 or done == self.config.n_steps or late:
                 self.spent = time.monotonic() - started
                 self.validate(done, self.spent)
                 self.save(done)
                 yield replace(tick, payload=self.curve[-1])
+                if late:
+                    break
             else:
                 yield tick
         require_finite("The trained model", **self.best)
@@ -142,6 +148,7 @@ class TrainLoop:
             "sections": [section_record(s, s.n_obs) for s in self.request.sections],
             "parameters": self.model.n_parameters,
             "training": self.config.model_dump(),
+            "budget_s": None if self.budget is None else self.budget.seconds,
             "seed": self.request.seed,
             "device": self.device.type,
             "start": self.request.start.name if self.request.start else None,
@@ -156,6 +163,22 @@ class TrainLoop:
             emission=self.model.emission.model_copy(update={"temperature": temperature}),
         )
         return model, self.curve
+
+    def plan(self) -> None:
+        """Settle the number of steps by how long a few take that train nothing."""
+        if self.budget is None:
+            return
+        taken = []
+        for number in range(_REHEARSED):
+            began = self.clock()
+            self.network.train()
+            with torch.random.fork_rng(devices=[]):
+                self.loss(self.batch(np.random.default_rng(number)).to(self.device)).backward()
+            self.network.zero_grad(set_to_none=True)
+            taken.append(self.clock() - began)
+        # The first one is slower, and the optimiser is left out.
+        step_s = 1.05 * float(np.mean(taken[1:]))
+        self.config = self.budget.plan(self.config, step_s, self.validation_s)
 
     def step(self, step: int) -> float:
         """Take one optimiser step; all its randomness comes from the seed and the step."""
@@ -177,7 +200,7 @@ class TrainLoop:
     def warmth(self, step: int) -> float:
         """Return the share of the learning rate in force at a step."""
         fall = 0.5 * (1 + math.cos(math.pi * step / self.config.n_steps))
-        return min(1.0, (step + 1) / _WARMUP) * fall
+        return min(1.0, (step + 1) / self.config.warmup) * fall
 
     def loss(self, batch: Batch) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
@@ -211,6 +234,7 @@ class TrainLoop:
     @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
         """Score the averaged weights on the validation holes and keep them if they are best."""
+        began = self.clock()
         self.average.eval()
         nll = error = 0.0
         n = sum(len(batch.target) for batch in self.validation)
@@ -233,6 +257,7 @@ class TrainLoop:
             entry["train_loss"] = float(np.mean(recent))
         self._require_finite(entry)
         self.curve.append(entry)
+        self.validation_s = self.clock() - began
         if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
             self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
 
@@ -308,6 +333,8 @@ class TrainLoop:
         if self.found is None:
             return 0
         about = self.found.about
+        if self.budget is not None:
+            self.config = planned_before(self.config, about.settings)
         self.found.check(self.settings, self.config.n_steps)
         weights = {k: tuple(v.shape) for k, v in self.network.state_dict().items()}
         means = {k: tuple(v.shape) for k, v in self.optimizer.state().items()}
@@ -385,38 +412,6 @@ def _in_order(request: FitRequest) -> FitRequest:
         sections=[request.sections[i].ordered() for i in name_order(request.sections)],
         validation=None if validation is None else validation.ordered(),
     )
-
-
-def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
-    """Return the model to train: new, the one to go on with, or its transformer in a new panel."""
-    start, genes = request.start, training[0].genes
-    if start is not None and start.genes == genes:
-        # What was fitted to the predictions of a network goes with it.
-        return replace(start, network=copy.deepcopy(start.network), head=None, response=None)
-    totals = np.concatenate([np.asarray(s.expression.sum(1)).ravel() for s in training])
-    target_sum = float(np.median(totals[totals > 0]))
-    config = start.config if start is not None else request.model_config
-    side = float(np.mean([window_side(s.coords_um, config.window_cells) for s in training]))
-    # Positions count in half windows, so a transformer meets its window at the density it knows.
-    config = config.model_copy(update={"window_um": side})
-    tokenizer = MetaCellTokenizer.fit(
-        ModelSpace(training, target_sum),
-        genes,
-        target_sum,
-        n_meta_cells=config.n_meta_cells,
-        n_pcs=config.n_pcs,
-        level_sizes=config.level_sizes,
-        seed=request.seed,
-    )
-    model = GeST.create(config, tokenizer, seed=request.seed, name=request.name)
-    if start is not None:
-        kept = {
-            k: v
-            for k, v in start.network.state_dict().items()
-            if not k.startswith(("embed.", "to_genes."))
-        }
-        model.network.load_state_dict(kept, strict=False)
-    return model
 
 
 def _patches(request: FitRequest) -> list[NDArray[np.int64]]:

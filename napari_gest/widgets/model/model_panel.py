@@ -11,8 +11,17 @@ from napari_gest.app.actions import Choose
 from napari_gest.app.model_registry import USABLE_SHARE, ModelInfo
 from napari_gest.app.runs.generation import READOUTS
 from napari_gest.app.state import Mode
-from napari_gest.errors import CheckpointError
-from napari_gest.widgets.common.controls import Fold, Panel, button, combo, fill, note, row
+from napari_gest.errors import CheckpointError, InputError
+from napari_gest.widgets.common.controls import (
+    Fold,
+    Panel,
+    allow,
+    button,
+    combo,
+    fill,
+    note,
+    row,
+)
 from napari_gest.widgets.context import Context
 from napari_gest.widgets.train.train_panel import TrainPanel
 
@@ -53,7 +62,9 @@ class ModelPanel(Panel):
         self.column.addWidget(self.fit)
         self.column.addLayout(row(self.modes, QLabel("Seed"), self.seed, stretch=0))
         self.train = TrainPanel(context, self.add_folder)
+        self.train_now = button("Train one on this section now", self._train_now)
         self.more = Fold("Train a model on this tissue", self.train)
+        self.column.addWidget(self.train_now)
         self.column.addWidget(self.more)
         self.refresh()
 
@@ -67,6 +78,16 @@ class ModelPanel(Panel):
             info = self.context.registry.add(folder)
         except CheckpointError as error:
             self.context.report(self, error)
+            return
+        if info.is_base:
+            self.context.report(
+                self,
+                InputError(
+                    f"'{info.name}' is a base: it has no vocabulary, so it generates nothing.",
+                    "Train a model that starts from it, below.",
+                ),
+            )
+            self.refresh()
             return
         if info.name == self.context.state.choices.model:
             self.refresh()  # the folder was read again
@@ -86,6 +107,10 @@ class ModelPanel(Panel):
         info = context.model
         self.fit.setText(self._fit_text(info))
         genes = () if opened is None else opened.section.genes
+        unfit = registry.why_unusable(choices.model, genes) is not None
+        self.train_now.setVisible(opened is not None and unfit and registry.best_for(genes) is None)
+        busy = "A job is running." if context.jobs.busy else None
+        allow(self.train_now, busy, f"{self.train.length.currentText()}, from the base")
         if info is not None and registry.why_unusable(info.name, genes) is None:
             registry.warm(info.name)
 
@@ -97,8 +122,8 @@ class ModelPanel(Panel):
             if not registry.models:
                 return "No model is installed. Choose a folder, or train one below."
             return (
-                "No model here knows most of this section's genes. Train one on the section"
-                " below, or choose a folder."
+                "No model here knows most of this section's genes. Train one on the section, or"
+                " choose a folder."
             )
         share = info.share_measured(opened.section.genes)
         shared = round(share * len(info.genes))
@@ -110,6 +135,10 @@ class ModelPanel(Panel):
         if share < _GOOD:
             text += " It works; a model of this panel would know more."
         return text
+
+    def _train_now(self) -> None:
+        self.more.set_open(True)
+        self.train.start_at_once()
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Model folder")
