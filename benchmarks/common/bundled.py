@@ -188,8 +188,8 @@ def _held_out(rows: list[dict[str, str]]) -> list[str]:
         return []
     table = Table("Scores", list(rows[0]), [list(row.values()) for row in rows], [])
     return [
-        "Models trained in the same way without a section, scored on it beside the best floor,"
-        " means over holes:",
+        "Models trained in the same way without a section and scored on it, with the best baseline"
+        " (means over holes):",
         "",
         *table.markdown().splitlines()[2:],
         "",

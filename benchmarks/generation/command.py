@@ -29,8 +29,8 @@ OURS = "GeST weighted"
 ONE_STEP = "GeST weighted, one step"
 NO_FIELD = "GeST weighted, no field"
 PROFILES = "GeST weighted, profiles alone"
-CEILING = "true token (ceiling)"
-SPLIT_HALF = "split-half noise (ceiling)"
+CEILING = "true token (oracle)"
+SPLIT_HALF = "split half (noise ceiling)"
 RING_UM = 50.0  # of cells around a hole that the buffered score drops as well
 
 

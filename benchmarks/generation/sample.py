@@ -1,4 +1,4 @@
-"""The bundled sample and its like: is GeST ahead of 60 neighbours, and does it look like tissue?"""
+"""The bundled sample and similar tissues: GeST against 60 neighbours, and their realism."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def _looks(looks: Sequence[Look]) -> Table:
         "Counts: 10th, 50th and 90th percentile. Real sections: MERFISH of the mouse preoptic area"
         " (Moffitt et al. 2018); those of 155 genes keep their totals, divided by cell volume."
     ]
-    return Table("What the tissues are like", headings, rows, notes)
+    return Table("Properties of the tissues", headings, rows, notes)
 
 
 def preamble() -> str:
@@ -259,10 +259,10 @@ def preamble() -> str:
     return (
         "# The bundled sample\n\n"
         "Written by `python -m benchmarks sample --markdown`; not edited by hand. The tissue is"
-        " simulated, its\nprofiles are the model's own vocabulary, and it is made to have an"
-        " anatomy that surroundings tell of. So\nthese figures say that the demo shows what it"
-        " claims to, and nothing about real tissue: for that see\n"
-        "[expected-expression.md](expected-expression.md). `sample_data/make.py` holds the one"
-        " rule for region and\ngene; of the shipped file they are"
+        " simulated, its\nprofiles are the model's own vocabulary, and its anatomy is designed to"
+        " be predictable from surroundings.\nSo these figures confirm that the demo shows what it"
+        " claims to show. They are not evidence about real\ntissue; for that see"
+        " [expected-expression.md](expected-expression.md). `sample_data/make.py` holds the"
+        "\nrule that chooses region and gene; in the shipped file they are"
         f" {provenance['cells_in_region']} cells and {provenance['gene']}.\n"
     )
