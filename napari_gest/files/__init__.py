@@ -1,9 +1,8 @@
-"""Every file and folder that this project writes is written here, whole or not at all.
+"""All files and folders of this project are written here, completely or not at all.
 
-``replacing`` yields a temporary path that takes the place of the output once it is complete and
-on the disk. What stood there before stands until then, and is replaced only if the user asked,
-and only by something of its own kind (``FileKind``, ``FolderKind``). Decision 22 lists what is
-promised.
+``replacing`` yields a temporary path that replaces the output once it is complete and on the
+disk. Until then the former output stays. It is replaced only if the user asked for it, and only
+by an output of the same kind (``FileKind``, ``FolderKind``). Decision 22 has the details.
 """
 
 from napari_gest.files.cells import unescaped
