@@ -1,4 +1,4 @@
-"""What ``config.json`` of a model folder says. Reading it needs no torch."""
+"""The content of a model folder's ``config.json``. Reading it needs no torch."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ BASE = described_folder(
 _REMEDY = "Copy the folder again, or train the model again."
 _LARGEST_JSON = 64 * 2**20  # bytes; the names of 60,000 genes take one or two million
 
-# A model is shown by its name, so it is short and on one line.
+# Names of models are displayed, so they are short and on one line.
 ModelName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 _Text = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Damaged(Exception):
-    """A file of a model or of a training state that is not what it should be.
+    """A file of a model or of a training state is damaged.
 
-    The text names the file and what is wrong in it, without a full stop.
+    The text names the file and the error in it, without a full stop.
     """
 
 
@@ -63,7 +63,7 @@ Names = Annotated[tuple[_Text, ...], AfterValidator(_unique)]
 
 
 class AboutHead(BaseModel):
-    """What is known of a label head besides its arrays."""
+    """The part of a label head besides its arrays."""
 
     classes: Annotated[Names, Field(min_length=2)]
     settings: dict[str, Any]
@@ -97,9 +97,9 @@ class About(_Described):
     target_sum, genes
         As in ``MetaCellTokenizer``.
     head
-        Classes and settings of the label head, where one was trained.
+        Classes and settings of the label head, if one was trained.
     emission
-        As in ``GeST``; models of before have the defaults.
+        As in ``GeST``; models of earlier versions have the defaults.
     """
 
     target_sum: float = Field(gt=0, lt=1e30)
@@ -182,7 +182,7 @@ def _read(folder: Path, files: tuple[str, ...], wanted: type[_About]) -> _About:
         try:
             newer = _Version.model_validate_json(text, strict=True).format > FORMAT
         except ValidationError:
-            newer = False  # what is wrong is told below
+            newer = False  # the error is raised below
         if newer:
             raise CheckpointError(
                 f"The model in {folder} was written by a newer version.",
@@ -202,7 +202,7 @@ def damaged_model(folder: Path, error: Exception, remedy: str = _REMEDY) -> Chec
 
 
 def read_json(path: Path) -> bytes:
-    """Return the bytes of a JSON file, if it is of a sensible size.
+    """Return the bytes of a JSON file, unless it is too large.
 
     Raises
     ------
@@ -218,12 +218,12 @@ def read_json(path: Path) -> bytes:
 
 
 def checked_json(wanted: TypeAdapter[Any], text: bytes, name: str) -> Any:
-    """Return what a JSON file says, with exactly the types that are wanted.
+    """Return the content of a JSON file, with exactly the expected types.
 
     Raises
     ------
     Damaged
-        Naming the first field that is wrong.
+        If a field is wrong; names the first one.
     """
     try:
         return wanted.validate_json(text, strict=True)
@@ -240,7 +240,7 @@ def checked_json(wanted: TypeAdapter[Any], text: bytes, name: str) -> Any:
 
 def shortened(value: Any, length: int = 60) -> str:
     """Return a value as text of limited length, on one line."""
-    # Of long lists and texts only the beginning is written out.
+    # Only the beginning of long lists and texts is shown.
     if isinstance(value, list | tuple):
         value = f"a list of {len(value)}"
     elif isinstance(value, dict):

@@ -39,17 +39,17 @@ class GeST:
     network
         The decoder.
     name
-        Name for people and for ``uns["gest"]``.
+        Display name, also written to ``uns["gest"]``.
     card
-        What is known about its training: data, licence, settings, curve. JSON values.
+        Facts about its training: data, licence, settings, curve. JSON values.
     head
-        Labels it can give, where they were trained.
+        The label layer, if one was trained.
     response
-        How cells respond to their neighbours, where that was fitted with the model.
+        The response head, if one was fitted with the model.
     training_cells
-        Which cells it has seen; None where that was not kept.
+        Fingerprints of its training cells; None if they were not stored.
     emission
-        How mode ``sample`` draws cells.
+        Settings with which mode ``sample`` draws cells.
     """
 
     config: ModelConfig
@@ -86,7 +86,7 @@ class GeST:
 
     @property
     def digest(self) -> str:
-        """Hash of what the model computes with: shape, panel, vocabulary and weights."""
+        """Hash of everything that affects predictions: shape, panel, vocabulary and weights."""
         hashed = blake2b(self.config.model_dump_json().encode(), digest_size=16)
         for known in fields(self.tokenizer):
             value = getattr(self.tokenizer, known.name)
@@ -103,9 +103,9 @@ class GeST:
         return torch.from_numpy(((coords_um - centre_um) * unit).astype(np.float32))
 
     def shift_of(self, change: NDArray[np.float32]) -> Tensor:
-        """Return (n, D): how g(x) moves when expression moves by ``change`` (n, G), model space.
+        """Return (n, D): the change of g(x) when expression changes by ``change`` (n, G).
 
-        g is linear, so it holds for any cell: expression enters as it is, not as a meta cell.
+        In model space. g is linear, so the result is the same for every cell.
         """
         scaled = change / self.tokenizer.spread if self.config.profiles == "standard" else change
         return torch.from_numpy(scaled.astype(np.float32)) @ self.network.embed.weight.detach().T
@@ -144,7 +144,7 @@ class GeST:
         Raises
         ------
         InputError
-            If no folder can have such a name.
+            If the name is impossible for a folder.
         CheckpointError
             If there is no such model, or its files are damaged.
         """
@@ -153,7 +153,7 @@ class GeST:
             check_name(path)
             restore(path)
             there = path.is_dir()
-        except InputError:  # a name that no file can have
+        except InputError:  # an impossible name
             there = False
         if not there:
             raise CheckpointError(
@@ -195,7 +195,7 @@ def decoder_for(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool
 
 
 def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tensor:
-    """Return (K, G) the vocabulary as the decoder sees it, raw or standardised per gene."""
+    """Return (K, G) profiles for the decoder, unchanged or standardised per gene."""
     profiles = tokenizer.c_expr.astype(np.float64)
     if config.profiles == "standard":
         profiles = tokenizer.centred / tokenizer.spread

@@ -1,4 +1,4 @@
-"""Reading a model folder. What is wrong with it is named before a network is built."""
+"""Reading a model folder. Errors are found and named before a network is built."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from napari_gest.model.tensors import TensorFile
 from napari_gest.model.tokenizer import ARRAYS, MetaCellTokenizer
 from napari_gest.model.training_cells import TrainingCells
 
-_ROUNDING = 2e-2  # of sums and lengths that are 1, where a file holds half precision
+_ROUNDING = 2e-2  # tolerance of sums and lengths that are 1, for files in half precision
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a model folder holds; the heads only where they were trained."""
+    """The content of a model folder; heads are None unless they were trained."""
 
     config: ModelConfig
     tokenizer: MetaCellTokenizer
@@ -52,9 +52,9 @@ class Stored:
 
 
 def read(folder: Path) -> Stored:
-    """Read a model folder and check all of it.
+    """Read a model folder and check all of its files.
 
-    Sizes are compared by the headers of the files before any numbers are read.
+    Sizes are compared by the headers of the files before any number is read.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def _check_vocabulary(file: TensorFile, about: About) -> None:
         raise Damaged(
             f"{CONFIG} names {g:,} 'genes', and {file.name} has {file.shapes['mean'][0]:,}"
         )
-    # Tissue that is too small for the vocabulary asked for gets a smaller one.
+    # Tissue that is too small for the requested vocabulary gets a smaller one.
     for name, found, least in (("n_meta_cells", k, 2), ("n_pcs", p, 1)):
         most = getattr(about.config, name)
         if not least <= found <= most:
@@ -144,7 +144,7 @@ def _check_vocabulary(file: TensorFile, about: About) -> None:
 
 
 def _tokenizer(file: TensorFile, about: About) -> MetaCellTokenizer:
-    # A cell whose whole expression is one gene has log1p(target_sum) of it.
+    # The largest value, log1p(target_sum), is that of a cell that expresses one gene alone.
     most = math.log1p(about.target_sum) * (1 + _ROUNDING)
     bounds: dict[str, tuple[float | None, float | None]] = {
         "mean": (0, most),
@@ -174,7 +174,7 @@ def _tokenizer(file: TensorFile, about: About) -> MetaCellTokenizer:
 
 
 def _check_weights(file: TensorFile, config: ModelConfig, n_genes: int) -> None:
-    # First the settings that the file itself tells, so that no network of a wrong size is tried.
+    # First the settings that the file itself shows, so that no network of a wrong size is built.
     shapes = file.shapes
     wide = [shape for name, shape in shapes.items() if name.endswith(".log_width")]
     arranged = shapes.get("arrangement.0.weight", ())
