@@ -1,4 +1,4 @@
-"""``models`` and ``info``: what is in a model, a tissue file or a region."""
+"""``models`` and ``info``: the content of a model, a tissue file or a region."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def models(
     for bundled in bundled_models():
         try:
             print_fields(bundled, card(GeST.load(bundled)))
-        except GestError as error:  # the others can be used all the same
+        except GestError as error:  # the other models can still be used
             say(f"{bundled} cannot be used. {error}")
 
 
@@ -73,7 +73,7 @@ def info(
     spatial_key: SpatialKey = "spatial",
     section_key: SectionKey = "section",
 ) -> None:
-    """Say what is in a tissue file, a region or a model folder."""
+    """Print the content of a tissue file, a region or a model folder."""
     from napari_gest.files import check_name
     from napari_gest.tissue.io import read_tissue
 

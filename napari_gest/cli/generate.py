@@ -81,14 +81,16 @@ def generate(
     ] = False,
     check_table: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.csv", help="Write what the check says of each gene."),
+        typer.Option(
+            metavar="OUT.csv", help="Write a table with the check's results for each gene."
+        ),
     ] = None,
     check_map: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT.csv",
-            help="Hide all of the section tile by tile, and write where generation is worth"
-            " something. It takes some minutes.",
+            help="Hide the whole section tile by tile, and write where generation is better than"
+            " the neighbours' mean. It takes some minutes.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -118,8 +120,8 @@ def generate(
     gest_counts holds its counts, and further draws are layers gest_draw_2, gest_draw_3 and so on.
     --expected adds layer gest_expected, the mean that --mode weighted would give.
     --type-key K adds obs gest_K and gest_K_confidence. --check adds uns gest/check, chooses the
-    share of the section's field and prints a verdict. --check-map tells for tiles of the region's
-    size, all over the section, how much lower the error is than that of the neighbours' mean.
+    share of the section's field and prints a verdict. --check-map divides the section into tiles of
+    the region's size and gives, for each, how far the error is below that of the neighbours' mean.
     """
     if (mask_key is None) == (roi is None):
         raise typer.BadParameter("give either --mask-key or --roi")

@@ -1,4 +1,4 @@
-"""``replay``: a saved session, run again without a window."""
+"""``replay``: run a saved session again, without a window."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def replay(
     ] = None,
     moved: Annotated[
         list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Where tissue lies now; repeatable."),
+        typer.Option(metavar="OLD=NEW", help="New path of tissue that was moved; repeatable."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run all that was kept in a session again, and write it: the same numbers, bit for bit."""
+    """Compute all kept results of a session again and write them, bit for bit the same."""
     if (out is None) == (script is None):
         raise typer.BadParameter("give --out or --script")
     places = dict(_place(one) for one in moved or [])

@@ -51,7 +51,10 @@ Validation = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Keep the state here, and go on from it if it is there."),
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of the training state; training resumes from it if it exists.",
+    ),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default=False)]
 MetaCells = Annotated[
@@ -174,10 +177,10 @@ def fine_tune(
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a model on with your own tissue; for other genes its vocabulary is rebuilt.
+    """Continue training a model on your own tissue; for other genes its vocabulary is rebuilt.
 
-    With --label-key it also learns to label cells as that column does, for 'annotate'. Cells
-    without a label are tissue around others, and nothing more.
+    With --label-key it also learns the labels in that column, for 'annotate'. Cells without a
+    label only serve as neighbours of labelled cells.
     """
     if steps == 0 and label_key is None:
         raise typer.BadParameter("--steps 0 trains nothing but labels: give --label-key")
@@ -219,7 +222,7 @@ def _check_outputs(
 
 @dataclass
 class Labels:
-    """Labels to learn: where they are, and those of each training section once it is read."""
+    """Labels to learn: their column, and those of each training section once it is read."""
 
     key: str
     ignore: tuple[str, ...]
@@ -305,7 +308,7 @@ def _train(
         budget=budget,
     )
     request.check()
-    if labels is not None and start is not None:  # before the long part
+    if labels is not None and start is not None:  # before the long training
         known = [part[[x is not None for x in part]] for part in labels.of]
         if len({x for part in known for x in part}) < 2:
             raise InputError(

@@ -39,30 +39,30 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _MAX_STEPS = 500
-_AROUND = 13  # cells whose labels lean on each other, the cell itself among them
-_RIDGE = 1e-3  # of each feature's variance inside labels
+_AROUND = 13  # cells whose labels the random field smooths, including the cell itself
+_RIDGE = 1e-3  # of each feature's variance within labels
 _TEMPERATURE = "temperature"
 _AGAIN = "Train the label layer again: train_head, or 'napari-gest fine-tune --label-key'."
 
 
 class HeadConfig(BaseModel):
-    """How labels are read off the embeddings. Frozen, and stored with the head.
+    """Settings of a label head. Frozen, and stored with the head.
 
     Attributes
     ----------
     reads, form, niche_cells
-        As in ``EmbedRequest``; several reads are put side by side. The paper's is ``"hidden"``.
+        As in ``EmbedRequest``; several reads are concatenated. The paper's read is ``"hidden"``.
         The content is that of single cells, averaged over the pools.
     pools
-        Each read is averaged over this many nearest cells, the cell itself among them, and
-        the averages are put side by side. The paper's is one pool, the niche.
+        Each read is averaged over this many nearest cells, including the cell itself, and the
+        averages are concatenated. The paper uses one pool, the niche.
     penalty
         Strength of the ridge on the linear layer, in features of unit variance.
     adapt
-        Find the mean features of each label anew on the section that is labelled, all its cells
-        together. The paper labels by the linear layer alone.
+        Refit the mean features of each label on all cells of the section that is labelled. The
+        paper labels by the linear layer alone.
     smoothing
-        How strongly a cell's label leans on those of the cells around it; 0: not at all.
+        Strength of the random field that smooths labels over neighbouring cells; 0 is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -78,19 +78,19 @@ class HeadConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class HeadRequest:
-    """One training of a head and all it needs.
+    """A request to train a head.
 
     Attributes
     ----------
     model
-        The model; its network stays as it is.
+        The model; its network is not changed.
     sections, labels
         Labelled sections, and per section an (n_obs,) object array with None where a cell has
-        no label. Such cells are tissue around others, and nothing more.
+        no label. Such cells only serve as neighbours of labelled cells.
     config
-        How labels are read off.
+        Settings of the head.
     label_key
-        Where the labels came from, for the model's card.
+        Source of the labels, for the model's card.
     """
 
     model: GeST
@@ -100,7 +100,7 @@ class HeadRequest:
     label_key: str | None = None
 
     def check(self) -> None:
-        """Raise InputError if there is nothing to learn from."""
+        """Raise InputError if there are too few labels to learn from."""
         if not self.sections or len(self.sections) != len(self.labels):
             raise InputError(
                 f"There are {len(self.sections)} sections and {len(self.labels)} sets of labels.",
@@ -125,7 +125,7 @@ class HeadRequest:
         """Train the layer; returns a model with the head."""
         self.check()
         tissues = []
-        for i in name_order(self.sections):  # neither rows nor sections of a file set an order
+        for i in name_order(self.sections):  # independent of the order of rows and sections
             section, labels = self.sections[i].ordered(), self.labels[i][self.sections[i].order]
             reads = yield from _read(self.sections[i], self.model, self.config)
             tissues.append(_Tissue(section, reads, labels))
@@ -149,7 +149,7 @@ class HeadRequest:
 
 @dataclass(frozen=True, eq=False)
 class _Tissue:
-    """A section as a head reads it: reads (n, D) of its cells, and labels where they are known."""
+    """A section with the reads (n, D) of its cells, and its known labels."""
 
     section: Section
     reads: list[NDArray[np.float32]]
@@ -186,7 +186,7 @@ def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any
         solver="lbfgs",
     ).fit((x - mean) / spread, names)
     weight, bias = layer.coef_, layer.intercept_
-    if len(layer.classes_) == 2:  # one row says it all; softmax wants two
+    if len(layer.classes_) == 2:  # scikit-learn stores one row; softmax needs two
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
     means, covariance = _moments(x, np.searchsorted(layer.classes_, names))
@@ -201,10 +201,10 @@ def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any
 
 
 def _held_out(tissues: Sequence[_Tissue], config: HeadConfig, fold: int) -> list[Held]:
-    """Return what a head trained on the other cells says of those of a fold.
+    """Return the labels of held-out cells by a head trained on the other cells.
 
-    Of several sections every other one is held out, as a section to come will be another; of one
-    section every other block.
+    Where there are several sections, every other one is held out, like a new section; where there
+    is one, every other block.
     """
     rest, tests = [], []
     for i, tissue in enumerate(tissues):
@@ -230,7 +230,7 @@ def _held_out(tissues: Sequence[_Tissue], config: HeadConfig, fold: int) -> list
 def _moments(
     x: NDArray[np.float32], of: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return means (C, F) of the labels ``of`` (n,) of cells, and the covariance (F, F) inside."""
+    """Return means (C, F) of the labels ``of`` (n,), and the covariance (F, F) within labels."""
     means = np.stack([x[of == label].mean(0, dtype=np.float64) for label in range(of.max() + 1)])
     rest = x - means[of].astype(np.float32)
     covariance = (rest.T @ rest).astype(np.float64) / len(x)
@@ -255,7 +255,7 @@ def train_head(
     model, sections, labels, label_key
         As in ``HeadRequest``.
     config
-        How labels are read off; by default as ``HeadConfig`` says.
+        Settings of the head; those of ``HeadConfig`` by default.
     on_progress
         Called between steps.
 
@@ -269,10 +269,10 @@ def train_head(
 
 
 def renamed(model: GeST, name: str) -> GeST:
-    """Return a model with a trained head as a model of its own.
+    """Return a model with a trained head as a separate model.
 
-    Its card names the model it started from and says what taught the labels. How the network
-    came to be, and what may be done with the data, is on the card of the former.
+    Its card names the model it started from and the source of the labels. The training of the
+    network and the licence of its data are on the card of the starting model.
     """
     assert model.head is not None
     card = {
@@ -286,12 +286,12 @@ def renamed(model: GeST, name: str) -> GeST:
 
 
 def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
-    """Return how the labels of a model's head are read off.
+    """Return the settings of a model's label head.
 
     Raises
     ------
     CheckpointError
-        If the head's settings are damaged, or its arrays are not of the features they name.
+        If the head's settings are damaged, or do not match its arrays.
     """
     try:
         config = HeadConfig.model_validate(head.settings.get("config"))
@@ -315,12 +315,12 @@ def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
 
 
 def stored_temperature(head: LabelHead, model: GeST) -> float:
-    """Return how far the confidence of a model's labels is tempered; 1 where it never was.
+    """Return the temperature of a model's label confidence; 1 if none was fitted.
 
     Raises
     ------
     CheckpointError
-        If it is no positive number.
+        If it is not a positive number.
     """
     value = head.settings.get(_TEMPERATURE, 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
@@ -334,13 +334,13 @@ def stored_temperature(head: LabelHead, model: GeST) -> float:
 
 @dataclass(frozen=True, eq=False)
 class AnnotateRequest:
-    """Labels for the cells of a section, by a model that was trained to give them."""
+    """A request to label the cells of a section by a model with a label layer."""
 
     section: Section
     model: GeST
 
     def check(self) -> None:
-        """Raise InputError if the model has no labels to give, or the panel does not fit."""
+        """Raise InputError if the model has no label layer, or the panel does not fit."""
         if self.model.head is None:
             raise InputError(
                 f"Model '{self.model.name}' was not trained on labels.",
@@ -392,11 +392,11 @@ class Annotated:
     labels
         (n,) int64 index of each cell's label in ``classes``.
     probability
-        (n, C) float32, rows sum to 1; tempered, so that it is right as often as it says.
+        (n, C) float32, rows sum to 1; calibrated by the head's temperature.
     classes
         C names.
     settings
-        What made them.
+        Model and settings of the labels.
     """
 
     section: Section
@@ -421,7 +421,7 @@ class Annotated:
         return self.probability.max(1)
 
     def write(self, adata: AnnData) -> frozenset[str]:
-        """Write labels and their probability; cells of other sections keep what they had.
+        """Write labels and their probability; cells of other sections keep their values.
 
         Returns
         -------
@@ -441,7 +441,7 @@ class Annotated:
         return frozenset({keys.LABEL, keys.LABEL_CONFIDENCE})
 
     def agreement(self, labels: NDArray[np.object_]) -> LabelAgreement:
-        """Return how the predictions agree with known labels (n,), None where there is none."""
+        """Return the agreement with known labels (n,), which are None where unknown."""
         has = np.array([x is not None for x in labels], bool)
         truth, made = labels[has].astype(str), self.names[has]
         every = sorted(set(truth))
@@ -493,7 +493,7 @@ def annotate(
     Raises
     ------
     InputError
-        If the model has no labels to give, or the panel does not fit.
+        If the model has no label layer, or the panel does not fit.
     """
     return finish(AnnotateRequest(section, model).run(), on_progress)
 
@@ -519,13 +519,13 @@ def labels_from_obs(
     ignore
         Values that mean no label.
     include_generated
-        Take the labels of new cells too, which are no observations (decision 31); by default they
-        are None.
+        Return the labels of new cells too, which are not observations (decision 31); by default
+        these are None.
 
     Raises
     ------
     InputError
-        If the column is absent, or holds numbers and no labels.
+        If the column is absent, or holds numbers instead of labels.
     """
     remedy = "Name the column that holds the labels (--label-key)."
     column = obs_column(adata, key, remedy, rows)
@@ -556,7 +556,7 @@ def _read(
 
 
 def _macro_f1(truth: NDArray[np.str_], made: NDArray[np.str_]) -> float:
-    """Return the mean F1 over the labels there are."""
+    """Return the mean F1 over the labels in ``truth``."""
     labels = sorted(set(truth))
     return float(f1_score(truth, made, labels=labels, average="macro", zero_division=0))
 
