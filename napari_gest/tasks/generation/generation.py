@@ -1,4 +1,4 @@
-"""The moving parts of a run of generation (Sec. 4.4, 5.1)."""
+"""The state of a run of generation (Sec. 4.4, 5.1)."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from napari_gest.tissue.window import compact_groups, reach, symmetries
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import GenerateRequest
 
-# Cells that share one encoded context: as many as training predicts from one.
+# Cells that share one encoded context, as in training.
 WINDOW_TARGETS = 192
-# Cells that may give their expression, the nearest to the region.
+# Donors at most, the cells nearest to the region.
 MOST_DONORS = 20_000
-# The field learns from this many known cells at most, drawn within its reach of the cells to
-# generate; more cost time and change little.
+# The field learns from at most this many known cells, drawn within its reach of the cells to
+# generate; more cells cost time and change little.
 _FIELD_CELLS, _FIELD_REACH = 8000, 60.0  # cells, distances between neighbouring cells
 
 
 class Generation:
-    """The moving parts of one run; they live as long as it does."""
+    """The state of one run, for as long as it runs."""
 
     def __init__(self, request: GenerateRequest) -> None:
         section, model = request.section, request.model
@@ -55,7 +55,7 @@ class Generation:
         everywhere = np.concatenate([section.coords_um, request._new])
         self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
         self.geometry = Geometry(everywhere) if len(request._new) else section.geometry
-        # The cells to generate by row, new ones last, and the place of each among those.
+        # The cells to generate by row, new ones last, and the index of each among those.
         self.by_row = np.argsort(self.position_of)
         self.place_by_row = np.argsort(self.by_row)
         self.measured = section.measured(model.genes)
@@ -68,7 +68,7 @@ class Generation:
         self.sd_of = np.empty((n, len(model.genes)), np.float32)
         self.entropy = np.empty(n, np.float32)
         self.meta_cell = np.empty(n, np.int32)
-        # Of the cells known and met so far, and of the generated ones.
+        # Of the known cells used so far, and of the generated ones.
         self.known_residual: dict[int, NDArray[np.float32]] = {}
         self.residual = np.zeros((n, len(model.genes)), np.float32)
         self.generated = np.zeros(n, bool)
@@ -116,10 +116,10 @@ class Generation:
 
     @cached_property
     def donor_places(self) -> NDArray[np.int64]:
-        """(n,) index among the known cells of those that may give their expression.
+        """(n,) index of the donors among the known cells.
 
-        They are the nearest to the region, ``MOST_DONORS`` at most: more cost time, and what is
-        far away resembles the region less.
+        They are the ``MOST_DONORS`` nearest to the region at most: more cost time, and far cells
+        resemble the region less.
         """
         filled, most = np.flatnonzero(self.filled), self.most_donors
         if not len(filled):
@@ -157,11 +157,11 @@ class Generation:
         return self.request.types.probability(weights, self.donor_cells, self.all_known)
 
     def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return (n,) the name that each cell gets, an index into the C names."""
+        """Return (n,) the name of each cell, an index into the C names."""
         return name_in_proportion(probability, self.coords)
 
     def named(self, made: Generated) -> Generated:
-        """Return a finished result with the types of its cells, where they were asked for."""
+        """Return a finished result with the types of its cells, if they were requested."""
         types, share = self.request.types, self.type_share
         if types is None or share is None:
             return made
@@ -174,7 +174,7 @@ class Generation:
         return np.asarray(cKDTree(self.coords).query(self.tree.data)[0])
 
     def fit_field(self) -> Generator[Progress, None, NDArray[np.float32] | None]:
-        """Return (n, G) what the section's own field says of the cells, model space, if asked."""
+        """Return (n, G) the prediction of the section's own field, model space, if requested."""
         if self.request.mode == "pick" or not self.request.field or len(self.known) < FEWEST:
             return None
         rng = np.random.default_rng(self.request.seed)
@@ -200,7 +200,7 @@ class Generation:
         return made
 
     def steps(self) -> Generator[Progress, None, Generated]:
-        # The decoder's cells can be seen while the field, which takes longer, is fitted.
+        # The decoder's cells are shown while the field, which takes longer, is fitted.
         yield from self.fill()
         self.field = yield from self.fit_field()
         made = self.so_far()
@@ -218,7 +218,7 @@ class Generation:
         return self.named(made)
 
     def read_types(self, expected: NDArray[np.float32]) -> None:
-        """Note the type probabilities of all cells, given their expected expression (n, G)."""
+        """Store the type probabilities of all cells, given their expected expression (n, G)."""
         assert self.type_share is not None
         probability = self.mixture.numpy()
         for start in range(0, len(expected), WINDOW_TARGETS):
@@ -229,7 +229,7 @@ class Generation:
             self.type_share[part] = self.type_probability(weights)
 
     def so_far(self) -> Generated:
-        """Return the cells painted by now, by the decoder alone; all there is of a run cut off."""
+        """Return the cells painted so far, by the decoder alone; the result of a cancelled run."""
         section, done = self.request.section, self.by_row[self.painted[self.by_row]]
         rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
         settings = {
@@ -267,7 +267,7 @@ class Generation:
             for window in joining:
                 for cells in self.frontiers(window):
                     probability, residual = self.predict()
-                    # Before anything is drawn by them, and before a caller paints a cell.
+                    # Before cells are drawn by them, and before a caller paints a cell.
                     require_finite("The generated cells", probability=probability)
                     painted = self.paint(cells, probability, residual)
                     require_finite(
@@ -283,14 +283,15 @@ class Generation:
     def paint(
         self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
     ) -> Painted:
-        """Return the cells of a frontier, and let them enter the content.
+        """Return the cells of a frontier, and add them to the content.
 
         Parameters
         ----------
         cells
             (f,) index into the cells of the run.
         probability, residual
-            What ``predict`` returned for them.
+            Results of ``predict`` for them.
+
         """
         weighted = self.request.mode == "weighted"
         likeliest = probability.argmax(-1)
@@ -299,7 +300,7 @@ class Generation:
         if residual is not None:
             self.residual[cells] = residual
             made = np.maximum(made + residual, 0)
-        # Weighted cells stay as uncertain in the content as they were predicted.
+        # Weighted cells enter the content with their predicted uncertainty.
         self.mixture[cells] = (
             probability if weighted else F.one_hot(likeliest, len(self.mean)).float()
         )
@@ -312,12 +313,12 @@ class Generation:
         )
 
     def forget(self, cells: NDArray[np.int64]) -> None:
-        """Take known cells of the section out of the content."""
+        """Remove known cells of the section from the content."""
         if len(cells):
             self.surround(self.all_known[~np.isin(self.all_known, cells)])
 
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Yield the window's cells a frontier at a time, while the content grows with each."""
+        """Yield the window's cells frontier by frontier, while the content grows with each."""
         centre = self.coords[window].mean(0)
         near, mixture, mass, residual, shift, geometry = self.content(centre)
         context = self.encode(near, mixture, centre, None, mass, shift, geometry)
@@ -338,7 +339,7 @@ class Generation:
     ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32], Tensor | None, Tensor]:
         """Return positions, meta cells, masses, residuals, shifts and geometry of L items.
 
-        They are known or generated cells, near ones singly and the others pooled, far ones first.
+        They are known or generated cells; near ones are single, the others pooled, far ones first.
         """
         n = self.model.config.window_cells
         made = np.flatnonzero(self.generated)
@@ -375,7 +376,7 @@ class Generation:
         )
 
     def tokenize(self, near: NDArray[np.int64]) -> None:
-        """Look up the meta cells of those known cells that are met for the first time."""
+        """Compute the meta cells of known cells that are used for the first time."""
         new = near[self.token[near] < 0]
         if len(new):
             tokenizer = self.model.tokenizer
@@ -391,11 +392,11 @@ class Generation:
         return log_normalize(self.expression[place], self.model.target_sum)
 
     def shift(self, cells: NDArray[np.int64]) -> Tensor | None:
-        """Return (n, D) what known cells add to their meta cell's embedding; None is nothing."""
+        """Return (n, D) to add to the embeddings of known cells' meta cells; None for zero."""
         return None
 
     def place(self, coords: NDArray[np.float64], centre: NDArray[np.float64]) -> Tensor:
-        """Return (passes, n, 2) positions in half windows, turned and reflected."""
+        """Return (passes, n, 2) positions in half windows, rotated and reflected."""
         return self.model.positions(coords, centre) @ self.turns
 
     def encode(
@@ -414,7 +415,7 @@ class Generation:
         return self.model.network.encode(self.table, mixture, xy, context, mass, shift, geometry)
 
     def predict(self) -> tuple[Tensor, NDArray[np.float32] | None]:
-        """Return (n, K) p(meta cell) and (n, G) inherited residuals, averaged over the passes."""
+        """Return (n, K) p(meta cell) and (n, G) smoothed residuals, averaged over the passes."""
         context, xy, residual, geometry = self.asked
         network = self.model.network
         hidden = network.ask(context, xy, geometry=geometry)
@@ -428,7 +429,7 @@ class Generation:
 def rim_first(
     coords: NDArray[np.float64], depth: NDArray[np.float64], size: int
 ) -> list[NDArray[np.int64]]:
-    """Split cells into compact groups of ``size`` at most, rim first; rim first inside each too."""
+    """Split cells into compact groups of ``size`` at most; groups and their cells go rim first."""
     groups = [
         group[np.argsort(depth[group], kind="stable")] for group in compact_groups(coords, size)
     ]
