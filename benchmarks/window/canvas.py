@@ -1,4 +1,4 @@
-"""What a user waits for in the window: a real viewer with the dock, driven step by step."""
+"""Waiting times in the window: a real viewer with the dock, driven step by step."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
 from napari_gest.widgets.headless_viewer import HeadlessViewer
 
-_BEAT_MS = 5  # how often the window is asked whether it is awake
+_BEAT_MS = 5  # interval at which the event loop is tested
 _MOST_REFRESHES = 5  # on opening a file: two jobs that begin and end, and one action
 
 
 class Pulse:
-    """Notes when Qt's event loop turns; what lies between two turns is a block."""
+    """Records the turns of Qt's event loop; the time between two turns is a block."""
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
@@ -45,7 +45,7 @@ class Pulse:
 
 
 class Window(HeadlessViewer):
-    """The viewer with the dock and a file open, and how long things in it take."""
+    """The viewer with the dock and an open file, with timers."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(pause_s=0.004)
@@ -64,19 +64,19 @@ class Window(HeadlessViewer):
         }
 
     def settle(self) -> None:
-        """Let the window draw what was changed: until its loop has turned some times."""
+        """Let the window draw changes: wait for several turns of its event loop."""
         n = len(self.pulse.turns)
         self.until(lambda: len(self.pulse.turns) >= n + 5)
 
     def ms(self, work: Callable[[], Any]) -> float:
-        """Return milliseconds until what ``work`` changes is drawn."""
+        """Return milliseconds until the changes of ``work`` are drawn."""
         started = time.perf_counter()
         work()
         self.settle()
         return (time.perf_counter() - started) * 1e3
 
     def show(self, **changes: Any) -> None:
-        """Change what the canvas shows."""
+        """Change the view of the canvas."""
         self.context.do(ChangeView.of(**changes))
 
     def close(self) -> None:
@@ -128,7 +128,7 @@ def _slide(window: Window, repeats: int) -> list[float]:
 
 
 def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figure]:
-    """Return what a user waits for with so many cells open, and in a run over some of them."""
+    """Return waiting times with ``n_cells`` open, and in a run over ``n_unseen`` of them."""
     model = GeST.load(model_name)
     with _window(n_cells, model) as window:
         context, panel = window.context, window.home.run_panel

@@ -35,24 +35,24 @@ BAR_MB = 50.0
 _KINDS = (AnnData, Section, Opened, Generated, Embedded, GeneratedCells, RunEntry, Job, Layer)
 _MB = 2**20
 _SETTLE_S = 0.3
-_LET_GO_S = 3.0  # napari takes a second to let go of the layers removed last
+_LET_GO_S = 3.0  # napari takes a second to release the layers removed last
 _FIELD_STEPS = 40  # of a run's field, instead of hundreds: memory is the question, not accuracy
 
 
 @dataclass(frozen=True)
 class Round:
-    """What was there after a round, without any help of the garbage collector.
+    """Memory and objects after a round, without a call of the garbage collector.
 
     Attributes
     ----------
     seconds
-        That it took.
+        Duration of the round.
     niches
-        Whether niches were found in it too, which takes more memory.
+        Whether niches were found too, which takes more memory.
     resident_mb
         Memory of the process in RAM.
     python_mb
-        What Python has allocated, where that is traced (which is slow).
+        Memory allocated by Python, if it is traced (which is slow).
     alive
         Objects that hold tissue, by class.
     """
@@ -65,7 +65,7 @@ class Round:
 
 
 def alive() -> dict[str, int]:
-    """Return how many objects there are of each kind that holds tissue."""
+    """Return the number of objects of each kind that holds tissue."""
     found = Counter({kind.__name__: 0 for kind in _KINDS})
     for one in gc.get_objects():
         for kind in _KINDS:
@@ -77,7 +77,7 @@ def alive() -> dict[str, int]:
 def work_once(window: HeadlessViewer, path: Path, share: float, niches: bool) -> None:
     """Open tissue, generate the cells of a square region, keep them, find niches; clear all.
 
-    Keeping is undone and done again. A check begins after the run, and is stopped by what follows.
+    Keeping is undone and redone. A check starts after the run, and the next steps stop it.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def _figures(
 
 
 def _trimmed(process: psutil.Process) -> float | None:
-    """Return memory once the C library has given back what is free, where it can; else None."""
+    """Return memory after the C library has returned free memory; None if it cannot."""
     return process.memory_info().rss / _MB if gc_pause.give_back() else None
 
 
