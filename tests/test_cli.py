@@ -214,7 +214,7 @@ def test_generate_wants_one_region(file: Path) -> None:
         ((), "2 sections"),
         (("--section", "section_3"), "no section 'section_3'"),
         (("--section", "section_1", "--mask-key", "gap"), "no obs column 'gap'"),
-        (("--section", "section_1", "--mask-key", "niche"), "is no mask"),
+        (("--section", "section_1", "--mask-key", "niche"), "is not a mask"),
         (("--section", "section_1", "--layer", "raw"), "no layer 'raw'"),
         (("--section", "section_1", "--spatial-key", "xy"), "no coordinates"),
         (("--section", "section_1"), "no model 'none'"),

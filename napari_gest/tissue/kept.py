@@ -161,12 +161,12 @@ def _check_embedding(adata: AnnData) -> None:
         if shared is not None:
             n_sections, ndim = len(lists[0]), np.ndim(shared)
             if ndim != 4 or len(shared) != n_sections or np.asarray(shared).dtype.kind != "f":
-                raise _foreign(name, "has a covariance that is no number per section")
+                raise _foreign(name, "has a covariance that is not one number per section")
     held = adata.obsm.get(keys.NICHE_EMBEDDING)
     if held is not None and not (
         isinstance(held, np.ndarray) and held.ndim == 2 and held.dtype.kind in "biuf"
     ):
-        raise _foreign(f"obsm['{keys.NICHE_EMBEDDING}']", "is no numeric array")
+        raise _foreign(f"obsm['{keys.NICHE_EMBEDDING}']", "is not a numeric array")
 
 
 _NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty")

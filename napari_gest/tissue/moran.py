@@ -75,7 +75,7 @@ def top_svgs(
     """
     if not 1 <= n <= values.shape[1]:
         raise InputError(
-            f"{n} genes were asked for out of {values.shape[1]}.",
+            f"{n} genes were requested out of {values.shape[1]}.",
             f"Ask for 1 to {values.shape[1]}.",
         )
     return np.argsort(-morans_i(values, coords_um), kind="stable")[:n].astype(np.int64)

@@ -69,16 +69,15 @@ def place_cells(
     n_rim = int((~inside & (apart <= _RIM * spacing)).sum())
     if n_rim < _MIN_RIM_CELLS:
         raise InputError(
-            f"{n_rim} measured cells stand close around the region, too few to tell how densely"
-            " cells belong in it.",
+            f"{n_rim} measured cells lie close to the region, too few to estimate the density of"
+            " cells in it.",
             "Draw the region inside measured tissue or at its edge.",
         )
     _check_number(roi.area_um2 / spacing**2)
     density = _Density(roi, around, low, high, spacing)
     if not (density.density * density.tissue).any():
         raise InputError(
-            "The region is too long to tell from the cells around it how densely cells belong in"
-            " it.",
+            "The region is too long to estimate the density of cells in it from the cells around.",
             "Draw a shorter one.",
         )
     n_new = max(round(density.expected - inside.sum()), 0)

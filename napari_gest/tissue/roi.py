@@ -294,7 +294,7 @@ def mask_from_obs(adata: AnnData, key: str, rows: NDArray[np.int64]) -> NDArray[
     if None in known:
         other = values[known.index(None)]
         raise InputError(
-            f"obs['{key}'] is no mask: it holds '{other}'.",
+            f"obs['{key}'] is not a mask: it holds '{other}'.",
             "Name a column of booleans, of 0 and 1, or of 'True' and 'False'.",
         )
     mask = np.array(known, dtype=bool)[codes]

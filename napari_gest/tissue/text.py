@@ -55,7 +55,7 @@ def check_size(path: Path, what: str) -> None:
             f"There is no file '{path}'.", "Check the path and its spelling."
         ) from error
     if not stat.S_ISREG(about.st_mode):  # reading a pipe would wait for its writer
-        raise InputError(f"'{path}' is no file.", f"Give a file with {what}.")
+        raise InputError(f"'{path}' is not a file.", f"Give a file with {what}.")
     size = about.st_size
     if size > _MOST_BYTES:
         raise InputError(
@@ -65,4 +65,4 @@ def check_size(path: Path, what: str) -> None:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")

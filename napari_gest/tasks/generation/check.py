@@ -186,8 +186,8 @@ def check_untrained(untrained: NDArray[np.bool_], model: GeST) -> None:
     if not untrained.any():
         raise InputError(
             f"'{model.name}' was trained on every known cell of this section.",
-            "A check would flatter it: train a model without this section, or with"
-            " 'napari-gest fit', which leaves patches for the check.",
+            "A check on these cells would be too optimistic: train a model without this section, or"
+            " with 'napari-gest fit', which leaves patches for the check.",
         )
 
 

@@ -185,12 +185,12 @@ class CheckMap:
         ]
         if len(said):
             lines.append(
-                f"It is {said.median():.1%} of the error in the middle of them, and"
+                f"It is {said.median():.1%} of the error in the median tile and"
                 f" {said.max():.1%} at best."
             )
         trained = int(table["trained"].sum())
         if trained:
-            lines.append(f"The model was trained on {trained} tiles: nothing is said of them.")
+            lines.append(f"The model was trained on {trained} tiles, which have no result.")
         left = large - len(said) - trained
         if left > 0:
             lines.append(f"{left} tiles were not checked: too few cells, or left out to save time.")

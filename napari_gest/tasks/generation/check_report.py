@@ -245,7 +245,7 @@ class Check:
     def reasons(self) -> tuple[str, ...]:
         """The sentences of the verdict after the first."""
         n, claimed = len(self.table), int(self.table["claim"].sum())
-        lines = [f"Judged by {self.n_reporting} measured patches like it ({self.n_cells} cells)."]
+        lines = [f"Based on {self.n_reporting} look-alike patches ({self.n_cells} cells)."]
         best = self.believable[:3]
         if best:
             lines.append(
@@ -256,7 +256,7 @@ class Check:
             lines.append(f"No gene is expected to correlate by {_BELIEVABLE} or more.")
         if claimed < n:
             few = "1 gene" if n - claimed == 1 else f"{n - claimed} genes"
-            lines.append(f"The patches are too small to say anything of {few}.")
+            lines.append(f"The patches are too small for a claim about {few}.")
         if self.depth_um == 0:
             lines.append("The expected expression is nowhere better than the section's mean.")
         elif self.depth_um is not None:
@@ -266,7 +266,7 @@ class Check:
             )
         elif self._is_too_deep:
             lines.append(
-                f"The region is {self.region_depth_um:.0f} um deep; nothing is known beyond"
+                f"The region is {self.region_depth_um:.0f} um deep; the deepest patch reaches only"
                 f" {self.deepest_um:.0f} um."
             )
         lines.append(f"Next: {self.advice}")

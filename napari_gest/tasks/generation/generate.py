@@ -138,7 +138,7 @@ class GenerateRequest:
             )
         if self.expected and self.mode != "sample":
             raise InputError(
-                f"The expected cells are asked for in mode '{self.mode}'.",
+                f"The expected cells are requested in mode '{self.mode}'.",
                 "Give mode 'sample'; what mode 'weighted' returns is the expected expression.",
             )
         if self.types is not None:
