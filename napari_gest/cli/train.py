@@ -114,7 +114,7 @@ def fit(
     include_generated: IncludeGenerated = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a model on your own tissue, whatever its genes."""
+    """Train a model on your own tissue, with any panel of genes."""
     shape = {"n_layers": layers, "n_heads": heads, "d_model": width}
     sized = any(value is not None for value in shape.values())
     if sized and start not in (None, "none"):
@@ -133,7 +133,7 @@ def fit(
     begin = start_of(FROM_SCRATCH if sized else start)
     model_config, train_config = configs_for(training, begin)
     if sized:
-        model_config = ModelConfig()  # what is not asked for is the plain default: it fits the rest
+        model_config = ModelConfig()  # options that are not given have consistent defaults
     model_config = checked(model_config, n_meta_cells=meta_cells, **shape)
     if steps is not None:
         train_config = of_length(train_config, steps)

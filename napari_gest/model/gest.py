@@ -165,7 +165,7 @@ class GeST:
 
             return Base.read(path)
         stored = loading.read(path)
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw initial weights
             network = decoder_for(stored.config, stored.tokenizer, draw=False)
         network.load_state_dict(stored.weights)
         return cls(

@@ -48,10 +48,10 @@ class Generation:
     def __init__(self, request: GenerateRequest) -> None:
         section, model = request.section, request.model
         self.request, self.model = request, model
-        # In the section's order, so that all that is drawn follows the cells and not the rows.
+        # In the section's order, so that draws depend on the cells and not on the order of rows.
         self.index = section.where(request.unseen)
         self.coords = np.concatenate([section.coords_um[self.index], request._new])
-        # Where the cells to generate stand among all positions, seen, unseen and new.
+        # Index of the cells to generate among all positions: seen, unseen and new.
         everywhere = np.concatenate([section.coords_um, request._new])
         self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
         self.geometry = Geometry(everywhere) if len(request._new) else section.geometry
@@ -387,7 +387,7 @@ class Generation:
             self.known_residual.update(zip(new.tolist(), residual, strict=True))
 
     def values(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return (n, G) what is known of cells of the section, model space."""
+        """Return (n, G) expression of known cells of the section, model space."""
         place = np.searchsorted(self._read, cells)
         return log_normalize(self.expression[place], self.model.target_sum)
 
