@@ -12,10 +12,12 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
     Model,
+    OnDevice,
     OutTissue,
     Overwrite,
     Scale,
@@ -104,6 +106,7 @@ def niches(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Cluster the niches of cells; sections are clustered together and share their niches.
@@ -140,7 +143,7 @@ def niches(
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
-    requests = [EmbedRequest(s, loaded, read=read.value) for s in sections]
+    requests = [EmbedRequest(s, loaded, read=read.value, device=device.value) for s in sections]
     for request in requests:
         request.check()
     embedded = [_embedded(request, adata) for request in requests]
@@ -201,6 +204,7 @@ def annotate(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Label cells with a model that 'fine-tune --label-key' taught the labels.
@@ -223,7 +227,7 @@ def annotate(
     from napari_gest.tissue.io import write_tissue
 
     loaded = GeST.load(model)
-    requests = [AnnotateRequest(s, loaded) for s in sections]
+    requests = [AnnotateRequest(s, loaded, device.value) for s in sections]
     for request in requests:
         request.check()
     known = {}
