@@ -57,5 +57,9 @@ class CheckpointError(GestError, OSError):
     """A model folder or an output file that cannot be read or written."""
 
 
+class ProcessError(GestError, RuntimeError):
+    """One of several processes that work together failed or ended."""
+
+
 class ResultError(GestError, ArithmeticError):
     """A result with numbers that are not finite; nothing of it is written."""

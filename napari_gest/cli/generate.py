@@ -11,11 +11,13 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
     Mode,
     Model,
+    OnDevice,
     OneSection,
     OutTissue,
     Overwrite,
@@ -109,6 +111,7 @@ def generate(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Generate the unseen cells of a section and write them beside the measured ones.
@@ -170,20 +173,23 @@ def generate(
         draws=draws,
         types=types,
         expected=expected,
+        device=device.value,
     )
     request.check()
     checked = None
     if check or check_table is not None:
         from napari_gest.tasks.generation.check import CheckRequest
 
-        checked = run(CheckRequest(taken, request.model, unseen, new, seed).run())
+        of_region = CheckRequest(taken, request.model, unseen, new, seed, device=device.value)
+        checked = run(of_region.run())
         request = replace(request, field=checked.field)
     mapped = None
     if check_map is not None:
         from napari_gest.tasks.generation.check_map import CheckMapRequest
 
         hidden = unseen if unseen.any() else None
-        mapped = run(CheckMapRequest(taken, request.model, hidden, seed=seed).run())
+        of_tiles = CheckMapRequest(taken, request.model, hidden, seed=seed, device=device.value)
+        mapped = run(of_tiles.run())
     result = run(request.run())
     whole = result.to_anndata(adata)
     if checked is not None:

@@ -12,10 +12,12 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
     Model,
+    OnDevice,
     OutTissue,
     Overwrite,
     Scale,
@@ -106,6 +108,7 @@ def niches(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Cluster the niches of cells; sections are clustered together and share their niches.
@@ -142,7 +145,7 @@ def niches(
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
-    requests = [EmbedRequest(s, loaded, read=read.value) for s in sections]
+    requests = [EmbedRequest(s, loaded, read=read.value, device=device.value) for s in sections]
     for request in requests:
         request.check()
     embedded = [_embedded(request, adata) for request in requests]
@@ -203,6 +206,7 @@ def annotate(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Label cells with a model whose label layer 'fine-tune --label-key' trained.
@@ -225,7 +229,7 @@ def annotate(
     from napari_gest.tissue.io import write_tissue
 
     loaded = GeST.load(model)
-    requests = [AnnotateRequest(s, loaded) for s in sections]
+    requests = [AnnotateRequest(s, loaded, device.value) for s in sections]
     for request in requests:
         request.check()
     known = {}

@@ -32,6 +32,15 @@ class Mode(StrEnum):
     sample = "sample"
 
 
+class Device(StrEnum):
+    """Where the network computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
 class ExpressionScale(StrEnum):
     """Scale of stored values; log1p values are transformed back by expm1."""
 
@@ -59,6 +68,13 @@ Scale = Annotated[
 ]
 Seed = Annotated[
     int, typer.Option(min=0, max=MAX_SEED, help="Seed: the same seed gives the same result.")
+]
+OnDevice = Annotated[
+    Device,
+    typer.Option(
+        help="Where the network computes: the processor, an NVIDIA or an Apple GPU; auto: an NVIDIA"
+        " GPU where there is one."
+    ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 OutModel = Annotated[Path, typer.Option(metavar="MODEL", help="Model folder to write.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +12,11 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
+    OnDevice,
     OneSection,
     Overwrite,
     Scale,
@@ -127,6 +130,7 @@ def perturb(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit the cells of a region and predict how the cells around it respond.
@@ -207,7 +211,7 @@ def perturb(
         if scenario is not None:
             taken = take(reading, adata, section or asked.settings.section)
             fitted = GeST.load(model or asked.settings.model)
-        result = _result(asked, adata, taken, fitted)
+        result = _result(asked, adata, taken, fitted, device)
         # The effect is written before the slower permutation test.
         if out is not None:
             whole = in_memory(adata)
@@ -229,8 +233,10 @@ def perturb(
         print(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
 
 
-def _result(asked: Scenario, adata: AnnData, section: Section, model: GeST) -> Perturbed:
-    request = asked.request(adata, section, model)
+def _result(
+    asked: Scenario, adata: AnnData, section: Section, model: GeST, device: Device
+) -> Perturbed:
+    request = replace(asked.request(adata, section, model), device=device.value)
     request.check()
     result = run(request.run())
     say(

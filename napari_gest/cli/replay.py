@@ -9,7 +9,7 @@ import typer
 
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run
-from napari_gest.cli.options import Overwrite
+from napari_gest.cli.options import Device, Overwrite
 
 
 @app.command(
@@ -32,6 +32,10 @@ def replay(
         list[str] | None,
         typer.Option(metavar="OLD=NEW", help="New path of tissue that was moved; repeatable."),
     ] = None,
+    device: Annotated[
+        Device | None,
+        typer.Option(help="Where networks compute; by default where they did in the session."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Compute all kept results of a session again and write them, bit for bit the same."""
@@ -52,7 +56,7 @@ def replay(
     from napari_gest.app.saved.replaying import write_replayed
 
     assert out is not None
-    state = run(run_again(session, places))
+    state = run(run_again(session, places, None if device is None else device.value))
     for path in write_replayed(state, out, overwrite=overwrite):
         print(path)
 

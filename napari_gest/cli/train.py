@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,12 @@ from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import print_fields, run
 from napari_gest.cli.describe import card
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
     Model,
+    OnDevice,
     OutModel,
     Overwrite,
     Scale,
@@ -27,16 +30,25 @@ from napari_gest.cli.options import (
     model_folder,
     take,
 )
-from napari_gest.errors import InputError
+from napari_gest.errors import GestError, InputError
 from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_gest.model.config import ModelConfig
+    from napari_gest.model.gest import GeST
     from napari_gest.tasks.training.budget import Budget
+    from napari_gest.tasks.training.train import FitRequest
     from napari_gest.tasks.training.train_config import TrainConfig
     from napari_gest.tissue.section import Section
+
+
+class Strategy(StrEnum):
+    """How several processes train together."""
+
+    ddp = "ddp"
+
 
 Train = Annotated[
     list[Path], typer.Argument(metavar="SECTION...", help="Tissue: .h5ad files or .zarr folders.")
@@ -55,6 +67,15 @@ Resume = Annotated[
         metavar="FOLDER",
         help="Folder of the training state; training resumes from it if it exists.",
     ),
+]
+Devices = Annotated[
+    int, typer.Option(min=1, help="Processes on this machine, one a device (extra 'scale').")
+]
+Nodes = Annotated[
+    int, typer.Option(min=1, help="Machines that run this command, or torchrun, together.")
+]
+OnStrategy = Annotated[
+    Strategy, typer.Option(help="How several processes share the work; ddp: they add gradients up.")
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default=False)]
 MetaCells = Annotated[
@@ -112,6 +133,10 @@ def fit(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    strategy: OnStrategy = Strategy.ddp,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on your own tissue, with any panel of genes."""
@@ -139,7 +164,8 @@ def fit(
         train_config = of_length(train_config, steps)
     clock = None if budget is None else Budget(budget, process_began())
     request = (training, validation, model_config, train_config, seed, resume, begin)
-    _train(out, overwrite, *request, budget=clock)
+    together = Together(device, devices, nodes, strategy)
+    _train(out, overwrite, *request, together=together, budget=clock)
 
 
 @app.command(
@@ -175,6 +201,10 @@ def fine_tune(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    strategy: OnStrategy = Strategy.ddp,
     overwrite: Overwrite = False,
 ) -> None:
     """Continue training a model on your own tissue; for other genes its vocabulary is rebuilt.
@@ -198,7 +228,8 @@ def fine_tune(
     model_config, train_config = configs_for(training, start)
     train_config = checked(train_config, n_steps=steps or None)
     request = (training, validation, model_config, train_config, seed, resume, start)
-    _train(out, overwrite, *request, labels=labels, only_labels=steps == 0)
+    together = Together(device, devices, nodes, strategy)
+    _train(out, overwrite, *request, together=together, labels=labels, only_labels=steps == 0)
 
 
 def _check_outputs(
@@ -218,6 +249,16 @@ def _check_outputs(
         outputs.append(Output("--resume", resume, STATE, overwrite=True, parents=True))
     inputs: list[tuple[str, Path | None]] = [("SECTION", path) for path in paths]
     check_outputs(outputs, [*inputs, (option, model_folder(model))])
+
+
+@dataclass(frozen=True)
+class Together:
+    """Where it trains, and how many processes share it."""
+
+    device: Device
+    devices: int
+    nodes: int
+    strategy: Strategy
 
 
 @dataclass
@@ -289,6 +330,7 @@ def _train(
     seed: int,
     resume: Path | None,
     start: Any,
+    together: Together,
     labels: Labels | None = None,
     only_labels: bool = False,
     budget: Budget | None = None,
@@ -306,6 +348,10 @@ def _train(
         start=start,
         name=out.name,
         budget=budget,
+        device=together.device.value,
+        devices=together.devices,
+        nodes=together.nodes,
+        strategy=together.strategy.value,
     )
     request.check()
     if labels is not None and start is not None:  # before the long training
@@ -315,9 +361,15 @@ def _train(
                 f"obs column '{labels.key}' has fewer than two labels in the training sections.",
                 "Name another column (--label-key) or other sections (--section).",
             )
-    model = start if only_labels else run(request.run()).model
+    if only_labels and not request.scale.is_first:
+        return
+    model = start if only_labels else _trained(request)
+    if not request.scale.is_first:
+        return
     if labels is not None:
-        head = HeadRequest(model, training, labels.of, HeadConfig(), labels.key)
+        head = HeadRequest(
+            model, training, labels.of, HeadConfig(), labels.key, together.device.value
+        )
         model = run(head.run())
     if only_labels:
         model = renamed(model, out.name)
@@ -381,3 +433,15 @@ def pretrain(
     base = run(request.run()).base
     base.save(out, overwrite=overwrite)
     print_fields(f"Base trained: {out}", card(base))
+
+
+def _trained(request: FitRequest) -> GeST:
+    """Return the trained model; of several processes, the first one speaks."""
+    from napari_gest.tasks.progress import finish
+
+    if request.scale.is_first:
+        return run(request.run()).model
+    try:
+        return finish(request.run()).model
+    except GestError as error:
+        raise typer.Exit(1) from error

@@ -26,6 +26,7 @@ from napari_gest.files.outputs import (
     check_output,
     check_outputs,
 )
+from napari_gest.files.scratch import Scratch
 from napari_gest.files.signals import Terminated, as_usual, held, terminating
 from napari_gest.files.tables import write_table
 from napari_gest.files.writing import (
@@ -48,6 +49,7 @@ __all__ = [
     "FileKind",
     "FolderKind",
     "Output",
+    "Scratch",
     "Terminated",
     "as_usual",
     "check_name",

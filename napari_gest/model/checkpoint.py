@@ -67,7 +67,7 @@ def write(
         (folder / CONFIG).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         arrays = {key: np.ascontiguousarray(getattr(tokenizer, key)) for key in ARRAYS}
         (folder / VOCABULARY).write_bytes(pack_arrays(arrays))
-        tensors = {k: v.contiguous() for k, v in weights.items()}
+        tensors = {k: v.cpu().contiguous() for k, v in weights.items()}
         (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
         if head is not None:
             arrays = {k: np.ascontiguousarray(getattr(head, k), np.float32) for k in HEAD_ARRAYS}

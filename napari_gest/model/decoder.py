@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from napari_gest.model.attention import attend, mix_own
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.devices import full_precision
 
 # Wavelengths of the position code, in half windows: from far wider than a window to a cell's size.
 _LONGEST, _SHORTEST = 8.0, 0.08
@@ -53,6 +54,16 @@ class Context:
     @property
     def n_cells(self) -> int:
         return self.xy.shape[1]
+
+    def windows(self, part: slice) -> Context:
+        """Return the context of some of the B windows."""
+        return Context(
+            [k[part] for k in self.keys],
+            [v[part] for v in self.values],
+            self.mixture[part],
+            self.xy[part],
+            self.mass[part],
+        )
 
 
 class Decoder(nn.Module):
@@ -247,7 +258,7 @@ class Decoder(nn.Module):
         inherited
             (B, Q, L), rows sum to 1 at most; None without a local prior.
         """
-        with torch.autocast(hidden.device.type, enabled=False):
+        with full_precision(hidden.device):
             hidden = hidden.float()
             folded = self.profiles @ self.to_genes.weight
             z = self.head(hidden) @ folded.T + self.profiles @ self.to_genes.bias

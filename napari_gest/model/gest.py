@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import copy
+from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from napari_gest.model import checkpoint, loading
 from napari_gest.model.about import CONFIG, is_base, shortened
 from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
+from napari_gest.model.devices import Device, chosen_device
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
@@ -85,6 +87,24 @@ class GeST:
         return sum(p.numel() for p in self.network.parameters())
 
     @property
+    def device(self) -> torch.device:
+        """Where the network computes; a model that is loaded is on the processor's side."""
+        return self.network.log_prior.device
+
+    def on(self, device: Device) -> GeST:
+        """Return the model with its network on a device: itself where it is there already.
+
+        Raises
+        ------
+        InputError
+            If there is no such device here.
+        """
+        chosen = chosen_device(device)
+        if chosen.type == self.device.type:
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(chosen))
+
+    @property
     def digest(self) -> str:
         """Hash of everything that affects predictions: shape, panel, vocabulary and weights."""
         hashed = blake2b(self.config.model_dump_json().encode(), digest_size=16)
@@ -108,7 +128,8 @@ class GeST:
         In model space. g is linear, so the result is the same for every cell.
         """
         scaled = change / self.tokenizer.spread if self.config.profiles == "standard" else change
-        return torch.from_numpy(scaled.astype(np.float32)) @ self.network.embed.weight.detach().T
+        weight = self.network.embed.weight.detach().cpu()
+        return torch.from_numpy(scaled.astype(np.float32)) @ weight.T
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model to a folder (``config.json`` and safetensors files), atomically.

@@ -188,3 +188,23 @@ def test_ticks_are_few_round_and_inside(low, high):
     assert made == sorted(made)
     assert ticks(3, 3) == [3]
     assert [f"{tick:.3g}" for tick in ticks(-0.0407, 0.0407)] == ["-0.0407", "0", "0.0407"]
+
+
+def test_devices_are_a_choice_where_there_are_several(opened_home, monkeypatch):
+    from napari_gest.widgets.model import model_panel
+
+    panel, context = opened_home.model_panel, opened_home.context
+    monkeypatch.setattr(model_panel, "devices_told", lambda: ("cpu",))
+    panel.refresh()
+    assert panel.devices.isHidden()
+    monkeypatch.setattr(model_panel, "devices_told", lambda: ("cpu", "mps"))
+    panel.refresh()
+    assert not panel.devices.isHidden()
+    assert [panel.devices.itemData(i) for i in range(3)] == ["auto", "cpu", "mps"]
+    panel.devices.activated.emit(2)
+    assert context.state.choices.device == "mps"
+    # A session that chose a device that is not here can be told another.
+    monkeypatch.setattr(model_panel, "devices_told", lambda: ("cpu",))
+    panel.refresh()
+    assert panel.devices.currentData() == "mps"
+    assert not panel.devices.isHidden()

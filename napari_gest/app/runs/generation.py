@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, drawn_region, of_role, outline_of
-from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.runs.base import Load, RunKind, device_said
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.script import Script
 from napari_gest.app.state import Mode, State
 from napari_gest.errors import InputError
+from napari_gest.model.devices import Device, check_device
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi, mask_from_obs
 
@@ -85,6 +86,8 @@ class GenerationRun:
         File of the section, for the script.
     draws
         How often the region is drawn before the run ends; more can follow.
+    device
+        Where the network computes.
     """
 
     kind: ClassVar[RunKind] = "generation"
@@ -98,6 +101,7 @@ class GenerationRun:
     mask_key: str | None = None
     path: Path | None = None
     draws: int = 1
+    device: Device = "auto"
 
     @classmethod
     def of(cls, state: State, model: ModelInfo) -> GenerationRun:
@@ -121,6 +125,7 @@ class GenerationRun:
             shapes,
             state.mask_key,
             opened.path,
+            device=choices.device,
         )
 
     @property
@@ -159,6 +164,7 @@ class GenerationRun:
                 "The region holds every cell of the section.",
                 "Leave some tissue outside it: the model generates from what surrounds a region.",
             )
+        check_device(self.device)
         if not self.shapes and not self.unseen.any():
             raise InputError("No cell is marked.", "Choose another column, or draw a region.")
 
@@ -214,6 +220,7 @@ class GenerationRun:
             new_coords_um=new,
             draws=self.draws,
             expected=self.mode == "sample",
+            device=self.device,
         )
 
     def new_cells(self) -> NDArray[np.float64] | None:
@@ -285,7 +292,7 @@ class GenerationRun:
         if draw > 1:
             asked.append(f"draws={draw}")
         made = script.result(result)
-        call = f"generate({region}, {', '.join(asked)}{extra})"
+        call = f"generate({region}, {', '.join(asked)}{extra}{device_said(self.device)})"
         if draw == 1:
             script.add(f"{made} = {call}")
         else:  # other runs speak of the first draw

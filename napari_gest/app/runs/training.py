@@ -15,12 +15,13 @@ from napari_gest.app import model_registry
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.regions import drawn_region
-from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.runs.base import Load, RunKind, device_said
 from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.app.script import Script
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, remove_folder
 from napari_gest.model.about import read_about
+from napari_gest.model.devices import Device, check_device
 from napari_gest.tasks.progress import Progress
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tissue.roi import Roi
@@ -78,6 +79,8 @@ class TrainingRun:
         Files the sections were read from.
     unseen
         What was left out: the label of its section, and the column of obs or the area.
+    device
+        Where the network computes.
     """
 
     kind: ClassVar[RunKind] = "training"
@@ -92,6 +95,7 @@ class TrainingRun:
     config: Mapping[str, Any] = field(default_factory=dict)
     paths: tuple[Path | None, ...] = ()
     unseen: tuple[str, str | Roi] | None = None
+    device: Device = "auto"
 
     @classmethod
     def of(
@@ -148,6 +152,7 @@ class TrainingRun:
             _checked(config or {}),
             tuple(o.path for o in opened),
             unseen,
+            state.choices.device,
         )
 
     @property
@@ -166,6 +171,7 @@ class TrainingRun:
 
     def check(self) -> None:
         """Raise InputError if there is nothing to learn from."""
+        check_device(self.device)
         if not sum(section.n_obs for section in self.sections):
             raise InputError("No cell is left to learn from.", "Draw a smaller region.")
 
@@ -195,6 +201,7 @@ class TrainingRun:
             start=start,
             name=self.folder.name,
             budget=None if self.budget_s is None else Budget(self.budget_s, began),
+            device=self.device,
         )
         fitted: Fitted = yield from request.run()
         fitted.model.save(self.folder)
@@ -230,13 +237,14 @@ class TrainingRun:
             budget = f"budget={self.budget_s:g}, "
         script.header("from napari_gest.tasks.training.train import configs_for")
         script.use("fit")
+        said = device_said(self.device)
         script.add(
             f"sections = [{', '.join(names)}]",
             f"shape, config = configs_for(sections, {'None' if begin is None else start})",
             f"config = config.model_copy(update={changes!r})",
             "trained = fit(",
             f"    sections, shape, config, start={start}, {budget}seed={self.seed},"
-            f" name={self.folder.name!r}",
+            f" name={self.folder.name!r}{said}",
             ")",
             f"trained.save({self.folder.name!r})",
         )

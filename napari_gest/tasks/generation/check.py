@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number
+from napari_gest.model.devices import Device
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation.check_report import Check, Scored
 from napari_gest.tasks.generation.generate import FIELD_SHARE, GenerateRequest
@@ -41,7 +42,7 @@ class CheckRequest:
 
     Attributes
     ----------
-    section, model, unseen, new_coords_um, seed
+    section, model, unseen, new_coords_um, seed, device
         As in ``GenerateRequest``.
     n_patches
         Look-alike patches wanted, half of which choose and half of which report.
@@ -53,6 +54,7 @@ class CheckRequest:
     new_coords_um: NDArray[np.float64] | None = None
     seed: int = 0
     n_patches: int = 16
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if the region cannot be generated, or there are too few patches."""
@@ -63,6 +65,7 @@ class CheckRequest:
             self.unseen,
             seed=self.seed,
             new_coords_um=self.new_coords_um,
+            device=self.device,
         ).check()
 
     def untrained(self) -> NDArray[np.bool_]:
@@ -104,6 +107,7 @@ class CheckRequest:
                 self.seed,
                 stage,
                 self.new_coords_um,
+                self.device,
             )
             scored += [made.scored(visible[patch.cells]) for patch in part]
             if region is None:
@@ -199,12 +203,13 @@ def hide_and_generate(
     seed: int,
     stage: str,
     new_coords_um: NDArray[np.float64] | None = None,
+    device: Device = "auto",
 ) -> Generator[Progress, None, Made]:
     """Generate hidden cells, and new ones, from all others.
 
     Parameters
     ----------
-    section, model, seed, new_coords_um
+    section, model, seed, new_coords_um, device
         As in ``GenerateRequest``.
     hidden
         (n_obs,) bool.
@@ -213,7 +218,10 @@ def hide_and_generate(
     stage
         Name of the stage in the progress.
     """
-    run = GenerateRequest(section, model, hidden, seed=seed, new_coords_um=new_coords_um).begin()
+    request = GenerateRequest(
+        section, model, hidden, seed=seed, new_coords_um=new_coords_um, device=device
+    )
+    run = request.begin()
     yield from relay(run.fill(), lambda tick: replace(tick, stage=stage, payload=None))
     field = yield from relay(run.fit_field(), lambda tick: replace(tick, stage=stage, payload=None))
     place = np.full(section.n_obs, -1)
@@ -315,13 +323,14 @@ def check_generation(
     new_coords_um: NDArray[np.float64] | None = None,
     seed: int = 0,
     n_patches: int = 16,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Check:
     """Estimate how far generated cells of a region can be trusted, from look-alike patches.
 
     Parameters
     ----------
-    section, model, unseen, new_coords_um, seed
+    section, model, unseen, new_coords_um, seed, device
         As for ``generate``.
     n_patches
         Look-alike patches wanted: half choose, half report.
@@ -338,5 +347,5 @@ def check_generation(
     InputError
         If the region cannot be generated, or no untrained tissue resembles it.
     """
-    request = CheckRequest(section, model, unseen, new_coords_um, seed, n_patches)
+    request = CheckRequest(section, model, unseen, new_coords_um, seed, n_patches, device)
     return finish(request.run(), on_progress)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number
+from napari_gest.model.devices import Device
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation.check import (
     MOST_HIDDEN,
@@ -42,7 +43,7 @@ class CheckMapRequest:
 
     Attributes
     ----------
-    section, model, seed
+    section, model, seed, device
         As in ``GenerateRequest``. The seed also draws the sample of tiles.
     unseen
         (n_obs,) bool, cells that count as unknown and get no result. None by default.
@@ -58,6 +59,7 @@ class CheckMapRequest:
     size_um: float | None = None
     seed: int = 0
     most_cells: int = MOST_CELLS
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if nothing can be mapped."""
@@ -67,7 +69,9 @@ class CheckMapRequest:
         one = np.zeros(self.section.n_obs, bool)
         one[:1] = True
         unseen = self.unseen if self.unseen is not None and self.unseen.any() else one
-        GenerateRequest(self.section, self.model, unseen, seed=self.seed).check()
+        GenerateRequest(
+            self.section, self.model, unseen, seed=self.seed, device=self.device
+        ).check()
 
     def run(self) -> Generator[Progress, None, CheckMap]:
         """Hide, generate and compare round by round.
@@ -100,7 +104,13 @@ class CheckMapRequest:
             so_far = done
             made = yield from relay(
                 hide_and_generate(
-                    self.section, self.model, hidden, untrained, self.seed, clock.stage
+                    self.section,
+                    self.model,
+                    hidden,
+                    untrained,
+                    self.seed,
+                    clock.stage,
+                    device=self.device,
                 ),
                 # The field, fitted last, reports shares; its cells count once it is fitted.
                 lambda tick, so_far=so_far, n=n: clock.tick(so_far + min(tick.done, n)),  # type: ignore[misc]
@@ -176,6 +186,7 @@ def check_map(
     size_um: float | None = None,
     seed: int = 0,
     most_cells: int = MOST_CELLS,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> CheckMap:
     """Map where in a section generated cells are better than the mean of the nearest known cells.
@@ -192,7 +203,7 @@ def check_map(
 
     Parameters
     ----------
-    section, model, unseen, size_um, seed, most_cells
+    section, model, unseen, size_um, seed, most_cells, device
         As in ``CheckMapRequest``.
     on_progress
         Called at each step.
@@ -202,5 +213,5 @@ def check_map(
     InputError
         If the model was trained on all cells, or tiles are too small for a result.
     """
-    request = CheckMapRequest(section, model, unseen, size_um, seed, most_cells)
+    request = CheckMapRequest(section, model, unseen, size_um, seed, most_cells, device)
     return finish(request.run(), on_progress)

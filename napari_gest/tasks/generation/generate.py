@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_gest.errors import InputError
 from napari_gest.limits import check_choice, check_number
 from napari_gest.model.config import EmissionConfig
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.sampling import MODES, Mode
 from napari_gest.seeds import check_seed
@@ -77,6 +78,9 @@ class GenerateRequest:
     field
         Share of the section's own field (``SectionField``) in the expected expression, 0 to 1.
         0 without residuals is the paper's read-out. Not used by mode ``pick``.
+    device
+        Where the network computes: ``cpu``, ``cuda``, ``mps``, or ``auto``, an NVIDIA GPU where
+        there is one. The field is fitted on the processor.
     """
 
     section: Section
@@ -95,6 +99,7 @@ class GenerateRequest:
     emission: EmissionConfig | None = None
     types: CellTypes | None = None
     expected: bool = False
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if the request is not valid; takes almost no time."""
@@ -144,6 +149,7 @@ class GenerateRequest:
         if self.types is not None:
             self.types.check(n, self.unseen)
         check_seed(self.seed)
+        check_device(self.device)
         self.section.measured(self.model.genes)
 
     def begin(self) -> Generation:
@@ -188,6 +194,7 @@ def generate(
     emission: EmissionConfig | None = None,
     types: CellTypes | None = None,
     expected: bool = False,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Generated:
     """Generate the unseen cells of a section.
@@ -206,6 +213,8 @@ def generate(
         Names of the section's cells, from which generated cells are named.
     expected
         Mode ``sample`` also returns the mean of each cell, which is computed first.
+    device
+        Where the network computes.
     on_progress
         Called after every frontier.
 
@@ -231,5 +240,6 @@ def generate(
         emission=emission,
         types=types,
         expected=expected,
+        device=device,
     )
     return finish(request.run(), on_progress)

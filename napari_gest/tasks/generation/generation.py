@@ -17,6 +17,7 @@ from torch import Tensor
 import napari_gest
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
+from napari_gest.model.devices import AtOnce
 from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.sampling import read_out
 from napari_gest.tasks.finite import require_finite
@@ -33,6 +34,9 @@ from napari_gest.tissue.window import compact_groups, reach, symmetries
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import GenerateRequest
 
+# A window's contexts, each with the turns of the window that it holds.
+Turns = list[tuple[slice, Context]]
+
 # Cells that share one encoded context, as in training.
 WINDOW_TARGETS = 192
 # Donors at most, the cells nearest to the region.
@@ -46,7 +50,7 @@ class Generation:
     """The state of one run, for as long as it runs."""
 
     def __init__(self, request: GenerateRequest) -> None:
-        section, model = request.section, request.model
+        section, model = request.section, request.model.on(request.device)
         self.request, self.model = request, model
         # In the section's order, so that draws depend on the cells and not on the order of rows.
         self.index = section.where(request.unseen)
@@ -79,6 +83,7 @@ class Generation:
         if request.types is not None:
             self.type_share = np.zeros((n, len(request.types.names)), np.float32)
         self.turns = torch.from_numpy(symmetries()[: request.passes])
+        self.at_once = AtOnce(request.passes)
         self.mean = torch.from_numpy(model.tokenizer.c_expr)
         self.variance = torch.from_numpy(model.tokenizer.v_expr)
 
@@ -278,6 +283,8 @@ class Generation:
                     self.painted[cells] = True
                     done += len(cells)
                     yield clock.tick(done, painted)
+                    if news := self.at_once.news():
+                        yield Progress(news, done, len(self.coords))
             self.generated[np.concatenate(joining)] = True
 
     def paint(
@@ -404,26 +411,57 @@ class Generation:
         coords: NDArray[np.float64],
         mixture: Tensor,
         centre: NDArray[np.float64],
-        context: Context | None,
+        before: Turns | None,
         mass: Tensor | None = None,
         shift: Tensor | None = None,
         geometry: Tensor | None = None,
-    ) -> Context:
-        xy = self.place(coords, centre)
-        mixture = mixture.expand(len(xy), -1, -1)
-        mass = mass if mass is None else mass.expand(len(xy), -1)
-        return self.model.network.encode(self.table, mixture, xy, context, mass, shift, geometry)
+    ) -> Turns:
+        xy, device = self.place(coords, centre).to(self.model.device), self.model.device
+        mixture = mixture.to(device)
+        mass, shift, geometry = (x if x is None else x.to(device) for x in (mass, shift, geometry))
+
+        def some(part: slice) -> tuple[slice, Context]:
+            n = part.stop - part.start
+            return part, self.model.network.encode(
+                self.table,
+                mixture.expand(n, -1, -1),
+                xy[part],
+                None if before is None else _of_turns(before, part),
+                mass if mass is None else mass.expand(n, -1),
+                shift,
+                geometry,
+            )
+
+        return self.at_once.each(len(xy), some)
 
     def predict(self) -> tuple[Tensor, NDArray[np.float32] | None]:
         """Return (n, K) p(meta cell) and (n, G) smoothed residuals, averaged over the passes."""
         context, xy, residual, geometry = self.asked
-        network = self.model.network
-        hidden = network.ask(context, xy, geometry=geometry)
-        logits, inherited = network.predict(hidden, context, xy)
-        probability = (logits / self.temperature).softmax(-1).mean(0)
-        if inherited is None or not self.request.residuals or self.request.mode == "pick":
+        network, device = self.model.network, self.model.device
+        xy, geometry = xy.to(device), geometry.to(device)
+
+        def some(part: slice) -> tuple[Tensor, Tensor | None]:
+            own = _of_turns(context, part)
+            hidden = network.ask(own, xy[part], geometry=geometry)
+            logits, inherited = network.predict(hidden, own, xy[part])
+            probability = (logits / self.temperature).softmax(-1).cpu()
+            return probability, None if inherited is None else inherited.cpu()
+
+        probabilities, weights = zip(*self.at_once.each(len(xy), some), strict=True)
+        probability = torch.cat(probabilities).mean(0)
+        if weights[0] is None or not self.request.residuals or self.request.mode == "pick":
             return probability, None
-        return probability, inherited.mean(0).numpy() @ residual
+        return probability, torch.cat(weights).mean(0).numpy() @ residual
+
+
+def _of_turns(contexts: Turns, part: slice) -> Context:
+    """Return the context of some turns of a window: parts only ever get smaller."""
+    for whole, context in contexts:
+        if whole.start <= part.start and part.stop <= whole.stop:
+            if part == whole:
+                return context
+            return context.windows(slice(part.start - whole.start, part.stop - whole.start))
+    raise AssertionError(f"no context holds turns {part.start} to {part.stop}")
 
 
 def rim_first(

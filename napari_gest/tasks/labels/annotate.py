@@ -17,6 +17,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.head import ARRAYS, LabelHead
 from napari_gest.tasks.finite import require_finite
@@ -91,6 +92,8 @@ class HeadRequest:
         Settings of the head.
     label_key
         Source of the labels, for the model's card.
+    device
+        As in ``EmbedRequest``.
     """
 
     model: GeST
@@ -98,6 +101,7 @@ class HeadRequest:
     labels: Sequence[NDArray[np.object_]]
     config: HeadConfig
     label_key: str | None = None
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if there are too few labels to learn from."""
@@ -120,6 +124,7 @@ class HeadRequest:
                 f"Labels to train on: {found}.",
                 "Label cells of two kinds at least.",
             )
+        check_device(self.device)
 
     def run(self) -> Generator[Progress, None, GeST]:
         """Train the layer; returns a model with the head."""
@@ -127,7 +132,7 @@ class HeadRequest:
         tissues = []
         for i in name_order(self.sections):  # independent of the order of rows and sections
             section, labels = self.sections[i].ordered(), self.labels[i][self.sections[i].order]
-            reads = yield from _read(self.sections[i], self.model, self.config)
+            reads = yield from _read(self.sections[i], self.model, self.config, self.device)
             tissues.append(_Tissue(section, reads, labels))
         yield Progress("Training the label layer", 0, 1)
         settings: dict[str, Any] = {
@@ -246,13 +251,14 @@ def train_head(
     config: HeadConfig | None = None,
     *,
     label_key: str | None = None,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
     """Train a label layer on a model's embeddings and return the model with it.
 
     Parameters
     ----------
-    model, sections, labels, label_key
+    model, sections, labels, label_key, device
         As in ``HeadRequest``.
     config
         Settings of the head; those of ``HeadConfig`` by default.
@@ -264,7 +270,7 @@ def train_head(
     InputError
         If there is nothing to learn from.
     """
-    request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key)
+    request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key, device)
     return finish(request.run(), on_progress)
 
 
@@ -334,10 +340,19 @@ def stored_temperature(head: LabelHead, model: GeST) -> float:
 
 @dataclass(frozen=True, eq=False)
 class AnnotateRequest:
-    """A request to label the cells of a section by a model with a label layer."""
+    """A request to label the cells of a section by a model with a label layer.
+
+    Attributes
+    ----------
+    section, model
+        The section, and a model with a label layer.
+    device
+        As in ``EmbedRequest``.
+    """
 
     section: Section
     model: GeST
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if the model has no label layer, or the panel does not fit."""
@@ -348,6 +363,7 @@ class AnnotateRequest:
             )
         stored_config(self.model.head, self.model)
         stored_temperature(self.model.head, self.model)
+        check_device(self.device)
         self.section.measured(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Annotated]:
@@ -357,7 +373,7 @@ class AnnotateRequest:
         assert head is not None
         config = stored_config(head, self.model)
         section = self.section.ordered()
-        reads = yield from _read(self.section, self.model, config)
+        reads = yield from _read(self.section, self.model, config, self.device)
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
@@ -477,7 +493,11 @@ class LabelAgreement:
 
 
 def annotate(
-    section: Section, model: GeST, *, on_progress: Callable[[Progress], None] | None = None
+    section: Section,
+    model: GeST,
+    *,
+    device: Device = "auto",
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Annotated:
     """Predict the label of every cell of a section.
 
@@ -487,6 +507,8 @@ def annotate(
         The section.
     model
         A model with a label layer (`train_head`).
+    device
+        As for ``embed_niches``.
     on_progress
         Called after every few windows.
 
@@ -495,7 +517,7 @@ def annotate(
     InputError
         If the model has no label layer, or the panel does not fit.
     """
-    return finish(AnnotateRequest(section, model).run(), on_progress)
+    return finish(AnnotateRequest(section, model, device).run(), on_progress)
 
 
 def labels_from_obs(
@@ -544,13 +566,14 @@ def labels_from_obs(
 
 
 def _read(
-    section: Section, model: GeST, config: HeadConfig
+    section: Section, model: GeST, config: HeadConfig, device: Device
 ) -> Generator[Progress, None, list[NDArray[np.float32]]]:
     """Return the reads (n_obs, D) of every cell, in the section's order."""
     reads = []
     for read in config.reads:
         n_cells = 1 if read == "content" else config.niche_cells
-        embedded = yield from EmbedRequest(section, model, read, config.form, n_cells).run()
+        request = EmbedRequest(section, model, read, config.form, n_cells, device)
+        embedded = yield from request.run()
         reads.append(embedded.embedding[section.order])
     return reads
 

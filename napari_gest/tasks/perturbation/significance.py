@@ -119,7 +119,7 @@ class SignificanceRequest:
         """Return the tissue, and (n_bands, G) p-values where like cells exchange their levels."""
         perturbed, tissue = self.perturbed, self.tissue or response.tissue
         if tissue is None:
-            request = ResponseRequest([perturbed.section], response.model)
+            request = ResponseRequest([perturbed.section], response.model, perturbed.request.device)
             tissue = yield from request.run()
         # The head and the tissue may have other spreads; the edit is the same.
         direction = response.change(perturbed.edited).sum(0) * response.head.spread / tissue.spread

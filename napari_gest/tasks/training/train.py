@@ -14,10 +14,12 @@ from napari_gest.limits import check_number
 from napari_gest.model.about import ModelName, shortened
 from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.training.budget import LEAST, MOST, Budget
+from napari_gest.tasks.training.ranks import Scale, Strategy, join
 from napari_gest.tasks.training.start import FROM_SCRATCH, check_shape, start_of
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tasks.training.train_state import STATE, TrainState
@@ -98,6 +100,13 @@ class FitRequest:
         Name of the trained model.
     budget
         Wall time in which training is to end. It settles the number of steps, ``n_steps`` at most.
+    device
+        Where the network computes: ``cpu``, ``cuda``, ``mps``, or ``auto``, an NVIDIA GPU where
+        there is one. The trained model is on the processor's side.
+    devices, nodes, strategy
+        Processes on each machine, machines, and how the processes share the work, as in ``Scale``.
+        More than one process needs Lightning Fabric (the extra ``scale``), which runs the program
+        once for each; all return the same model.
     """
 
     sections: Sequence[Section]
@@ -109,6 +118,15 @@ class FitRequest:
     start: GeST | None = None
     name: str = "unnamed"
     budget: Budget | None = None
+    device: Device = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Strategy = "ddp"
+
+    @property
+    def scale(self) -> Scale:
+        """How many processes train together."""
+        return Scale(self.devices, self.nodes, self.strategy)
 
     def check(self) -> None:
         """Raise InputError if the sections cannot be trained on together.
@@ -118,6 +136,8 @@ class FitRequest:
         if not self.sections:
             raise InputError("There is no section to train on.", "Give one at least.")
         check_seed(self.seed)
+        check_device(self.device)
+        self.scale.check(self.device, self.train_config.batch_windows)
         genes = self.sections[0].genes
         for section in [*self.sections, *([self.validation] if self.validation else [])]:
             if section.genes != genes:
@@ -154,7 +174,7 @@ class FitRequest:
             check_shape(self.model_config, self.start)
         if self.budget is not None:
             check_number("budget", self.budget.seconds, LEAST, MOST)
-        if self.checkpoint_dir is not None:
+        if self.checkpoint_dir is not None and self.scale.is_first:
             TrainState.find(Path(self.checkpoint_dir))  # says what is wrong with a damaged one
             check_output(self.checkpoint_dir, STATE, overwrite=True, parents=True)
         smallest = min(self.sections, key=lambda s: s.n_obs)
@@ -170,7 +190,8 @@ class FitRequest:
         yield Progress("Building the vocabulary", 0, 1)
         from napari_gest.tasks.training.train_loop import TrainLoop
 
-        return Fitted(*(yield from TrainLoop(self).steps()))
+        ranks = join(self.scale, self.device)
+        return Fitted(*(yield from TrainLoop(self, ranks).steps()))
 
 
 def fit(
@@ -184,6 +205,10 @@ def fit(
     validation: Section | None = None,
     checkpoint_dir: Path | None = None,
     name: str = "unnamed",
+    device: Device = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: Strategy = "ddp",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
     """Train a model of new tissue and return it.
@@ -202,7 +227,7 @@ def fit(
         Seconds of wall time that it may take, 10 at least; the number of steps follows from how
         long one takes here, and is in ``card["training"]``. ``of_length`` with that number gives
         the same training without a clock.
-    seed, validation, checkpoint_dir, name
+    seed, validation, checkpoint_dir, name, device, devices, nodes, strategy
         As in ``FitRequest``.
     on_progress
         Called after every step.
@@ -211,10 +236,12 @@ def fit(
     ------
     InputError
         If the sections cannot be trained on together, ``start`` has another shape than
-        ``model_config``, or ``checkpoint_dir`` is neither absent nor empty nor a training state
-        alone.
+        ``model_config``, ``checkpoint_dir`` is neither absent nor empty nor a training state
+        alone, or there are not so many devices.
     CheckpointError
         If there is no model to start from, or it is damaged.
+    ProcessError
+        If one of several processes failed or ended.
     """
     clock = None if budget is None else Budget(budget)
     begin = start_of(FROM_SCRATCH if start is None and model_config is not None else start)
@@ -229,6 +256,10 @@ def fit(
         start=begin,
         name=name,
         budget=clock,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
     )
     return finish(request.run(), on_progress).model
 
@@ -242,6 +273,10 @@ def fine_tune(
     validation: Section | None = None,
     checkpoint_dir: Path | None = None,
     name: str = "unnamed",
+    device: Device = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: Strategy = "ddp",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
     """Train a model on with new tissue ("Ours-FT", Sec. 5.2) and return a new model.
@@ -253,6 +288,8 @@ def fine_tune(
     model
         The model to start from; it stays as it is.
     sections, train_config, seed, validation, checkpoint_dir, name, on_progress
+        As in ``fit``.
+    device, devices, nodes, strategy
         As in ``fit``.
 
     Raises
@@ -269,4 +306,8 @@ def fine_tune(
         checkpoint_dir=checkpoint_dir,
         name=name,
         on_progress=on_progress,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
     )

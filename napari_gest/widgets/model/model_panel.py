@@ -12,6 +12,7 @@ from napari_gest.app.model_registry import USABLE_SHARE, ModelInfo
 from napari_gest.app.runs.generation import READOUTS
 from napari_gest.app.state import Mode
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.devices import Device, device_name, devices_told
 from napari_gest.widgets.common.controls import (
     Fold,
     Panel,
@@ -60,7 +61,13 @@ class ModelPanel(Panel):
         self.seed.valueChanged.connect(lambda seed: context.do(Choose.of(seed=seed), self))
         self.column.addLayout(row(self.models, self.add, stretch=0))
         self.column.addWidget(self.fit)
+        self.devices = combo("Device")
+        self.devices.setToolTip("Where the network computes. Results differ by rounding.")
+        self.devices.activated.connect(
+            lambda index: context.do(Choose.of(device=self.devices.itemData(index)), self)
+        )
         self.column.addLayout(row(self.modes, QLabel("Seed"), self.seed, stretch=0))
+        self.column.addWidget(self.devices)
         self.train = TrainPanel(context, self.add_folder)
         self.train_now = button("Train one on this section now", self._train_now)
         self.more = Fold("Train a model on this tissue", self.train)
@@ -101,6 +108,7 @@ class ModelPanel(Panel):
         fill(self.models, list(registry.models), choices.model, registry.broken)
         self.modes.setCurrentIndex(self.modes.findData(choices.mode))
         self.modes.setToolTip(_TIPS[choices.mode])
+        self._list_devices(choices.device)
         with QSignalBlocker(self.seed):
             self.seed.setValue(choices.seed)
         self.train.refresh()
@@ -113,6 +121,17 @@ class ModelPanel(Panel):
         allow(self.train_now, busy, f"{self.train.length.currentText()}, from the base")
         if info is not None and registry.why_unusable(info.name, genes) is None:
             registry.warm(info.name)
+
+    def _list_devices(self, chosen: Device) -> None:
+        """List the devices of this computer; one alone is no choice, and is not shown."""
+        here = devices_told() or ("cpu",)
+        listed = dict.fromkeys(("auto", *here, chosen))  # a session may come from elsewhere
+        if [self.devices.itemData(i) for i in range(self.devices.count())] != list(listed):
+            self.devices.clear()
+            for device in listed:
+                self.devices.addItem(device_name(device), device)
+        self.devices.setCurrentIndex(self.devices.findData(chosen))
+        self.devices.setVisible(len(listed) > 2)
 
     def _fit_text(self, info: ModelInfo | None) -> str:
         opened, registry = self.context.opened, self.context.registry
