@@ -55,9 +55,9 @@ def test_few_cells_are_hidden_at_a_time_and_each_tile_once(
     hidden: list[np.ndarray] = []
     real = maps.hide_and_generate
 
-    def watched(section, model, cells, *rest):
+    def watched(section, model, cells, *rest, **options):
         hidden.append(cells)
-        return real(section, model, cells, *rest)
+        return real(section, model, cells, *rest, **options)
 
     monkeypatch.setattr(maps, "hide_and_generate", watched)
     unseen = np.zeros(section.n_obs, bool)
