@@ -124,10 +124,18 @@ class Effect:
     def add_to(self, script: Script) -> None:
         """Add the lines that give the effect to a script."""
         self.run.add_to(script, self.result)
+        if self.tested is not None:
+            settings = self.tested.settings
+            script.use("significance")
+            script.add(
+                f"tested = significance({script.variable_of(self.result)},"
+                f" n_permutations={settings['n_permutations']}, seed={settings['seed']})",
+                "responding = tested.table[tested.table['reported'] != 'none']",
+            )
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""
-        return [((state.sections[self.snapshot.label],), self.tested or self.result)]
+        return [((state.sections[self.snapshot.label],), self.result)]
 
     @property
     def snapshot(self) -> Snapshot:
