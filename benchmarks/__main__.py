@@ -536,7 +536,7 @@ def sample(
 
 @app.command("perturbation-signs")
 def perturbation_signs(
-    worlds: Annotated[int, typer.Option(min=1, help="Worlds in which targets respond.")] = 50,
+    worlds: Annotated[int, typer.Option(min=1, help="Worlds in which targets respond.")] = 90,
     nulls: Annotated[int, typer.Option(min=0, help="Worlds in which nothing responds.")] = 40,
     markdown: Markdown = None,
     json_file: Json = None,

@@ -28,7 +28,7 @@ from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.section import Section, section_names
 
 # Anatomies 0 to 2 and seeds below 100 were for development (docs/decisions/0041).
-WORLDS = range(1000, 1050)
+WORLDS = range(1000, 1090)
 NULLS = range(2000, 2040)
 _ANATOMIES = (100, 101, 102, 103)
 _HIGH = 0.95  # the ligand is set to this quantile of the cells that have it

@@ -88,7 +88,7 @@ class SignModel:
         precision = np.zeros(error.shape)
         known = np.isfinite(error) & (error > _TINY)
         precision[known] = error[known] ** -2
-        patterns = _patterns(known.any(1))
+        patterns = _patterns(np.asarray(known.any(1), bool))
         total = patterns.astype(float) @ precision  # (K, G)
         informed = total > 0
         mean = np.divide(
@@ -135,7 +135,7 @@ def s_values(rate: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _patterns(usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return (K, C) sets of usable identities: all of them, or the small ones and the whole."""
-    cells = np.flatnonzero(usable)
+    cells: list[int] = np.flatnonzero(usable).tolist()
     sets: list[tuple[int, ...]] = []
     for size in range(1, len(cells) + 1):
         more = list(combinations(cells, size))
