@@ -209,7 +209,11 @@ def tables(worlds: Sequence[World], nulls: Sequence[World]) -> list[Table]:
         found, _, quiet = _count(nulls, method)
         low, high = wilson(bad, n) if n else (0.0, 1.0)
         share = f"{bad / n:.1%} [{low:.1%}, {high:.1%}]" if n else "none"
-        low, high = wilson(len(nulls) - quiet, len(nulls)) if nulls else (0.0, 1.0)
+        none, in_them = "not run", ""
+        if any(j.method == method for w in nulls for j in w.judged):
+            low, high = wilson(len(nulls) - quiet, len(nulls))
+            none = f"{len(nulls) - quiet} of {len(nulls)} [{low:.1%}, {high:.1%}]"
+            in_them = str(found)
         rows.append(
             [
                 what,
@@ -219,8 +223,8 @@ def tables(worlds: Sequence[World], nulls: Sequence[World]) -> list[Table]:
                 f"{(n - bad) / max(n_targets, 1):.1%}",
                 f"{some} of {len(worlds)}",
                 str(at_rate(worlds, method)),
-                f"{len(nulls) - quiet} of {len(nulls)} [{low:.1%}, {high:.1%}]",
-                str(found),
+                none,
+                in_them,
             ]
         )
     common = sum(w.n_common > 0 for w in worlds)
