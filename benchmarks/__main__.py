@@ -534,6 +534,39 @@ def sample(
     _write_json(json_file, record)
 
 
+@app.command("perturbation-signs")
+def perturbation_signs(
+    worlds: Annotated[int, typer.Option(min=1, help="Worlds in which targets respond.")] = 90,
+    nulls: Annotated[int, typer.Option(min=0, help="Worlds in which nothing responds.")] = 40,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Signs reported on worlds drawn anew each seed, null runs, and oracles that know the reach.
+
+    Worlds are kept in runs/perturbation/signs, so a run that was cut off goes on where it was.
+
+    Examples
+    --------
+    python -m benchmarks perturbation-signs --quick
+
+    python -m benchmarks perturbation-signs --json signs.json
+    """
+    from benchmarks.perturbation.signs import NULLS, WORLDS, Size, run_worlds, tables
+
+    errors = Console(stderr=True)
+    size = Size.quick() if quick else Size()
+    made = run_worlds(
+        size,
+        list(WORLDS)[: 2 if quick else worlds],
+        list(NULLS)[: 1 if quick else nulls],
+        lambda what: errors.print(what, style="dim"),
+    )
+    _show_tables(tables(*made), markdown)
+    record = {"worlds": [asdict(w) for w in made[0]], "nulls": [asdict(w) for w in made[1]]}
+    _write_json(json_file, record, float)
+
+
 @app.command()
 def perturbation(
     seeds: Annotated[str, typer.Option(help="Seeds of tissue and model, with commas.")] = "",

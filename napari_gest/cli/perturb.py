@@ -247,12 +247,16 @@ def _result(
 
 
 def _tested(asked: Scenario, result: Perturbed) -> DataFrame:
-    from napari_gest.tasks.perturbation.significance import SignificanceRequest
+    from napari_gest.app.runs.effect import response_text
+    from napari_gest.tasks.perturbation.perturb import ALL
+    from napari_gest.tasks.perturbation.significance import SignificanceRequest, untested
 
     s = asked.settings
     if not s.n_permutations or s.remove:
-        return result.effects().assign(pvalue=float("nan"), fdr=float("nan"))
-    return run(SignificanceRequest(result, s.n_permutations, s.seed).run()).table
+        return untested(result.effects())
+    table = run(SignificanceRequest(result, s.n_permutations, s.seed).run()).table
+    say(f"{response_text(table[table['band'] == ALL])}.")
+    return table
 
 
 def _save(asked: Scenario, folder: Path, genes: object, overwrite: bool) -> None:

@@ -122,6 +122,10 @@ class Residuals:
         (G,) what a gene is divided by, and whether it was measured everywhere.
     width_um
         Of the Gaussian.
+    coords_um
+        (n, 2) um, x y, of each cell in its section.
+    depth
+        (n,) logarithm of one more than a cell's total on the model's genes.
     """
 
     sections: dict[str, int]
@@ -134,6 +138,13 @@ class Residuals:
     spread: NDArray[np.float32]
     measured: NDArray[np.bool_]
     width_um: float
+    coords_um: NDArray[np.float64]
+    depth: NDArray[np.float64]
+
+    @property
+    def section(self) -> NDArray[np.int64]:
+        """(n,) number of the section of each cell."""
+        return np.repeat(np.arange(len(self.sections)), list(self.sections.values()))
 
     @cached_property
     def head(self) -> ResponseHead:
@@ -197,6 +208,8 @@ def _residuals(
         spread,
         measured,
         width,
+        np.concatenate([s.coords_um for s in sections]),
+        np.concatenate([_depth(s, model) for s in sections]),
     )
 
 
@@ -311,6 +324,11 @@ def _read(section: Section, model: GeST, cells: NDArray[np.int64] | None = None)
     values, measured = model_space(section, model, cells)
     token = model.tokenizer.tokens(values.copy(), measured).astype(np.int64)
     return _Cells(values, measured, token, model.tokenizer.levels[token, IDENTITY])
+
+
+def _depth(section: Section, model: GeST) -> NDArray[np.float64]:
+    total = section.align(model.genes)[0].sum(1, dtype=np.float64)
+    return np.log1p(np.asarray(total).ravel())
 
 
 @torch.inference_mode()

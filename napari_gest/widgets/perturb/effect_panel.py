@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QMenu, QPushButton, QTabWidget
 
 from napari_gest.app.actions import ChangeView, Keep
 from napari_gest.app.runs.base import RunEntry, why_stale
-from napari_gest.app.runs.effect import FDR, Effect, view_of
+from napari_gest.app.runs.effect import Effect, response_text, view_of
 from napari_gest.app.view_state import EFFECT_VIEWS, Limits
 from napari_gest.app.wording import p_text
 from napari_gest.files import write_table
@@ -41,6 +41,8 @@ GENES = (
     Column("gene", "gene"),
     Column("effect", "effect", lambda v: f"{v:+.4f}" if np.isfinite(v) else "–", by_size=True),
     Column("direction", "direction"),
+    Column("lfsr", "wrong sign", p_text),
+    Column("reported", "reported"),
     Column("pvalue", "p", p_text),
     Column("fdr", "FDR", p_text),
 )
@@ -243,9 +245,7 @@ class EffectPanel(Panel):
         where = "around" if band == "all" else f"at {band.replace(' um', ' µm')}"
         text += f" · {int(here['n_cells'].iloc[0]):,} cells {where}"
         if effect.tested is not None:
-            sure = int((here["fdr"] <= FDR).sum())
-            tested = int(here["fdr"].notna().sum())
-            text += f" · {sure} of {tested} genes respond at FDR {FDR:g}"
+            text += f" · {response_text(here)}"
         state = self.context.state
         more = [why_stale(entry, state), _KEPT if entry.id in state.kept else None]
         return " ".join([f"{text}.", *(one for one in more if one)])
