@@ -14,7 +14,7 @@ from napari_gest.app.regions import Shape
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation import GenerationRun, unseen_cells
-from napari_gest.canvas import layers, outlines
+from napari_gest.canvas import layers, line_layer
 from napari_gest.canvas.painter import Painter
 from napari_gest.canvas.scene import Scene
 from napari_gest.canvas.shapes import role_of
@@ -25,7 +25,7 @@ ONE = "section_1"
 
 @pytest.fixture
 def painter(scene: Scene, monkeypatch) -> Painter:
-    monkeypatch.setattr(outlines, "call_later", lambda step: step())  # no window, no turns
+    monkeypatch.setattr(line_layer, "call_later", lambda step: step())  # no window, no turns
     made = Painter(scene, ModelRegistry())
     yield made
     made.detach()

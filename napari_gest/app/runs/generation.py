@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # What read-outs are called in the window. Typical cells come with their mean.
 READOUTS: dict[Mode, str] = {
-    "sample": "typical cells and their mean",
+    "sample": "typical cells and mean",
     "weighted": "mean only",
     "pick": "most likely profile",
 }
@@ -182,6 +182,8 @@ class GenerationRun:
         begun = Begun(generation.so_far, generation)
         yield Progress("Generating cells", 0, 1, payload=begun)
         result = yield from generation.steps()
+        if self.mode != "sample":  # names are told of means too
+            result = yield from generation.with_candidates(result)
         agreement = result.agreement(section) if self.unseen.any() else None
         outcome = self.outcome(result.first_draws(1), agreement)
         return outcome.with_draws(result.further) if result.further else outcome

@@ -140,7 +140,7 @@ class Generated:
         for it too. NaN where a file does not say it.
     candidates
         (n, k) index in the section of donors that could have given each cell, as many of each as
-        is likely; None but in mode ``sample``.
+        is likely; None but in mode ``sample``, or where a window has asked for them.
     """
 
     section: Section

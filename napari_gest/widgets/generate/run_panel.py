@@ -61,6 +61,7 @@ class RunPanel(Panel):
         gene = view.gene or telling_gene(context.state.sections[run.snapshot.label])
         first = "generated" if run.mode == "sample" else "expected"
         self.result.draws.redraws.rest()
+        context.scene.put_aside()
         context.do(ChangeView.of(gene=gene, column=None, view=first), self)
         follower = context.follower(run)
 

@@ -25,6 +25,7 @@ from napari_gest.app.obs_columns import columns
 from napari_gest.app.opened import Opened, open_sections
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import State
+from napari_gest.canvas import layers
 from napari_gest.canvas.jobs import Work
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress
@@ -188,7 +189,8 @@ class OpenPanel(Panel):
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
                 opened += open_sections(adata, path, [name], asked.reading)
-                opened[-1].section.geometry  # noqa: B018 - so that the first run need not measure it
+                opened[-1].prepare()
+            layers.warm_up()
             return opened
 
         if wanted:

@@ -38,7 +38,7 @@ _FAR = 5.0  # typical distances between cells from which a region lies off the t
 class RegionPanel(Panel):
     """Draws regions and says how many cells they hold."""
 
-    inputs = frozenset({"sections", "active", "shapes", "choices"})
+    inputs = frozenset({"sections", "active", "shapes", "choices", "jobs"})
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -80,6 +80,7 @@ class RegionPanel(Panel):
         fill(self.source, items, _DRAWN if key is None else f"Column: {key}")
         self.source.setVisible(bool(keys))
         self.tools.setVisible(key is None)
+        self.tools.set_current(self.context.scene.tool())
         self.clear.setVisible(key is None)
         drawn = bool(state.region("unseen"))
         allow(self.clear, None if drawn else "Nothing is drawn yet.", "Remove the shapes drawn")

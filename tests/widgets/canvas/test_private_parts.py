@@ -96,7 +96,7 @@ def test_napari_has_all_parts(large, opened_home, viewer, warned):
     opened_home.color_panel.show_gene(context.scene.active.section.genes[3])
     layer = add_layer(viewer, ADDED)
     assert attributes.layer_makers(viewer) is not None
-    assert attributes.points_visual(viewer, cells) is not None
+    assert attributes.layer_visual(viewer, cells) is not None
     assert attributes.colors_event(viewer, cells, "face") is not None
     assert attributes.colors_event(viewer, cells, "border") is not None
     assert attributes.scene_canvas(viewer) is not None

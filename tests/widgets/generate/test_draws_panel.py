@@ -134,7 +134,7 @@ def test_means_have_no_draws_and_say_so(opened_home, until, mode):
     for one in (result.views.option("generated"), result.draws.again_button,
                 result.draws.play_button):  # fmt: skip
         assert not one.isEnabled()
-        assert "Typical cells and their mean" in one.toolTip()
+        assert "Typical cells and mean" in one.toolTip()
     home.context.do(ChangeView.of(view="generated"))
     assert result.views.option("expected").isChecked()  # which is what is seen
 
