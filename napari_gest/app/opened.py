@@ -111,7 +111,8 @@ class Opened:
 
     def prepare(self) -> None:
         """Work out what the window will ask for first, so that it need not wait; any thread."""
-        _ = self.section.geometry, self.section.digest, self.cell_um, self._columns
+        section = self.section
+        _ = section.geometry, section.digest, section.unit, self.cell_um, self._columns
         self._sum_of(None)
 
     @cached_property

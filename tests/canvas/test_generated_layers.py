@@ -204,7 +204,11 @@ def test_the_status_bar_names_the_cell_under_the_mouse(scene, painter):
     look(scene, gene=gene, view="expected")
     assert painter.hover.text_at(at) == f"{gene}: {result.expected[4, 2]:.2f}"
     look(scene, view="measured")
-    assert painter.hover.text_at(at) == ""
+    cell = result.index[4]
+    told = f"{gene}: {opened.gene_values(gene, painter.normalization.target_sum)[cell]:.2f}"
+    assert painter.hover.text_at(at) == told
+    look(scene, column="cell_type")
+    assert painter.hover.text_at(at) == f"cell_type: {names[cell]}"
     painter.hover.detach()
     assert "get_status" not in vars(scene.cells()[ONE])
     painter.hover = type(painter.hover)(painter)

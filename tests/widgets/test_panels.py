@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mouse import press
 from qtpy.QtCore import Qt
 
 from napari_gest.app.colors import Categories, Scale
@@ -79,6 +80,25 @@ def test_columns_and_masks_offered(opened_home):
     assert {"cell_type", "region", "middle"} <= set(columns(opened))
     assert masks(opened) == ["middle"]
     assert telling_gene(opened) in opened.section.genes
+
+
+def test_an_annotation_is_the_one_seen_before_or_else_of_types(opened_home, qtbot):
+    panel, context = opened_home.color_panel, opened_home.context
+    panel.show_gene(context.opened.section.genes[0])
+    press(qtbot, panel.kind.option("column"))
+    assert context.state.view.column == "cell_type"
+    panel.show_column("region")
+    panel.show_gene(context.opened.section.genes[0])
+    press(qtbot, panel.kind.option("column"))
+    assert context.state.view.column == "region"
+    press(qtbot, panel.kind.option("gene"))
+    assert context.state.view.gene == context.opened.section.genes[0]
+
+
+def test_no_step_is_wider_than_the_dock(opened_home):
+    bar = opened_home._scroll.verticalScrollBar().sizeHint().width()
+    needed = opened_home._scroll.widget().minimumSizeHint().width()
+    assert needed <= opened_home.minimumWidth() - bar
 
 
 def test_a_file_with_several_sections_asks_which(home, tissue, until, tmp_path):

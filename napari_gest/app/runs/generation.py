@@ -19,6 +19,7 @@ from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.script import Script
 from napari_gest.app.state import Mode, State
+from napari_gest.app.wording import counted
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi, mask_from_obs
@@ -126,7 +127,7 @@ class GenerationRun:
     @property
     def title(self) -> str:
         n = int(self.unseen.sum())
-        return f"{n:,} cells" if n else "new cells"
+        return counted(n, self.snapshot.section) if n else "new cells"
 
     @property
     def settings(self) -> str:

@@ -12,6 +12,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Shapes
 
 from napari_gest.canvas._napari_private.attributes import scene_canvas, text_visual
@@ -51,7 +52,7 @@ class TextHalos:
         text.shared_program.frag = code.replace(_GO_OUT, "").replace(_COLOR, _HALO)
         self._texts[layer] = text
         self._match()
-        first = set("".join(map(str, layer.text.values))) - set(text._font._glyphs)
+        first = set("".join(map(str, np.ravel(layer.text.values)))) - set(text._font._glyphs)
         later = set(_LETTERS) - set(text._font._glyphs) - first
         if first:
             text.visible = False
@@ -62,6 +63,11 @@ class TextHalos:
     def forget(self, layer: Any) -> None:
         """Follow a layer no more, if it was followed."""
         self._texts.pop(layer, None)
+
+    @property
+    def followed(self) -> list[Shapes]:
+        """The layers whose texts have a halo."""
+        return list(self._texts)
 
     def detach(self) -> None:
         """Follow nothing any more; texts that are there keep their halo."""

@@ -157,7 +157,7 @@ class ResultPanel(Panel):
     def _facts(self, entry: RunEntry | None, kept: bool, stale: str | None) -> str:
         if entry is None:
             return ""
-        text = agreement_text(entry.outcome.agreement)
+        text = agreement_text(entry.outcome.agreement, entry.run.snapshot.section.unit)
         about = [rich(stale)] if stale is not None else []
         if kept:
             about.append("Kept in the open tissue; save it to a file.")
@@ -173,7 +173,7 @@ class ResultPanel(Panel):
             self.save(path, overwrite=True)
 
 
-def agreement_text(agreement: Agreement | None) -> str:
+def agreement_text(agreement: Agreement | None, unit: str) -> str:
     """Return agreement with the measured cells in words, beside the simple baseline."""
     if agreement is None:
         return ""
@@ -187,6 +187,6 @@ def agreement_text(agreement: Agreement | None) -> str:
         for who, one in rows.items()
     )
     return (
-        f"Agreement with {agreement.n_cells:,} measured cells"
+        f"Agreement with {agreement.n_cells:,} measured {unit}s"
         f"<table cellspacing=0><tr><td></td>{head}</tr>{body}</table>"
     )

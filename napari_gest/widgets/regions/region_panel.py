@@ -10,6 +10,7 @@ from napari_gest.app.actions import Choose, SetShapes
 from napari_gest.app.obs_columns import masks
 from napari_gest.app.regions import drawn_region
 from napari_gest.app.runs.generation import unseen_cells
+from napari_gest.app.wording import counted
 from napari_gest.errors import GestError
 from napari_gest.tissue.roi import Roi
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, fill, note, row
@@ -107,8 +108,8 @@ class RegionPanel(Panel):
                     f"The region lies {far:,.0f} µm off the tissue{area}. Move it to the tissue:"
                     " the model generates from what surrounds a region."
                 )
-            return f"No cells inside{area}: new ones will be placed."
-        return f"{inside:,} cell{'s' if inside != 1 else ''} inside{area}"
+            return f"No {opened.section.unit}s inside{area}: new ones will be placed."
+        return f"{counted(inside, opened.section)} inside{area}"
 
     def _pick_source(self, text: str) -> None:
         key = None if text == _DRAWN else text.removeprefix("Column: ")
