@@ -11,6 +11,7 @@ import pytest
 from mouse import press
 from qtpy.QtCore import Qt
 
+from napari_gest.app.actions import Choose
 from napari_gest.app.colors import Categories, Scale
 from napari_gest.app.first_view import telling_gene
 from napari_gest.app.obs_columns import columns, masks
@@ -141,6 +142,21 @@ def test_the_model_that_fits_is_chosen_and_the_others_say_why_not(
     assert "too few" in opened_home.run_panel.why_not() or "Draw" in opened_home.run_panel.why_not()
     panel.choose("tiny")
     assert "Draw" in opened_home.run_panel.why_not()
+
+
+def test_a_model_that_was_missing_can_be_run_once_its_folder_is_added(
+    opened_home, tmp_path, model_folder
+):
+    """As after a session whose model is elsewhere: the choice is the same, and means more."""
+    context, run = opened_home.context, opened_home.run_panel
+    context.do(Choose.of(mask_key="middle"))
+    opened_home.model_panel.choose("missing")
+    assert not run.run.isEnabled()
+    found = shutil.copytree(model_folder, tmp_path / "missing")
+    about = json.loads((found / "config.json").read_text())
+    (found / "config.json").write_text(json.dumps(about | {"name": "missing"}))
+    opened_home.model_panel.add_folder(found)
+    assert run.run.isEnabled()
 
 
 def test_a_folder_without_a_model_is_reported(opened_home, errors, tmp_path):

@@ -90,7 +90,8 @@ class ModelPanel(Panel):
             self.refresh()
             return
         if info.name == self.context.state.choices.model:
-            self.refresh()  # the folder was read again
+            # The choice is the same, but what it stands for is not: all panels and colours follow.
+            self.context.session.changed.emit(frozenset({"choices"}))
         self.choose(info.name)
 
     def refresh(self) -> None:
