@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # napari asks the chosen layer for its status, which is rarely that of the generated cells.
 _OURS = (layers.CELLS, layers.GENERATED, layers.OUTLINES, *ROLES)
+_ABOUT = {"uncertainty": " (sd)", "difference": " (expected minus measured)"}
 _NEAR = 0.6  # cell sizes from the middle of a cell that still mean it
 
 
@@ -138,7 +139,9 @@ class Hover:
             return name
         if view.gene is None and not view.entropy:
             return lambda cell: "generated"
-        title = "entropy" if view.entropy and view.view == "uncertainty" else view.gene
+        title = f"{view.gene}{_ABOUT.get(view.view, '')}"
+        if view.entropy and view.view == "uncertainty":
+            title = "entropy"
         return lambda cell: f"{title}: {generated_values(view, made, opened, space)[cell]:.2f}"
 
     def _on_inserted(self, event: Any) -> None:

@@ -203,6 +203,8 @@ def test_the_status_bar_names_the_cell_under_the_mouse(scene, painter):
     gene = opened.section.genes[2]
     look(scene, gene=gene, view="expected")
     assert painter.hover.text_at(at) == f"{gene}: {result.expected[4, 2]:.2f}"
+    look(scene, view="uncertainty")
+    assert painter.hover.text_at(at) == f"{gene} (sd): {result.sd[4, 2]:.2f}"
     look(scene, view="measured")
     cell = result.index[4]
     told = f"{gene}: {opened.gene_values(gene, painter.normalization.target_sum)[cell]:.2f}"

@@ -56,9 +56,9 @@ class TextHalos:
         later = set(_LETTERS) - set(text._font._glyphs) - first
         if first:
             text.visible = False
-            self._load_all(text, first)
-            call_later(partial(self._show, text))
-        self._load_all(text, later)
+            self._load_all(layer, first)
+            call_later(partial(self._show, layer))
+        self._load_all(layer, later)
 
     def forget(self, layer: Any) -> None:
         """Follow a layer no more, if it was followed."""
@@ -74,14 +74,19 @@ class TextHalos:
         self.viewer.events.theme.disconnect(self._match)
         self._texts.clear()
 
-    def _load_all(self, text: Any, letters: set[str]) -> None:
+    def _load_all(self, layer: Shapes, letters: set[str]) -> None:
         ordered = sorted(letters)
         for start in range(0, len(ordered), _IN_A_TURN):
-            call_later(partial(self._load, text, ordered[start : start + _IN_A_TURN]))
+            call_later(partial(self._load, layer, ordered[start : start + _IN_A_TURN]))
 
-    def _load(self, text: Any, letters: list[str]) -> None:
+    def _load(self, layer: Shapes, letters: list[str]) -> None:
+        if layer not in self._texts:  # it is gone, perhaps with the window
+            return
+        text = self._texts[layer]
         with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
             canvas = scene_canvas(self.viewer)
+            if canvas is None:
+                return
             canvas.set_current()
             before = canvas.context.get_viewport()
             for letter in letters:
@@ -89,12 +94,14 @@ class TextHalos:
             if before is not None:  # to draw the picture has changed it
                 canvas.context.set_viewport(*before)
 
-    def _show(self, text: Any) -> None:
-        with contextlib.suppress(RuntimeError):
-            text.visible = True
+    def _show(self, layer: Shapes) -> None:
+        if layer in self._texts:
+            self._texts[layer].visible = True
 
     def _match(self, _event: Any = None) -> None:
-        canvas = scene_canvas(self.viewer)
+        canvas = scene_canvas(self.viewer) if self._texts else None
+        if canvas is None:
+            return
         for text in self._texts.values():
             text.shared_program["u_halo"] = canvas.bgcolor.rgb
             text.update()

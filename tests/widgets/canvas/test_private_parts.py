@@ -91,14 +91,14 @@ def show_genes(home, on_canvas) -> None:
     np.testing.assert_allclose(shown, sent_again(home.context.scene.viewer, on_canvas), atol=2)
 
 
-def test_napari_has_all_parts(large, opened_home, viewer, warned):
+def test_napari_has_all_parts(large, opened_home, viewer, warned, until):
     context = opened_home.context
     cells = context.scene.active_layer
     opened_home.color_panel.show_gene(context.scene.active.section.genes[3])
     layer = add_layer(viewer, ADDED)
     lines = add_layer(viewer, outlines_layer([CORNERS], ["generated: draw 1"], 2.0))
+    until(lambda: lines in context.painter.drawing.halos.followed)  # it is made in later turns
     assert attributes.text_visual(viewer, lines, ()) is not None
-    assert lines in context.painter.drawing.halos.followed
     assert attributes.layer_makers(viewer) is not None
     assert attributes.layer_visual(viewer, cells) is not None
     assert attributes.colors_event(viewer, cells, "face") is not None
@@ -117,6 +117,7 @@ def test_a_caption_can_be_read_on_cells_of_many_colours(home, viewer, on_canvas,
     under.face_color = np.column_stack([rng.random((9000, 3)) * 0.4 + 0.3, np.ones(9000)])
     lines = add_layer(viewer, outlines_layer([CORNERS * 500 + 250], ["MMMMMMMMMM"], 2.0))
     viewer.reset_view()
+    until(lambda: lines in home.context.painter.drawing.halos.followed)
     for theme, dark in (("dark", True), ("light", False)):
         viewer.theme = theme
         until(lambda: attributes.text_visual(viewer, lines, ())[0].visible)
