@@ -27,6 +27,7 @@ _AROUND_UM = 260.0  # what is seen around the region
 _FILLING = 12  # pictures while the region fills
 _SHORT_MS, _LONG_MS = 160, 900
 _COLORS = 160
+_QUALITY = 75
 _WINDOW = (1400, 900)
 _EDITED_AT, _EDITED_UM = (-330.0, -60.0), 110.0  # from the middle of the tissue; half its width
 _ZOOM = 1.3  # pixels for each um
@@ -137,8 +138,8 @@ def _perturb(demo: Demo, out: Path) -> None:
     demo.settle()
     demo.settle()
     pixels = viewer.screenshot(canvas_only=False, flash=False)
-    picture = Image.fromarray(pixels).convert("RGB").quantize(_COLORS)
-    picture.save(out / "perturb.png", optimize=True)
+    picture = Image.fromarray(pixels).convert("RGB")  # a palette would lose half of the legend
+    picture.save(out / "perturb.webp", quality=_QUALITY, method=6)
 
 
 def main() -> None:
