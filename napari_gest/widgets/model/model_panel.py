@@ -139,7 +139,7 @@ class ModelPanel(Panel):
 
     def _train_now(self) -> None:
         self.more.set_open(True)
-        self.train.start_at_once()
+        self.train.start()
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Model folder")

@@ -153,10 +153,6 @@ class TrainPanel(Panel):
         ):
             self.curve.show()
 
-    def start_at_once(self) -> None:
-        """Train from the base for as long as is chosen, under a name that is still free."""
-        self.start()
-
     def refresh(self) -> None:
         """List what to start from, and enable what is possible now."""
         bases = [*self.context.registry.bases, _NOTHING]
