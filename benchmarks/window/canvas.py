@@ -20,6 +20,7 @@ from napari_gest.canvas._napari_private.attributes import scene_canvas
 from napari_gest.canvas._napari_private.compat import camera
 from napari_gest.canvas.check_contour import NAME, contour_layer
 from napari_gest.canvas.line_layer import LineLayer
+from napari_gest.canvas.redraws import AHEAD
 from napari_gest.canvas.shapes import CHECKED_DEPTH
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
@@ -178,7 +179,8 @@ def _slide(window: Window, repeats: int) -> list[float]:
 def _again(window: Window) -> list[float]:
     """Return milliseconds until each of two more draws is drawn, one pressed after the other."""
     draws = window.home.run_panel.result.draws
-    window.until(lambda: bool(draws.redraws.ready(draws.entry)))  # as it is when someone has looked
+    # As it is when someone has looked at the first draw.
+    window.until(lambda: len(draws.redraws.ready(draws.entry)) >= AHEAD)
     took = []
     for n_draws in (2, 3):
         started = time.perf_counter()
