@@ -13,7 +13,6 @@ from napari_gest.canvas.jobs import Job, Tick
 from napari_gest.canvas.latest_job import LatestJob
 from napari_gest.tasks.progress import Progress
 
-
 AHEAD = 2  # draws that are there before anyone asks: who presses once often presses twice
 
 
