@@ -14,20 +14,6 @@ _PIXELS = 6  # of the grid, per depth
 _MOST_PIXELS = 40_000
 _FINE = 0.02  # of the depth: tolerance of a simplified outline, which is drawn faster
 _SMALLEST = 0.1  # of the square of the depth: smaller parts are left out
-_WIDTH = 0.75  # of the distance between cells: how far tissue extends around a cell
-
-
-def area_of_cells(coords_um: NDArray[np.float64], spacing_um: float) -> Roi:
-    """Return the area that cells cover.
-
-    Parameters
-    ----------
-    coords_um
-        (n, 2) um, axis order (x, y).
-    spacing_um
-        Distance between neighbouring cells.
-    """
-    return Roi(shapely.union_all(shapely.buffer(shapely.points(coords_um), _WIDTH * spacing_um)))
 
 
 def beyond_depth(roi: Roi, known_um: NDArray[np.float64], depth_um: float) -> Roi | None:

@@ -175,16 +175,13 @@ class CheckRun:
         return CheckOutcome(self, check, self._beyond(check), model.digest)
 
     def _beyond(self, check: Check) -> Roi | None:
-        from napari_gest.tissue.depth import area_of_cells, beyond_depth
+        from napari_gest.tissue.depth import beyond_depth
 
         if not check.depth_um:
             return None
-        generation, section = self.generation, self.generation.snapshot.section
-        roi = generation.roi
-        if roi is None:
-            spacing = section.geometry.spacing_um
-            roi = area_of_cells(section.coords_um[generation.unseen], spacing)
-        return beyond_depth(roi, section.coords_um[~generation.unseen], check.depth_um)
+        generation = self.generation
+        known = generation.snapshot.section.coords_um[~generation.unseen]
+        return beyond_depth(Roi(generation.outline), known, check.depth_um)
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""

@@ -19,6 +19,7 @@ from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.script import Script
 from napari_gest.app.state import Mode, State
+from napari_gest.app.wording import counted
 from napari_gest.errors import InputError
 from napari_gest.model.devices import Device, check_device
 from napari_gest.tasks.progress import Progress
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 # What read-outs are called in the window. Typical cells come with their mean.
 READOUTS: dict[Mode, str] = {
-    "sample": "typical cells and their mean",
+    "sample": "typical cells and mean",
     "weighted": "mean only",
     "pick": "most likely profile",
 }
@@ -131,7 +132,7 @@ class GenerationRun:
     @property
     def title(self) -> str:
         n = int(self.unseen.sum())
-        return f"{n:,} cells" if n else "new cells"
+        return counted(n, self.snapshot.section) if n else "new cells"
 
     @property
     def settings(self) -> str:
@@ -188,6 +189,8 @@ class GenerationRun:
         begun = Begun(generation.so_far, generation)
         yield Progress("Generating cells", 0, 1, payload=begun)
         result = yield from generation.steps()
+        if self.mode != "sample":  # names are told of means too
+            result = yield from generation.with_candidates(result)
         agreement = result.agreement(section) if self.unseen.any() else None
         outcome = self.outcome(result.first_draws(1), agreement)
         return outcome.with_draws(result.further) if result.further else outcome

@@ -101,7 +101,6 @@ class CheckMapRequest:
         for number, hidden_tiles in enumerate(rounds, 1):
             hidden = ~known | np.isin(tiles.tile, hidden_tiles)
             n = int((hidden & known).sum())
-            so_far = done
             made = yield from relay(
                 hide_and_generate(
                     self.section,
@@ -112,8 +111,7 @@ class CheckMapRequest:
                     clock.stage,
                     device=self.device,
                 ),
-                # The field, fitted last, reports shares; its cells count once it is fitted.
-                lambda tick, so_far=so_far, n=n: clock.tick(so_far + min(tick.done, n)),  # type: ignore[misc]
+                _Share(clock, done, n).tick,
             )
             if spread is None:
                 spread = np.maximum(made.values[known].std(0, dtype=np.float64), 1e-6)
@@ -164,6 +162,35 @@ class CheckMapRequest:
         return [np.array(taken, np.int64) for taken in rounds]
 
 
+@dataclass
+class _Share:
+    """Turns the progress of a round, which has two parts, into that of all: it only grows.
+
+    Attributes
+    ----------
+    clock
+        Of all rounds.
+    before, n
+        Cells of the rounds before, and of this one.
+    """
+
+    clock: Clock
+    before: int
+    n: int
+    part: int = 0
+    last: float = 0.0
+
+    def tick(self, tick: Progress) -> Progress:
+        """Return how far all rounds are: cells are decoded first, then a field is fitted."""
+        share = tick.done / max(tick.total, 1)
+        if share < self.last:
+            self.part = 1
+        self.last = share
+        of_round = _DECODED * share if self.part == 0 else _DECODED + (1 - _DECODED) * share
+        return self.clock.tick(self.before + round(self.n * min(of_round, 1.0)))
+
+
+_DECODED = 0.3  # of a round: the rest takes the field
 _HEXAGON = np.sqrt(3) / 2  # area of a hexagon over the square of its width
 
 

@@ -139,7 +139,7 @@ class Generated:
         requested with it. NaN where a file does not hold it.
     candidates
         (n, k) index in the section of donors that represent all possible donors of each cell,
-        repeated by their weights; None except in mode ``sample``.
+        repeated by their weights; None except in mode ``sample``, or where a window has asked.
     """
 
     section: Section

@@ -22,7 +22,7 @@ from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.sampling import read_out
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.generation.cell_types import NamedTypes, name_in_proportion
-from napari_gest.tasks.generation.emission import Donors, normalized
+from napari_gest.tasks.generation.emission import N_CANDIDATES, Donors, normalized
 from napari_gest.tasks.generation.generated import Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tissue.expression import log_normalize
@@ -52,6 +52,7 @@ class Generation:
     def __init__(self, request: GenerateRequest) -> None:
         section, model = request.section, request.model.on(request.device)
         self.request, self.model = request, model
+        self.model_digest = model.digest  # once, in the worker: it takes 0.1 s
         # In the section's order, so that draws depend on the cells and not on the order of rows.
         self.index = section.where(request.unseen)
         self.coords = np.concatenate([section.coords_um[self.index], request._new])
@@ -222,6 +223,27 @@ class Generation:
             self.read_types(made.expression[self.place_by_row])
         return self.named(made)
 
+    def with_candidates(self, made: Generated) -> Generator[Progress, None, Generated]:
+        """Return a finished result of means with cells that could have given each of its cells.
+
+        Names of any column can then be told of them, as of drawn ones. Without donors there are
+        none.
+        """
+        try:
+            donors = self.donors
+        except InputError:
+            return made
+        expected = made.expression[self.place_by_row]
+        found = np.full((len(expected), N_CANDIDATES), -1, np.int64)
+        clock = Clock("Naming cells", len(expected))
+        for start in range(0, len(expected), WINDOW_TARGETS):
+            part = slice(start, start + WINDOW_TARGETS)
+            given = self.mixture[part].numpy(), expected[part], self.coords[part]
+            weights = normalized(donors.log_weights(*given))
+            found[part] = donors.quantiles(weights, N_CANDIDATES)
+            yield clock.tick(min(start + WINDOW_TARGETS, len(expected)))
+        return replace(made, candidates=self.donor_cells[found[self.by_row]])
+
     def read_types(self, expected: NDArray[np.float32]) -> None:
         """Store the type probabilities of all cells, given their expected expression (n, G)."""
         assert self.type_share is not None
@@ -239,7 +261,7 @@ class Generation:
         rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
         settings = {
             "model": self.model.name,
-            "model_digest": self.model.digest,
+            "model_digest": self.model_digest,
             "version": napari_gest.__version__,
             "seed": self.request.seed,
             "mode": self.request.mode,

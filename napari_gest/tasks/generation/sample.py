@@ -12,16 +12,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_gest.tasks.generation.emission import draw_once, normalized, sharpened
+from napari_gest.tasks.generation.emission import (
+    N_CANDIDATES,
+    draw_once,
+    normalized,
+    sharpened,
+)
 from napari_gest.tasks.generation.generated import Draw, Generated, Painted
 from napari_gest.tasks.generation.generation import Generation
 from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import GenerateRequest
-
-# Donors that represent all possible donors of a cell: shares among them are accurate to 0.02.
-N_CANDIDATES = 64
 
 
 class SampledGeneration(Generation):

@@ -97,7 +97,8 @@ class ModelPanel(Panel):
             self.refresh()
             return
         if info.name == self.context.state.choices.model:
-            self.refresh()  # the folder was read again
+            # The choice is the same, but what it stands for is not: all panels and colours follow.
+            self.context.session.changed.emit(frozenset({"choices"}))
         self.choose(info.name)
 
     def refresh(self) -> None:
@@ -157,7 +158,7 @@ class ModelPanel(Panel):
 
     def _train_now(self) -> None:
         self.more.set_open(True)
-        self.train.start_at_once()
+        self.train.start()
 
     def _choose_folder(self) -> None:
         path = QFileDialog.getExistingDirectory(self, "Model folder")

@@ -79,7 +79,6 @@ class TrainPanel(Panel):
         self.context = context
         self._choose = choose
         self.name = QLineEdit()
-        self.name.setPlaceholderText("Name of the new model")
         self.length = combo("Length of training")
         for text, duration in _DURATIONS.items():
             self.length.addItem(text, duration)
@@ -115,6 +114,11 @@ class TrainPanel(Panel):
         said = {field.name: field.value for field in self.settings}
         return {name: value for name, value in said.items() if value != getattr(usual, name)}
 
+    @property
+    def _suggested(self) -> str:
+        opened = self.context.opened
+        return "" if opened is None else free_name(opened.label)
+
     def start(self, tune: bool = False) -> None:
         """Train on the open sections; ``tune`` continues from the chosen model."""
         context = self.context
@@ -123,7 +127,7 @@ class TrainPanel(Panel):
             length = self.length.currentData()
             run = TrainingRun.of(
                 context.state,
-                self.name.text(),
+                self.name.text().strip() or self._suggested,
                 length.share,
                 start,
                 self.config,
@@ -149,13 +153,6 @@ class TrainPanel(Panel):
         ):
             self.curve.show()
 
-    def start_at_once(self) -> None:
-        """Train from the base for as long as is chosen, under a name that is still free."""
-        opened = self.context.opened
-        if opened is not None and not self.name.text().strip():
-            self.name.setText(free_name(opened.label))
-        self.start()
-
     def refresh(self) -> None:
         """List what to start from, and enable what is possible now."""
         bases = [*self.context.registry.bases, _NOTHING]
@@ -164,6 +161,8 @@ class TrainPanel(Panel):
             self.begin.addItems(bases)
         busy = "A job is running." if self.context.jobs.busy else None
         allow(self.fit, busy, "Train a new model of this tissue")
+        suggested = self._suggested
+        self.name.setPlaceholderText(f"Name of the new model: {suggested}" if suggested else "")
         none = None if self.context.model is not None else "Choose a model to start from."
         allow(
             self.tune, busy or none, "Train the chosen model on, with a vocabulary of this tissue"

@@ -63,7 +63,7 @@ def test_it_is_of_what_is_drawn_and_chosen(work, draw, model_info):
     assert run.snapshot.section is section
     np.testing.assert_array_equal(run.unseen, drawn_region(drawn).contains(section.coords_um))
     assert run.title == f"{run.unseen.sum():,} cells"
-    assert run.settings == "typical cells and their mean, drawn region"
+    assert run.settings == "typical cells and mean, drawn region"
     assert run.outline.area == pytest.approx(run.roi.area_um2)
 
 
@@ -76,7 +76,7 @@ def test_a_column_marks_cells_in_place_of_a_region(work, draw, model_info, tissu
     np.testing.assert_array_equal(run.unseen, tissue.obs["middle"].to_numpy()[section.rows])
     assert run.shapes == ()
     assert run.roi is None
-    assert run.settings == "typical cells and their mean, column middle"
+    assert run.settings == "typical cells and mean, column middle"
     around = Roi(run.outline)
     assert around.contains(section.coords_um[run.unseen]).all()
 
