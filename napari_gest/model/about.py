@@ -147,7 +147,7 @@ _About = TypeVar("_About", bound=_Described)
 
 def is_base(folder: Path) -> bool:
     """Whether a folder says that it holds a base, and no model; it may be damaged."""
-    return (folder / CONFIG).is_file() and BASE.is_one(folder)
+    return BASE.is_one(folder)
 
 
 def read_about(folder: Path) -> About:

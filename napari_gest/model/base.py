@@ -63,6 +63,9 @@ class Base(GeST):
         self.training_cells = training_cells
         self.emission = EmissionConfig()
 
+    def __repr__(self) -> str:
+        return f"Base({self.name!r}, {self.n_parameters:,} parameters)"
+
     @classmethod
     def read(cls, folder: Path) -> Base:
         """Read the folder of a base; ``GeST.load`` does so where it finds one.

@@ -105,3 +105,23 @@ def test_listing_does_not_load_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_base_is_no_model_to_choose(empty, tmp_path, tiny_base, write_model):
+    tiny_base.save(tmp_path / "trained" / "own base")
+    write_model(tmp_path / "bundled" / "mouse", "mouse", ["A", "B"])
+    found = ModelRegistry()
+    assert list(found.models) == ["mouse"]
+    assert list(found.bases) == ["tiny-base"]
+    assert found.bases["tiny-base"].is_base
+    assert not found.models["mouse"].is_base
+    assert found.best_for(["C"]) is None
+    assert found.load("tiny-base").digest == tiny_base.digest
+    assert found.why_unusable("tiny-base", ["A"]) is not None
+    assert found.broken == {}
+
+
+def test_a_broken_base_is_named(empty, tmp_path, tiny_base):
+    folder = tiny_base.save(tmp_path / "trained" / "own")
+    (folder / "weights.safetensors").unlink()
+    assert "weights.safetensors is missing" in ModelRegistry().broken["own"]

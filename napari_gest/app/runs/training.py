@@ -231,9 +231,10 @@ class TrainingRun:
             names.append(name)
         start = repr(FROM_SCRATCH) if self.model is None else script.model(self.model)
         begin = start_of(FROM_SCRATCH if self.model is None else self.model.load_name)
-        changes = self._changes(configs_for(self.sections, begin)[1]) | self._planned()
+        planned = self._planned()
+        changes = self._changes(configs_for(self.sections, begin)[1]) | planned
         budget = ""
-        if self.budget_s is not None and "n_steps" not in changes:
+        if self.budget_s is not None and not planned:
             budget = f"budget={self.budget_s:g}, "
         script.header("from napari_gest.tasks.training.train import configs_for")
         script.use("fit")

@@ -71,28 +71,50 @@ def test_cells_to_generate_are_left_out(work, tissue):
     assert run.snapshots[0].section.n_obs == 600
 
 
-@pytest.mark.parametrize("start", [False, True])
-def test_a_script_trains_the_same_model(work, tissue, tiny_model, tmp_path, monkeypatch, start):
+@pytest.mark.parametrize("start", ["nothing", "a model", "a base"])
+def test_a_script_trains_the_same_model(
+    work, tissue, tiny_model, tiny_base, tmp_path, monkeypatch, start
+):
     path = tmp_path / "t.h5ad"
     tissue.obs["middle"] = np.arange(tissue.n_obs) % 6 == 0
     write_tissue(tissue, path)
     journal = Journal(Session())
     journal.do(OpenSections.of(open_sections(read_tissue(path), path), State()))
     journal.do(Choose.of(mask_key="middle", seed=3))
-    folder = tiny_model.save(tmp_path / "start")
-    info = ModelInfo.read(folder) if start else None
+    begin = {"nothing": None, "a model": tiny_model, "a base": tiny_base}[start]
+    info = None if begin is None else ModelInfo.read(begin.save(tmp_path / "start"))
     changed = {"hole_radius": 9.0, "batch_windows": 2, "targets": 16}
     run = TrainingRun.of(journal.session.state, "mine", 2 / TrainConfig().n_steps, info, changed)
     assert "hole_radius 9.0" in run.settings
-    made = finish(run.work(lambda name: tiny_model))
+    made = finish(run.work(lambda name: begin))
+    assert same_weights(run, made, tmp_path, monkeypatch)
+
+
+def test_a_script_of_a_budget_takes_the_steps_it_came_to(
+    work, tissue, tiny_base, tmp_path, monkeypatch
+):
+    path = tmp_path / "t.h5ad"
+    write_tissue(tissue, path)
+    journal = Journal(Session())
+    journal.do(OpenSections.of(open_sections(read_tissue(path), path), State()))
+    info = ModelInfo.read(tiny_base.save(tmp_path / "start"))
+    # All of it takes longer than what is left after one step: the plan is short.
+    changed = {"batch_windows": 1, "targets": 16, "n_steps": 3}
+    run = TrainingRun.of(journal.session.state, "mine", 1.0, info, changed, budget_s=600.0)
+    assert run.settings.startswith("600 s, from tiny-base")
+    assert "budget=600" in run.script(), "before it has run nobody knows its steps"
+    made = finish(run.work(lambda name: tiny_base))
+    assert "budget=" not in run.script()
+    assert same_weights(run, made, tmp_path, monkeypatch)
+
+
+def same_weights(run, made, tmp_path, monkeypatch):
+    """Whether the script of a training gives the model that the training gave."""
     monkeypatch.chdir(tmp_path)
-    code = run.script()
-    exec(compile(code, "script", "exec"), {})
+    exec(compile(run.script(), "script", "exec"), {})
     one, two = GeST.load(made.folder), GeST.load(tmp_path / "mine")
-    for (name, a), (_, b) in zip(
-        one.network.state_dict().items(), two.network.state_dict().items(), strict=True
-    ):
-        assert torch.equal(a, b), name
+    a, b = one.network.state_dict(), two.network.state_dict()
+    return all(torch.equal(a[name], b[name]) for name in a)
 
 
 def test_a_setting_that_is_not_possible_is_named(work):

@@ -9,6 +9,8 @@ from napari_gest.app import model_registry
 from napari_gest.app.runs.training import TrainingRun
 from napari_gest.errors import InputError
 from napari_gest.tasks.training.train import TrainConfig
+from napari_gest.tissue.io import write_tissue
+from napari_gest.widgets.train.train_panel import Duration
 
 pytestmark = pytest.mark.gui
 
@@ -19,7 +21,7 @@ def panel(opened_home, tmp_path, monkeypatch):
     monkeypatch.setattr(model_registry, "TRAINED_HERE", tmp_path / "own" / "models")
     made = opened_home.model_panel.train
     made.length.clear()
-    made.length.addItem("a moment", 4 / TrainConfig().n_steps)
+    made.length.addItem("a moment", Duration(share=4 / TrainConfig().n_steps))
     return made
 
 
@@ -46,7 +48,7 @@ def test_fine_tuning_ends_with_a_model_on_the_list(opened_home, panel, until):
     assert runs.chosen == [entry]
     assert not runs.keep_button.isEnabled()
     runs.copy()
-    assert "fine_tune(" in QGuiApplication.clipboard().text()
+    assert "start=model" in QGuiApplication.clipboard().text()
     assert opened_home.session_menu.undecided() == ""  # a model is there already
     assert not (model_registry.TRAINED_HERE.parent / "unfinished" / "mine").exists()
 
@@ -76,9 +78,60 @@ def test_a_name_that_cannot_be_used_is_refused(panel, errors, name):
     assert isinstance(errors.pop(), InputError)
 
 
-def test_the_usual_length_is_what_suits_the_tissue(opened_home):
+def test_a_length_is_a_time_or_what_suits_the_tissue(opened_home):
     length = opened_home.model_panel.train.length
-    shares = {length.itemText(i): length.itemData(i) for i in range(length.count())}
-    assert length.currentText() == "Usual"
-    assert shares["Usual"] == 1
-    assert shares["Short"] < 1 < shares["Long"]
+    offered = {length.itemText(i): length.itemData(i) for i in range(length.count())}
+    assert length.currentText() == "1 minute"
+    assert offered["1 minute"].budget_s == 60
+    assert offered["3 minutes"].budget_s == 180
+    assert offered["Until done"] == Duration(share=1.0)
+    assert offered["Long"].share > 1
+
+
+@pytest.fixture
+def with_base(panel, opened_home, tiny_base, tmp_path):
+    """The train panel, with a base to start from."""
+    opened_home.context.registry.add(tiny_base.save(tmp_path / "bases" / "gest-base"))
+    opened_home.model_panel.refresh()
+    return panel
+
+
+def test_training_begins_with_the_base_unless_told_otherwise(opened_home, with_base, monkeypatch):
+    assert with_base.begin.currentText() == "tiny-base"
+    begun = []
+    monkeypatch.setattr(with_base.context.job_bar, "start", lambda *a, **k: False)
+    made = TrainingRun.of
+    monkeypatch.setattr(TrainingRun, "of", lambda *a: begun.append(a) or made(*a))
+    with_base.name.setText("mine")
+    with_base.start()
+    with_base.begin.setCurrentText("Nothing")
+    with_base.start()
+    assert [None if a[3] is None else a[3].name for a in begun] == ["tiny-base", None]
+
+
+def test_tissue_that_no_model_fits_is_trained_on_in_one_click(
+    opened_home, with_base, until, tissue, tmp_path
+):
+    home = opened_home
+    assert not home.model_panel.train_now.isVisible(), "the model in use fits"
+    other = tissue[tissue.obs["section"] == "section_2", :20].copy()
+    other.var_names = [f"other_{i}" for i in range(20)]
+    write_tissue(other, tmp_path / "other.h5ad")
+    home.open_panel.open([tmp_path / "other.h5ad"])
+    until(lambda: home.context.opened.section.n_obs == other.n_obs and not home.context.jobs.busy)
+    until(lambda: home.model_panel.train_now.isVisibleTo(home.model_panel))
+    home.model_panel.train_now.click()
+    name = with_base.name.text()
+    assert name
+    until(lambda: name in home.context.registry.models and not home.context.jobs.busy)
+    assert home.context.state.choices.model == name
+    assert home.context.registry.load(name).card["start"] == "tiny-base"
+    assert not home.model_panel.train_now.isVisibleTo(home.model_panel), "now one fits"
+
+
+def test_a_base_is_not_chosen_to_generate_with(opened_home, panel, tiny_base, errors, tmp_path):
+    before = opened_home.context.state.choices.model
+    opened_home.model_panel.add_folder(tiny_base.save(tmp_path / "b"))
+    assert "is a base" in str(errors.pop())
+    assert opened_home.context.state.choices.model == before
+    assert opened_home.model_panel.models.findText("tiny-base") < 0

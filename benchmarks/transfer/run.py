@@ -1,0 +1,122 @@
+"""A base against training from scratch, at equal time, on tissue that the base has not seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.common.datasets import Loaded
+from benchmarks.common.metrics import accuracy
+from benchmarks.generation.baselines import KnnMean, predict_case
+from benchmarks.generation.command import fill
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.progress import finish
+from napari_gest.tasks.training.budget import Budget
+from napari_gest.tasks.training.start import FROM_SCRATCH, start_of
+from napari_gest.tasks.training.train import FitRequest, configs_for
+
+MEASURES = ("rmse_z_svg", "spearman_gene_svg", "rmse")
+LOCAL = "60 neighbours"
+LONG = 1e6  # seconds: until done
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a row is of; a row that is there is not computed again.
+
+    Attributes
+    ----------
+    tissue, part, seed, cells
+        The data and its holes; ``cells`` is 0 for all.
+    start
+        Name or folder of what training starts from, ``"none"``, or `LOCAL` for the mean of the
+        60 nearest cells.
+    budget_s
+        Processor time for the training; 0 until done.
+    """
+
+    tissue: str
+    part: str
+    seed: int
+    cells: int
+    start: str
+    budget_s: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model on the holes of a data set.
+
+    Attributes
+    ----------
+    key
+        What it is of.
+    n_cells, n_holes, n_steps
+        Cells that trained it, holes that it filled, and steps it was trained for.
+    cpu_s, wall_s
+        Time of the training, vocabulary and calibration included.
+    decoder, whole
+        Means over the holes, of the decoder alone and with the section's field.
+    """
+
+    key: Key
+    n_cells: int
+    n_holes: int
+    n_steps: int
+    cpu_s: float
+    wall_s: float
+    decoder: dict[str, float]
+    whole: dict[str, float]
+
+
+def trained(loaded: Loaded, start: str, budget_s: float, seed: int) -> GeST:
+    """Return a model of the cells outside the holes, in so much processor time."""
+    clock = Budget(budget_s or LONG, clock=time.process_time)
+    begin = start_of(start)
+    request = FitRequest(
+        loaded.train,
+        *configs_for(loaded.train, begin),
+        seed,
+        start=begin,
+        budget=clock if budget_s else None,
+    )
+    return finish(request.run()).model
+
+
+def score(key: Key, loaded: Loaded, on_step: Callable[[str], None]) -> Row:
+    """Train and fill the holes."""
+    cpu, wall = time.process_time(), time.monotonic()
+    model, n_steps = None, 0
+    if key.start != LOCAL:
+        on_step(f"training from {key.start}")
+        model = trained(loaded, FROM_SCRATCH if key.start == "none" else key.start, key.budget_s, 0)
+        n_steps = int(model.card["curve"][-1]["step"])
+    cpu, wall = time.process_time() - cpu, time.monotonic() - wall
+    decoder, whole = [], []
+    for section in loaded.test:
+        for case in loaded.test_cases(section):
+            on_step(f"{section.name}: {case.hole.radius_um:.0f} um")
+            if model is None:
+                both = [predict_case(KnnMean(60), case)] * 2
+            else:
+                filled = fill(model, section, case, loaded, mode="weighted")
+                both = [filled.decoder, filled.mean]
+            for made, scores in zip(both, (decoder, whole), strict=True):
+                scores.append(accuracy(case.truth, made, case.svg))
+    return Row(
+        key,
+        sum(s.n_obs for s in loaded.train),
+        len(whole),
+        n_steps,
+        round(cpu, 1),
+        round(wall, 1),
+        _means(decoder),
+        _means(whole),
+    )
+
+
+def _means(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.nanmean([s[name] for s in scores])) for name in MEASURES}
