@@ -700,6 +700,68 @@ def fuzz(
         raise typer.Exit(1)
 
 
+@app.command()
+def transfer(
+    tissue: Annotated[
+        list[str] | None, typer.Option(help="Data set by name; all where none is given.")
+    ] = None,
+    part: Annotated[
+        str, typer.Option(help="Holes to fill: development, or test, which are scored once.")
+    ] = "development",
+    start: Annotated[
+        list[str] | None,
+        typer.Option(help="What training starts from, beside 60 neighbours; none and gest-base."),
+    ] = None,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(help="Seconds of processor time; 0 until done. 30, 60 and 180."),
+    ] = None,
+    cells: Annotated[
+        list[int] | None, typer.Option(help="Cells around the middle; 0 for all. 10,000.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of holes and training, with commas.")] = "0",
+    rows: Rows = None,
+    json_file: Json = None,
+    markdown: Markdown = None,
+    quick: Quick = False,
+) -> None:
+    """A base against training from scratch at equal time, on tissue that it has not seen.
+
+    Rows that are in --json already are not computed again, so a run that was cut off goes on.
+
+    Examples
+    --------
+    python -m benchmarks transfer --tissue mop --budget 60 --json rows.json
+
+    python -m benchmarks transfer --part test --json test.json --markdown docs/results/transfer.md
+    """
+    from benchmarks.transfer.report import read_rows, tables
+    from benchmarks.transfer.run import Plan, run_transfer
+
+    if rows:
+        _show_tables(tables([row for path in rows for row in read_rows(path)]), markdown)
+        return
+    plan = Plan(
+        tuple(tissue or ()),
+        part,
+        tuple(start or ("none", "gest-base")),
+        tuple(budget or (30.0, 60.0, 180.0)),
+        tuple(cells or (10_000,)),
+        tuple(int(seed) for seed in seeds.split(",")),
+        quick,
+    )
+    known = read_rows(json_file) if json_file is not None and json_file.exists() else []
+
+    def keep(found: Sequence[Any]) -> None:
+        _write_json(json_file, [asdict(row) for row in found])
+
+    try:
+        found = run_transfer(plan, known, keep, _console())
+    except KeyError as error:
+        raise typer.BadParameter(f"there is no tissue {error}") from error
+    _show_tables(tables(found), markdown)
+
+
 def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
     """Print tables and write them to a file, in the file after tables for the file alone."""
     console = _console()

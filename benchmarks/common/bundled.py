@@ -12,6 +12,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from benchmarks.common.bundled_base import train_base
 from benchmarks.common.datasets import Source
 from benchmarks.common.scored_section import Group, read_groups
 from benchmarks.common.table import Table
@@ -21,6 +22,7 @@ from napari_gest.model.checkpoint import MODEL
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.perturbation.respond import fit_response
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.training.start import BUNDLED_BASE
 from napari_gest.tasks.training.train import FitRequest, configs_for
 from napari_gest.tasks.training.train_loop import temperature_on
 from napari_gest.tasks.training.train_windows import Score, validation_batches
@@ -212,6 +214,9 @@ def main(
     """Train bundled models into the package; an interrupted run is resumed."""
     console = Console(stderr=True)
     groups = [group for path in scores or () for group in read_groups(path)]
+    plain = not (scores or response or temperature)
+    if plain and (not names or BUNDLED_BASE in names):
+        train_base(RUNS, WEIGHTS, console)
     for bundle in BUNDLES:
         if names and bundle.name not in names:
             continue

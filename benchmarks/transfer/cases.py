@@ -30,7 +30,7 @@ class Tissue:
     development: tuple[str, ...]
     test: tuple[str, ...]
 
-    def loaded(self, part: str, seed: int, cells: int | None) -> Loaded:
+    def loaded(self, part: str, seed: int, cells: int) -> Loaded:
         """Return the sections with holes in them; training sees what is outside the holes.
 
         Parameters
@@ -40,13 +40,13 @@ class Tissue:
         seed
             Of the holes.
         cells
-            As many around the middle of each section, or all.
+            As many around the middle of each section; 0 for all.
         """
         names = self.test if part == "test" else self.development
         split = Split(self.file, (), Source(self.file, names))
         first = seed if part == "test" else VALIDATION_SEED + seed
         whole = load(split, seed=first, radii_um=RADII_UM)
-        if cells is None:
+        if not cells:
             return whole
         test = _cropped(whole.test, cells)
         known = [s.subset(_outside(s, replace(whole, test=test))) for s in test]

@@ -5,18 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
+from rich.console import Console
 
-from benchmarks.common.datasets import Loaded
+from benchmarks.common.datasets import Loaded, Source, Split, load
 from benchmarks.common.metrics import accuracy
+from benchmarks.common.training import RUNS
 from benchmarks.generation.baselines import KnnMean, predict_case
 from benchmarks.generation.command import fill
+from benchmarks.transfer.cases import TISSUES
+from napari_gest.errors import InputError
+from napari_gest.files import make_folder
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.training.budget import Budget
-from napari_gest.tasks.training.start import FROM_SCRATCH, start_of
+from napari_gest.tasks.training.start import start_of
 from napari_gest.tasks.training.train import FitRequest, configs_for
+from napari_gest.tissue.io import write_tissue
+from napari_gest.tissue.simulate import simulate
 
 MEASURES = ("rmse_z_svg", "spearman_gene_svg", "rmse")
 LOCAL = "60 neighbours"
@@ -86,19 +94,17 @@ def trained(loaded: Loaded, start: str, budget_s: float, seed: int) -> GeST:
     return finish(request.run()).model
 
 
-def score(key: Key, loaded: Loaded, on_step: Callable[[str], None]) -> Row:
+def score(key: Key, loaded: Loaded) -> Row:
     """Train and fill the holes."""
     cpu, wall = time.process_time(), time.monotonic()
     model, n_steps = None, 0
     if key.start != LOCAL:
-        on_step(f"training from {key.start}")
-        model = trained(loaded, FROM_SCRATCH if key.start == "none" else key.start, key.budget_s, 0)
+        model = trained(loaded, key.start, key.budget_s, key.seed)
         n_steps = int(model.card["curve"][-1]["step"])
     cpu, wall = time.process_time() - cpu, time.monotonic() - wall
     decoder, whole = [], []
     for section in loaded.test:
         for case in loaded.test_cases(section):
-            on_step(f"{section.name}: {case.hole.radius_um:.0f} um")
             if model is None:
                 both = [predict_case(KnnMean(60), case)] * 2
             else:
@@ -120,3 +126,62 @@ def score(key: Key, loaded: Loaded, on_step: Callable[[str], None]) -> Row:
 
 def _means(scores: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.nanmean([s[name] for s in scores])) for name in MEASURES}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the command line asks for; all tissue where none is named."""
+
+    tissues: tuple[str, ...]
+    part: str
+    starts: tuple[str, ...]
+    budgets: tuple[float, ...]
+    cells: tuple[int, ...]
+    seeds: tuple[int, ...]
+    quick: bool = False
+
+
+def run_transfer(
+    plan: Plan,
+    known: Sequence[Row],
+    keep: Callable[[Sequence[Row]], None],
+    console: Console,
+) -> list[Row]:
+    """Return all rows of a plan; ``keep`` gets them after each one that was computed.
+
+    Raises
+    ------
+    KeyError
+        If there is no tissue of a name.
+    """
+    rows = {row.key: row for row in known}
+    for name in plan.tissues or TISSUES:
+        tissue = TISSUES[name]
+        for seed, cells in product(plan.seeds, plan.cells):
+            wanted = [Key(name, plan.part, seed, cells, LOCAL, 0.0)]
+            wanted += [
+                Key(name, plan.part, seed, cells, start, budget)
+                for budget, start in product(plan.budgets, plan.starts)
+            ]
+            missing = [key for key in wanted if key not in rows]
+            if not missing:
+                continue
+            try:
+                loaded = _simulated(seed) if plan.quick else tissue.loaded(plan.part, seed, cells)
+            except InputError as error:
+                console.print(f"skipped {name}: {error}")
+                continue
+            for key in missing:
+                console.print(f"{name}, seed {seed}: {key.start}, {key.budget_s:g} s")
+                rows[key] = score(key, loaded)
+                keep(list(rows.values()))
+        if plan.quick:
+            break
+    return list(rows.values())
+
+
+def _simulated(seed: int) -> Loaded:
+    path = RUNS / "quick" / "transfer.h5ad"
+    make_folder(path.parent)
+    write_tissue(simulate(2000, 30, 1, seed), path, overwrite=True)
+    return load(Split("quick", (), Source(str(path))), seed=seed, radii_um=(80.0, 120.0))
