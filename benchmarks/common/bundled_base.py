@@ -27,14 +27,33 @@ SOURCES = (
     Source("merfish_nac_253g.h5ad"),
 )
 DATA = (
-    ("Xenium, human breast cancer, four patches of one section", "Janesick et al. 2023, Nature"
-     " Communications 14, 8353; 10x Genomics", "CC BY 4.0"),
-    ("Xenium, mouse brain", "10x Genomics", "CC BY 4.0"),
-    ("MERFISH, mouse preoptic area, two sections of one animal", "Moffitt et al. 2018, Science"
-     " 362, eaau5324", "CC0"),
-    ("Visium CytAssist, mouse embryo", "10x Genomics, through a repository", "MIT"),
-    ("MERFISH, mouse nucleus accumbens", "through a repository", "MIT"),
-)  # fmt: skip
+    (
+        "Xenium, human breast cancer, four patches of one section (a third of its cells)",
+        "Janesick et al. 2023, Nature Communications 14, 8353; 10x Genomics",
+        "CC BY 4.0",
+    ),
+    (
+        "Xenium, mouse brain, coronal subset",
+        "10x Genomics, Fresh Frozen Mouse Brain for Xenium Explorer Demo",
+        "CC BY 4.0",
+    ),
+    (
+        "MERFISH, mouse preoptic area, two sections of one animal",
+        "Moffitt et al. 2018, Science 362, eaau5324",
+        "CC0",
+    ),
+    (
+        "Visium CytAssist, mouse embryo",
+        "Perik-Zavodskii and Perik-Zavodskaia 2025, CoexpressDeconvolve, doi"
+        " 10.5281/zenodo.14881190",
+        "MIT",
+    ),
+    (
+        "MERFISH, mouse nucleus accumbens, 6,000 cells",
+        "Chen et al. 2021, Nature Neuroscience 24, 1757; repository Czh3/iSpatial",
+        "MIT",
+    ),
+)
 README = "README.md"
 BUNDLED = FolderKind(
     BASE.name, BASE.is_one, lambda folder: [n for n in BASE.foreign(folder) if n != README]
