@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AnnotateRequest": "tasks.labels.annotate",
     "Annotated": "tasks.labels.annotate",
+    "Base": "model.base",
     "CellTypes": "tasks.generation.cell_types",
     "Check": "tasks.generation.check_report",
     "CheckMap": "tasks.generation.check_map_report",
@@ -58,6 +59,7 @@ _HOME = {
     "niche_tree": "tasks.niches.niche_tree",
     "perturb": "tasks.perturbation.perturb",
     "place_cells": "tissue.placement",
+    "pretrain": "tasks.training.pretrain",
     "read_edits": "tissue.edits",
     "read_tissue": "tissue.io",
     "section_names": "tissue.section",

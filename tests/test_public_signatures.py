@@ -14,6 +14,7 @@ from napari_gest.tasks.perturbation.dose import DoseRequest
 from napari_gest.tasks.perturbation.influence import InfluenceRequest
 from napari_gest.tasks.perturbation.respond import ResponseRequest
 from napari_gest.tasks.perturbation.significance import SignificanceRequest
+from napari_gest.tasks.training.pretrain import PretrainRequest
 from napari_gest.tasks.training.train import FitRequest
 
 PUBLIC = {
@@ -36,12 +37,13 @@ REQUESTS = {
     "influence": InfluenceRequest,
     "niche_tree": napari_gest.NicheTreeRequest,
     "perturb": napari_gest.PerturbRequest,
+    "pretrain": PretrainRequest,
     "significance": SignificanceRequest,
     "train_head": napari_gest.HeadRequest,
 }
 # Made by the function itself.
 OWN = {
-    ("fit", "start"),  # that is fine_tune
+    ("fine_tune", "budget"),  # that is fit, which starts from a model too
     ("fine_tune", "model_config"),  # the model's
     ("fine_tune", "start"),  # its parameter model
 }
@@ -52,6 +54,8 @@ FOUND = {
     ("fit", "seed"),
     ("fine_tune", "train_config"),
     ("fine_tune", "seed"),
+    ("pretrain", "model_config"),
+    ("pretrain", "train_config"),
     ("train_head", "config"),
 }
 

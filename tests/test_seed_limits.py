@@ -19,6 +19,7 @@ from napari_gest.tasks.niches.niche_tree import NicheTreeRequest
 from napari_gest.tasks.perturbation.influence import InfluenceRequest
 from napari_gest.tasks.perturbation.perturb import PerturbRequest
 from napari_gest.tasks.perturbation.scenario import Settings
+from napari_gest.tasks.training.pretrain import PretrainRequest
 from napari_gest.tasks.training.train import FitRequest, TrainConfig
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.programme import simulate_programme
@@ -50,6 +51,7 @@ def test_every_request_checks_its_seed(section: Section, tiny_model: GeST, seed:
         NicheTreeRequest(embedded, seed=seed),
         InfluenceRequest(section, tiny_model, 0, seed=seed),
         FitRequest([section], ModelConfig(), TrainConfig(), seed),
+        PretrainRequest([section], seed=seed),
     ]
     for request in requests:
         with pytest.raises(InputError, match=f"The seed is {seed}"):
