@@ -42,6 +42,7 @@ _HOME = {
     "Scenario": "tasks.perturbation.scenario",
     "Section": "tissue.section",
     "annotate": "tasks.labels.annotate",
+    "bundled_bases": "model.gest",
     "bundled_models": "model.gest",
     "check_generation": "tasks.generation.check",
     "check_map": "tasks.generation.check_map",

@@ -27,17 +27,17 @@ def models(
         str | None, typer.Argument(help="Print the whole card of this model or folder.")
     ] = None,
 ) -> None:
-    """List the bundled models, or print one model's card."""
+    """List the bundled models and bases, or print one model's card."""
     import json
 
-    from napari_gest.model.gest import GeST, bundled_models
+    from napari_gest.model.gest import GeST, bundled_bases, bundled_models
 
     if name is not None:
         print(json.dumps(card(GeST.load(name)), indent=1, ensure_ascii=False))
         return
     if not bundled_models():
         print("No models are bundled; train one with 'napari-gest fit'.")
-    for bundled in bundled_models():
+    for bundled in [*bundled_models(), *bundled_bases()]:
         try:
             print_fields(bundled, card(GeST.load(bundled)))
         except GestError as error:  # the other models can still be used

@@ -169,7 +169,7 @@ class GeST:
         CheckpointError
             If there is no such model, or its files are damaged.
         """
-        path = bundled_models().get(str(name_or_path), Path(name_or_path))
+        path = _bundled().get(str(name_or_path), Path(name_or_path))
         try:
             check_name(path)
             restore(path)
@@ -179,7 +179,7 @@ class GeST:
         if not there:
             raise CheckpointError(
                 f"There is no model '{shortened(str(name_or_path))}'.",
-                f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",
+                f"Give a model folder or one of the bundled models: {', '.join(_bundled())}.",
             )
         if is_base(path):
             from napari_gest.model.base import Base  # which is a GeST itself
@@ -204,6 +204,15 @@ class GeST:
 
 def bundled_models() -> dict[str, Path]:
     """Return the folders of the models that ship with the package, by name."""
+    return {name: folder for name, folder in _bundled().items() if not is_base(folder)}
+
+
+def bundled_bases() -> dict[str, Path]:
+    """Return the folders of what models start from and ships with the package, by name."""
+    return {name: folder for name, folder in _bundled().items() if is_base(folder)}
+
+
+def _bundled() -> dict[str, Path]:
     if not _WEIGHTS.is_dir():
         return {}
     return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / CONFIG).is_file()}

@@ -14,7 +14,7 @@ from broken import CONFIG, WEIGHTS, Break, missing, one, setting, tensor, text, 
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.model.base import Base, coordinates, reading, vocabulary_axes
 from napari_gest.model.config import N_AXES, ModelConfig
-from napari_gest.model.gest import GeST
+from napari_gest.model.gest import GeST, bundled_bases, bundled_models
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.generation.generate import generate
 from napari_gest.tasks.niches.embed import embed_niches
@@ -120,3 +120,18 @@ def test_what_is_wrong_with_a_base_is_named(
 def test_the_settings_of_a_base_are_all_written(tiny_base: Base, tmp_path: Path) -> None:
     about = json.loads((tiny_base.save(tmp_path / "b") / CONFIG).read_text())
     assert set(about["config"]) == set(ModelConfig.model_fields)
+
+
+@pytest.mark.parametrize("name", bundled_bases())
+def test_bundled_bases_load_and_have_a_card(name: str) -> None:
+    assert name not in bundled_models()
+    base = GeST.load(name)
+    assert isinstance(base, Base)
+    assert base.name == name
+    assert {"data", "licence", "command", "curve", "panels", "training"} <= set(base.card)
+    assert base.training_cells is not None
+    curve = base.card["curve"]
+    assert curve[-1]["rmse_z"] < curve[0]["rmse_z"]
+    folder = bundled_bases()[name]
+    assert (folder / "README.md").read_text().startswith(f"# {name}\n")
+    assert sum(f.stat().st_size for f in folder.iterdir()) < 15e6

@@ -13,7 +13,7 @@ import numpy as np
 from napari_gest.errors import InputError
 from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
-from napari_gest.model.gest import GeST, bundled_models
+from napari_gest.model.gest import GeST, bundled_bases
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tissue.model_space import ModelSpace
 from napari_gest.tissue.section import Section
@@ -46,7 +46,7 @@ def start_of(name: str | Path | GeST | None) -> GeST | None:
         return None
     if name is None:
         name = BUNDLED_BASE
-        if name not in bundled_models():  # a checkout without weights
+        if name not in bundled_bases():  # a checkout without weights
             return None
     return name if isinstance(name, GeST) else GeST.load(name)
 

@@ -36,7 +36,7 @@ def test_a_start_is_named_given_or_none(
         assert found.digest == tiny_base.digest
     with pytest.raises(CheckpointError, match="no model 'nothing'"):
         start.start_of("nothing")
-    monkeypatch.setattr(start, "bundled_models", dict)
+    monkeypatch.setattr(start, "bundled_bases", dict)
     assert start.start_of(None) is None, "a checkout without weights starts from nothing"
 
 
