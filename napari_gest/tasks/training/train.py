@@ -30,7 +30,7 @@ from napari_gest.tissue.section import Section
 # with fewer it learns them by heart (decision 18).
 MANY_CELLS = 15_000
 # What suits a base, whatever the number of cells (decision 38).
-FROM_BASE = TrainConfig(n_steps=400, batch_windows=4)
+FROM_BASE = TrainConfig(n_steps=800, batch_windows=4)
 
 
 def configs_for(
@@ -50,6 +50,15 @@ def configs_for(
         ModelConfig(n_layers=5, n_heads=5, d_model=160, dropout=0.2),
         TrainConfig(n_steps=1000, validate_every=100, cell_dropout=0.6),
     )
+
+
+def usual_start(sections: Sequence[Section], *, in_a_hurry: bool) -> GeST | None:
+    """Return what training starts from unless told otherwise; None for random weights.
+
+    Many cells teach a larger decoder all it needs where time does not matter (decision 38).
+    """
+    many = sum(section.n_obs for section in sections) >= MANY_CELLS
+    return start_of(FROM_SCRATCH if many and not in_a_hurry else None)
 
 
 @dataclass(frozen=True)
@@ -221,8 +230,8 @@ def fit(
         Shape and training; by default what suits the number of cells (`configs_for`).
     start
         What training begins with: a base or a model, its name or its folder, or ``"none"`` for
-        random weights. By default the bundled base, or random weights where ``model_config``
-        gives a shape.
+        random weights. By default the bundled base; random weights where ``model_config`` gives a
+        shape, or where 15,000 cells are there and no ``budget``.
     budget
         Seconds of wall time that it may take, 10 at least; the number of steps follows from how
         long one takes here, and is in ``card["training"]``. ``of_length`` with that number gives
@@ -244,7 +253,10 @@ def fit(
         If one of several processes failed or ended.
     """
     clock = None if budget is None else Budget(budget)
-    begin = start_of(FROM_SCRATCH if start is None and model_config is not None else start)
+    if start is None and model_config is None:
+        begin = usual_start(sections, in_a_hurry=budget is not None)
+    else:
+        begin = start_of(FROM_SCRATCH if start is None else start)
     shape, training = configs_for(sections, begin)
     request = FitRequest(
         sections,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ from napari_gest.tasks.progress import finish
 from napari_gest.tasks.training import start
 from napari_gest.tasks.training.train import (
     FROM_BASE,
+    MANY_CELLS,
     FitRequest,
     configs_for,
     fine_tune,
     fit,
+    usual_start,
 )
 from napari_gest.tissue.section import Section
 
@@ -81,3 +84,15 @@ def test_another_shape_than_that_of_the_start_is_refused(
         assert "'none'" in caught.value.remedy
     fewer = tiny_base.config.model_copy(update={"n_meta_cells": 12, "dropout": 0.5})
     FitRequest(sections, fewer, SHORT, 0, start=tiny_base).check()
+
+
+def test_many_cells_without_a_hurry_start_from_nothing(
+    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_base.save(tmp_path / "gest-base")
+    monkeypatch.setattr(start, "BUNDLED_BASE", str(folder))
+    monkeypatch.setattr(start, "bundled_bases", lambda: {str(folder): folder})
+    few, many = ([SimpleNamespace(n_obs=n)] for n in (MANY_CELLS - 1, MANY_CELLS))
+    assert usual_start(few, in_a_hurry=False) is not None
+    assert usual_start(many, in_a_hurry=True) is not None
+    assert usual_start(many, in_a_hurry=False) is None
