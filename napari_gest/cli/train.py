@@ -90,7 +90,7 @@ Start = Annotated[
     typer.Option(
         metavar="MODEL",
         help="Base or model to start from, by name or folder; none: random weights. By default the"
-        " bundled base; none where a size is given, or from 15,000 cells on without --budget.",
+        " bundled base with --budget and no size, else none.",
     ),
 ]
 BudgetS = Annotated[
@@ -156,7 +156,7 @@ def fit(
     from napari_gest.tasks.training.train import configs_for, usual_start
 
     if start is None and not sized:
-        begin = usual_start(training, in_a_hurry=budget is not None)
+        begin = usual_start(budget)
     else:
         begin = start_of(FROM_SCRATCH if start is None else start)
     model_config, train_config = configs_for(training, begin)

@@ -52,13 +52,13 @@ def configs_for(
     )
 
 
-def usual_start(sections: Sequence[Section], *, in_a_hurry: bool) -> GeST | None:
+def usual_start(budget: float | None) -> GeST | None:
     """Return what training starts from unless told otherwise; None for random weights.
 
-    Many cells teach a larger decoder all it needs where time does not matter (decision 38).
+    The base is for trainings with a budget. It has not been compared with a decoder from scratch
+    that is trained to its end (decision 38).
     """
-    many = sum(section.n_obs for section in sections) >= MANY_CELLS
-    return start_of(FROM_SCRATCH if many and not in_a_hurry else None)
+    return start_of(FROM_SCRATCH if budget is None else None)
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,8 @@ def fit(
         Shape and training; by default what suits the number of cells (`configs_for`).
     start
         What training begins with: a base or a model, its name or its folder, or ``"none"`` for
-        random weights. By default the bundled base; random weights where ``model_config`` gives a
-        shape, or where 15,000 cells are there and no ``budget``.
+        random weights. By default the bundled base where there is a ``budget`` and no
+        ``model_config``, else random weights.
     budget
         Seconds of wall time that it may take, 10 at least; the number of steps follows from how
         long one takes here, and is in ``card["training"]``. ``of_length`` with that number gives
@@ -254,7 +254,7 @@ def fit(
     """
     clock = None if budget is None else Budget(budget)
     if start is None and model_config is None:
-        begin = usual_start(sections, in_a_hurry=budget is not None)
+        begin = usual_start(budget)
     else:
         begin = start_of(FROM_SCRATCH if start is None else start)
     shape, training = configs_for(sections, begin)

@@ -86,13 +86,11 @@ def test_another_shape_than_that_of_the_start_is_refused(
     FitRequest(sections, fewer, SHORT, 0, start=tiny_base).check()
 
 
-def test_many_cells_without_a_hurry_start_from_nothing(
+def test_a_training_without_a_budget_starts_from_nothing(
     tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tiny_base.save(tmp_path / "gest-base")
     monkeypatch.setattr(start, "BUNDLED_BASE", str(folder))
     monkeypatch.setattr(start, "bundled_bases", lambda: {str(folder): folder})
-    few, many = ([SimpleNamespace(n_obs=n)] for n in (MANY_CELLS - 1, MANY_CELLS))
-    assert usual_start(few, in_a_hurry=False) is not None
-    assert usual_start(many, in_a_hurry=True) is not None
-    assert usual_start(many, in_a_hurry=False) is None
+    assert usual_start(60.0) is not None
+    assert usual_start(None) is None
