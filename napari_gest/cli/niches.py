@@ -16,9 +16,11 @@ from napari_gest.cli.options import (
     IncludeGenerated,
     Layer,
     Model,
+    NWorkers,
     OutTissue,
     Overwrite,
     Scale,
+    Scheduler,
     SectionKey,
     Seed,
     SpatialKey,
@@ -104,6 +106,8 @@ def niches(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    workers: NWorkers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Cluster the niches of cells; sections are clustered together and share their niches.
@@ -133,6 +137,7 @@ def niches(
     from napari_gest.tasks.labels.annotate import labels_from_obs
     from napari_gest.tasks.niches.cluster import ClusterRequest, check_asked
     from napari_gest.tasks.niches.embed import EmbedRequest
+    from napari_gest.tasks.workers import workers as working
     from napari_gest.tissue.io import write_tissue
 
     way: Way = method.value if resolution is None else "leiden"
@@ -140,10 +145,11 @@ def niches(
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
-    requests = [EmbedRequest(s, loaded, read=read.value) for s in sections]
-    for request in requests:
-        request.check()
-    embedded = [_embedded(request, adata) for request in requests]
+    for one in sections:
+        EmbedRequest(one, loaded, read=read.value).check()
+    with working(scheduler, workers) as doing:
+        requests = [EmbedRequest(s, loaded, read=read.value, workers=doing) for s in sections]
+        embedded = [_embedded(request, adata) for request in requests]
     clustered = run(
         ClusterRequest(
             embedded,
@@ -201,6 +207,8 @@ def annotate(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    workers: NWorkers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Label cells with a model that 'fine-tune --label-key' taught the labels.
@@ -220,12 +228,12 @@ def annotate(
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.labels.annotate import AnnotateRequest, labels_from_obs
+    from napari_gest.tasks.workers import workers as working
     from napari_gest.tissue.io import write_tissue
 
     loaded = GeST.load(model)
-    requests = [AnnotateRequest(s, loaded) for s in sections]
-    for request in requests:
-        request.check()
+    for one in sections:
+        AnnotateRequest(one, loaded).check()
     known = {}
     if compare_with is not None:
         known = {
@@ -234,7 +242,8 @@ def annotate(
             )
             for s in sections
         }
-    results = [run(request.run()) for request in requests]
+    with working(scheduler, workers) as doing:
+        results = [run(AnnotateRequest(s, loaded, doing).run()) for s in sections]
     for result in results:
         result.write(adata)
     write_tissue(adata, out, overwrite=overwrite)

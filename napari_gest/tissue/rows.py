@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_gest.errors import ReadingError
+from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.expression import (
     check_linear,
     check_logarithms,
@@ -19,7 +20,7 @@ from napari_gest.tissue.expression import (
     undo_log,
     without_damage,
 )
-from napari_gest.tissue.on_disk import file_of, is_on_disk, stored_in
+from napari_gest.tissue.on_disk import file_of, is_on_disk, opened_at, stored_in
 from napari_gest.tissue.reading import ExpressionScale, where
 from napari_gest.tissue.structure import (
     COMPRESSED,
@@ -99,10 +100,10 @@ class StoredMatrix:
                 check_stored(self._stored, self.shape[0], name)
                 self._ends = self._stored["indptr"][...].astype(np.int64)
 
-    @property
-    def place(self) -> tuple[str, str]:
-        """Path of the file, and of the matrix in it."""
-        return str(file_of(self._stored)), str(self._stored.name)
+    def __reduce__(self) -> tuple[Any, tuple[str, str, str, int]]:
+        """Travel as the place of the file: no two processes share what one has opened."""
+        file = file_of(self._stored)
+        return _reopened, (str(file), str(self._stored.name), self.name, _changed(file))
 
     @property
     def most_rows(self) -> int:
@@ -157,6 +158,32 @@ class StoredMatrix:
                 n = int(np.searchsorted(run, run[0] + most))
                 yield run[:n]
                 run = run[n:]
+
+
+def _changed(file: Path | None) -> int:
+    """Return when a file or folder was last changed."""
+    return -1 if file is None else file.stat().st_mtime_ns
+
+
+@lru_cache(maxsize=4)
+def _reopened(file: str, place: str, name: str, changed: int) -> StoredMatrix:
+    """Open a matrix in a process of its own, once, and check it again.
+
+    ``changed`` is when the file was changed as it was opened first: it must still be the same.
+    """
+    try:
+        there = _changed(Path(file))
+    except OSError as error:
+        raise InputError(
+            f"A worker does not find '{file}'.", "Put it where all workers see it."
+        ) from error
+    if there != changed:
+        raise InputError(
+            f"'{file}' is another file where a worker sees it, or has changed meanwhile.",
+            "Start again, and leave it as it is.",
+        )
+    with from_disk(name):
+        return StoredMatrix(opened_at(Path(file), place), name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,20 +289,20 @@ class StoredRows:
 
     def blocks(self) -> Iterator[tuple[slice, sparse.csr_matrix]]:
         """Yield all cells, as many at a time as are read at once, with the slice of each."""
-        for part in self._parts():
+        for part in self.spans():
             yield part, self[part]
+
+    def spans(self) -> list[slice]:
+        """Return the slices of cells that are read at once."""
+        step, n = self.matrix.most_rows, len(self.rows)
+        return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
     def as_stored(self) -> Iterator[sparse.csr_matrix]:
         """Yield all cells block by block, the columns of each in the order of the file."""
-        for part in self._parts():
+        for part in self.spans():
             yield self._read(np.arange(part.start, part.stop), sort=False)
 
-    def _parts(self) -> Iterator[slice]:
-        step = self.matrix.most_rows
-        for start in range(0, len(self.rows), step):
-            yield slice(start, min(start + step, len(self.rows)))
-
-    def take(self, cells: NDArray[np.int64] | NDArray[np.bool_]) -> StoredRows:
+    def take(self, cells: NDArray[np.int64] | NDArray[np.bool_] | slice) -> StoredRows:
         """Return the rows of some cells, still on disk."""
         unseen = None if self.unseen is None else self.unseen[cells]
         return replace(self, rows=self.rows[cells], unseen=unseen)

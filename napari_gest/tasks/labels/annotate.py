@@ -30,6 +30,7 @@ from napari_gest.tasks.labels.label_temperature import (
 from napari_gest.tasks.niches.cluster import MAX_SMOOTHING, smooth
 from napari_gest.tasks.niches.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.kept import generated_cells, kept_column
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.obs import obs_column
@@ -334,10 +335,19 @@ def stored_temperature(head: LabelHead, model: GeST) -> float:
 
 @dataclass(frozen=True, eq=False)
 class AnnotateRequest:
-    """Labels for the cells of a section, by a model that was trained to give them."""
+    """Labels for the cells of a section, by a model that was trained to give them.
+
+    Attributes
+    ----------
+    section, model
+        The section, and a model with a label layer.
+    workers
+        As in ``EmbedRequest``.
+    """
 
     section: Section
     model: GeST
+    workers: Workers = HERE
 
     def check(self) -> None:
         """Raise InputError if the model has no labels to give, or the panel does not fit."""
@@ -357,7 +367,7 @@ class AnnotateRequest:
         assert head is not None
         config = stored_config(head, self.model)
         section = self.section.ordered()
-        reads = yield from _read(self.section, self.model, config)
+        reads = yield from _read(self.section, self.model, config, self.workers)
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
@@ -544,13 +554,14 @@ def labels_from_obs(
 
 
 def _read(
-    section: Section, model: GeST, config: HeadConfig
+    section: Section, model: GeST, config: HeadConfig, workers: Workers = HERE
 ) -> Generator[Progress, None, list[NDArray[np.float32]]]:
     """Return the reads (n_obs, D) of every cell, in the section's order."""
     reads = []
     for read in config.reads:
         n_cells = 1 if read == "content" else config.niche_cells
-        embedded = yield from EmbedRequest(section, model, read, config.form, n_cells).run()
+        asked = EmbedRequest(section, model, read, config.form, n_cells, workers)
+        embedded = yield from asked.run()
         reads.append(embedded.embedding[section.order])
     return reads
 
