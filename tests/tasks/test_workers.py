@@ -49,7 +49,7 @@ def test_without_dask_the_remedy_says_how_to_get_it(monkeypatch: pytest.MonkeyPa
 def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed", reason="Dask's distributed is not installed")
     monkeypatch.setattr(module, "_SECONDS", 0.5)
-    with pytest.raises(InputError, match="tcp://127.0.0.1:1"), workers("tcp://127.0.0.1:1"):
+    with pytest.raises(InputError, match=r"tcp://127\.0\.0\.1:1"), workers("tcp://127.0.0.1:1"):
         pass
 
 
