@@ -87,6 +87,8 @@ class DaskWorkers:
 def workers(scheduler: str | None = None, n_workers: int | None = None) -> Iterator[Workers]:
     """Give workers: this process, or those of a Dask cluster, which is let go of at the end.
 
+    ``with workers(n_workers=8) as doing: embed_niches(section, model, workers=doing)``
+
     Parameters
     ----------
     scheduler

@@ -487,7 +487,11 @@ class LabelAgreement:
 
 
 def annotate(
-    section: Section, model: GeST, *, on_progress: Callable[[Progress], None] | None = None
+    section: Section,
+    model: GeST,
+    *,
+    workers: Workers = HERE,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Annotated:
     """Predict the label of every cell of a section.
 
@@ -497,6 +501,8 @@ def annotate(
         The section.
     model
         A model with a label layer (`train_head`).
+    workers
+        As in ``EmbedRequest``.
     on_progress
         Called after every few windows.
 
@@ -505,7 +511,7 @@ def annotate(
     InputError
         If the model has no labels to give, or the panel does not fit.
     """
-    return finish(AnnotateRequest(section, model).run(), on_progress)
+    return finish(AnnotateRequest(section, model, workers).run(), on_progress)
 
 
 def labels_from_obs(

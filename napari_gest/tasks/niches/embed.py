@@ -220,13 +220,14 @@ def embed_niches(
     read: Read = "content",
     form: Form | None = None,
     niche_cells: int | None = None,
+    workers: Workers = HERE,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Embedded:
     """Embed the niche of every cell of a section.
 
     Parameters
     ----------
-    section, model, read, form, niche_cells
+    section, model, read, form, niche_cells, workers
         As in ``EmbedRequest``.
     on_progress
         Called after every few windows.
@@ -236,7 +237,7 @@ def embed_niches(
     InputError
         If the run cannot be done as asked.
     """
-    return finish(EmbedRequest(section, model, read, form, niche_cells).run(), on_progress)
+    return finish(EmbedRequest(section, model, read, form, niche_cells, workers).run(), on_progress)
 
 
 def _digest(section: Section, embedding: NDArray[np.float32]) -> str:
