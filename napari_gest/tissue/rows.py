@@ -29,6 +29,7 @@ from napari_gest.tissue.structure import (
     check_sparse,
     check_stored,
     from_disk,
+    unify_index,
 )
 
 # Rows read from disk at a time, and rows between two that are wanted which are read along.
@@ -55,6 +56,7 @@ def take_rows(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_mat
     if sparse.issparse(values):
         # Rows of a CSR matrix are copied without a look at their indices, columns are not.
         (check_rows if values.format == "csr" else check_sparse)(values, name)
+        values = _one_index(values)
     whole = len(rows) == values.shape[0]
     if isinstance(values, np.ndarray) or sparse.issparse(values):
         return _float32(values if whole else values[rows], name)
@@ -373,10 +375,21 @@ def _native(data: NDArray[Any]) -> NDArray[Any]:
 def _float32(values: Any, name: str) -> sparse.csr_matrix:
     if sparse.issparse(values):
         check_sparse(values, name)
+        values = _one_index(values)
     try:
         return sparse.csr_matrix(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise _not_numeric() from error
+
+
+def _one_index(values: Any) -> Any:
+    """Return a sound matrix whose row pointers and indices are of one type, as SciPy needs it."""
+    if values.format not in COMPRESSED or values.indptr.dtype == values.indices.dtype:
+        return values
+    made = type(values)(values.shape, dtype=values.dtype)
+    made.data, made.indices, made.indptr = values.data, values.indices, values.indptr
+    unify_index(made)
+    return made
 
 
 def _not_numeric(why: str = "") -> ReadingError:
