@@ -117,9 +117,10 @@ def generate(path: Path, model: Path) -> dict[str, float]:
     taken, first = Taken(), None
     for tick in request.run():
         if first is None and tick.payload is not None:
-            first = taken.told()["seconds"]
+            first = taken.told()
     told: dict[str, Any] = taken.told()
-    return told | {"first_s": first}
+    first = first or {}
+    return told | {"first_s": first.get("seconds"), "first_cpu_s": first.get("cpu_s")}
 
 
 def neighbour_means(path: Path, _model: Path) -> dict[str, float]:

@@ -145,8 +145,8 @@ def niches(
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
-    for one in sections:
-        EmbedRequest(one, loaded, read=read.value).check()
+    for taken in sections:
+        EmbedRequest(taken, loaded, read=read.value).check()
     with working(scheduler, workers) as doing:
         requests = [EmbedRequest(s, loaded, read=read.value, workers=doing) for s in sections]
         embedded = [_embedded(request, adata) for request in requests]
@@ -232,8 +232,8 @@ def annotate(
     from napari_gest.tissue.io import write_tissue
 
     loaded = GeST.load(model)
-    for one in sections:
-        AnnotateRequest(one, loaded).check()
+    for taken in sections:
+        AnnotateRequest(taken, loaded).check()
     known = {}
     if compare_with is not None:
         known = {
