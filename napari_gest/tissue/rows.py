@@ -237,9 +237,9 @@ class StoredRows:
         refuse them, all rows are read and judged. Rows that are read later are checked then.
         """
         matrix = StoredMatrix(values, matrix_name)
-        judged = np.arange(len(rows))
-        if unseen is not None and not unseen.all():
-            judged = np.flatnonzero(~unseen)
+        if unseen is not None and unseen.all():  # somebody has to have a say
+            unseen = None
+        judged = np.arange(len(rows)) if unseen is None else np.flatnonzero(~unseen)
         run = _JUDGED // _RUNS
         starts = np.linspace(0, max(len(judged) - run, 0), _RUNS).astype(np.int64)
         some = np.unique((starts[:, None] + np.arange(run)).ravel())
@@ -274,16 +274,14 @@ class StoredRows:
         values = self.matrix.take(self.rows[index])
         if sort:
             values.sort_indices()
-        hidden = None
-        if self.unseen is not None and not self.unseen.all():
-            hidden = self.unseen[index]
+        hidden = None if self.unseen is None else self.unseen[index]
         seen = values if hidden is None or not hidden.any() else values[~hidden]
         check_values(seen, self.section_name)
         if self.logged:
             check_logarithms(seen, self.section_name)
             values = undo_log(values)
-        if self.unseen is not None:
-            values = without_damage(values, self.unseen[index])
+        if hidden is not None:
+            values = without_damage(values, hidden)
         if self.pick is not None:
             values = sparse.csr_matrix(values @ self.pick)
             values.sort_indices()
