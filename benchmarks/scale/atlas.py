@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -200,7 +201,7 @@ def simulate_to(path: Path, n_cells: int, n_genes: int = N_GENES, tile: int = TI
 def figures(costs: Sequence[Cost]) -> list[Figure]:
     """Return every cost beside its bar, if it has one."""
     found = []
-    for cost in costs:
+    for cost in sorted(costs, key=lambda cost: (cost.cells, STAGES.index(cost.stage))):
         name = f"{cost.stage}: {cost.cells:,} cells"
         if cost.error:
             found.append(Figure(name, cost.error, "", None, {}))
@@ -257,10 +258,13 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
     lines = [
         "# Scale",
         "",
-        "Made by `python -m benchmarks scale`; not edited by hand. Tissue of 500 genes, simulated"
-        " straight to zarr and left on disk. Each stage runs in a process of its own; seconds are"
-        " of the stage alone, on the clock and, in brackets, of the processor. MB are the peak of"
-        " the whole process with all that it imports (PSS).",
+        *_wrapped(
+            "Made by `python -m benchmarks scale`; not edited by hand. Tissue of 500 genes,"
+            " simulated straight to zarr and left on disk (`fit` and the rival hold it in memory)."
+            " Each stage runs in a process of its own. Seconds are of the stage alone, on the clock"
+            " and, in brackets, of the processor. MB are the peak of the whole process with all"
+            " that it imports (PSS)."
+        ),
         "",
         f"![Seconds and memory by cells]({picture})",
         "",
@@ -274,15 +278,21 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
     if loads:
         lines += [
             "",
-            f"Processes that shared the machine's {psutil.cpu_count()} processors meanwhile:"
-            f" {min(loads):.0f} to {max(loads):.0f}. With more than one a processor, seconds on the"
-            " clock tell little, and those of the processor are to be read.",
+            *_wrapped(
+                f"Processes that shared the machine's {psutil.cpu_count()} processors meanwhile:"
+                f" {min(loads):.0f} to {max(loads):.0f}. With more than one a processor, seconds on"
+                " the clock tell little, and those of the processor are to be read."
+            ),
         ]
     lines += ["", "| what | figure | bar | |", "|---|---|---|---|"]
     for f in figures(costs):
         met = {True: "met", False: "missed", None: ""}[f.met]
         lines.append(f"| {f.what} | {f.value} | {f.bar} | {met} |")
     return "\n".join([*lines, ""])
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 105)
 
 
 def _cell(cost: Cost | None) -> str:
