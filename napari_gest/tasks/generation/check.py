@@ -220,7 +220,9 @@ def hide_and_generate(
     place[run.index] = np.arange(len(run.index))
     return Made(
         section,
-        log_normalize(run.expression, model.target_sum),
+        log_normalize(
+            section.expression_of(np.arange(section.n_obs), model.genes), model.target_sum
+        ),
         run.measured,
         run.coords,
         hidden,
