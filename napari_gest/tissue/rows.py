@@ -167,9 +167,8 @@ def _changed(file: Path | None) -> int:
     return -1 if file is None else file.stat().st_mtime_ns
 
 
-@lru_cache(maxsize=4)
 def _reopened(file: str, place: str, name: str, changed: int) -> StoredMatrix:
-    """Open a matrix in a process of its own, once, and check it again.
+    """Open a matrix in a process of its own, once for each file, and check it again.
 
     ``changed`` is when the file was changed as it was opened first: it must still be the same.
     """
@@ -184,6 +183,11 @@ def _reopened(file: str, place: str, name: str, changed: int) -> StoredMatrix:
             f"'{file}' is another file where a worker sees it, or has changed meanwhile.",
             "Start again, and leave it as it is.",
         )
+    return _opened(file, place, name, changed)
+
+
+@lru_cache(maxsize=4)
+def _opened(file: str, place: str, name: str, changed: int) -> StoredMatrix:
     with from_disk(name):
         return StoredMatrix(opened_at(Path(file), place), name)
 
