@@ -65,7 +65,7 @@ def tests(session: nox.Session, versions: str, qt: str) -> None:
     row = f"{session.python}-{versions}-{qt}"
     try:
         project, runner = INSTALL[versions]
-        session.install(*project, "--editable", f".[{qt},leiden]")
+        session.install(*project, "--editable", f".[{qt},leiden,scale]")
         session.install(*runner, "--editable", f".[{qt},test]")
         if versions == "pre":  # of napari; the rest stays as it is where that will do
             session.install("--prerelease", "allow", "--upgrade-package", "napari", "napari")

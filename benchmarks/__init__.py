@@ -1,4 +1,4 @@
-"""Benchmarks: what a generated cell is worth, and what it costs.
+"""Benchmarks: accuracy of generated cells, niches, labels and perturbations, and their cost.
 
 Run from the repository root: ``python -m benchmarks generation|speed|imports``.
 """

@@ -17,7 +17,7 @@ from napari_gest.errors import GestError
 from napari_gest.files import JSON, TEXT, FileKind, check_output, write_text
 
 app = typer.Typer(
-    help="Benchmarks of napari-gest: what generated cells are worth, and what they cost.",
+    help="Benchmarks of napari-gest: accuracy of its results, and their cost.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 def _output(kind: FileKind) -> Callable[[Path | None], Path | None]:
-    """Return what refuses a file that could not be written at the end."""
+    """Return a callback that refuses a file that could not be written at the end."""
 
     def check(path: Path | None) -> Path | None:
         if path is not None:
@@ -57,15 +57,15 @@ Quick = Annotated[bool, typer.Option("--quick", help="A minute or two, on simula
 @app.command()
 def generation(
     split: Annotated[
-        list[str] | None, typer.Option(help="Real split by name; all where none is given.")
+        list[str] | None, typer.Option(help="Real split by name; all if none is given.")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="Any .h5ad or .zarr to score.")] = None,
     train: Annotated[
         list[Path] | None,
-        typer.Option(help="Training files for --test; without, its other sections train."),
+        typer.Option(help="Training files for --test; by default its other sections train."),
     ] = None,
     section: Annotated[
-        list[str] | None, typer.Option(help="Sections of --test to hold out; all where omitted.")
+        list[str] | None, typer.Option(help="Sections of --test to hold out; all if omitted.")
     ] = None,
     section_key: SectionKey = "section",
     spatial_key: SpatialKey = "spatial",
@@ -85,7 +85,7 @@ def generation(
     model_settings: Annotated[str, typer.Option(help="ModelConfig fields, JSON.")] = "{}",
     train_settings: Annotated[str, typer.Option(help="TrainConfig fields, JSON.")] = "{}",
     generate_settings: Annotated[str, typer.Option(help="generate() fields, JSON.")] = "{}",
-    buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is dropped.")] = 0.0,
+    buffer_um: Annotated[float, typer.Option(help="Ring around each hole that is hidden.")] = 0.0,
     only: Annotated[
         list[str] | None,
         typer.Option(help="'points', 'distribution', 'check' or 'ablation'; repeatable."),
@@ -95,11 +95,11 @@ def generation(
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """GeST beside the floors, on sections held out of training.
+    """GeST and the baselines, on sections held out of training.
 
-    Four parts: the expected expression against the floors (points), drawn cells as a
-    distribution, what the check expects of a hole against what comes, and drawn cells without
-    one of the method's parts each (ablation).
+    Four parts: the expected expression against the baselines (points), drawn cells as a
+    distribution (distribution), expectations of the check against the truth (check), and drawn
+    cells without one part of the method (ablation).
 
     Examples
     --------
@@ -193,7 +193,7 @@ Dataset = Annotated[
 File = Annotated[Path | None, typer.Option(help="Any labelled .h5ad or .zarr to score instead.")]
 LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
 Only = Annotated[list[str] | None, typer.Option(help="Run this method alone; repeat for more.")]
-Rivals = Annotated[Path, typer.Option(help="JSON of rivals' rows to put beside.")]
+Rivals = Annotated[Path, typer.Option(help="JSON of rivals' rows to add to the tables.")]
 KEPT_RIVALS = Path(__file__).with_name("rivals") / "results.json"
 
 
@@ -211,7 +211,7 @@ def niches(
         str, typer.Option(help="Seeds, with commas; each fits a model and clusters.")
     ] = "0,1,2,3,4",
     fine_tuning_seeds: Annotated[
-        str, typer.Option(help="Those for which a bundled model is fine-tuned too; it is slow.")
+        str, typer.Option(help="Seeds for which a bundled model is fine-tuned too; slow.")
     ] = "0",
     rivals: Rivals = KEPT_RIVALS,
     only: Only = None,
@@ -220,7 +220,7 @@ def niches(
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Niche clustering against region labels, GeST beside simple rivals (Table 2).
+    """Niche clustering against region labels, GeST and simple rivals (Table 2).
 
     Examples
     --------
@@ -265,7 +265,7 @@ def annotation(
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Labels carried to held-out sections, GeST beside classifiers of neighbourhoods (Table 3).
+    """Labels transferred to held-out sections, GeST and neighbourhood classifiers (Table 3).
 
     Examples
     --------
@@ -299,7 +299,7 @@ def niche_scale(
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Seconds and memory of embedding niches, the tree's cuts, shared beside exact windows."""
+    """Time and memory of embedding niches, cuts of the tree, shared and exact windows."""
     import torch
 
     from benchmarks.scale.niche_scale import figures, left_out
@@ -361,7 +361,7 @@ def _labelled(work: Callable[..., Any], options: Any, markdown: Path | None) -> 
     """Run a benchmark on labelled sections and show it."""
     import torch
 
-    torch.set_num_threads(1)  # two of them wait for each other on busy processors
+    torch.set_num_threads(1)  # two threads wait for each other on busy processors
     errors = Console(stderr=True)
     try:
         _, made = work(options, errors)
@@ -384,7 +384,7 @@ def speed(
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Ratios of what generation costs, each measured in one run on the same threads."""
+    """Speed of generation as ratios, each measured in one run on the same threads."""
     import torch
 
     from benchmarks.scale.speed import run
@@ -404,7 +404,7 @@ def canvas(
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """What a user waits for in the window; without a screen on a virtual one, drawn in software."""
+    """Waiting times in the window; without a screen on a virtual one, drawn in software."""
     from contextlib import nullcontext
 
     from benchmarks.window.canvas import run
@@ -421,19 +421,20 @@ def soak(
     cells: Annotated[int, typer.Option(help="Cells of the simulated section.")] = 20_000,
     warm_up: Annotated[int, typer.Option(min=1, help="Rounds before memory is compared.")] = 10,
     minutes: Annotated[
-        float | None, typer.Option(min=0.1, help="End after the round in which these are over.")
+        float | None,
+        typer.Option(min=0.1, help="End after the round in which these minutes have passed."),
     ] = None,
     niches_every: Annotated[
-        int, typer.Option(min=0, help="Niches too in each so many rounds; 0: never.")
+        int, typer.Option(min=0, help="Find niches in every n-th round; 0: never.")
     ] = 5,
     model: Annotated[str, typer.Option(help="Model to generate with.")] = "mouse-preoptic-merfish",
     trace: Annotated[
-        bool, typer.Option("--trace", help="Tell what Python allocates from the rest; slow.")
+        bool, typer.Option("--trace", help="Measure memory allocated by Python separately; slow.")
     ] = False,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """What rounds of work in one window leave in memory; without a screen on a virtual one.
+    """Memory left by rounds of work in one window; without a screen on a virtual one.
 
     Examples
     --------
@@ -457,7 +458,7 @@ def soak(
 
 @app.command(name="imports")
 def imports_(json_file: Json = None, quick: Quick = False) -> None:
-    """Import time in fresh interpreters, and what it loads."""
+    """Import time in new interpreters, and the heavy packages that are loaded."""
     from benchmarks.common.imports import figures
 
     _show("Import", figures(2 if quick else 7), json_file)
@@ -471,7 +472,7 @@ def rivals(
         list[str] | None, typer.Option(help="starmap, dlpfc or osmfish; all where none is given.")
     ] = None,
     section: Annotated[
-        list[str] | None, typer.Option(help="Section to cluster or label; all where omitted.")
+        list[str] | None, typer.Option(help="Section to cluster or label; all if omitted.")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="Any .h5ad or .zarr with labels.")] = None,
     label_key: Annotated[str, typer.Option(help="obs column of labels in --test.")] = "region",
@@ -480,15 +481,15 @@ def rivals(
     threads: Annotated[int, typer.Option(help="Threads of one call.")] = 1,
     timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 1800.0,
     cache: Annotated[
-        Path, typer.Option(help="Folder that keeps what was run, so that a run resumes.")
+        Path, typer.Option(help="Folder of stored results, from which a run resumes.")
     ] = Path("runs/rivals"),
     fresh: Annotated[bool, typer.Option(help="Run again what is kept.")] = False,
-    kept: Annotated[bool, typer.Option(help="Run nothing, show what is kept.")] = False,
+    kept: Annotated[bool, typer.Option(help="Run nothing, show stored results.")] = False,
     markdown: Markdown = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Other people's methods on the labelled sections, each in its own environment.
+    """Published methods on the labelled sections, each in its own environment.
 
     Examples
     --------
@@ -560,7 +561,7 @@ def sample(
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """The bundled sample: GeST beside 60 neighbours, and the tissue beside real sections.
+    """The bundled sample: GeST against 60 neighbours, and the tissue against real sections.
 
     Examples
     --------
@@ -576,6 +577,39 @@ def sample(
     _write_json(json_file, record)
 
 
+@app.command("perturbation-signs")
+def perturbation_signs(
+    worlds: Annotated[int, typer.Option(min=1, help="Worlds in which targets respond.")] = 90,
+    nulls: Annotated[int, typer.Option(min=0, help="Worlds in which nothing responds.")] = 40,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Signs reported on worlds drawn anew each seed, null runs, and oracles that know the reach.
+
+    Worlds are kept in runs/perturbation/signs, so a run that was cut off goes on where it was.
+
+    Examples
+    --------
+    python -m benchmarks perturbation-signs --quick
+
+    python -m benchmarks perturbation-signs --json signs.json
+    """
+    from benchmarks.perturbation.signs import NULLS, WORLDS, Size, run_worlds, tables
+
+    errors = Console(stderr=True)
+    size = Size.quick() if quick else Size()
+    made = run_worlds(
+        size,
+        list(WORLDS)[: 2 if quick else worlds],
+        list(NULLS)[: 1 if quick else nulls],
+        lambda what: errors.print(what, style="dim"),
+    )
+    _show_tables(tables(*made), markdown)
+    record = {"worlds": [asdict(w) for w in made[0]], "nulls": [asdict(w) for w in made[1]]}
+    _write_json(json_file, record, float)
+
+
 @app.command()
 def perturbation(
     seeds: Annotated[str, typer.Option(help="Seeds of tissue and model, with commas.")] = "",
@@ -586,7 +620,7 @@ def perturbation(
         int, typer.Option(min=0, help="Edits of genes that drive nothing, for each seed.")
     ] = 20,
     real: Annotated[
-        bool, typer.Option("--real/--no-real", help="Also real tissue, where it is present.")
+        bool, typer.Option("--real/--no-real", help="Also real tissue, if it is present.")
     ] = True,
     markdown: Markdown = None,
     json_file: Json = None,
@@ -634,11 +668,11 @@ def perturbation(
 def kill(
     rounds: Annotated[int, typer.Option(min=1, help="Processes to kill.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the moments.")] = 0,
-    only: Annotated[str | None, typer.Option(help="Only what has this name.")] = None,
+    only: Annotated[str | None, typer.Option(help="Only the case of this name.")] = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Processes killed at random moments of writing: what stood before still stands.
+    """Processes killed at random moments of writing: the old or the new output must be complete.
 
     Examples
     --------
@@ -675,7 +709,7 @@ def fuzz(
     cases: Annotated[int, typer.Option(min=1, help="Cases in all.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of all cases.")] = 0,
     kind: Annotated[
-        str | None, typer.Option(help="Only this kind, or corpus; all where omitted.")
+        str | None, typer.Option(help="Only this kind, or corpus; all if omitted.")
     ] = None,
     case: Annotated[
         int | None, typer.Option(min=0, help="Only the case of this number, of --kind.")
@@ -685,12 +719,12 @@ def fuzz(
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, max=2, help="Cases at a time.")] = 1,
     keep: Annotated[
-        Path | None, typer.Option(help="Folder that receives what failed cases read.")
+        Path | None, typer.Option(help="Folder for the inputs of failed cases.")
     ] = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Malformed input for every reader and writer; fails where one is not refused by name.
+    """Malformed input for every reader and writer; fails unless it is refused by name or handled.
 
     Examples
     --------
@@ -710,7 +744,7 @@ def fuzz(
 
 
 def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
-    """Print tables and write them to a file, there after those that are only for it."""
+    """Print tables and write them to a file, in the file after tables for the file alone."""
     console = _console()
     for table in made:
         table.show(console)
@@ -738,7 +772,7 @@ def _show(title: str, figures: list[Figure], json_file: Path | None) -> None:
 def _write_json(
     path: Path | None, record: object, default: Callable[[Any], object] | None = None
 ) -> None:
-    """Write every number to a file, in place of one of before, where that is asked for."""
+    """Write every number to a file, if one is given; an earlier one is replaced."""
     if path:
         text = json.dumps(record, indent=1, default=default)
         write_text(path, text, JSON, overwrite=True, parents=True)

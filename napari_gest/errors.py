@@ -12,9 +12,9 @@ class GestError(Exception):
     Parameters
     ----------
     cause
-        What is wrong, in one sentence.
+        The cause, in one sentence.
     remedy
-        What the user can do about it, in one sentence.
+        The remedy, in one sentence.
     """
 
     def __init__(self, cause: str, remedy: str) -> None:
@@ -29,7 +29,7 @@ class GestError(Exception):
 
 
 def _readable(text: str) -> str:
-    """Return text that any terminal takes, without its middle where it is too long to be read."""
+    """Return text for any terminal; the middle of a very long text is left out."""
     text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= _LONGEST:
         return text
@@ -38,7 +38,7 @@ def _readable(text: str) -> str:
 
 
 class InputError(GestError, ValueError):
-    """Data or settings that cannot be used as they are."""
+    """Data or settings that cannot be used."""
 
 
 class ReadingError(InputError):
@@ -65,5 +65,9 @@ class CheckpointError(GestError, OSError):
     """A model folder or an output file that cannot be read or written."""
 
 
+class ProcessError(GestError, RuntimeError):
+    """One of several processes that work together failed or ended."""
+
+
 class ResultError(GestError, ArithmeticError):
-    """A result that is not made of finite numbers; nothing of it is written."""
+    """A result with numbers that are not finite; nothing of it is written."""

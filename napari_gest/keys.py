@@ -1,4 +1,4 @@
-"""Every key napari-gest reads from or writes to an AnnData, spelled once."""
+"""Every key that napari-gest reads from or writes to an AnnData, defined once."""
 
 # Read by default; each reader takes another name as an option.
 SPATIAL = "spatial"

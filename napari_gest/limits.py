@@ -1,4 +1,4 @@
-"""What an option may be: checks that say its name, its value and what it can be instead."""
+"""Checks of options; errors give the name, the value and the allowed values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from napari_gest.errors import InputError
 
-# What a message shows of a value; options may come from files.
+# Characters of a value in a message; options may come from files.
 _SHOWN = 60
 # Beyond this, numbers do not fit the types that compute with them.
 _MOST = 2**53
@@ -31,13 +31,13 @@ def check_number(
     name
         Name of the option.
     value
-        What was given.
+        The given value.
     low, high
         The limits, which are allowed values.
     above
-        ``low`` itself is not allowed.
+        Whether ``low`` itself is excluded.
     whole
-        Only whole numbers are.
+        Whether only whole numbers are allowed.
     """
     number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
     # An integer too large for a float is compared as an integer, so that nothing overflows.

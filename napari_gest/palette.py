@@ -34,7 +34,7 @@ def contrast(rgb: ArrayLike, ground: ArrayLike = (0.0, 0.0, 0.0)) -> NDArray[np.
 
 
 def lightened(rgba: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return colours (n, 4), those too dark for a black canvas mixed with as little white as do."""
+    """Return colours (n, 4); those too dark for a black canvas are mixed with a little white."""
     share = np.linspace(0, 1, _STEPS)[:, None, None]
     mixed = rgba[None, :, :3] * (1 - share) + share
     enough = (contrast(mixed) >= LEAST_CONTRAST).argmax(axis=0)

@@ -1,4 +1,4 @@
-"""Seeds of random draws: one range that every generator in use takes."""
+"""Seeds of random draws: one range that all generators accept."""
 
 from __future__ import annotations
 

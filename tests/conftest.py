@@ -19,6 +19,7 @@ from napari_gest.tissue.simulate import simulate
 if TYPE_CHECKING:
     from napari_gest.app.opened import Opened
     from napari_gest.app.runs.generated_cells import GeneratedCells
+    from napari_gest.model.base import Base
     from napari_gest.model.gest import GeST
 
 
@@ -123,6 +124,24 @@ def tiny_model(_simulated: AnnData, untrained: Callable[..., GeST]) -> GeST:
     section = Section.from_anndata(_simulated, "section_1")
     size = {"n_meta_cells": 16, "n_pcs": 8, "level_sizes": (4, 3, 2)}
     return untrained([section], 250.0, "tiny", 32, **size)
+
+
+@pytest.fixture(scope="session")
+def tiny_base() -> Base:
+    """A base that nobody trained; its biases are not 0, as after training."""
+    import torch
+
+    from napari_gest.model.base import Base, axes_decoder
+    from napari_gest.model.config import ModelConfig
+
+    size = {"n_layers": 2, "n_heads": 2, "d_model": 16, "n_meta_cells": 24, "n_pcs": 10}
+    config = ModelConfig(**size, level_sizes=(6, 4, 2), window_cells=48, dropout=0.1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = axes_decoder(config, draw=True).eval()
+        for bias in (network.embed.bias, network.to_genes.bias):
+            torch.nn.init.normal_(bias, std=0.1)
+    return Base(config, network, "tiny-base")
 
 
 @pytest.fixture

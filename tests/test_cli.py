@@ -214,7 +214,7 @@ def test_generate_wants_one_region(file: Path) -> None:
         ((), "2 sections"),
         (("--section", "section_3"), "no section 'section_3'"),
         (("--section", "section_1", "--mask-key", "gap"), "no obs column 'gap'"),
-        (("--section", "section_1", "--mask-key", "niche"), "is no mask"),
+        (("--section", "section_1", "--mask-key", "niche"), "is not a mask"),
         (("--section", "section_1", "--layer", "raw"), "no layer 'raw'"),
         (("--section", "section_1", "--spatial-key", "xy"), "no coordinates"),
         (("--section", "section_1"), "no model 'none'"),
@@ -345,3 +345,31 @@ def test_simulate_a_section_of_brain(tmp_path: Path) -> None:
     planted = run("simulate", tmp_path / "b.h5ad", "--perturb", "--anatomy", "brain")
     assert planted.exit_code == 2
     assert "leave --anatomy out" in planted.output
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("generate", ("--mask-key", "hole", "--device", "cuda")),
+        ("niches", ("--n-niches", "4", "--device", "cuda")),
+        ("fine-tune", ("--device", "cuda")),
+        ("fine-tune", ("--devices", "99")),
+    ],
+)
+def test_a_device_that_is_not_here_is_refused(
+    file: Path,
+    tiny_model: GeST,
+    tmp_path: Path,
+    command: str,
+    options: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from napari_gest.model import devices
+
+    monkeypatch.setattr(devices, "devices_here", lambda: ("cpu",))
+    model, out = tiny_model.save(tmp_path / "model"), tmp_path / "out.h5ad"
+    cause = refused(
+        run(command, file, "--section", "section_1", "--model", model, "--out", out, *options)
+    )
+    assert "no NVIDIA GPU" in cause or "99 processes cannot share" in cause
+    assert not out.exists()

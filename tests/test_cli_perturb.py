@@ -55,6 +55,10 @@ def test_tissue_table_and_replay(files: Path, tissue: AnnData) -> None:
     assert (written.X != tissue.X).nnz == 0
     genes = pd.read_csv(table)
     assert {"gene", "band", "effect", "direction", "pvalue", "fdr"} <= set(genes.columns)
+    assert {"lfsr", "svalue", "reported"} <= set(genes.columns)
+    assert (
+        f"{(genes[genes['band'] == 'all']['reported'] != 'none').sum()} of 29 genes respond" in text
+    )
     assert set(genes["band"]) == {"all", "0-30 um", "30-60 um"}
     assert (genes.groupby("band").size() == 30).all()
     again = files / "again.csv"

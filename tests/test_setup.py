@@ -51,7 +51,7 @@ def test_what_the_project_claims_to_run_with_is_what_the_matrix_runs() -> None:
     assert versions == {"lowest", "locked", "newest", "pre"}
     assert bindings <= set(project["optional-dependencies"])
     # Without a lower bound "lowest" would be any version; with an upper one newer ones are barred.
-    extras = [project["optional-dependencies"][name] for name in (*bindings, "leiden")]
+    extras = [project["optional-dependencies"][name] for name in (*bindings, "leiden", "scale")]
     for requirement in (one for group in (project["dependencies"], *extras) for one in group):
         assert ">=" in requirement
         assert "<" not in requirement

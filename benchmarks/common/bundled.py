@@ -38,7 +38,7 @@ BUNDLED_MODEL = FolderKind(
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundled model: what it is trained on, and what its card says of that.
+    """A bundled model: its training data, and their description on its card.
 
     ``held_out`` names the splits whose models are trained in the same way without a section.
     """
@@ -110,9 +110,9 @@ def refit(bundle: Bundle, console: Console) -> None:
 
 
 def temper(bundle: Bundle, console: Console) -> None:
-    """Learn the temperature of a bundled model on the cells of its sections that trained nothing.
+    """Learn the temperature of a bundled model on cells of its sections held out of training.
 
-    Training does so itself; this is for weights that were trained before it did.
+    Training does this itself; this function is for older weights.
     """
     model = GeST.load(bundle.name)
     assert model.training_cells is not None
@@ -129,7 +129,7 @@ def temper(bundle: Bundle, console: Console) -> None:
 
 
 def add_scores(bundle: Bundle, groups: list[Group]) -> None:
-    """Write into the card what models held out of sections like ``bundle``'s are worth."""
+    """Write into the card the scores of models trained like ``bundle`` without a section."""
     table = readme_table([g for g in groups if g.rows[0].split in bundle.held_out])
     model = GeST.load(bundle.name)
     model.card["held_out"] = [dict(zip(table.headings, row, strict=True)) for row in table.rows]
@@ -137,7 +137,7 @@ def add_scores(bundle: Bundle, groups: list[Group]) -> None:
 
 
 def _write(model: GeST) -> None:
-    half = replace(model, network=copy.deepcopy(model.network).half())  # a wheel should be small
+    half = replace(model, network=copy.deepcopy(model.network).half())  # keeps the wheel small
     with replacing(WEIGHTS / model.name, BUNDLED_MODEL, overwrite=True) as folder:
         half.save(folder, overwrite=True)
         (folder / README).write_text(card_text(model), encoding="utf-8")
@@ -188,8 +188,8 @@ def _held_out(rows: list[dict[str, str]]) -> list[str]:
         return []
     table = Table("Scores", list(rows[0]), [list(row.values()) for row in rows], [])
     return [
-        "Models trained in the same way without a section, scored on it beside the best floor,"
-        " means over holes:",
+        "Models trained in the same way without a section and scored on it, with the best baseline"
+        " (means over holes):",
         "",
         *table.markdown().splitlines()[2:],
         "",
@@ -209,7 +209,7 @@ def main(
         typer.Option(help="Only write the cards, with scores of a generation --json; repeatable."),
     ] = None,
 ) -> None:
-    """Train bundled models into the package; a run that was cut off goes on."""
+    """Train bundled models into the package; an interrupted run is resumed."""
     console = Console(stderr=True)
     groups = [group for path in scores or () for group in read_groups(path)]
     for bundle in BUNDLES:

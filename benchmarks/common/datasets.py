@@ -21,7 +21,7 @@ from napari_gest.tissue.section import Section, section_names
 TEST_SEED = 0
 VALIDATION_SEED = 1000  # added to the test seed: no hole is drawn twice
 
-# obs columns that name the animal or person that a section is of, the first that is there.
+# obs columns that name the animal or donor of a section; the first existing one is used.
 ANIMAL_KEYS = ("animal", "donor", "patient", "subject")
 
 _MPOA = "merfish_mpoa_a1_135g.h5ad"
@@ -36,13 +36,13 @@ class Source:
     Attributes
     ----------
     path
-        ``.h5ad`` or ``.zarr``; a relative one is looked for in `data_dir`.
+        ``.h5ad`` or ``.zarr``; a relative path is searched in `data_dir`.
     sections
-        Names wanted; all where empty.
+        Names of the sections; all if empty.
     section_key, spatial_key, layer, um_per_unit
         As for `Section.from_anndata`.
     type_key
-        obs column of cell types, where there is one.
+        obs column of cell types, if there is one.
     """
 
     path: str
@@ -54,16 +54,16 @@ class Source:
     type_key: str | None = None
 
     def resolve(self) -> Path:
-        """Return the path as it is, or in the data folder."""
+        """Return the path unchanged, or in the data folder."""
         path = Path(self.path)
         return path if path.exists() else data_dir() / path
 
     def names(self) -> list[str]:
-        """Return the sections wanted, read from the file where none is named."""
+        """Return the names of the sections, read from the file if none is given."""
         return list(self.sections) or section_names(read_tissue(self.resolve()), self.section_key)
 
     def animals(self) -> dict[str, str]:
-        """Return the animal of each section, where an obs column says so."""
+        """Return the animal of each section, if an obs column names it."""
         obs = read_tissue(self.resolve()).obs
         key = next((key for key in ANIMAL_KEYS if key in obs), None)
         if key is None or self.section_key not in obs:
@@ -72,7 +72,7 @@ class Source:
         return {str(section): str(animal) for section, animal in found.items()}
 
     def types(self) -> NDArray[np.object_] | None:
-        """Return the cell type of every row of the file; None where no column is given."""
+        """Return the cell type of every row of the file; None if no column is given."""
         if self.type_key is None:
             return None
         adata = read_tissue(self.resolve())
@@ -111,7 +111,7 @@ class Split:
     test
         Source of the held-out sections.
     dataset
-        The data set that it is a split of, where there are several; by default its name.
+        The data set of the split, which may have several; the split's name by default.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Split:
 
     @property
     def missing(self) -> list[str]:
-        """Files that are not there."""
+        """Files that are missing."""
         paths = [s.resolve() for s in (*self.train, self.test)]
         return sorted({str(p) for p in paths if not p.exists()})
 
@@ -163,7 +163,7 @@ def leave_one_out(source: Source, only: Sequence[str] = ()) -> list[Split]:
     source
         The file and its sections.
     only
-        Sections to hold out; every one in turn where empty.
+        Sections to hold out; every one in turn if empty.
     """
     names = source.names()
     unknown = set(only) - set(names)
@@ -193,9 +193,9 @@ class Loaded:
     Attributes
     ----------
     train
-        Training sections; where the split has none, the test sections outside their holes.
+        Training sections; if the split has none, the test sections outside their holes.
     test
-        Held-out sections, whole.
+        Held-out sections, complete.
     genes
         The panel: genes measured in every section, in the order of the first.
     target_sum
@@ -205,10 +205,10 @@ class Loaded:
     radii_um, buffer_um
         The holes.
     animals
-        Animal of each held-out section, where it is known.
+        Animal of each held-out section, if it is known.
     type_key, types
-        obs column of cell types, where one is given, and for each section's name the type of
-        every row of its file.
+        obs column of cell types, if one is given, and for each section's name the type of every
+        row of its file.
     """
 
     train: list[Section]
@@ -261,13 +261,13 @@ def load(
     Parameters
     ----------
     split
-        What to read.
+        The split to read.
     seed
         Seed of the test holes.
     radii_um, buffer_um
         Holes, as for `draw_holes`.
     genes, target_sum
-        Panel and total of a model that is given; from the training sections otherwise.
+        Panel and total of a given model; from the training sections otherwise.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from benchmarks.common.metrics import svgs
 
 RADII_UM = (100.0, 150.0, 200.0, 300.0, 400.0)
 MIN_CELLS = 20
-MAX_FRACTION = 0.3  # of a section's cells in one hole: the rest must still show the tissue
+MAX_FRACTION = 0.3  # of a section's cells in one hole, so that enough tissue stays known
 _CANDIDATES = 2000
 
 
@@ -47,8 +47,8 @@ class Hole:
     def depth_um(self, coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (m,) um from each hole cell to the nearest known cell.
 
-        It is the distance a prediction has to bridge; unlike the distance to the circle it
-        counts gaps in the tissue and a dropped buffer.
+        This is the distance that a prediction has to bridge. Unlike the distance to the circle, it
+        includes gaps in the tissue and a hidden buffer.
         """
         return cKDTree(coords_um[self.known]).query(coords_um[self.mask])[0]
 
@@ -63,11 +63,11 @@ def draw_holes(
 ) -> list[Hole]:
     """Draw one hole per radius at random centres inside the tissue.
 
-    A hole lies within the convex hull with a rim of known cells around it, over ground that is
-    occupied (no probe point far from every cell, up to a tenth of them), and holds at least
-    ``min_cells`` and at most 30 % of the cells. Where the cells are too sparse for the smallest
-    radius to hold ``min_cells`` (Visium), all radii grow by one factor; a radius that fits
-    nowhere shrinks until it does. Holes of one call do not overlap where there is room.
+    A hole lies within the convex hull, with a rim of known cells around it, and over tissue: at
+    most a tenth of its probe points are far from every cell. It holds at least ``min_cells`` and
+    at most 30 % of the cells. If cells are too sparse for the smallest radius to hold
+    ``min_cells`` (Visium), all radii are enlarged by one factor. A radius that fits nowhere is
+    reduced until it fits. Holes of one call do not overlap if there is room.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def draw_holes(
 
 
 class _Ground:
-    """Where a disc fits: inside the hull and over cells."""
+    """Finds positions where a disc fits: inside the hull and over cells."""
 
     def __init__(self, coords: NDArray[np.float64]) -> None:
         self.coords = coords
@@ -163,7 +163,7 @@ _SUNFLOWER = _sunflower(64)
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One section in model space with one hole: what a method sees, and what it must predict.
+    """One section in model space with one hole: the known cells, and the cells to predict.
 
     Attributes
     ----------
@@ -202,7 +202,7 @@ class Case:
 
     @property
     def truth(self) -> NDArray[np.float32]:
-        """(m, G) model space; only scores may look at it."""
+        """(m, G) model space; only scores may use it."""
         return self.values[self.hole.mask]
 
     @property
@@ -212,9 +212,9 @@ class Case:
 
 
 def case_seed(section: str, seed: int) -> list[int]:
-    """Return the seed of a section's holes, its name mixed in.
+    """Return the seed of a section's holes, which depends on its name.
 
-    Sections of one tissue share coordinates, so one seed would put their holes in one place.
+    Sections of one tissue share coordinates, so one seed would put their holes at one position.
     """
     return [seed, zlib.crc32(section.encode())]
 

@@ -1,4 +1,4 @@
-"""What importing the package costs, measured in fresh interpreters."""
+"""Import time of the package, measured in new interpreters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ print(time.perf_counter() - started, *[m for m in {heavy} if m in sys.modules])
 
 
 def measure(module: str, repeats: int = 5) -> tuple[float, list[str]]:
-    """Return the median import time in seconds and which heavy packages it loaded."""
+    """Return the median import time in seconds and the heavy packages that were loaded."""
     seconds, loaded = [], []
     for _ in range(repeats):
         probe = _PROBE.format(module=module, heavy=HEAVY)

@@ -1,9 +1,9 @@
-"""How close a prediction is to the truth, each score named with its axis and scaling.
+"""Scores of a prediction against the truth, each named with its axis and scaling.
 
 Axes: *per gene* scores run over the cells of a hole and are averaged over genes; *per cell*
 scores run over genes and are averaged over cells. All values are in model space, ``log1p`` of
 total-normalised expression. Genes without variance in the truth have no correlation and are
-left out of the per-gene scores; how many is returned with them.
+left out of the per-gene scores; their number is returned as well.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def svgs(values: Values, coords_um: NDArray[np.float64], known: NDArray[np.bool_
     coords_um
         (n_obs, 2) um.
     known
-        (n_obs,) bool; cells of the hole are false, so they do not choose the genes.
+        (n_obs,) bool; cells of the hole are false, so they do not affect the choice of genes.
     """
     return np.asarray(top_svgs(values[known], coords_um[known], n_svgs(values.shape[1])))
 
@@ -56,8 +56,8 @@ def pearson(truth: Values, prediction: Values, axis: int = 0) -> NDArray[np.floa
 
 
 def spearman(truth: Values, prediction: Values, axis: int = 0) -> NDArray[np.float64]:
-    """Return Spearman's rho along ``axis``, ties sharing their mean rank; else as `pearson`."""
-    # Ranks of a flat prediction would order rounding noise, so flatness is judged before.
+    """Return Spearman's rho along ``axis``, ties have their mean rank; otherwise as `pearson`."""
+    # Ranks of a constant prediction would order rounding noise, so constancy is tested before.
     flat = _standardized(prediction, axis)[1]
     rho = pearson(rankdata(truth, axis=axis), rankdata(prediction, axis=axis), axis)
     return np.where(flat & ~np.isnan(rho), 0.0, rho)
@@ -134,7 +134,7 @@ def _standardized(values: Values, axis: int) -> tuple[Values, NDArray[np.bool_]]
     mean = values.mean(axis=axis, keepdims=True)
     centered = values - mean
     norm = np.sqrt((centered**2).sum(axis=axis, keepdims=True))
-    # float32 predictions that should be equal differ by rounding; that is no signal.
+    # float32 predictions that should be equal differ by rounding, which is not a signal.
     size = np.sqrt(values.shape[axis]) * np.abs(mean)
     flat = norm <= 1e-6 * size + 1e-12
     return centered / np.where(flat, 1.0, norm), flat.squeeze(axis)

@@ -1,4 +1,4 @@
-"""What all methods made of one held-out section, and where GeST is ahead of the best floor."""
+"""Scores of all methods on one held-out section, and where GeST beats the best baseline."""
 
 from __future__ import annotations
 
@@ -11,51 +11,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.generation.checked import CheckRow
-from benchmarks.generation.command import OURS, Row
+from benchmarks.generation.command import CEILING, OURS, SPLIT_HALF, Row
 from benchmarks.generation.downstream import DownstreamRow
 from benchmarks.generation.drawn_scores import DrawnRow
 from benchmarks.generation.named import NamedRow
 
 # The bar names no gene set for its Spearman; every count of it is made with both.
 SPEARMAN = ("spearman_gene_svg", "spearman_gene")
+# Names of methods in files that earlier versions wrote.
+_RENAMED = {"true token (ceiling)": CEILING, "split-half noise (ceiling)": SPLIT_HALF}
 
 
 @dataclass
 class Group:
-    """The rows of one held-out section, and what validation chose for it.
+    """The rows of one held-out section, and the baseline and settings that validation chose.
 
     Attributes
     ----------
     rows
         Every method on every hole.
     best
-        Name of the floor with the lowest score on validation holes.
+        Name of the baseline with the lowest score on validation holes.
     floor_settings, validation
-        What tuning chose and the score on validation holes, by floor.
+        Tuned settings and the score on validation holes, by baseline.
     note
         Where the model comes from.
     dataset
-        The data set that the section is of; by default the split is one.
+        The data set of the section; by default the split is one.
     start
         The model that was fine-tuned; empty where training was from scratch.
     buffered
-        GeST and the best floor on the same holes with a ring around them unknown as well.
+        GeST and the best baseline on the same holes with a ring around them hidden as well.
     animal
-        The animal or donor of the section, where the file says so.
+        The animal or donor of the section, if the file names it.
     drawn
         Generated cells as a distribution: every method on every hole. A run may hold these, or
-        the scores of a point in ``rows``, or both.
+        the scores of the expected expression in ``rows``, or both.
     drawn_best, drawn_settings, drawn_validation
-        The distribution baseline with the lowest energy score on validation holes, what
-        validation chose, and the scores there.
+        The distribution baseline with the lowest energy score on validation holes, the tuned
+        settings, and the scores there.
     downstream
-        What follows from the filled holes.
+        Downstream results from the filled holes.
     named
         Probabilities and names of cell types.
     checks
-        What the check expected, and what came.
+        Expectations of the check, and the truth.
     ablated
-        GeST's draws without one of its parts each.
+        GeST's draws, each time without one part of the method.
     """
 
     rows: list[Row]
@@ -105,9 +107,10 @@ class Group:
 
     @property
     def ringed(self) -> Group:
-        """The same with the ring unknown.
+        """The same group with the ring hidden as well.
 
-        A floor is tuned with each seed, and where seeds chose others, each hole has its seed's.
+        Baselines are tuned with each seed. Where seeds chose different ones, each hole has the
+        baseline of its seed.
         """
         floors = [r.method for r in self.buffered if r.kind == "floor"]
         best = ", ".join(dict.fromkeys(floors))
@@ -124,7 +127,7 @@ class Group:
         return list(dict.fromkeys(r.method for r in self.drawn))
 
     def drawn_values(self, method: str, key: str) -> NDArray[np.float64]:
-        """Return (holes,) scores of a method's draws; NaN where a score cannot be had."""
+        """Return (holes,) scores of a method's draws; NaN where a score is not defined."""
         rows = [r.scores for r in self.drawn if r.method == method]
         return np.array([scores.get(key, np.nan) for scores in rows])
 
@@ -134,7 +137,7 @@ class Group:
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def won(self, *keys: str) -> int:
-        """Return in how many holes GeST (weighted) beats the best floor in all of ``keys``.
+        """Return in how many holes GeST (weighted) beats the best baseline in all of ``keys``.
 
         A tie is not won.
         """
@@ -146,7 +149,7 @@ class Group:
 
     @property
     def worst_ratio(self) -> float:
-        """Mean error of GeST over that of the best floor, the larger of SVG rmse_z and rmse."""
+        """Mean error of GeST over that of the best baseline, the larger of SVG rmse_z and rmse."""
         return max(
             float(np.nanmean(self.values(OURS, key)) / np.nanmean(self.values(self.best, key)))
             for key in ("rmse_z_svg", "rmse")
@@ -161,7 +164,7 @@ def bar_met(groups: Sequence[Group], spearman: str) -> bool:
     groups
         A section, or all sections of a data set, whose holes are counted together.
     spearman
-        Which Spearman a hole has to be won in, beside SVG ``rmse_z``: one of `SPEARMAN`.
+        The Spearman in which a hole has to be won, besides SVG ``rmse_z``: one of `SPEARMAN`.
     """
     won = sum(g.won("rmse_z_svg", spearman) for g in groups)
     near = all(g.worst_ratio <= 1.02 for g in groups)
@@ -188,6 +191,8 @@ def read_groups(path: Path) -> list[Group]:
         "checks": CheckRow,
         "ablated": DrawnRow,
     }
+    for row in (row for one in found for row in one.get("rows", [])):
+        row["method"] = _RENAMED.get(row["method"], row["method"])
     return [
         Group(
             **one | {key: [kind(**row) for row in one.get(key, [])] for key, kind in lists.items()}

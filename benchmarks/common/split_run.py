@@ -1,4 +1,4 @@
-"""One split from start to end: load, tune the floors, train or load GeST, score."""
+"""One split from start to end: load, tune the baselines, train or load GeST, score."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PARTS = ("points", "distribution", "check", "ablation")
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line decides.
+    """Options of the command.
 
     Attributes
     ----------
@@ -48,15 +48,15 @@ class Options:
     model
         A model to score in place of a trained one.
     start
-        A model to train on; by default training is from scratch.
+        A model from which training continues; by default training is from scratch.
     model_settings, train_settings, generate_settings
-        Over the defaults.
+        Settings that replace the defaults.
     radii_um, buffer_um
         The holes.
     parts
-        What is scored: ``"points"``, the expected expression, ``"distribution"``, drawn cells,
-        ``"check"``, what the check expects of a hole, ``"ablation"``, cells drawn without one of
-        the parts each.
+        Parts that are scored: ``"points"``, the expected expression; ``"distribution"``, drawn
+        cells; ``"check"``, the expectations of the check; ``"ablation"``, cells drawn without one
+        part of the method.
     """
 
     seeds: tuple[int, ...] = (0,)
@@ -71,7 +71,7 @@ class Options:
     parts: tuple[str, ...] = PARTS
 
     def quick(self, radii_um: tuple[float, ...]) -> Options:
-        """Return options that finish in a minute or two and prove nothing but that it runs."""
+        """Return options that finish in a minute or two and only show that everything runs."""
         small = {"n_layers": 2, "n_heads": 2, "d_model": 32, "n_meta_cells": 64, "n_pcs": 15}
         short = {"n_steps": 120, "batch_windows": 4, "validate_every": 60}
         return replace(
@@ -103,7 +103,7 @@ def run_split(
     Parameters
     ----------
     split, options, console
-        What to score, how, and where progress is shown.
+        The split to score, the options, and the console for progress.
     on_seed
         Called after each seed with the groups so far.
     """
@@ -125,7 +125,7 @@ def run_split(
         for seed in options.seeds:
             loaded = load(split, seed=seed, radii_um=options.radii_um, buffer_um=options.buffer_um)
             model, note = _model(split, loaded, options, _ticker(bar, task, split.name))
-            # Scored in the model's own space, which a model given from outside decides.
+            # Scored in the model's own space, also for a model given by the user.
             loaded = load(
                 split,
                 seed=seed,
@@ -134,7 +134,7 @@ def run_split(
                 genes=model.genes,
                 target_sum=model.target_sum,
             )
-            # Floors are tuned once, on the first seed's validation holes, unless the training
+            # Baselines are tuned once, on the first seed's validation holes, unless the training
             # cells themselves change with the seed.
             again = not split.train
             if points and (tuned is None or again):

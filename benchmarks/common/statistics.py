@@ -1,4 +1,4 @@
-"""Intervals and tests: holes of one section are not replicates, sections and animals are."""
+"""Intervals and tests; replicates are sections or animals, not holes of one section."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Estimate:
     Attributes
     ----------
     mean, low, high
-        NaN for the ends of the interval where there is one section or animal alone.
+        The ends of the interval are NaN if there is only one section or animal.
     n
-        Sections or animals.
+        Number of sections or animals.
     unit
         ``"section"`` or ``"animal"``.
     """
@@ -32,7 +32,7 @@ class Estimate:
     unit: str
 
     def text(self, form: str = "+.3f") -> str:
-        """Return mean, interval and n; it says so where there is no interval."""
+        """Return mean, interval and n, or a note that there is no interval."""
         if self.n < 2:
             return f"{self.mean:{form}} (1 {self.unit}: no interval)"
         interval = f"[{self.low:{form}}, {self.high:{form}}]"
@@ -45,9 +45,9 @@ def over_sections(values: ArrayLike, animals: Sequence[str] = ()) -> Estimate:
     Parameters
     ----------
     values
-        (n,) one for each section: itself a mean over the section's holes.
+        (n,) one value per section, a mean over its holes.
     animals
-        (n,) the animal of each section, empty names where it is unknown.
+        (n,) the animal of each section, an empty name if it is unknown.
     """
     values, unit = np.asarray(values, dtype=np.float64), "section"
     kinds = list(dict.fromkeys(animals))
@@ -81,7 +81,7 @@ def bootstrap_interval(
 def paired_p(ours: ArrayLike, theirs: ArrayLike) -> float:
     """Return the two-sided Wilcoxon signed-rank p; 1 where all pairs are equal.
 
-    With five pairs the smallest possible p is 0.0625, whatever the effect.
+    With five pairs the smallest possible p is 0.0625 for every effect.
     """
     difference = np.asarray(ours, dtype=np.float64) - np.asarray(theirs, dtype=np.float64)
     if len(difference) == 0 or not difference.any():

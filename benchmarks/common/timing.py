@@ -1,4 +1,4 @@
-"""Timing fair enough for a ratio: everything compared is measured in turns, in one process."""
+"""Timing for ratios: all compared work alternates in one process."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 
 @dataclass
 class Figure:
-    """One number and what it is held against.
+    """One figure and its bar.
 
     Attributes
     ----------
     what
-        What was measured.
+        Name of the figure.
     value
         The figure, with its unit.
     bar
-        What it should reach; empty where it is only shown.
+        Value that it should reach; empty if there is none.
     met
-        Whether it does; None without a bar.
+        Whether the bar is met; None without a bar.
     numbers
-        Everything behind it.
+        The numbers behind the figure.
     """
 
     what: str
@@ -40,17 +40,17 @@ def interleaved(
 ) -> dict[str, float]:
     """Return the median seconds of each piece of work.
 
-    All pieces run once per round, so that a machine that slows down slows all of them; the
-    order turns around every other round, so that none always follows the same one.
+    All pieces run once per round, so that other load on the machine affects all of them. The order
+    is reversed in every other round, so that no piece always follows the same one.
 
     Parameters
     ----------
     work
         Callables by name.
     repeats
-        Rounds that count.
+        Rounds that are measured.
     warm_up
-        Rounds before, which do not.
+        Rounds before, which are not measured.
     """
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for round_ in range(warm_up + repeats):

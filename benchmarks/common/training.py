@@ -1,4 +1,4 @@
-"""Models of the benchmark: trained once per split and settings, kept, and resumed if cut off."""
+"""Models of the benchmark: trained once per split and settings, stored, and resumed."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ def trained(
     start: str | None = None,
     runs: Path = RUNS,
 ) -> Trained:
-    """Train on a split's training sections, or load what the same settings gave before.
+    """Train on a split's training sections, or load the model of an earlier run.
 
-    A finished run leaves ``model/``, ``curve.json`` and ``run.json`` in ``runs/<split>/<key>/``,
-    where the key stands for everything that decides the weights; an interrupted one leaves a
-    checkpoint there, from which it goes on.
+    A finished run writes ``model/``, ``curve.json`` and ``run.json`` to ``runs/<split>/<key>/``,
+    where the key is a hash of everything that determines the weights. An interrupted run leaves a
+    checkpoint there, from which it is resumed.
 
     Parameters
     ----------
     split, loaded
         The split and its sections.
     seed
-        Of the vocabulary, the weights and the windows.
+        Seed of the vocabulary, the weights and the windows.
     on_progress
         Called with each tick of training.
     model_settings, train_settings
-        Fields of `ModelConfig` and `TrainConfig` to set over what suits the number of cells.
+        Fields of `ModelConfig` and `TrainConfig` that replace the defaults for this cell number.
     start
-        Name or folder of a model to train on; by default training is from scratch.
+        Name or folder of a model from which training continues; by default it is from scratch.
     runs
         Folder of all runs.
     """
@@ -110,7 +110,7 @@ def trained(
     fitted.model.save(folder / "model", overwrite=True)
     curve = json.dumps(fitted.curve, indent=1, default=float)
     write_text(folder / "curve.json", curve, JSON, overwrite=True)
-    # Written last: only a finished run has it.
+    # Written last, so only a finished run has it.
     about = settings | {"minutes": minutes, "finished": datetime.now(UTC).isoformat()}
     write_text(record, json.dumps(about, indent=1), JSON)
     return Trained(fitted.model, f"trained now in {minutes:.1f} min")

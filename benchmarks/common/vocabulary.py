@@ -1,4 +1,4 @@
-"""What the model's vocabulary says of measured and generated cells, on the panel of a split."""
+"""Meta cells of measured and generated cells, on the panel of a split."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def tokens(model: GeST, loaded: Loaded, values: NDArray) -> NDArray[np.int64]:
 
 
 def columns(genes: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
-    """Return where each of ``wanted`` is among ``genes``."""
+    """Return the index of each of ``wanted`` among ``genes``."""
     place = {gene: i for i, gene in enumerate(genes)}
     return np.array([place[gene] for gene in wanted])

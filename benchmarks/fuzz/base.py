@@ -1,4 +1,4 @@
-"""The small valid inputs that cases mutate, made by the project itself."""
+"""The small valid inputs that cases mutate, written by the project itself."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Base:
         return GeST.load(self.folder / "model")
 
     def load(self) -> None:
-        """Hold everything in memory, so that a forked process need not."""
+        """Load everything into memory, so that a forked process does not have to."""
         assert self.adata is not None
         assert self.sections
         assert self.model.head is not None
@@ -110,7 +110,7 @@ def build(folder: Path) -> None:
     run = FitRequest(
         base.sections, ModelConfig(**SHAPE), TRAINING, 0, checkpoint_dir=folder / "state"
     ).run()
-    for progress in run:  # cut off after its second validation
+    for progress in run:  # stopped after its second validation
         if progress.stage == "Training" and progress.done == 4:
             break
     run.close()
@@ -118,7 +118,7 @@ def build(folder: Path) -> None:
 
 
 def _same_clock(path: Path) -> None:
-    """Let a training state have taken the same time whenever it is made."""
+    """Give a training state the same recorded time in every run."""
     about = json.loads(path.read_text(encoding="utf-8"))
     about["spent"] = 1.0
     for entry in about["curve"]:
@@ -127,7 +127,7 @@ def _same_clock(path: Path) -> None:
 
 
 def region(section: Section) -> Roi:
-    """Return a square with a hole amid a section, um."""
+    """Return a square with a hole inside a section, um."""
     x, y = section.coords_um.mean(0)
     corners = np.array([[-50.0, -50.0], [60.0, -50.0], [60.0, 50.0], [-50.0, 50.0]])
     outer = Roi.from_vertices([corners + np.array([x, y])]).geometry

@@ -1,4 +1,4 @@
-"""Mutations that know nothing of a format: bytes of a file, and files of a folder."""
+"""Mutations without knowledge of a format: bytes of a file, and files of a folder."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def disorder(room: Room, folder: Path) -> None:
 
 
 def _at(room: Room, content: bytes) -> int:
-    """Return a place in the content, the first kilobyte more often than another."""
+    """Return a position in the content; the first kilobyte is more likely."""
     size = max(1, len(content))
     return int(room.rng.integers(min(size, 1024) if room.chance(0.4) else size))
 

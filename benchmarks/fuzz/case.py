@@ -1,4 +1,4 @@
-"""One case: a room to work in, what was done there, and what came of it."""
+"""One case: its folder, its mutations, and its outcome."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Work = Callable[[], None]
 
 
 class WrongError(Exception):
-    """Accepted or refused, but not as promised."""
+    """A case was accepted or refused in a wrong way."""
 
 
 @dataclass
 class Room:
-    """Where a case works.
+    """The folder and the context of a case.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class Room:
     base
         The valid inputs, and the tiny model that all cases share.
     kind, seed, case
-        What the case is drawn from.
+        Kind, seed and number, which determine the case.
     notes
-        What was done to the inputs, for the report.
+        Mutations of the inputs, for the report.
     names
-        A refusal names one of these at least, or one of the inputs' files.
+        A refusal must name at least one of these, or one of the inputs' files.
     own
-        Inputs that the work is asked to replace, such as a training state.
+        Inputs that the work may replace, such as a training state.
     """
 
     folder: Path
@@ -77,7 +77,7 @@ class Room:
         return self.folder / "tmp"
 
     def note(self, what: str) -> None:
-        """Keep what was done, in one short line."""
+        """Record a mutation, in one short line."""
         self.notes.append(what if len(what) < 200 else what[:197] + "...")
 
     def pick(self, items: Any) -> Any:
@@ -91,20 +91,20 @@ class Room:
 
 @dataclass
 class Outcome:
-    """What came of a case.
+    """The outcome of a case.
 
     Attributes
     ----------
     kind, seed, case
-        What it was drawn from.
+        Kind, seed and number of the case.
     outcome
         One of ``OUTCOMES``.
     detail
         The message of a refusal, the traceback of a failure.
     notes
-        What was done to the inputs.
+        Mutations of the inputs.
     seconds, megabytes
-        What it took: wall time and the most memory resident at once.
+        Wall time and peak resident memory.
     """
 
     kind: str
@@ -118,7 +118,7 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether it was accepted or refused as promised."""
+        """Whether it was accepted or refused correctly."""
         return self.outcome in PASSED
 
     @property
@@ -129,7 +129,7 @@ class Outcome:
 def run_case(
     room: Room, prepare: Callable[[Room], Work], prepared: Callable[[], Any] = lambda: None
 ) -> Outcome:
-    """Prepare the inputs, do the work on them and judge what came of it.
+    """Prepare the inputs, do the work on them and judge the outcome.
 
     ``prepared`` is called in between.
     """
@@ -169,7 +169,7 @@ def _judge(room: Room, work: Work) -> tuple[str, str]:
 
 
 def _check_message(room: Room, error: GestError) -> None:
-    """Raise unless a refusal says what is wrong, with what, and what to do."""
+    """Raise unless a refusal gives the cause, names the input and has a remedy."""
     if not error.cause.strip() or not error.remedy.strip():
         raise WrongError(f"a refusal without cause or remedy: {error!r}")
     words = {part for path in _walk(room.inputs) for part in (path.name, path.stem)}
@@ -179,7 +179,7 @@ def _check_message(room: Room, error: GestError) -> None:
 
 
 def _check_traces(room: Room, outcome: Outcome, before: dict[str, str]) -> None:
-    """Raise unless inputs are as they were and nothing lies about."""
+    """Raise unless inputs are unchanged and no temporary files are left."""
     if outcome.outcome not in PASSED:
         return
     after = fingerprint(room.inputs)
@@ -202,7 +202,7 @@ def _check_traces(room: Room, outcome: Outcome, before: dict[str, str]) -> None:
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
-    """Return what lies in a folder by path: kind, mode and a hash of the content."""
+    """Return kind, mode and a hash of the content of each path in a folder."""
     found = {}
     for path in _walk(folder):
         about = path.lstat()

@@ -1,4 +1,4 @@
-"""What ``python -m benchmarks fuzz`` does: run, tabulate, tell how to see each failure again."""
+"""``python -m benchmarks fuzz``: run cases, tabulate them, and print how to repeat failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.fuzz.run import HEADINGS, SHARES, Report, collect, schedule
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for; see the command."""
+    """Options of the command."""
 
     cases: int
     seed: int
@@ -29,7 +29,7 @@ class Options:
 
 
 def run_fuzz(options: Options, console: Console) -> bool:
-    """Run the cases and print what came of them; returns whether all were as promised.
+    """Run the cases and print their outcomes; returns whether all passed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Mutations of what an AnnData says, in files that are otherwise whole."""
+"""Mutations of the content of an AnnData, in files that are otherwise valid."""
 
 from __future__ import annotations
 

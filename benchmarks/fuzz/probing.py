@@ -1,6 +1,6 @@
-"""The child process that probes HDF5 files, forked instead of started, to cost milliseconds.
+"""The child process that probes HDF5 files, forked instead of started, which takes milliseconds.
 
-It does what the real one does, by the same protocol; only how it comes about is another way.
+It uses the same protocol as the real child; only the way it is started differs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from napari_gest.tissue import probe, probe_child
 
 
 class ForkedChild:
-    """As much of ``subprocess.Popen`` as a probe uses."""
+    """The part of ``subprocess.Popen`` that a probe uses."""
 
     def __init__(self) -> None:
         ask, asked = os.pipe()
@@ -61,7 +61,7 @@ def fork_probes() -> None:
 
 
 class _Forking:
-    """In the place of the module ``subprocess`` in ``probe``."""
+    """Replaces the module ``subprocess`` in ``probe``."""
 
     PIPE = DEVNULL = None
 

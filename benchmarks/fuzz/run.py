@@ -1,4 +1,4 @@
-"""Plans the cases, has the fork server run them, and tells what came of them."""
+"""Plans the cases, runs them in the fork server, and reports their outcomes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.fuzz.case import OUTCOMES, Outcome
 
 # One core each; a worker of torch or BLAS would make forking unsafe.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# How often each kind comes up in a round of cases.
+# How often each kind occurs in a round of cases.
 SHARES = {
     "h5ad": 4,
     "zarr": 4,
@@ -47,7 +47,7 @@ def schedule(n_cases: int, kind: str | None = None) -> list[tuple[str, int]]:
 def run(
     cases: Sequence[tuple[str, int]], seed: int, jobs: int = 1, keep: Path | None = None
 ) -> Iterator[Outcome]:
-    """Run cases in processes of their own; yields outcomes as they come."""
+    """Run cases in separate processes; yields outcomes as they arrive."""
     plan = {"seed": seed, "cases": list(cases), "jobs": jobs, "keep": keep and str(keep)}
     root = Path(__file__).parents[2]
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])
@@ -85,7 +85,7 @@ class Report:
         return [one for one in self.outcomes if not one.passed]
 
     def rows(self) -> list[list[str]]:
-        """Return a row of cells for each kind, and one of all."""
+        """Return a row of cells for each kind, and one for all."""
         kinds = list(dict.fromkeys(one.kind for one in self.outcomes))
         rows = [self._row(kind, [o for o in self.outcomes if o.kind == kind]) for kind in kinds]
         return [*sorted(rows), self._row("all", self.outcomes)]
@@ -98,7 +98,7 @@ class Report:
         return [name, f"{len(outcomes):,}", *counts, f"{slowest:.1f} s", f"{largest:,.0f} MB"]
 
     def told(self, most: int = 20) -> str:
-        """Return the failures with their reproducers, those alike once."""
+        """Return the failures with their reproducers, each cause once."""
         alike: dict[str, list[Outcome]] = {}
         for one in self.failures:
             alike.setdefault(f"{one.outcome} {cause(one)}", []).append(one)
@@ -120,7 +120,7 @@ HEADINGS = ("kind", "cases", *OUTCOMES, "slowest", "most memory")
 
 
 def cause(outcome: Outcome) -> str:
-    """Return one line that failures of one cause share: the last line of ours, and the error."""
+    """Return one line that identifies a cause: the last line of our code, and the error."""
     lines = outcome.detail.strip().splitlines()
     if not lines:
         return ""
@@ -145,7 +145,7 @@ def collect(
     keep: Path | None = None,
     say: Callable[[Outcome], None] = lambda outcome: None,
 ) -> Report:
-    """Run cases and return what came of all of them; ``say`` hears each as it comes."""
+    """Run cases and return all outcomes; ``say`` is called with each one."""
     outcomes = []
     for outcome in run(cases, seed, jobs, keep):
         outcomes.append(outcome)

@@ -1,8 +1,8 @@
 """The fork server: loads everything once, then forks a process for each case and watches it.
 
 Run as ``python -m benchmarks.fuzz.server`` with a plan on standard input; writes one line of JSON
-for each case to standard output. It runs no thread and opens no file of HDF5 or zarr itself, so
-that what it forks is whole.
+for each case to standard output. It runs no thread and opens no HDF5 or zarr file itself, so that
+forked processes are in a clean state.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from benchmarks.fuzz.registry import KINDS
 from napari_gest.errors import GestError
 from napari_gest.tissue.io import read_tissue, write_tissue
 
-# Of processor time, and of time in which nothing is done: a busy machine makes nobody fail.
+# Limits of processor time and of idle time, so that cases do not fail on a busy machine.
 SECONDS = 30.0
 MEGABYTES = 4096.0
-# What a case may map beyond what is mapped before it; torch and threads map a lot more than they
-# use, and what is resident is measured.
+# Address space that a case may map beyond that of the server; torch and threads map much more than
+# they use, so resident memory is measured as well.
 _ADDRESSES = 6 << 30
 _RESULT, _STDERR, _NOTES = "result.json", "stderr.txt", "notes.txt"
 _MODULES = "modules.txt"
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
-_LOOK = 0.25  # seconds between two looks at a process
+_LOOK = 0.25  # seconds between two measurements of a process
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a server is asked for.
+    """A plan for the server.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class _Running:
     killed: str = ""
 
     def look(self, pid: int) -> None:
-        """See what the process holds and does; elsewhere than on Linux only how long it takes."""
+        """Measure memory and activity of the process; except on Linux, only the time."""
         now = time.monotonic()
         if now - self.looked < _LOOK:
             return
@@ -105,7 +105,7 @@ class _Running:
 
 
 def serve(plan: Plan) -> Iterator[Outcome]:
-    """Run the cases of a plan; yields outcomes as they come."""
+    """Run the cases of a plan; yields outcomes as they arrive."""
     with tempfile.TemporaryDirectory(prefix="gest-fuzz-") as name:
         work = Path(name)
         base = prepare(work / "base")
@@ -129,7 +129,7 @@ def serve(plan: Plan) -> Iterator[Outcome]:
 
 
 def _finished(plan: Plan, one: _Running, status: int, used: resource.struct_rusage) -> Outcome:
-    """Judge a case that has ended, and clear its folder away."""
+    """Judge a case that has ended, and remove its folder."""
     outcome = _outcome(plan.seed, one, status)
     outcome.seconds = round(used.ru_utime + used.ru_stime, 3)
     outcome.megabytes = round(max(one.peak, used.ru_maxrss / _MAXRSS_UNITS), 1)
@@ -142,10 +142,10 @@ def _finished(plan: Plan, one: _Running, status: int, used: resource.struct_rusa
 
 
 def prepare(folder: Path) -> Base:
-    """Write the valid inputs in a process of its own, and load them."""
+    """Write the valid inputs in a separate process, and load them."""
     from napari_gest.model import field
 
-    field.N_STEPS = 20  # enough for all but what a field learns
+    field.N_STEPS = 20  # enough for a test without accuracy
     warnings.simplefilter("ignore")
     folder.mkdir()
     pid = os.fork()
@@ -166,7 +166,7 @@ def prepare(folder: Path) -> Base:
     fork_probes()
     for name in folder.with_name(_MODULES).read_text(encoding="utf-8").split():
         if name not in sys.modules:
-            with contextlib.suppress(Exception):  # what cannot be imported twice is not needed
+            with contextlib.suppress(Exception):  # modules that cannot be imported are not needed
                 importlib.import_module(name)
     base = Base(folder)
     base.load()
@@ -176,7 +176,7 @@ def prepare(folder: Path) -> Base:
 
 
 def _rehearse(base: Base, folder: Path) -> None:
-    """Do all work once on inputs that are whole, so that what it imports is known."""
+    """Do all work once on valid inputs, to find all modules that it imports."""
     room = Room(folder, base, "", 0, 0)
     room.out.mkdir(parents=True)
     for task in tissue.TASKS:
@@ -209,14 +209,14 @@ def _start(room: Room) -> int:
         return pid
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.setsid()  # so that it can be ended with whatever it starts
+        os.setsid()  # so that it can be ended together with its children
         errors = os.open(room.folder / _STDERR, os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(errors, 1)
         os.dup2(errors, 2)
         faulthandler.enable(errors)
         _limit()
         os.environ["TMPDIR"] = tempfile.tempdir = str(room.temporary)
-        notes = room.folder / _NOTES  # known even where the process is killed
+        notes = room.folder / _NOTES  # available even if the process is killed
         outcome = run_case(room, KINDS[room.kind], lambda: notes.write_text("\n".join(room.notes)))
         partial = room.folder / f"{_RESULT}.part"
         partial.write_text(json.dumps(asdict(outcome)), encoding="utf-8", errors="replace")
@@ -233,11 +233,11 @@ def _limit() -> None:
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
         resource.setrlimit(resource.RLIMIT_AS, (mapped + _ADDRESSES,) * 2)
     except (OSError, ValueError):
-        pass  # not on macOS, where what is resident is all that is seen
+        pass  # not on macOS, where only resident memory is measured
 
 
 def _ended(running: dict[int, _Running]) -> Iterator[tuple[int, int, resource.struct_rusage]]:
-    """Yield what has ended by now, after ending what is over its limits."""
+    """Yield processes that have ended, after ending those over their limits."""
     time.sleep(0.002)
     for pid, one in list(running.items()):
         ended, status, used = os.wait4(pid, os.WNOHANG)
@@ -254,7 +254,7 @@ def _ended(running: dict[int, _Running]) -> Iterator[tuple[int, int, resource.st
 
 
 def _end(group: int) -> None:
-    """End what is left of a process and of those it started."""
+    """End a process and its children, if they still run."""
     try:
         os.killpg(group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -292,11 +292,11 @@ def _remove(folder: Path) -> None:
 
 def main() -> None:
     """Serve the plan on standard input."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # and clear up
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # runs the cleanup
     asked = json.load(sys.stdin)
     plan = Plan(**(asked | {"cases": [tuple(case) for case in asked["cases"]]}))
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever else prints does not mix with outcomes
+    os.dup2(2, 1)  # other prints do not mix with outcomes
     for outcome in serve(plan):
         out.write(json.dumps(asdict(outcome)) + "\n")
         out.flush()

@@ -1,4 +1,4 @@
-"""A valid session of every kind of run, the same bytes each time; it names no place."""
+"""A valid session with every kind of run, the same bytes each time; it holds no absolute path."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.io import read_tissue
 
 SESSION = "session.gest"
-_HERE = "<base>"  # where the valid inputs lie, in the files of the session
+_HERE = "<base>"  # placeholder for the folder of the valid inputs
 
 
 def build(folder: Path, model: GeST) -> None:
@@ -95,7 +95,7 @@ def copy(base: Path, target: Path) -> None:
 
 
 def change_arrays(path: Path, rng: np.random.Generator) -> str:
-    """Damage one array of a result; return in words what was done."""
+    """Damage one array of a result; returns a description."""
     with np.load(path) as held:
         arrays = {name: held[name] for name in held.files}
     if not arrays:

@@ -1,4 +1,4 @@
-"""Mutations of how an AnnData is laid out in a group of HDF5 or zarr."""
+"""Mutations of the layout of an AnnData in a group of HDF5 or zarr."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def change(room: Room, root: Any) -> None:
     for _ in range(int(room.rng.integers(1, 3))):
         groups, arrays = walk(root)
         draw = room.rng.random()
-        # A change before may have spoilt some of them.
+        # An earlier change may have broken some of them.
         sparse_ = [g for g in groups if _is_sparse(g)]
         categorical = [g for g in groups if _are_lists(g, "codes", "categories")]
         if draw < 0.4 and sparse_:

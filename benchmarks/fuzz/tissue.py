@@ -1,4 +1,4 @@
-"""What is done with a tissue file: sections are taken, a short task runs, the result is written."""
+"""The work on a tissue file: read sections, run a short task, write the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.roi import mask_from_obs
 from napari_gest.tissue.section import Section, section_names
 
-# What a refusal may name of a tissue file, beside its path.
+# Names that a refusal of a tissue file may contain, besides its path.
 NAMES = (
     "ection",
     "obsm",
@@ -194,7 +194,7 @@ def _perturb(room: Room, adata: AnnData, section: Section, sections: list[Sectio
 
 
 def _describe(room: Room, adata: AnnData, section: Section, sections: list[Section]) -> AnnData:
-    """Run what looks at a section without a model."""
+    """Run the functions that describe a section without a model."""
     finite("areas", section.areas_um2)
     section.digest  # noqa: B018
     top_svgs(section.model_space(250.0), section.coords_um, 3)
@@ -212,7 +212,7 @@ TASKS: tuple[Callable[..., AnnData], ...] = (
 
 
 def compare(written: AnnData, read: AnnData) -> None:
-    """Raise unless what was read is what was written."""
+    """Raise unless the tissue that was read equals the one that was written."""
     if written.shape != read.shape:
         raise WrongError(f"{written.shape} was written and {read.shape} read")
     for what in ("obs_names", "var_names"):

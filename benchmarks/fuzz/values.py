@@ -1,4 +1,4 @@
-"""Values that break what nobody thought of: numbers, names, and things of another kind."""
+"""Unusual values: numbers, names, and objects of other types."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ NAMES: tuple[str, ...] = (
 
 
 def number(rng: np.random.Generator) -> Any:
-    """Return a float or an integer that few expect."""
+    """Return an unusual float or integer."""
     pool = FLOATS if rng.random() < 0.5 else INTEGERS
     return pool[int(rng.integers(len(pool)))]
 
 
 def anything(rng: np.random.Generator) -> Any:
-    """Return a number, a name or something else."""
+    """Return a number, a name or another object."""
     draw = rng.random()
     if draw < 0.6:
         return number(rng)
@@ -49,7 +49,7 @@ def anything(rng: np.random.Generator) -> Any:
 
 
 def option(rng: np.random.Generator) -> Any:
-    """Return what a caller may pass by mistake where a number or a name belongs."""
+    """Return a value that a caller may pass by mistake for a number or a name."""
     draw = rng.random()
     if draw < 0.6:
         return number(rng)
@@ -58,5 +58,5 @@ def option(rng: np.random.Generator) -> Any:
 
 
 def name(rng: np.random.Generator) -> str:
-    """Return a name that few expect."""
+    """Return an unusual name."""
     return NAMES[int(rng.integers(len(NAMES)))]

@@ -1,7 +1,7 @@
-"""What a prediction without GeST is worth: the floors every table shows.
+"""Baselines: predictions without GeST, which every table shows.
 
-A floor is tuned on validation cases (holes in training sections), never on a test section, and
-predicts a hole from the known cells of its own section. All of them work in model space.
+A baseline is tuned on validation cases (holes in training sections), never on a test section. It
+predicts a hole from the known cells of the hole's own section. All work in model space.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ class Floor(ABC):
     Attributes
     ----------
     name
-        Its row in the table.
+        Name of its row in the table.
     setting
-        What tuning chose, for the table.
+        Tuned setting, for the table.
     """
 
     name: str
     setting: str = ""
 
     def fit(self, validation: Sequence[Case]) -> Floor:
-        """Tune on validation cases; nothing to tune by default."""
+        """Tune on validation cases; by default there is nothing to tune."""
         return self
 
     @abstractmethod
@@ -65,7 +65,7 @@ def predict_case(floor: Floor, case: Case) -> Values:
 
 
 def validation_score(floor: Floor, validation: Sequence[Case]) -> float:
-    """Return mean SVG ``rmse_z`` over the cases, lower is better: what tuning looks at."""
+    """Return mean SVG ``rmse_z`` over the cases, the score for tuning; lower is better."""
     scores = [accuracy(c.truth, predict_case(floor, c), c.svg)["rmse_z_svg"] for c in validation]
     return float(np.mean(scores))
 
@@ -139,7 +139,7 @@ class KernelMean(Floor):
 
     def predict(self, known_coords: Coords, known_values: Values, hole_coords: Coords) -> Values:
         result = np.empty((len(hole_coords), known_values.shape[1]), np.float32)
-        for start in range(0, len(hole_coords), 512):  # bounds the memory on large sections
+        for start in range(0, len(hole_coords), 512):  # limits the memory on large sections
             part = slice(start, start + 512)
             squared = cdist(hole_coords[part], known_coords, "sqeuclidean")
             # Relative to the nearest cell, so that the deepest cells do not divide 0 by 0.
@@ -180,5 +180,5 @@ def _weighted(weights: NDArray, nearest: NDArray[np.int64], values: Values) -> V
 
 
 def simple_floors() -> list[Floor]:
-    """Return the floors that need no training beyond one tuned number."""
+    """Return the baselines that need no training beyond one tuned number."""
     return [ConstantMean(), NearestCopy(), KnnMean(), KernelMean(), InverseDistance()]

@@ -1,4 +1,4 @@
-"""Whether a model knows how wrong it is."""
+"""Calibration: whether predicted uncertainty matches the error."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def calibration(
     depth_um
         (n,) um from the nearest known cell.
     edges_um
-        Bands of depth in which the 90 % interval is looked at apart.
+        Bands of depth for which the coverage of the 90 % interval is given separately.
 
     Returns
     -------

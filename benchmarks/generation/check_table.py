@@ -1,4 +1,4 @@
-"""Table of the check: how well it foresees what generation is worth in a hole."""
+"""Table of the check: how well it predicts the accuracy of generation in a hole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOSS = 0.002  # of SVG rmse_z
 
 
 def check_table(groups: Sequence[Group]) -> Table:
-    """What the check expects of holes, against what comes, by section and by data set."""
+    """Expectations of the check, compared with the truth, by section and by data set."""
     listed = [(g.name, g.checks) for g in groups if g.checks]
     listed += [
         (f"{name}, together", [row for g in own for row in g.checks])
@@ -25,7 +25,7 @@ def check_table(groups: Sequence[Group]) -> Table:
         if len(own) > 1 and any(g.checks for g in own)
     ]
     return Table(
-        "What the check expects of a hole, against what comes",
+        "Expectations of the check, compared with the truth",
         [
             "section or data set",
             "holes",
@@ -39,20 +39,20 @@ def check_table(groups: Sequence[Group]) -> Table:
             "genes that gain: expected",
             "real",
             "of",
-            "said to gain almost surely: right",
-            "least reliability of a claim",
-            "share chosen less usual",
-            "less none",
-            "less whole",
+            "called almost surely better: right",
+            "lowest reliability of a claim",
+            "chosen share minus usual",
+            "minus none",
+            "minus whole",
         ],
         [[name, *_cells(rows)] for name, rows in listed],
         [
-            "Spearman over genes of the expected with the real correlation. Gain: of the"
-            " correlation over that of the neighbours' mean, Pearson over genes; reliability by"
-            " halves of each hole (Spearman-Brown of their mean correlation). Share of the"
-            " section's field: SVG rmse_z with the share that the check chose, less that with"
-            " another; negative is better. In brackets the 95 % interval over holes, which are no"
-            f" replicates: {_LOSS} above zero would be a loss.",
+            "Genes ranked: Spearman over genes of the expected with the real correlation. Gain:"
+            " correlation of GeST minus that of the neighbours' mean; agreement is Pearson over"
+            " genes, and reliability comes from halves of each hole (Spearman-Brown of their mean"
+            " correlation). Share of the section's field: SVG rmse_z with the share that the check"
+            " chose, minus that with another; negative is better. In brackets the 95 % interval"
+            f" over holes, which are not replicates; {_LOSS} above zero would be a loss.",
         ],
     )
 

@@ -1,4 +1,4 @@
-"""Whether the check is right: what it expects of a hole against what the hole shows."""
+"""Accuracy of the check: its expectations for a hole, compared with the truth."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _BLOCK = 25  # neighbouring cells that go to one half together
 
 @dataclass
 class CheckRow:
-    """One hole: what the check expected, and what came.
+    """One hole: expectations of the check, and the truth.
 
     Attributes
     ----------
     split, section, seed, radius_um, n_cells
         As in `DrawnRow`.
     refused
-        Why there was no check; empty where there was one.
+        Why no check was possible; empty if one was made.
     scores
         By name; see `score_check`.
     """
@@ -88,7 +88,7 @@ def score_check(
     decoder: NDArray[np.float32],
     field: NDArray[np.float32],
 ) -> dict[str, float]:
-    """Return how well a check foresaw a hole.
+    """Return how well a check predicted the results in a hole.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def score_check(
     genes
         G names, in the order of the case.
     decoder, field
-        (m, G) what decoder and section's field say of the hole, model space.
+        (m, G) predictions of decoder and section's field for the hole, model space.
 
     Returns
     -------
@@ -110,11 +110,11 @@ def score_check(
         Pearson over genes of the expected with the real gain over the neighbours' mean, and of
         the real gain in one half of the cells with that in the other (blocks of neighbours).
     likely, gained
-        Genes that should gain, by the check, and genes that do.
+        Expected number of genes with a gain, and their real number.
     claims, claims_right
-        Genes said to gain almost surely, and how many of them do.
+        Genes that the check calls almost surely better, and how many of them are.
     least_reliability
-        Of the genes of which anything is claimed.
+        Lowest reliability among the genes with a claim.
     chosen_share, error_chosen, error_usual, error_none, error_whole
         Share of the field, and SVG ``rmse_z`` with it, with the usual share, none and all.
     """

@@ -1,4 +1,4 @@
-"""Generation: GeST beside the floors, hole by hole, on sections held out of training."""
+"""Generation: GeST and the baselines, hole by hole, on sections held out of training."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ OURS = "GeST weighted"
 ONE_STEP = "GeST weighted, one step"
 NO_FIELD = "GeST weighted, no field"
 PROFILES = "GeST weighted, profiles alone"
-CEILING = "true token (ceiling)"
-SPLIT_HALF = "split-half noise (ceiling)"
-RING_UM = 50.0  # of cells around a hole that the buffered score drops as well
+CEILING = "true token (oracle)"
+SPLIT_HALF = "split half (noise ceiling)"
+RING_UM = 50.0  # width of the ring of cells that the buffered score hides as well
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Row:
     depth
         The same by band of depth from the known cells.
     realism, calibration
-        Where they were asked for and can be had.
+        If they were requested and are defined.
     """
 
     split: str
@@ -66,12 +66,12 @@ class Row:
 
 @dataclass
 class TunedFloors:
-    """Floors tuned on validation holes, the best of them named.
+    """Baselines tuned on validation holes.
 
     Attributes
     ----------
     floors
-        All of them, tuned.
+        All baselines, tuned.
     validation
         SVG ``rmse_z`` of each on the validation holes.
     """
@@ -81,19 +81,19 @@ class TunedFloors:
 
     @property
     def best(self) -> str:
-        """Name of the floor with the lowest validation score; test holes have no say."""
+        """Name of the baseline with the lowest validation score; test holes are not used."""
         return min(self.validation, key=self.validation.__getitem__)
 
     @property
     def settings(self) -> dict[str, str]:
-        """What tuning chose, by floor."""
+        """Tuned settings, by baseline."""
         return {f.name: f.setting for f in self.floors}
 
 
 def tune_floors(
     validation: Sequence[Case], seed: int, on_step: Callable[[str], None] = lambda _: None
 ) -> TunedFloors:
-    """Tune every floor on the validation cases and score it there."""
+    """Tune every baseline on the validation cases and score it there."""
     floors, scores = [*simple_floors(), *learned_floors(seed), GraphImputer(seed)], {}
     for floor in floors:
         on_step(f"tuning {floor.name}")
@@ -121,13 +121,13 @@ def score_section(
     loaded
         Holes and seeds.
     tuned
-        Floors, already tuned.
+        Baselines, already tuned.
     model
         GeST; its ``target_sum`` is that of ``loaded``.
     on_step
-        Called with what is being done.
+        Called with the name of each step.
     generate_settings
-        Settings of `generate` beside mode and seed.
+        Settings of `generate` besides mode and seed.
     """
     for case in loaded.test_cases(section):
 
@@ -160,7 +160,7 @@ def score_section(
             # The sd is that of the mixture, so it belongs to its mean, the weighted read-out.
             weighted = made if mode == "weighted" else None
             yield row(f"GeST {mode}", "gest", made.mean, weighted, full=True)
-        # Windows join whole, and may be small: far more than the hole's cells means all at once.
+        # A frontier much larger than the hole decodes all cells at once.
         one_step = generate_settings | {"frontier": 1000 * len(case.truth)}
         made = fill(model, section, case, loaded, mode="weighted", **one_step)
         yield row(ONE_STEP, "gest", made.mean)
@@ -186,7 +186,7 @@ def score_ring(
     on_step: Callable[[str], None] = lambda _: None,
     **generate_settings: Any,
 ) -> Iterator[Row]:
-    """Yield GeST (weighted) and the best floor on the same holes, a ring around them unknown too.
+    """Yield GeST (weighted) and the best baseline on the same holes, with a ring hidden too.
 
     Parameters are those of `score_section`; nothing is trained or tuned again.
     """
@@ -230,9 +230,9 @@ class Filled:
     mean, sd
         (m, G), on the panel of the split.
     decoder
-        (m, G), what the decoder alone says, without the section's field.
+        (m, G), prediction of the decoder alone, without the section's field.
     probability
-        (m, K) p(meta cell); one-hot but in mode ``weighted``.
+        (m, K) p(meta cell); one-hot except in mode ``weighted``.
     """
 
     mean: NDArray[np.float32]
@@ -260,13 +260,13 @@ def fill(model: GeST, section: Section, case: Case, loaded: Loaded, **settings: 
 
 
 def _own_token(model: GeST, loaded: Loaded, truth: NDArray) -> NDArray[np.float32]:
-    """Return each true cell's meta cell: what no picked prediction can beat."""
+    """Return each true cell's meta cell, the best prediction by meta cells."""
     return model.tokenizer.c_expr[tokens(model, loaded, truth)][
         :, columns(model.genes, loaded.genes)
     ]
 
 
 def _composition(model: GeST, loaded: Loaded, truth: NDArray, mean: NDArray) -> float:
-    """Total variation between the two mixes of the vocabulary's coarse clusters (level 1)."""
+    """Total variation between the two compositions in the vocabulary's coarse clusters."""
     kinds = [model.tokenizer.levels[tokens(model, loaded, v), 0] for v in (truth, mean)]
     return composition_error(*kinds)

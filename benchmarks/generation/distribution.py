@@ -1,7 +1,7 @@
-"""Whether drawn cells are right as a distribution: proper scores, and what a classifier sees.
+"""Scores of drawn cells as a distribution: proper scores and a classifier.
 
-A method gives S draws of every cell of a hole, (S, m, G) model space. Genes are taken over
-their standard deviation among the section's known cells, so that none decides by its scale.
+A method gives S draws of every cell of a hole, (S, m, G) model space. Genes are divided by their
+standard deviation among the section's known cells, so that none dominates by its scale.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sklearn.model_selection import StratifiedKFold
 Values = NDArray[np.floating]
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
-_PAIRS_WITH = 1  # nearest other cell of the hole that a pair is made with
+_PAIRS_WITH = 1  # nearest other cells of the hole with which a cell forms pairs
 
 
 def scaled(values: Values, known: Values) -> Values:
-    """Return ``values`` (..., G) over each gene's standard deviation in ``known`` (n, G).
+    """Return ``values`` (..., G) divided by each gene's standard deviation in ``known`` (n, G).
 
     Genes that do not vary among the known cells are left out.
     """
@@ -30,7 +30,7 @@ def scaled(values: Values, known: Values) -> Values:
 
 
 def energy_score(truth: Values, draws: Values) -> NDArray[np.float64]:
-    """Return (m,) the energy score of each cell; lower is better, and it is proper.
+    """Return (m,) the energy score of each cell, a proper score; lower is better.
 
     It is ``mean_s |x_s - y| - mean_{s != t} |x_s - x_t| / 2`` with the second mean over pairs
     of different draws, so that its expectation does not depend on the number of draws.
@@ -75,9 +75,9 @@ def adjacent_pairs(coords_um: NDArray[np.float64]) -> NDArray[np.int64]:
 def pair_energy_score(
     truth: Values, draws: Values, coords_um: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return (p,) the energy score of adjacent cells, stacked to one vector of 2 G genes.
+    """Return (p,) the energy score of adjacent cells, stacked into one vector of 2 G genes.
 
-    Draws that get each cell right but not which cells stand together score worse here.
+    Draws with the right distribution of each cell, but unrelated neighbours, score worse here.
     """
     pairs = adjacent_pairs(coords_um)
     together = [
@@ -87,16 +87,16 @@ def pair_energy_score(
 
 
 def two_sample_auc(truth: Values, made: Values, seed: int = 0) -> float:
-    """Return the AUC of gradient-boosted trees that tell ``made`` from ``truth``, five folds.
+    """Return the AUC of gradient-boosted trees that distinguish ``made`` from ``truth``.
 
-    Identical rows stay in one fold: a row that repeats would else be known by heart.
+    Five folds. Identical rows stay in one fold; otherwise the trees could memorise repeated rows.
 
     Parameters
     ----------
     truth, made
         (n, G) and (m, G).
     seed
-        Of the folds and of the trees.
+        Seed of the folds and of the trees.
     """
     x = np.concatenate([truth, made])
     y = np.repeat([0, 1], [len(truth), len(made)])
@@ -148,6 +148,6 @@ def distinct(rows: NDArray[np.int64]) -> float:
 
 
 def skill(baseline: float, ours: float, oracle: float) -> float:
-    """Return the share of the way from the baseline to the oracle; NaN where there is no way."""
+    """Return the skill: 0 at the baseline, 1 at the oracle; NaN if the two are equal."""
     way = baseline - oracle
     return (baseline - ours) / way if way > 0 else float("nan")

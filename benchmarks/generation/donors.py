@@ -1,7 +1,7 @@
 """Cells drawn at random from known cells: the baselines of a distribution, and its oracle.
 
-Each method gives log weights of the known cells at each place. Cells are then drawn as GeST
-draws them: no known cell gives twice in one draw while supply lasts.
+Each method gives log weights of the known cells at each position. Cells are then drawn as GeST
+draws them: each known cell at most once in a draw, while unused ones remain.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from benchmarks.common.holes import Case
 from benchmarks.generation.distribution import energy_score, scaled
 from napari_gest.tasks.generation.emission import draw_once
 
-NUMBERS = (30, 60, 120, 250, 400, 800)  # of nearest cells, among which validation chooses
-VALIDATION_DRAWS = 4  # the energy score does not depend on their number on average
-# Log weight of what is taken only once everything better is gone; Gumbel noise is far smaller.
+NUMBERS = (30, 60, 120, 250, 400, 800)  # of nearest cells, from which validation chooses
+VALIDATION_DRAWS = 4  # the expected energy score does not depend on their number
+# Log weight of cells that are used only after all others; Gumbel noise is far smaller.
 _LAST = -100.0
-_CELLS = 256  # drawn at a time: bounds the memory of the noise
+_CELLS = 256  # drawn at a time, which limits the memory of the noise
 
 
 @dataclass(frozen=True, eq=False)
 class Typed:
-    """A hole and the meta cells of all cells, as the model's vocabulary reads them.
+    """A hole and the meta cells of all cells, in the model's vocabulary.
 
     Attributes
     ----------
     case
         The hole.
     token
-        (n_obs,) meta cell of every cell of the section; only the oracle and the scores may
-        look at those of the hole.
+        (n_obs,) meta cell of every cell of the section; only the oracle and the scores may use
+        those of the hole.
     type_of
         (K,) coarse type of each meta cell (level 1 of the vocabulary).
     place_of
@@ -71,21 +71,21 @@ class Donation(ABC):
     Attributes
     ----------
     name
-        Its row in the table.
+        Name of its row in the table.
     setting
-        What validation chose, for the table.
+        Tuned setting, for the table.
     """
 
     name: str
     setting: str = ""
 
     def fit(self, validation: Sequence[Typed]) -> Donation:
-        """Choose on validation holes; nothing to choose by default."""
+        """Tune on validation holes; by default there is nothing to tune."""
         return self
 
     @abstractmethod
     def log_weights(self, typed: Typed) -> NDArray[np.float32]:
-        """Return (m, n) log weights of the n known cells at the m places of the hole."""
+        """Return (m, n) log weights of the n known cells at the m positions of the hole."""
 
     def draw(self, typed: Typed, n_draws: int, seed: int) -> NDArray[np.int64]:
         """Return (S, m) indices of known cells."""
@@ -93,9 +93,9 @@ class Donation(ABC):
 
 
 def draws(log_weights: NDArray[np.float32], n_draws: int, seed: int) -> NDArray[np.int64]:
-    """Draw ``n_draws`` times for m places, each time no known cell twice while supply lasts.
+    """Draw ``n_draws`` times for m positions, each known cell at most once while others remain.
 
-    The places are served in random order, another one in each draw.
+    The positions are filled in random order, a different one in each draw.
     """
     rng = np.random.default_rng(seed)
     m, n = log_weights.shape
@@ -127,7 +127,7 @@ class AnyCell(Donation):
 
 
 class NearbyCell(Donation):
-    """One of the ``k`` nearest known cells; the nearest of the others where all are used up."""
+    """One of the ``k`` nearest known cells; the nearest other cell once all are used."""
 
     name = "random cell of the nearest"
 
@@ -141,7 +141,7 @@ class NearbyCell(Donation):
         distance = cdist(typed.case.hole_coords, typed.case.known_coords).astype(np.float32)
         k = min(self.k, distance.shape[1])
         limit = np.partition(distance, k - 1, axis=1)[:, k - 1 : k]
-        # Farther cells in the order of their distance, after all of the nearest.
+        # Farther cells follow in the order of their distance.
         return np.where(distance <= limit, 0, _LAST * distance / np.maximum(limit, 1e-6))
 
 
@@ -181,9 +181,9 @@ class NearestCell(Donation):
 
 
 class TrueToken(Donation):
-    """Any known cell with the meta cell that the true cell has: what the vocabulary allows.
+    """Any known cell with the true cell's meta cell: the limit for this vocabulary.
 
-    Where no such cell is known, or all are used up, one of the nearest meta cell that has one.
+    If no such cell is known, or all are used, a cell of the nearest meta cell that has one.
     """
 
     name = "donors of the true token (oracle)"

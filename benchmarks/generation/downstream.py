@@ -1,4 +1,4 @@
-"""Whether what follows from a filled hole is what follows from the measured one."""
+"""Downstream results from a filled hole, compared with those from the measured one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.niches.niche_shares import NicheShares
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.section import Section
 
-USED_DRAWS = 3  # each is judged by itself, and the mean is shown
+USED_DRAWS = 3  # each is scored separately, and the mean is shown
 NICHE_HOLE = 250  # cells; niches of smaller holes are not clustered
 SURROUNDINGS = "surroundings only"
 TRUTH_AGAIN = "measured, clustered with another seed"
@@ -28,14 +28,14 @@ TRUTH_AGAIN = "measured, clustered with another seed"
 
 @dataclass
 class DownstreamRow:
-    """What follows from one hole as one method fills it, against what follows from the truth.
+    """Downstream results from one hole filled by one method, compared with the truth.
 
     Attributes
     ----------
     split, section, seed, radius_um, method, n_cells
         As in `DrawnRow`.
     scores
-        By name; those that cannot be had for a method or a hole are absent.
+        By name; scores that are not defined for a method or a hole are absent.
     """
 
     split: str
@@ -55,7 +55,7 @@ def conclusions(
     model: GeST,
     filled: Mapping[str, Draws],
 ) -> Iterator[DownstreamRow]:
-    """Yield what follows from a hole: filled by each method, and not filled at all.
+    """Yield downstream results from a hole: filled by each method, and left empty.
 
     Parameters
     ----------
@@ -92,6 +92,6 @@ def conclusions(
 
 
 def _mean(values: list[float]) -> float:
-    """Return the mean of those that can be had, NaN where none can."""
+    """Return the mean of the finite values, NaN if there are none."""
     kept = [v for v in values if np.isfinite(v)]
     return float(np.mean(kept)) if kept else float("nan")

@@ -49,21 +49,21 @@ from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue.section import Section
 
 N_DRAWS = 12
-AUC_DRAWS = 2  # of GeST and of the look-alike patch; of the others one
+AUC_DRAWS = 2  # for GeST and the look-alike patch; other methods have one
 
 
 @dataclass
 class TunedBaselines:
-    """Baselines with what validation chose; test holes are excluded from the choice.
+    """Baselines with the settings that validation chose; test holes are not used.
 
     Attributes
     ----------
     methods
-        All of them.
+        All baselines.
     validation
         Energy score of each on the validation holes.
     numbers
-        Neighbours whose shares predict each kind of name best.
+        Number of neighbours whose shares predict each kind of name best.
     """
 
     methods: list[Donation]
@@ -72,12 +72,12 @@ class TunedBaselines:
 
     @property
     def best(self) -> str:
-        """Name of the one with the lowest validation score."""
+        """Name of the baseline with the lowest validation score."""
         return min(self.validation, key=self.validation.__getitem__)
 
     @property
     def settings(self) -> dict[str, str]:
-        """What validation chose, by method."""
+        """Tuned settings, by method."""
         return {m.name: m.setting for m in self.methods}
 
 
@@ -121,7 +121,7 @@ def score_distribution(
     on_step: Callable[[str], None] = lambda _: None,
     **generate_settings: Any,
 ) -> Iterator[DrawnRow | DownstreamRow | NamedRow]:
-    """Yield a row for every method on every test hole of a section, and what follows from it.
+    """Yield a row for every method on every test hole of a section, and downstream results.
 
     Parameters
     ----------
@@ -136,9 +136,9 @@ def score_distribution(
     model
         GeST; its ``target_sum`` is that of ``loaded``.
     on_step
-        Called with what is being done.
+        Called with the name of each step.
     generate_settings
-        Settings of `generate` beside mode, seed and draws.
+        Settings of `generate` besides mode, seed and draws.
     """
     seed = loaded.seed
     for typed in typed_cases(loaded.test_cases(section), loaded, model):
@@ -182,7 +182,7 @@ def _ours(
     """Yield GeST's draws, those in one step, and its expected expression."""
     case, scored = typed.case, (model, section, typed, loaded)
     yield SAMPLE, "gest", sampled.draws
-    # Windows join whole, and may be small: far more than the hole's cells means all at once.
+    # A frontier much larger than the hole decodes all cells at once.
     together = settings | {"frontier": 1000 * len(case.truth)}
     yield SAMPLE_ONE_STEP, "gest", gest_draws(*scored, sampled.field, **together).draws
     token = tokens(model, loaded, mean)
@@ -197,7 +197,7 @@ def score_ablations(
     on_step: Callable[[str], None] = lambda _: None,
     **generate_settings: Any,
 ) -> Iterator[DrawnRow]:
-    """Yield GeST and GeST without one of its parts each, on every test hole of a section.
+    """Yield GeST, and GeST without one part of the method, on every test hole of a section.
 
     Parameters are those of `score_distribution`. There is no AUC: trees take most of the time.
     """
@@ -210,7 +210,7 @@ def score_ablations(
         SAMPLE_COOL: {"emission": own.model_copy(update={"temperature": 1.0})},
         SAMPLE_UNSHARP: {"emission": own.model_copy(update=unsharp)},
         SAMPLE_NO_FIELD: no_field,
-        # What is expected decides through the tilt alone, so these need no field.
+        # The expectation enters through the tilt alone, so these need no field.
         SAMPLE_NO_TILT: no_field | {"emission": own.model_copy(update={"tilt": 0.0})},
         SAMPLE_P_ALONE: no_field | {"emission": own.model_copy(update=alone)},
     }
@@ -256,7 +256,7 @@ class Sampled:
     field
         The section's field.
     types
-        What the cells are called, where that was asked for.
+        Types of the cells, if they were requested.
     """
 
     draws: Draws
@@ -279,9 +279,9 @@ def gest_draws(
     model, section, typed, loaded
         As in `score_distribution`.
     fitted
-        The section's field where another run on the same hole fitted it already.
+        The section's field, if another run on the same hole has fitted it.
     settings
-        Of `generate`.
+        Settings of `generate`.
     """
     hole = typed.case.hole
     made, run = _generated(model, section, typed.case, loaded, fitted, "sample", N_DRAWS, settings)
@@ -331,13 +331,13 @@ def _generated(
     request = GenerateRequest(section.subset(present), model, case.hole.mask[present], **asked)
     run = request.begin()
     if fitted is not None:
-        # Section, hole and seed decide the field, so it would come out the same.
+        # The field depends on section, hole and seed alone, so it would be the same.
         run.fit_field = lambda: _given(fitted)  # type: ignore[method-assign]
     return finish(run.steps()), run
 
 
 def _order(made: Generated, rows: NDArray[np.int64]) -> list[int]:
-    """Return where the cells of ``rows`` are in the result."""
+    """Return the index of the cells of ``rows`` in the result."""
     place = {row: i for i, row in enumerate(made.rows)}
     return [place[row] for row in rows]
 

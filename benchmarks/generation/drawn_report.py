@@ -23,7 +23,7 @@ SCORES = (  # (key, heading, format)
     ("pair_energy_score", "energy score, adjacent pairs", ".3f"),
     ("auc", "two-sample AUC (0.5)", ".3f"),
     ("distinct", "distinct cells", ".2f"),
-    ("zeros", "zeros, generated less measured", "+.3f"),
+    ("zeros", "zeros, generated minus measured", "+.3f"),
     ("variance_ratio", "variance ratio (1)", ".3f"),
     ("correlation_error", "gene-gene corr. error", ".3f"),
     ("moran_error", "Moran's I error, SVGs", ".3f"),
@@ -75,8 +75,8 @@ def scores_table(group: Group) -> Table:
     notes = [
         f"Means over {len(ours)} holes of one section, {sum(n_cells)} cells ({min(n_cells)} to"
         f" {max(n_cells)}); a look-alike patch fits for {patches} of them. Holes of one section"
-        " are not replicates, so there is no interval here. Genes over their standard deviation"
-        " among the section's known cells. Energy score and CRPS: lower is better.",
+        " are not replicates, so there is no interval here. Genes are divided by their standard"
+        " deviation among the section's known cells. Energy score and CRPS: lower is better.",
         "* best baseline on the validation holes (energy score: "
         + ", ".join(f"{k} {v:.3f}" for k, v in ranked)
         + ").",
@@ -86,7 +86,7 @@ def scores_table(group: Group) -> Table:
 
 
 def ablation_table(groups: Sequence[Group]) -> Table:
-    """GeST sample without one of its parts each: what each part gives."""
+    """GeST sample, each time without one part of the method (ablation)."""
     rows = []
     keys = [score for score in SCORES if score[0] not in ("auc", "distinct")]
     for group in groups:
@@ -96,20 +96,20 @@ def ablation_table(groups: Sequence[Group]) -> Table:
             cells = [f"{m:{form}}" for m, (_, _, form) in zip(means, keys, strict=True)]
             rows.append([group.name, method, str(len(own)), *cells])
     return Table(
-        "What each part of GeST sample gives",
+        "GeST sample without one part of the method (ablation)",
         ["section", "method", "holes", *(heading for _, heading, _ in keys)],
         rows,
         [
-            "Means over the same holes. 'Neighbours apart': what neighbours have in common beyond"
-            " what is expected is not drawn. 'P as it is': its sharpness is 1. 'No field': the"
-            " tilts go to what the decoder expects alone. 'No tilt': p(meta cell), the section's"
-            " composition and locality.",
+            "Means over the same holes. 'Neighbours apart': without the common variation of"
+            " neighbours. 'P as it is': its sharpness is 1. 'No field': the tilts aim at the"
+            " decoder's expectation alone. 'No tilt': only p(meta cell), the section's composition"
+            " and locality.",
         ],
     )
 
 
 def bars_table(groups: Sequence[Group]) -> Table:
-    """What generated cells have to be, met or missed, by section and by data set."""
+    """Bars for generated cells, met or missed, by section and by data set."""
     listed = [(g.name, [g]) for g in groups]
     found = pools(groups).items()
     listed += [(f"{name}, together", own) for name, own in found if len(own) > 1]
@@ -129,9 +129,9 @@ def bars_table(groups: Sequence[Group]) -> Table:
         [[name, *_bars(own)] for name, own in listed],
         [
             "Means over the holes of a section, then over sections. The best baseline has the"
-            " lowest energy score on validation holes. Below it: in at least 90 % of the holes,"
-            " a tie is not below. Skill: (baseline - GeST) / (baseline - oracle) of the energy"
-            " score.",
+            " lowest energy score on validation holes. GeST has to be below it in at least 90 % of"
+            " the holes; a tie is not below. Skill: (baseline - GeST) / (baseline - oracle) of the"
+            " energy score.",
         ],
     )
 
@@ -194,10 +194,10 @@ def difference_table(groups: Sequence[Group]) -> Table:
     for name, own in pools(groups).items():
         rows += [_less(name, own, one_step) for one_step in (False, True)]
     return Table(
-        "GeST sample less another method, by data set",
+        "GeST sample minus another method, by data set",
         [
             "data set",
-            "less",
+            "minus",
             *(heading for _, heading, _ in COMPARED),
             "holes with a lower score of pairs",
             "skill",
@@ -207,8 +207,9 @@ def difference_table(groups: Sequence[Group]) -> Table:
             "Negative: GeST is better. In brackets the 95 % interval (Student's t) over animals"
             " where there are several, over sections otherwise, and how many; one section has no"
             " interval.",
-            "'One step' draws each cell without seeing any other generated one: what the order"
-            " from the rim inward is worth. Holes of one window (192 cells) are the same in both.",
+            "'One step' draws each cell without any other generated cell as context, so this row"
+            " shows the value of drawing from the rim inward. Holes of one window (192 cells) are"
+            " the same in both.",
         ],
     )
 
@@ -282,8 +283,8 @@ def coverage_table(groups: Sequence[Group]) -> Table:
         ["section", "depth", "cells", *names, "within two points; for 90 % of genes within five"],
         rows,
         [
-            "Most values are zero, so that ties are broken at random: a plain 50 % interval would"
-            " cover about 75 % of them."
+            "Most values are zero, so ties are broken at random; a plain 50 % interval would cover"
+            " about 75 % of them."
         ],
     )
 
@@ -341,14 +342,14 @@ def names_table(groups: Sequence[Group]) -> Table:
         ["section", "of", "method", "cells", "macro-F1", "right"],
         rows,
         [
-            "All cells of all holes of a section. A sampled cell is called what its donor is; a"
+            "All cells of all holes of a section. A sampled cell has the name of its donor; a"
             " random neighbour is drawn by the tuned shares."
         ],
     )
 
 
 def downstream_table(groups: Sequence[Group]) -> Table:
-    """What follows from filled holes, against what follows from the measured ones."""
+    """Downstream results from filled holes, compared with those from measured holes."""
     rows = []
     for group in groups:
         methods = dict.fromkeys(r.method for r in group.downstream)
@@ -360,7 +361,7 @@ def downstream_table(groups: Sequence[Group]) -> Table:
                 cells.append(f"{np.mean(found):.3f} ({len(found)})" if found else "-")
             rows.append(cells)
     return Table(
-        "What follows from the filled holes, against what follows from the measured ones",
+        "Downstream results from filled holes, compared with those from measured holes",
         ["section", "method", *(heading for _, heading in DOWNSTREAM)],
         rows,
         [
@@ -371,9 +372,9 @@ def downstream_table(groups: Sequence[Group]) -> Table:
             " the panel has ten pairs of CellChatDB, or else the 30 pairs most correlated between"
             " neighbours. Niches: eight, clustered with the hole's cells in place, in holes of 250"
             " cells or more.",
-            "'Surroundings only' fills nothing: the inner half of the ring against the outer, the"
-            " pairs beside the rim, the niche of the nearest known cell.",
-            f"A mean such as '{WEIGHTED}' has almost no variance, which a test takes for certainty."
-            " Generated cells are no observations, whichever way they are made.",
+            "'Surroundings only' leaves the hole empty: it takes the inner half of the ring against"
+            " the outer, the pairs beside the rim, the niche of the nearest known cell.",
+            f"A mean such as '{WEIGHTED}' has almost no variance, so tests on it are overconfident."
+            " Generated cells are not observations, however they are made.",
         ],
     )

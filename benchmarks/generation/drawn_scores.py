@@ -54,9 +54,9 @@ class Draws:
     token
         (S, m) meta cell of each drawn cell.
     donor
-        (S, m) the known cell that each is; None where cells are no copies.
+        (S, m) the known cell of which each is a copy; None if cells are not copies.
     point
-        Whether all draws are the same one answer, so that intervals mean nothing.
+        Whether all draws are the same, so that intervals have no meaning.
     """
 
     values: NDArray[np.float32]
@@ -66,7 +66,7 @@ class Draws:
 
     @classmethod
     def of(cls, typed: Typed, donor: NDArray[np.int64], point: bool = False) -> Draws:
-        """Return the draws that ``donor`` (S, m), indices of known cells, stands for."""
+        """Return the draws of the donors ``donor`` (S, m), indices of known cells."""
         return cls(typed.case.known_values[donor], typed.known_token[donor], donor, point)
 
 
@@ -87,7 +87,7 @@ class DrawnRow:
     bands
         By band of depth from the known cells: cells, and coverage of each level.
     covered
-        By level, how many cells each gene covers, (G,): to be added up over holes.
+        By level, the number of covered cells of each gene, (G,), which is summed over holes.
     """
 
     split: str
@@ -108,7 +108,7 @@ def population_scores(
     token: NDArray[np.int64],
     coords_um: NDArray[np.float64] | None = None,
 ) -> dict[str, float]:
-    """Compare one population with the hole's, whichever cell stands where.
+    """Compare one population with the hole's, without matching single cells.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def population_scores(
     token
         (m,) meta cells.
     coords_um
-        (m, 2) um where they are not the hole's.
+        (m, 2) um, if they differ from the hole's.
     """
     case = typed.case
     truth, here = case.truth, case.hole_coords
@@ -142,12 +142,12 @@ def score_draws(typed: Typed, draws: Draws, seed: int, auc_draws: int = 1) -> di
     typed
         The hole.
     draws
-        What the method drew.
+        Draws of the method.
     seed
-        Of the trees and their folds.
+        Seed of the trees and their folds.
     auc_draws
-        How many draws the trees are shown, one after another: they take most of the time. With
-        0 there is no AUC.
+        Number of draws for the two-sample AUC; the trees take most of the time. With 0 there is
+        no AUC.
     """
     case = typed.case
     truth, made = (scaled(v, case.known_values) for v in (case.truth, draws.values))

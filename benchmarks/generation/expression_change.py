@@ -17,7 +17,7 @@ FDR = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """How genes differ between two groups of cells.
+    """Differential expression between two groups of cells.
 
     Attributes
     ----------
@@ -52,14 +52,14 @@ def ring(case: Case) -> NDArray[np.int64]:
 
 
 def region_against_ring(case: Case, inside: NDArray[np.float32]) -> Change:
-    """Return how the cells of a hole, measured or generated (m, G), differ from its ring."""
+    """Return the change between the cells of a hole, measured or generated (m, G), and its ring."""
     return Change.of(inside, case.known_values[ring(case)])
 
 
 def inner_against_outer(case: Case) -> Change:
-    """Return how the inner half of the ring differs from the outer half.
+    """Return the change between the inner and the outer half of the ring.
 
-    It is what the surroundings alone suggest: that the trend at the rim goes on inside.
+    This is the prediction from the surroundings alone: the trend at the rim continues inside.
     """
     cells = ring(case)
     half = len(cells) // 2
@@ -67,7 +67,7 @@ def inner_against_outer(case: Case) -> Change:
 
 
 def compare_changes(truth: Change, made: Change) -> dict[str, float]:
-    """Score the differential expression that follows from a filled hole.
+    """Score the differential expression of a filled hole.
 
     Returns
     -------

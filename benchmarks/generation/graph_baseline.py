@@ -1,4 +1,4 @@
-"""The floor that passes messages: a small graph network over a hole and the cells around it."""
+"""A message-passing baseline: a small graph network over a hole and the cells around it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Graph:
     nodes
         (n, p + 2) principal components, whether it is masked, log distance to a known cell.
     neighbors
-        (n, k) int64 rows of ``nodes`` that a node listens to.
+        (n, k) int64 rows of ``nodes`` from which a node receives messages.
     edges
         (n, k, 4) direction (x, y), log distance in cell spacings, whether the neighbour is masked.
     base
-        (m, G) inverse-distance means of the masked cells, scaled: what the network corrects.
+        (m, G) inverse-distance means of the masked cells, scaled, which the network corrects.
     """
 
     nodes: Tensor
@@ -59,9 +59,10 @@ class GraphImputer(Floor):
     """Messages over the spatial kNN graph, from known cells and among masked ones.
 
     A node starts from its expression in principal components, a masked one from its
-    inverse-distance mean. It listens to its nearest cells, which tell how cells are arranged, and
-    to its nearest known cells, so that a few layers reach the middle of a hole. Learned by masking
-    holes in the training sections, outside the validation holes, which stop the training.
+    inverse-distance mean. It receives messages from its nearest cells, which show the arrangement
+    of cells, and from its nearest known cells, so that a few layers reach the centre of a hole. It
+    is trained by masking holes in the training sections, outside the validation holes, which decide
+    when training stops.
     """
 
     name = "graph network"
@@ -102,12 +103,12 @@ class GraphImputer(Floor):
         practice: Sequence[Sequence[tuple[Graph, Tensor]]],
         stop_on: Sequence[tuple[Graph, Case]],
     ) -> None:
-        """Train until the validation score has not fallen for a while; keep the best network."""
+        """Train until the validation score stops falling; keep the best network."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             net = _Network(self.axes.shape[1], self.axes.shape[0], self.n_layers)
         optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=1e-2, fused=True)
-        # A step sees one hole, so the weights are noisy; their running mean is what is used.
+        # A step sees one hole, so the weights are noisy; their running mean is used.
         mean = copy.deepcopy(net)
         rng = np.random.default_rng(self.seed)
         best, stale = np.inf, 0
@@ -179,7 +180,7 @@ def _nearest(at: Coords, among: Coords, k: int, own: NDArray[np.int64]) -> NDArr
 
 
 class _Layer(nn.Module):
-    """Attention of a node over its neighbours, by what they are and where they stand."""
+    """Attention of a node over its neighbours, by their features and positions."""
 
     n_heads = 4
 
@@ -194,7 +195,7 @@ class _Layer(nn.Module):
     def forward(self, hidden: Tensor, graph: Graph) -> Tensor:
         x = self.norm(hidden)
         n, k = graph.neighbors.shape
-        # Unlike indexing, index_select adds its gradients in one order, whatever the threads do.
+        # Unlike indexing, index_select adds its gradients in one order with any number of threads.
         sent = self.sent(x).index_select(0, graph.neighbors.flatten()).view(n, k, -1)
         messages = nn.functional.gelu(sent + self.edge(graph.edges) + self.own(x)[:, None])
         weights = self.weigh(messages).softmax(dim=1)

@@ -1,4 +1,4 @@
-"""Floors that learn: a Gaussian process per component and two small networks."""
+"""Learned baselines: a Gaussian process per component and two small networks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SparseGP(Floor):
     grid = tuple((p, s) for p in (20, 40, 80) for s in (0.5, 1.5))
     lengths = (4.0, 8.0, 16.0, 32.0)  # in cell spacings
     n_inducing = 400
-    reach = 25.0  # cell spacings from the hole: farther cells carry no signal, only cost
+    reach = 25.0  # cell spacings from the hole; farther cells only cost time
 
     def __init__(self, n_pcs: int = 20, smoothness: float = 0.5) -> None:
         self.n_pcs, self.smoothness = n_pcs, smoothness
@@ -56,7 +56,7 @@ class SparseGP(Floor):
         mean = values.mean(axis=0)
         axes = np.linalg.eigh(np.cov((values - mean).T))[1][:, ::-1][:, : self.n_pcs]
         scores = (values - mean) @ axes
-        # Every n-th cell along a space-filling sort would do as well; a seeded draw is simpler.
+        # Every n-th cell along a space-filling curve would also work; a seeded draw is simpler.
         rng = np.random.default_rng(0)
         inducing = coords[rng.permutation(len(coords))[: self.n_inducing]]
         fits = [
@@ -110,13 +110,13 @@ class CoordinateMLP(Floor):
     lengths = (40.0, 80.0)  # in cell spacings
     epochs = (25, 50)
     n_features = 64
-    reach = 60.0  # cell spacings from the hole: bounds the cost on large sections
+    reach = 60.0  # cell spacings from the hole, which limits the cost on large sections
 
     def __init__(self, length: float = 40.0, stop: int = 50, seed: int = 0) -> None:
         self.length, self.stop, self.seed = length, stop, seed
 
     def fit(self, validation: Sequence[Case]) -> CoordinateMLP:
-        # One training per length passes through every number of epochs on its way.
+        # One training per length includes every smaller number of epochs.
         scores: dict[tuple[float, int], list[float]] = {}
         for case in _spread(validation, 4):
             for length in self.lengths:
@@ -157,11 +157,11 @@ class CoordinateMLP(Floor):
 
 
 class NeighborMLP(Floor):
-    """A network from what surrounds a cell to a correction of its inverse-distance mean.
+    """A network from the surroundings of a cell to a correction of its inverse-distance mean.
 
     Features: that mean and plain means of the nearest known cells at several k, in principal
-    components, and the distances to them. Learned in simulated holes of the training sections,
-    outside the validation holes, which only stop the training.
+    components, and the distances to them. Trained in simulated holes of the training sections,
+    outside the validation holes, which only decide when training stops.
     """
 
     name = "neighbour-feature MLP"
@@ -207,7 +207,7 @@ class NeighborMLP(Floor):
         return x, truth - base
 
     def _features(self, known: Coords, values: Values, at: Coords) -> tuple[Values, Values]:
-        """Return (m, F) features and the (m, G) scaled mean they correct."""
+        """Return (m, F) features and the (m, G) scaled mean that is corrected."""
         scaled = self.scaler(values).numpy()
         scores = scaled @ self.axes
         k_max = min(max(self.ks), len(known))
@@ -293,9 +293,9 @@ def _apply(net: nn.Sequential, features: Values) -> Tensor:
 
 
 def _spread(validation: Sequence[Case], n: int) -> list[Case]:
-    """Return about ``n`` cases spread over sections and radii: slow floors tune on these.
+    """Return about ``n`` cases spread over sections and radii, for tuning slow baselines.
 
-    A stride that shares no factor with the number of radii reaches all of them.
+    A stride without a common factor with the number of radii reaches all radii.
     """
     step = max(1, len(validation) // n)
     while step > 1 and np.gcd(step, 5) > 1:
@@ -304,5 +304,5 @@ def _spread(validation: Sequence[Case], n: int) -> list[Case]:
 
 
 def learned_floors(seed: int = 0) -> list[Floor]:
-    """Return the floors that learn."""
+    """Return the learned baselines."""
     return [SparseGP(), CoordinateMLP(seed=seed), NeighborMLP(seed=seed)]

@@ -1,4 +1,4 @@
-"""Real against real: another measured patch of the same section that a hole could be taken for."""
+"""Look-alike patches: measured patches of the same section whose rim resembles a hole's."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from benchmarks.generation.baselines import spacing
 
 _CANDIDATES = 500
 _RIM_SPACINGS = 4.0  # width of the rim that is compared, in distances between neighbouring cells
-_COMPACT = 1.25  # a patch reaches at most so much farther than the hole
+_COMPACT = 1.25  # largest reach of a patch relative to that of the hole
 
 
 def look_alike(case: Case, seed: int = 0) -> NDArray[np.int64] | None:
-    """Return (m,) indices of known cells: a patch whose rim resembles that of the hole most.
+    """Return (m,) indices of known cells: the patch whose rim is most similar to the hole's.
 
     A patch is the m known cells nearest to a centre, where m is the number of cells in the hole.
     It is a disc of about the hole's size, and its rim holds known cells only. Rims are compared by
-    their mean expression, genes over their standard deviation. None where no such patch fits.
+    their mean expression, genes divided by their standard deviation. None if no patch fits.
 
     Parameters
     ----------
     case
         The hole.
     seed
-        Of the centres that are tried.
+        Seed of the centres that are tried.
     """
     coords, values = case.known_coords, case.known_values
     m, radius = len(case.truth), case.hole.radius_um
     width = _RIM_SPACINGS * spacing(coords)
     tree = cKDTree(coords)
     rim = tree.query_ball_point(case.hole.center, radius + width)
-    # A patch and its rim keep clear of the hole.
+    # A patch and its rim do not overlap the hole.
     away = np.hypot(*(coords - case.hole.center).T) >= 2 * radius + width
     centres = np.flatnonzero(away)
     if not rim or not len(centres) or len(coords) <= m:

@@ -1,6 +1,6 @@
 """The masked form of the decoder: one sequence of 2L rows, a 2L x 2L mask, no fast path.
 
-It is the paper's picture drawn literally, and what the two-stream form is compared with.
+It follows the paper's figure literally. The two-stream form is compared with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from napari_gest.model.decoder import Context, Decoder
 
 
 def written_out(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
-    """Softmax attention as it is written: all scores, the mask, softmax, the mean of values."""
+    """Softmax attention written out: all scores, the mask, softmax, the mean of values."""
     scores = (q @ k.transpose(-1, -2)) * scale
     return scores.masked_fill(~attn_mask, float("-inf")).softmax(-1) @ v
 
@@ -31,7 +31,7 @@ def masked_forward(
     query_geometry: Tensor | None = None,
     attention: Callable[..., Tensor] = F.scaled_dot_product_attention,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return what the causal ``decoder`` returns for the same L content cells and L queries.
+    """Return the result of the causal ``decoder`` for the same L content cells and L queries.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def masked_forward(
     for block in decoder.blocks:
         q, k, v = block.project(h, xy)
         h = block.finish(h, attention(q, k, v, attn_mask=mask, scale=block.scale))
-    # The output layer looks at cells and positions only, never at keys and values.
+    # The output layer uses cells and positions only, never keys and values.
     mass = torch.ones_like(content_xy[..., 0]) if mass is None else mass
     context = Context([], [], mixture, content_xy, mass)
     return decoder.predict(decoder.norm(h[:, n:]), context, query_xy, causal=True)

@@ -1,4 +1,4 @@
-"""Types of generated cells: are their probabilities right, and their names."""
+"""Types of generated cells: accuracy of their probabilities and names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LEVEL_1, META_CELL = "level 1", "meta cell"
 OURS, NEIGHBOURS = "GeST sample", "shares among neighbours"
 RANDOM, MAJORITY, TRUTH = "random neighbour", "most frequent name", "truth"
 AT_ONE = "p at temperature 1"
-NUMBERS = (10, 20, 30, 60, 120, 250)  # of neighbours, among which validation chooses
-_PRIOR = 0.02  # of the section's composition, as GeST's own probabilities have it
+NUMBERS = (10, 20, 30, 60, 120, 250)  # of neighbours, from which validation chooses
+_PRIOR = 0.02  # share of the section's composition, as in GeST's own probabilities
 _BETWEEN = "\x1f"  # of the two names of a cell
 
 
@@ -30,7 +30,7 @@ class NamedRow:
     split, section, seed, radius_um
         What was scored.
     what
-        What is named: an obs column, the vocabulary's first level, or the meta cell itself.
+        The names: an obs column, the vocabulary's first level, or the meta cell itself.
     n_cells
         Cells that have a name.
     losses
@@ -39,7 +39,7 @@ class NamedRow:
         For each method and each tenth of the confidence: cells, sum of the confidence, cells
         whose likeliest name is right.
     called
-        The name of every cell, by method, the truth among them.
+        The name of every cell, by method, including the truth.
     """
 
     split: str
@@ -54,7 +54,7 @@ class NamedRow:
 
 
 def combined_types(typed: Typed, types: CellTypes | None) -> CellTypes:
-    """Return known cells' level-1 clusters and types as one name, so that one run tells both."""
+    """Return known cells' level-1 clusters and types as one name, so that one run gives both."""
     level = typed.type_of[typed.token].astype(str)
     own = np.full(len(level), "", object)
     if types is not None:
@@ -69,7 +69,7 @@ def separate(named: NamedTypes, part: int) -> tuple[list[str], NDArray[np.float6
 
     Returns
     -------
-    The C names, their probabilities (n, C), and the name that each of the n cells was given.
+    The C names, their probabilities (n, C), and the name of each of the n cells.
     """
     each = [name.split(_BETWEEN)[part] for name in named.names]
     names = sorted(set(each))
@@ -86,7 +86,7 @@ def labels_of(typed: Typed, types: CellTypes | None) -> NDArray[np.object_]:
 def neighbour_shares(
     typed: Typed, labels: NDArray[np.object_], names: Sequence[str], k: int
 ) -> NDArray[np.float64]:
-    """Return (m, C) shares of names among the k nearest known cells, 2 % of the section's own."""
+    """Return (m, C) shares of names among the k nearest known cells, with 2 % of the section's."""
     known = labels[typed.case.hole.known]
     one_hot = known[:, None] == np.array(names, object)
     near = typed.tree.query(typed.case.hole_coords, k=[*range(1, min(k, len(known)) + 1)])[1]
@@ -152,11 +152,11 @@ def named_rows(
     typed, types
         The hole, and its section's types.
     named
-        What GeST calls `combined_types`, in the order of the hole's cells.
+        GeST's result for `combined_types`, in the order of the hole's cells.
     numbers
-        Tuned number of neighbours, by what is named.
+        Tuned number of neighbours, for each kind of name.
     seed
-        Of the random neighbour.
+        Seed of the random neighbour.
     """
     hole = typed.case.hole
     for part, own in enumerate((None, types)):
@@ -205,7 +205,7 @@ def meta_cell_row(
     probability
         (m, K) at temperature 1, in the order of the hole's cells.
     temperature
-        The model's. It is applied to p, whose symmetries are averaged already.
+        The model's. It is applied to p after averaging over symmetries.
     """
     names = [str(k) for k in range(probability.shape[1])]
     truth = typed.true_token.astype(str).astype(object)

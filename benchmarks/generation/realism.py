@@ -1,7 +1,7 @@
-"""Whether generated cells, taken together, look like tissue; a smooth average does not.
+"""Realism of generated cells as a population.
 
-All take (n, G) model-space expression of the cells of one hole and compare populations, so a
-prediction may be right here and wrong cell by cell, and the other way round.
+All scores take (n, G) model-space expression of the cells of one hole and compare populations. So
+a prediction may be good here and poor cell by cell, like a draw, or the reverse, like a mean.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from napari_gest.tissue.moran import morans_i
 
 Values = NDArray[np.floating]
 
-_NEIGHBOURS = 6  # cells beside a cell, of whose types the enrichment is
+_NEIGHBOURS = 6  # neighbours of a cell for the enrichment of pairs of types
 
 
 def realism(
@@ -33,12 +33,12 @@ def realism(
     coords_um
         (n, 2) um.
     seed
-        Of the forest behind the AUC.
+        Seed of the forest for the AUC.
 
     Returns
     -------
-    ``moran_error``, ``variance_ratio`` (1 is right), ``correlation_error``, ``energy`` and
-    ``auc`` (0.5 is right).
+    ``moran_error``, ``variance_ratio`` (ideal 1), ``correlation_error``, ``energy`` and ``auc``
+    (ideal 0.5).
     """
     return {
         "moran_error": moran_error(truth, prediction, coords_um),
@@ -57,7 +57,7 @@ def moran_error(
 ) -> float:
     """Return the mean over genes of ``|I(prediction) - I(truth)|`` inside the hole.
 
-    ``predicted_coords_um`` are those of the prediction where it is another patch of tissue.
+    ``predicted_coords_um`` are the prediction's positions, if it is another patch of tissue.
     """
     if predicted_coords_um is None:
         predicted_coords_um = coords_um
@@ -90,9 +90,9 @@ def energy_distance(a: Values, b: Values) -> float:
 
 
 def two_sample_auc(truth: Values, prediction: Values, seed: int = 0) -> float:
-    """Return the cross-validated AUC of a forest that tells truth from prediction.
+    """Return the cross-validated AUC of a forest that distinguishes truth from prediction.
 
-    A cell's truth and its prediction stay in one fold, so no fold knows the other's partner.
+    A cell's truth and its prediction stay in one fold.
     """
     x = np.concatenate([truth, prediction])
     y = np.repeat([0, 1], len(truth))
@@ -117,7 +117,7 @@ def enrichment_error(
     coords_um: NDArray[np.float64],
     predicted_coords_um: NDArray[np.float64] | None = None,
 ) -> float:
-    """Return how wrong it is which types stand side by side, in log2 units.
+    """Return the error in which types are adjacent, in log2 units.
 
     For each pair of types, the enrichment is log2 of how often they are neighbours (six nearest
     cells) over what their shares alone would give, one added to both. The error is the mean

@@ -48,7 +48,7 @@ REALISM = (
 
 
 def accuracy_table(group: Group) -> Table:
-    """Every method on one section, means over holes; the best floor on validation is starred."""
+    """Every method on one section, means over holes; the best baseline on validation is starred."""
     rows = []
     for method in group.methods:
         setting = group.floor_settings.get(method, "")
@@ -70,7 +70,7 @@ def accuracy_table(group: Group) -> Table:
         + ", ".join(f"{radius:.0f}" for radius in sorted({r.radius_um for r in first}))
         + f" um; {int(first[0].scores['n_genes'])} genes, {int(first[0].scores['n_genes_svg'])}"
         f" SVGs; {constant} gene-hole pairs constant in the truth left out of per-gene scores.",
-        "* best floor on the validation holes (SVG rmse_z: "
+        "* best baseline on the validation holes (SVG rmse_z: "
         + ", ".join(f"{k} {v:.3f}" for k, v in sorted(group.validation.items(), key=_second))
         + "). Means over the holes of one section, which are not replicates: there is no interval.",
         f"GeST: {group.note}.",
@@ -83,23 +83,23 @@ def _split_half_note(group: Group) -> str:
     if SPLIT_HALF not in group.methods:
         return (
             "No row of split-half noise: the values of this section are normalised, and only counts"
-            " can be divided."
+            " can be split."
         )
     whole = [
         spearman_brown(_mean(group.values(SPLIT_HALF, key)))
         for key in ("pearson_gene_svg", "pearson_gene")
     ]
     return (
-        "Split-half noise: each count of the hole's cells is given to one of two halves at random"
-        " and one half predicts the other, both at half the depth. Reliability of the whole counts"
-        f" over cells (Spearman-Brown): {whole[0]:.3f} over SVGs, {whole[1]:.3f} over all genes;"
-        f" rates without this noise would correlate with them by its root, {whole[0] ** 0.5:.3f}"
-        f" and {whole[1] ** 0.5:.3f}."
+        "Split half: each count of the hole's cells is assigned to one of two halves at random,"
+        " and one half predicts the other, both at half the depth. Reliability of the full counts"
+        f" over cells (Spearman-Brown): {whole[0]:.3f} over SVGs, {whole[1]:.3f} over all genes."
+        " The correlation of the counts with noise-free rates is its square root,"
+        f" {whole[0] ** 0.5:.3f} and {whole[1] ** 0.5:.3f}."
     )
 
 
 def verdict_table(groups: Sequence[Group]) -> Table:
-    """GeST (weighted) against the best floor on validation: by section, then by data set."""
+    """GeST (weighted) against the best baseline on validation: by section, then by data set."""
     heading = {key: text for key, text, _ in ACCURACY}
     rows = []
     for group in groups:
@@ -133,22 +133,22 @@ def verdict_table(groups: Sequence[Group]) -> Table:
                 ]
             )
     return Table(
-        "GeST (weighted) v. the best floor on validation",
+        "GeST (weighted) v. the best baseline on validation",
         [
             "section or data set",
-            "best floor on validation",
+            "best baseline on validation",
             "score",
             "GeST",
-            "floor",
+            "baseline",
             "difference [95 %]",
             "ratio",
             "holes won",
         ],
         rows,
         [
-            "rmse_z and rmse: lower is better; Spearman: higher is. A tie is not won. Holes of one"
-            " section are not replicates: they are counted, and intervals (Student's t) are over"
-            " animals where there are several, over sections otherwise.",
+            "rmse_z and rmse: lower is better; Spearman: higher is better. A tie is not won. Holes"
+            " of one section are not replicates: they are counted, and intervals (Student's t) are"
+            " over animals where there are several, over sections otherwise.",
         ],
     )
 
@@ -189,10 +189,10 @@ def bar_table(groups: Sequence[Group]) -> Table:
         if scratch
     ]
     return Table(
-        "Holes won in both scores together, GeST (weighted) v. the best floor on validation",
+        "Holes won in both scores together, GeST (weighted) v. the best baseline on validation",
         [
             "section or data set",
-            "best floor on validation",
+            "best baseline on validation",
             "holes won, SVG rmse_z",
             "SVG Spearman / gene",
             "Spearman / gene",
@@ -208,7 +208,7 @@ def bar_table(groups: Sequence[Group]) -> Table:
 
 
 def ring_table(groups: Sequence[Group]) -> Table:
-    """GeST and the best floor with a ring around each hole unknown as well."""
+    """GeST and the best baseline, with a ring around each hole unknown as well."""
     ringed = [g.ringed for g in groups if g.buffered]
     made = verdict_table(ringed)
     notes = [
@@ -220,7 +220,7 @@ def ring_table(groups: Sequence[Group]) -> Table:
         f"The same holes with a ring of {RING_UM:.0f} um around them dropped from the known cells",
         made.headings,
         made.rows,
-        ["Neither GeST nor the floor is trained or tuned again for it.", *notes],
+        ["Neither GeST nor the baseline is trained or tuned again for it.", *notes],
     )
 
 
@@ -247,7 +247,7 @@ def depth_table(groups: Sequence[Group]) -> Table:
         "By depth from the nearest known cell; in brackets, holes with 20 cells in the band",
         headings,
         rows,
-        ["One step: the whole hole at once, so that no generated cell is context for another."],
+        ["One step: the whole hole at once; no generated cell is context for another."],
     )
 
 
@@ -261,10 +261,10 @@ def realism_table(groups: Sequence[Group]) -> Table:
                 means = [f"{np.mean([s[key] for s in found]):.3f}" for key, _ in REALISM]
                 rows.append([group.name, method, *means])
     return Table(
-        "Realism, means over holes (0 is right where no other value is named)",
+        "Realism, means over holes (the ideal is 0 where no other value is named)",
         ["section", "method", *(text for _, text in REALISM)],
         rows,
-        [f"'{CEILING}' shows what the vocabulary alone costs."],
+        [f"'{CEILING}' shows the error that the vocabulary alone causes."],
     )
 
 
@@ -309,11 +309,11 @@ def point_tables(groups: Sequence[Group]) -> Iterable[Table]:
 
 
 def readme_table(groups: Sequence[Group]) -> Table:
-    """The short table: GeST, the best floor on validation and the ceiling."""
+    """The short table: GeST, the best baseline on validation and the oracle."""
     rows = []
     for group in (g for g in groups if g.rows):
         for method in (OURS, group.best, CEILING):
-            star = " (best floor on validation)" if method == group.best else ""
+            star = " (best baseline on validation)" if method == group.best else ""
             rows.append(
                 [
                     group.name,

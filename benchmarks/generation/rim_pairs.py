@@ -1,4 +1,4 @@
-"""Pairs of genes in cells that touch across the rim of a hole, as ligands and receptors would."""
+"""Pairs of genes in neighbouring cells across the rim of a hole, such as ligand and receptor."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NEIGHBOURS = 6
 
 
 def named_pairs(genes: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the pairs of ligand and receptor among ``genes`` that CellChatDB names.
+    """Return the pairs of ligand and receptor among ``genes`` that CellChatDB lists.
 
-    Every gene of a complex counts. Empty where the table is absent from the data folder.
+    Every gene of a complex counts. Empty if the table is absent from the data folder.
     """
     place = {gene: i for i, gene in enumerate(genes)}
     best: list[tuple[int, int]] = []
@@ -38,7 +38,7 @@ def named_pairs(genes: Sequence[str]) -> list[tuple[int, int]]:
             for two in _symbols(receptor)
             if one in place and two in place and one != two
         }
-        # Mouse and human symbols differ in case, so one table fits a panel and the other not.
+        # Mouse and human symbols differ in case, so only one table fits a panel.
         best = max(best, sorted(found), key=len)
     return best
 
@@ -56,14 +56,14 @@ def correlated_pairs(case: Case, n: int = _CORRELATED) -> list[tuple[int, int]]:
 
 
 def pairs_of(genes: Sequence[str], case: Case) -> list[tuple[int, int]]:
-    """Return the pairs to look at: those that are named, or else the most correlated ones."""
+    """Return the listed pairs, or the most correlated ones if too few are listed."""
     named = named_pairs(genes)
     return named if len(named) >= _FEWEST else correlated_pairs(case)
 
 
 @dataclass(frozen=True, eq=False)
 class RimPairs:
-    """Pairs of genes, and the pairs of neighbouring cells in which they meet.
+    """Pairs of genes, and the pairs of neighbouring cells over which they are averaged.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class RimPairs:
         return self._over_section(_products(values, self.across, self.pairs))
 
     def beside(self) -> NDArray[np.float64]:
-        """Return the same of known cells at the rim and their known neighbours."""
+        """Return the same for known cells at the rim and their known neighbours."""
         return self._over_section(_products(self.case.values, self.rim, self.pairs))
 
     def compare(self, truth: NDArray[np.float64], made: NDArray[np.float64]) -> dict[str, float]:
@@ -128,7 +128,7 @@ class RimPairs:
         }
 
     def _over_section(self, products: NDArray[np.float64]) -> NDArray[np.float64]:
-        # A small constant keeps pairs that hardly occur from deciding.
+        # A small constant keeps very rare pairs from dominating.
         least = 0.05 * np.median(self.known) + 1e-9
         return np.asarray(np.log2((products + least) / (self.known + least)))
 
@@ -136,7 +136,7 @@ class RimPairs:
 def _products(
     values: NDArray[np.float32], edges: NDArray[np.int64], pairs: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return (P,) mean over edges of the product of a pair's genes, both ways round."""
+    """Return (P,) mean over edges of the product of a pair's genes, in both directions."""
     if not len(edges):
         return np.zeros(len(pairs))
     a, b = values[edges[:, 0]].astype(np.float64), values[edges[:, 1]].astype(np.float64)

@@ -1,4 +1,4 @@
-"""The bundled sample and its like: is GeST ahead of 60 neighbours, and does it look like tissue?"""
+"""The bundled sample and similar tissues: GeST against 60 neighbours, and their realism."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REAL_TOTALS = "merfish_mpoa_a1_155g.h5ad"  # of the same animal, not scaled to 
 
 @dataclass(frozen=True)
 class Score:
-    """GeST beside the mean of the 60 nearest measured cells, in one region.
+    """GeST and the mean of the 60 nearest measured cells, in one region.
 
     Attributes
     ----------
@@ -41,9 +41,9 @@ class Score:
     n_cells
         Cells in the region.
     gene
-        The one that the rule chooses; ``gene_r`` and ``floor_gene_r`` are its correlations.
+        The gene that the rule chooses; ``gene_r`` and ``floor_gene_r`` are its correlations.
     rmse_z, pearson, spearman
-        As ``Generated.agreement`` has them, over all genes.
+        As in ``Generated.agreement``, over all genes.
     decoder_rmse_z
         Without the section's own field.
     """
@@ -79,7 +79,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Look:
-    """What a section is like, in model space.
+    """Properties of a section, in model space.
 
     Attributes
     ----------
@@ -90,11 +90,11 @@ class Look:
     spread
         Mean over genes of the standard deviation over cells.
     genes_per_cell
-        Median number of genes that a cell shows.
+        Median number of genes with a value above zero in a cell.
     totals
-        10th, 50th and 90th percentile of counts per cell; None of data that were scaled.
+        10th, 50th and 90th percentile of counts per cell; None for data that were scaled.
     per_mm2
-        Cells, with the nearest-neighbour distance that half of them have.
+        Cells per mm2 at the median nearest-neighbour distance.
     """
 
     name: str
@@ -146,7 +146,7 @@ def _r(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 
 
 def look(name: str, section: Section, target_sum: float, counts: bool) -> Look:
-    """Measure what a section is like."""
+    """Measure the properties of a section."""
     values = section.model_space(target_sum)
     moran = np.sort(morans_i(values, section.coords_um))
     totals = np.quantile(np.asarray(section.expression.sum(axis=1)).ravel(), [0.1, 0.5, 0.9])
@@ -168,8 +168,8 @@ def run(
 ) -> tuple[list[Score], list[Look]]:
     """Score tissues of ``seeds``, then the shipped file with ``seeds`` of generation.
 
-    Real sections of the same region and panel are looked at where they are present; they are not
-    scored.
+    Properties of real sections of the same region and panel are measured where the files are
+    present; these sections are not scored.
     """
     script = runpy.run_path(str(MAKE))
     model = GeST.load(script["MODEL"] if model_name is None else model_name)
@@ -250,19 +250,19 @@ def _looks(looks: Sequence[Look]) -> Table:
         "Counts: 10th, 50th and 90th percentile. Real sections: MERFISH of the mouse preoptic area"
         " (Moffitt et al. 2018); those of 155 genes keep their totals, divided by cell volume."
     ]
-    return Table("What the tissues are like", headings, rows, notes)
+    return Table("Properties of the tissues", headings, rows, notes)
 
 
 def preamble() -> str:
-    """Return what stands above the tables in a file."""
+    """Return the text above the tables in a file."""
     provenance = json.loads((SAMPLE_SECTION.parent / "provenance.json").read_text())
     return (
         "# The bundled sample\n\n"
         "Written by `python -m benchmarks sample --markdown`; not edited by hand. The tissue is"
-        " simulated, its\nprofiles are the model's own vocabulary, and it is made to have an"
-        " anatomy that surroundings tell of. So\nthese figures say that the demo shows what it"
-        " claims to, and nothing about real tissue: for that see\n"
-        "[expected-expression.md](expected-expression.md). `sample_data/make.py` holds the one"
-        " rule for region and\ngene; of the shipped file they are"
+        " simulated, its\nprofiles are the model's own vocabulary, and its anatomy is designed to"
+        " be predictable from surroundings.\nSo these figures confirm that the demo shows what it"
+        " claims to show. They are not evidence about real\ntissue; for that see"
+        " [expected-expression.md](expected-expression.md). `sample_data/make.py` holds the"
+        "\nrule that chooses region and gene; in the shipped file they are"
         f" {provenance['cells_in_region']} cells and {provenance['gene']}.\n"
     )

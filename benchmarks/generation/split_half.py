@@ -1,4 +1,4 @@
-"""What counting noise alone costs: half of a cell's counts against the other half."""
+"""Noise ceiling: half of a cell's counts predicts the other half."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from napari_gest.tissue.section import Section
 def halves(
     section: Section, target_sum: float, seed: int | Sequence[int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give every count to one of two halves at random (binomial thinning).
+    """Assign every count to one of two halves at random (binomial thinning).
 
-    Were the counts drawn from a cell's rates (Poisson), the halves are independent given these, so
-    that what they share is the cell and what they do not is counting.
+    If counts are Poisson given a cell's rates, the halves are independent given the rates. Then
+    they share the rates of the cell, and differ by counting noise.
 
     Parameters
     ----------
     section
         Cells with counts, as `Section.holds_counts` says.
     target_sum
-        Total of a cell in model space; each half is brought to it on its own.
+        Total of a cell in model space; each half is scaled to it separately.
     seed
         Seed of the draw.
 

@@ -1,4 +1,4 @@
-"""Labels carried to new sections: GeST beside classifiers of neighbourhoods (Table 3)."""
+"""Transfer of labels to new sections: GeST and classifiers of neighbourhoods (Table 3)."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ Predict = Callable[[Sequence[Section], Sequence[NDArray[np.object_]], Section, i
 
 
 def methods(model: GeST) -> list[Method]:
-    """Return GeST with ``model`` and the classifiers it is held against.
+    """Return GeST with ``model`` and the classifiers it is compared with.
 
-    They run on training sections, their labels, a test section and a seed.
+    Each takes training sections, their labels, a test section and a seed.
     """
     paper = HeadConfig(reads=("hidden",), pools=(37,), adapt=False, smoothing=0)
     return [
@@ -115,7 +115,7 @@ def _gest(model: GeST, config: HeadConfig) -> Predict:
 
 
 class _Features:
-    """Principal components of own expression and of means over nearest cells, side by side."""
+    """Principal components of own expression and of means over nearest cells, concatenated."""
 
     def __init__(self, sections: Sequence[Section], sizes: Sequence[int]) -> None:
         self.sizes = sizes

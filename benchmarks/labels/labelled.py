@@ -1,4 +1,4 @@
-"""Sections whose cells carry region labels: the real ones, simulated ones, and any file."""
+"""Sections with region labels of cells: real ones, simulated ones, and any file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Labelled:
     labels
         One (n_obs,) object array per section; None where a cell has no label.
     train
-        How many of the first sections train an annotation; the rest test it. 0: none can.
+        Number of first sections that train an annotation; the others test it. 0: no annotation.
     """
 
     name: str
@@ -48,14 +48,14 @@ class Labelled:
 
     @property
     def n_niches(self) -> int:
-        """Labels there are: the number of niches everyone is asked for."""
+        """Number of labels, which is the number of niches for every method."""
         return len(self.classes)
 
     def splits(self) -> list[tuple[list[int], int]]:
         """Return training sections and the test section of each annotation.
 
-        The first ``train`` sections train and the others test; where that leaves one to test,
-        every section tests in turn.
+        The first ``train`` sections train and the others test. If that leaves only one section to
+        test, every section tests in turn.
         """
         n = len(self.sections)
         if self.train == 0:
@@ -133,7 +133,7 @@ def simulated_spots(seed: int) -> Labelled:
         step = float(np.sqrt(side.prod() / len(where) * 8 * 1.3))
         column, row = np.floor(where / step).astype(int).T
         spot = pd.factorize(column * 100_000 + row)[0]
-        # A spot is as wide as a little more than half of the distance between spots.
+        # A spot is slightly wider than half of the distance between spots.
         middle = (np.stack([column, row], 1) + 0.5) * step
         seen = np.linalg.norm(where - middle, axis=1) < 0.45 * step
         pool = sparse.csr_matrix(

@@ -1,4 +1,4 @@
-"""Niche clustering: GeST beside simple rivals on sections with region labels (Table 2)."""
+"""Niche clustering: GeST and simple rivals on sections with region labels (Table 2)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Row(Scored):
 def methods(model: GeST, fit_s: float = 0.0) -> list[Method]:
     """Return GeST with ``model``, its controls, and the simple rivals.
 
-    They run on sections, a number of niches and a seed, and return niches (n_obs,) of each section.
+    Each takes sections, a number of niches and a seed, and returns niches (n_obs,) of each section.
     """
     return [
         *(
@@ -115,7 +115,7 @@ def score_set(
             for row, i, section, niche in zip(rows, group, sections, made, strict=True):
                 for key, value in scores(labelled.labels[i], niche, section.coords_um).items():
                     setattr(row, key, value)
-                # What is done together is shared out by cells.
+                # The cost of joint work is divided by the number of cells.
                 saved = getattr(method.run, "saved_s", 0.0)
                 row.wall_s = (row.wall_s + saved) * section.n_obs / cells
                 row.fit_s = method.fit_s
@@ -125,7 +125,7 @@ def score_set(
 def scores(
     labels: NDArray[np.object_], niche: NDArray[np.int64], coords_um: NDArray[np.float64]
 ) -> dict[str, float]:
-    """Return the scores of niches (n,) against labels (n,), None where a cell has none."""
+    """Return the scores of niches (n,) against labels (n,), which are None where unknown."""
     known = np.array([x is not None for x in labels])
     truth, made = labels[known].astype(str), niche[known]
     around = Neighbours.of(coords_um, 7).index[:, 1:]
@@ -148,8 +148,8 @@ def model_for(
 ) -> tuple[GeST, float]:
     """Return a model fitted, without labels, to a set or some of its sections; and seconds.
 
-    From ``start``, where it is given, the model is fine-tuned. It is kept under ``runs/niches``,
-    by what is in the sections, and not fitted again.
+    If ``start`` is given, the model is fine-tuned from it. Models are cached under
+    ``runs/niches`` by the content of the sections.
     """
     which = list(range(len(labelled.sections))) if sections is None else list(sections)
     suffix = "" if sections is None else "-" + "".join(map(str, which))
@@ -167,7 +167,7 @@ def model_for(
     return model, float(model.card["curve"][-1]["seconds"])
 
 
-# Name, what is read, how it is clustered, and whether the sections are clustered together.
+# Name, read, clustering, and whether the sections are clustered together.
 _GEST: list[tuple[str, Read, str, bool]] = [
     ("GeST", "content", "mixture", True),
     ("GeST, each section alone", "content", "mixture", False),
@@ -178,9 +178,9 @@ _GEST: list[tuple[str, Read, str, bool]] = [
 
 
 class _Run:
-    """Features of every section, which have no seed, and niches of them.
+    """Features of every section, which do not depend on a seed, and niches from them.
 
-    Features are made once for all methods and seeds that use them; their seconds count for each.
+    Features are computed once for all methods and seeds; their time is counted for each.
     """
 
     def __init__(self, cluster: Callable[..., Any], features: Callable[..., Any], *of: Any) -> None:
@@ -238,7 +238,7 @@ def _simple(neighbours: int, how: str) -> _Run:
 
 
 def _without_model() -> _Run:
-    """Find niches as GeST does, in components of the section's own: what the model adds."""
+    """Find niches as GeST does, but in the section's own components, without a model."""
 
     def cluster(
         embedded: Sequence[Embedded], _: Sequence[Section], k: int, seed: int

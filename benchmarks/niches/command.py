@@ -1,4 +1,4 @@
-"""``python -m benchmarks niches`` and ``annotation``: which sets run, with which model."""
+"""``python -m benchmarks niches`` and ``annotation``: data sets, models and tables."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _SHORT = TrainConfig(n_steps=10, batch_windows=2, targets=32, validate_every=10)
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line decides.
+    """Options of the commands.
 
     Attributes
     ----------
     datasets
-        Real sets by name; all where empty.
+        Real sets by name; all if empty.
     file, label_key
-        A file of one's own to score instead, and its column of labels.
+        Another file to score instead, and its column of labels.
     reading
         How its sections are read.
     model
@@ -44,20 +44,20 @@ class Options:
     seeds
         Each is one run from the fit to the niches.
     fine_tuning_seeds
-        Those of them for which a bundled model is fine-tuned too.
+        Seeds for which a bundled model is fine-tuned too.
     training_seed
-        Of the fit, for annotation.
+        Seed of the fit, for annotation.
     rivals
-        JSON of rows that ``python -m benchmarks rivals`` wrote; those of sets in the table join it.
+        JSON of rows that ``python -m benchmarks rivals`` wrote; rows of these sets join the table.
     only
-        Methods to run, by name; all where empty.
+        Methods to run, by name; all if empty.
     rows
         JSON of earlier runs to tabulate; nothing is run.
     json_file
         GeST's and the simple rivals' rows are written here as they come, so that an interrupted
         run is not lost.
     quick
-        A simulated set and a model that prove nothing but that it runs.
+        A simulated set and a small model, which only show that everything runs.
     """
 
     datasets: tuple[str, ...] = ()
@@ -93,7 +93,7 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
     rows = [r for path in options.rows for r in read_rows(path, annotation.Row)]
     for labelled in _sets(options, console):
         for train, test in labelled.splits():
-            # The model sees the training sections alone.
+            # The model sees only the training sections.
             model, seconds = _model(options, labelled, options.training_seed, train)
             chosen = [
                 m for m in annotation.methods(model) if not options.only or m.name in options.only
@@ -161,7 +161,7 @@ def _model(
     return clustering.model_for(labelled, seed, sections=sections)
 
 
-# One model for all seeds, so that what has no seed is done once.
+# One model for all seeds, so that work without a seed is done once.
 _load = cache(GeST.load)
 
 

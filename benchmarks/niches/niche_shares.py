@@ -26,7 +26,7 @@ class NicheShares:
     Attributes
     ----------
     section, model, case, seed
-        What is clustered, by which model, and the seed of the clustering.
+        The section, the model, the hole, and the seed of the clustering.
     true
         (n_obs,) niche of every cell of the section with the truth in the hole.
     """
@@ -39,14 +39,14 @@ class NicheShares:
 
     @classmethod
     def of(cls, section: Section, model: GeST, case: Case, seed: int) -> NicheShares:
-        """Cluster the section as it was measured."""
+        """Cluster the measured section."""
         made = cls(section, model, case, seed, np.empty(0, np.int64))
         return replace(made, true=made._clustered(case.truth, seed))
 
     def filled(self, inside: NDArray[np.float32], seed: int | None = None) -> NDArray[np.int64]:
-        """Return (m,) the niche of each cell of the hole, its cells being ``inside`` (m, G).
+        """Return (m,) the niche of each cell of the hole, filled with ``inside`` (m, G).
 
-        Niches are named as in the truth, after what known cells have in common.
+        Niches are matched to those of the truth by the known cells they share.
         """
         label = self._clustered(inside, self.seed if seed is None else seed)
         name = self._names(label[self.case.hole.known], self.true[self.case.hole.known])
@@ -70,14 +70,14 @@ class NicheShares:
         }
 
     def _clustered(self, inside: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
-        """Return (n_obs,) niches with ``inside`` in the hole; cells of a buffer are left as is."""
+        """Return (n_obs,) niches with ``inside`` in the hole; cells of a buffer do not change."""
         values = self.case.values.copy()
         values[self.case.hole.mask] = inside
         linear = sparse.csr_matrix(np.expm1(values))
         return _niches(replace(self.section, expression=linear), self.model, seed)
 
     def _names(self, label: NDArray[np.int64], true: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the true niche that each label shares most known cells with, each taken once."""
+        """Return the true niche with most known cells in common with each label, one to one."""
         common = np.zeros((2 * N_NICHES, 2 * N_NICHES))
         np.add.at(common, (label, true), 1)
         return np.asarray(linear_sum_assignment(-common)[1], np.int64)

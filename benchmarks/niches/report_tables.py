@@ -24,9 +24,9 @@ def read_rows(
     Parameters
     ----------
     path
-        List of objects with the fields of ``kind``; others are left out.
+        List of objects with the fields of ``kind``; other fields are ignored.
     kind
-        What a row is.
+        Class of the rows.
     score
         For rivals' rows: the score without which a row belongs to another task.
     datasets

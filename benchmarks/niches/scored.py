@@ -1,4 +1,4 @@
-"""Methods on labelled sections: what each is, and what a run of it scores and costs."""
+"""Methods on labelled sections, and the scores and cost of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scored:
     wall_s, peak_mb
         Cost.
     fit_s
-        What training the model took, which is not in ``wall_s``.
+        Time of training the model, which is not in ``wall_s``.
     error
         Why there are no scores.
     """
@@ -52,11 +52,11 @@ class Method:
     name, kind
         As in `Scored`.
     run
-        What does it.
+        Function that runs it.
     together
-        Whether it is given all sections of a set at once.
+        Whether it takes all sections of a set at once.
     fit_s
-        What training its model took.
+        Time of training its model.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Method:
 
 
 def attempt(rows: Sequence[Scored], work: Callable[[], T]) -> T | None:
-    """Return what a method makes, its cost written into its rows; or None, and why it failed."""
+    """Return a method's result and write its cost, or its error, into its rows."""
     try:
         with Cost() as cost:
             made = work()

@@ -1,4 +1,4 @@
-"""Perturbation: who finds a planted response, and who reports one where there is none."""
+"""Perturbation: detection of a planted response, and false reports under the null."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Score:
     auroc, aupr
         Of the size of the effect, targets against other genes.
     correlation
-        With the true effect, over all genes but the edited one.
+        With the true effect, over all genes except the edited one.
     decay_error
-        Mean absolute difference between the curves of effect by distance, each over its first
-        band; NaN where nothing responds in the first band.
+        Mean absolute difference between the curves of effect by distance, each divided by its first
+        band; NaN if nothing responds in the first band.
     pcc_control, pcc_perturbed
         Over sections, mean correlation over genes between cells around the region and the true
         perturbed profile (Fig. 4b).
@@ -69,11 +69,11 @@ class Calls:
         ``programme``: the ligand. ``no programme``: the ligand where targets are silent.
         ``other gene``: a gene that drives nothing, in tissue with a programme.
     seed
-        Of the tissue.
+        Seed of the tissue.
     found, false
-        Genes reported, and those of them that are no targets of the edit.
+        Number of reported genes, and of those that are not targets of the edit.
     strict_found, strict_false
-        The same where a gene also has to stand out among edits of random genes.
+        The same if a gene must also exceed edits of random genes.
     """
 
     kind: str
@@ -125,7 +125,7 @@ def run_seed(
 
 def _null_run(setting: Setting, seed: int, trained: GeST, draw: int) -> Calls:
     """Test the edit on tissue without a programme, with a response fitted there."""
-    # A third of the sections is enough to fit a response on, and leaves time for more runs.
+    # A third of the sections is enough to fit a response, and leaves time for more runs.
     thirds = max(1, setting.n_sections // 3)
     n_cells = setting.n_cells // setting.n_sections * thirds
     silent = replace(setting.silent(), n_cells=n_cells, n_sections=thirds)
@@ -180,7 +180,7 @@ def _score(
 
 
 def _correlation(a: NDArray, b: NDArray) -> float:
-    """Pearson; 0 where one of the two does not vary."""
+    """Pearson; 0 if one of the two does not vary."""
     a, b = a - a.mean(), b - b.mean()
     norm = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / norm) if norm > 1e-12 else 0.0
@@ -212,7 +212,7 @@ def wilson(n_right: int, n: int) -> tuple[float, float]:
 
 
 def tables(scores: Sequence[Score], calls: Sequence[Calls], setting: Setting) -> list[Table]:
-    """Return what was measured as tables."""
+    """Return the results as tables."""
     methods = list(dict.fromkeys(s.method for s in scores))
     rows, figure = [], []
     for method in methods:
@@ -270,7 +270,7 @@ def tables(scores: Sequence[Score], calls: Sequence[Calls], setting: Setting) ->
 
 
 def _honest(calls: Sequence[Calls], n_targets: int) -> Table:
-    """Return what was reported, where there was something to report and where there was not."""
+    """Return the reported genes, for the programme and under the nulls."""
     lines = []
     for test, found, false in (
         ("like cells exchanged", "found", "false"),

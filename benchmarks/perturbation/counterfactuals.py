@@ -1,4 +1,4 @@
-"""What the perturbation benchmark compares: GeST in its forms, and simple rivals."""
+"""Methods of the perturbation benchmark: GeST in its forms, and simple rivals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NEIGHBOURS = 50
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a method says of the surroundings of one section, (n, G) model space."""
+    """A method's prediction for the surroundings in one section, (n, G) model space."""
 
     control: NDArray
     perturbed: NDArray
@@ -47,7 +47,7 @@ class Prediction:
 
 
 def request(planted: Planted, section: Section, model: GeST, **settings: object) -> PerturbRequest:
-    """Return the request all methods answer."""
+    """Return the request for all methods."""
     reach = planted.setting.reach_um
     given = {
         "edits": planted.edits,
@@ -84,7 +84,7 @@ def predictions(
 
 
 def _answered(asked: PerturbRequest) -> Perturbed:
-    """Return the result, also of an edit that changes no token; a user would be told instead."""
+    """Return the result, even for an edit that changes no token, which users get an error for."""
     predictor, edited = finish(asked.predictor()), asked.edited()
     control = finish(predictor.expression(None, "Control"))
     perturbed = finish(predictor.expression(edited, "Edit"))
@@ -92,7 +92,7 @@ def _answered(asked: PerturbRequest) -> Perturbed:
 
 
 class _Rivals:
-    """Rivals see what GeST sees: control sections, the edited cells, and positions."""
+    """Rivals get the same input as GeST: control sections, the edited cells, and positions."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class _Rivals:
         ]
 
     def knn(self) -> list[Prediction]:
-        """Mean of the measured cells whose neighbours are most like a cell's."""
+        """Mean of the measured cells whose neighbours are most similar to a cell's."""
         x, y = np.concatenate(self.before), np.concatenate(self.values)
         mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
         search = NearestNeighbors(n_neighbors=_NEIGHBOURS).fit((x - mean) / spread)

@@ -2,9 +2,9 @@
 
 Arguments: MODEL N READOUT.
 
-Tissue is open and torch is not imported yet, as in a viewer in which nothing was run. Prints the
-seconds of a first run, with the model's reading, and of a second one with another edit; each
-with the seconds of processor it took, which a busy machine does not change.
+Tissue is open and torch is not imported yet, as in a viewer before the first run. Prints the
+seconds of a first run, including the loading of the model, and of a second one with another edit.
+Processor seconds are printed too; they do not depend on other work on the machine.
 """
 
 from __future__ import annotations

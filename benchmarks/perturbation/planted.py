@@ -1,4 +1,4 @@
-"""Tissue with a planted programme, models trained on its control, and what the truth is."""
+"""Tissue with a planted programme, its ground truth, and models trained on its control."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.programme import Programme, simulate_programme
 from napari_gest.tissue.section import Section, section_names
 
-# The ligand is set to this quantile of the cells that have it, which a user can look up.
+# The ligand is set to this quantile of the cells that express it, which a user can look up.
 _HIGH = 0.95
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Size of the answer key and length of training; the defaults are the benchmark's."""
+    """Size of the simulated tissue and length of training; the benchmark's by default."""
 
     n_cells: int = 18_000
     n_genes: int = 80
@@ -51,7 +51,7 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """One tissue: control sections, where they are edited, and what the edit truly does."""
+    """One tissue: control sections, the edited regions, and the true effect of the edit."""
 
     adata: AnnData
     setting: Setting
@@ -98,11 +98,11 @@ class Planted:
 
     @cached_property
     def edits(self) -> tuple[Edit, ...]:
-        """The edit that is asked about."""
+        """The edit of the ligand."""
         return (self._high(self.ligand),)
 
     def other_edits(self, n: int, seed: int) -> list[Edit]:
-        """Return n edits of the same kind, of genes that drive nothing and are no targets."""
+        """Return n edits of the same kind, of genes that drive nothing and are not targets."""
         genes = self.adata.var_names[self.adata.var["role"] == "other"]
         chosen = np.random.default_rng(seed).permutation(np.asarray(genes))[:n]
         return [self._high(str(gene)) for gene in chosen]
@@ -117,7 +117,7 @@ class Planted:
         return log_normalize(sparse.csr_matrix(values[rows]), target_sum)
 
     def true_effect(self, rows: NDArray, target_sum: float) -> NDArray[np.float32]:
-        """(n, G) expected expression after the edit less before, model space, without noise."""
+        """(n, G) expected expression after the edit minus before, model space, without noise."""
         return self.values("expected_perturbed", rows, target_sum) - self.values(
             "expected_control", rows, target_sum
         )
@@ -128,7 +128,7 @@ def trained_on(
 ) -> GeST:
     """Return GeST trained on the control sections, without a response.
 
-    It is kept in ``runs/perturbation``, under what was asked for: remove it after a change of code.
+    It is cached in ``runs/perturbation`` by its settings; remove it after a change of code.
     """
     setting = planted.setting
     settings = {

@@ -1,4 +1,4 @@
-"""Perturbation on real tissue: a stroke table, and what is known of the tissue."""
+"""Perturbation on real tissue: a stroke table, and known biology."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ RESPONDERS = (
 
 @dataclass(frozen=True)
 class Known:
-    """An edit whose outcome around it is known; written down before any of them was run."""
+    """An edit with a known effect around it; written before any of them was run."""
 
     of: str
     to: str
@@ -67,7 +67,7 @@ EXPECTED = (
 
 
 def real_tables(step: Callable[[str], None]) -> list[Table]:
-    """Return the tables, or none with a word on what is absent."""
+    """Return the tables, or none and a message if data are absent."""
     folder = Path(os.environ.get("GEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
     absent = [name for name in (TISSUE, STROKE) if not (folder / name).exists()]
     if absent:

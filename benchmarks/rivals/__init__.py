@@ -1,1 +1,1 @@
-"""Other people's methods, run for real in environments of their own."""
+"""Published methods, run by their original programs in environments of their own."""

@@ -14,14 +14,14 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-# How often memory is looked at. A peak shorter than this is missed.
+# Interval at which memory is measured. A shorter peak is missed.
 POLL_S = 0.1
 ERROR_LENGTH = 300
 
 
 @dataclass
 class Outcome:
-    """What a call gave and what it cost.
+    """Result and cost of a call.
 
     Attributes
     ----------
@@ -32,12 +32,12 @@ class Outcome:
     wall_s
         Wall time of the process: interpreter, imports and reading included.
     cpu_s
-        Processor time of the process, user and system. Unlike wall time it says little about
-        what else the machine was doing.
+        Processor time of the process, user and system. Unlike wall time it hardly depends on
+        other work on the machine.
     peak_mb
         Largest resident memory of the process and its children, in MiB.
     error
-        The exact last line of what went wrong; empty where nothing did.
+        The exact last line of the error; empty if there was none.
     """
 
     labels: dict[str, NDArray] = field(default_factory=dict)
@@ -60,13 +60,13 @@ def call(
     script
         Script that speaks `methods/door.py`.
     arguments
-        Its arguments, but for ``--out``.
+        Its arguments, except ``--out``.
     out
-        ``.npz`` that it writes; what it prints goes to the ``.log`` beside it.
+        ``.npz`` that it writes; its output goes to the ``.log`` beside it.
     timeout_s
         Seconds after which it is ended.
     threads
-        Threads that its numerical libraries may take.
+        Threads that its numerical libraries may use.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ def _resident(process: psutil.Process) -> int:
 
 
 def _read(out: Path, outcome: Outcome) -> None:
-    """Fill in what the script wrote."""
+    """Fill in the script's results."""
     try:
         with np.load(out) as found:
             outcome.work_s = float(found["seconds"])

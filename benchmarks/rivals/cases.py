@@ -1,4 +1,4 @@
-"""Labelled sections as the rivals are given them: without the labels."""
+"""Labelled sections as the rivals get them: without the labels."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Case:
         Whether the cells are spots of a Visium lattice.
     adata
         The section: counts in X, um in ``obsm["spatial"]``, the section's name in obs, no labels.
-        Cells without a label are there, since they are their neighbours' context.
+        Cells without a label are included, as context of their neighbours.
     labels
-        (n_obs,) truth; None where a cell has none, and is not scored.
+        (n_obs,) truth; None for cells without a label, which are not scored.
     train
         For annotation: labelled cells of other sections, with the label in ``obs["label"]``.
     """
@@ -60,7 +60,7 @@ class Case:
 
     @property
     def n_regions(self) -> int:
-        """Regions in the section: the number of clusters everyone is asked for."""
+        """Number of regions in the section, which is the number of clusters for every method."""
         return len(set(self.labels[self.known]))
 
 
@@ -93,7 +93,7 @@ def cases(labelled: Labelled, task: str, *, visium: bool = False) -> list[Case]:
 
 
 def _bare(section: Section) -> AnnData:
-    """Return a section's counts and places, and nothing that names a region."""
+    """Return a section's counts and positions, without region names."""
     return AnnData(
         section.expression.copy(),
         obs=pd.DataFrame({keys.SECTION: section.name}, index=np.asarray(section.obs_names, str)),

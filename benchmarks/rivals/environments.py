@@ -1,8 +1,8 @@
 """Build the rivals' environments: ``python -m benchmarks.rivals.environments``, or ``make rivals``.
 
-One virtual environment for each pair of files in ``environments/``: ``NAME.in`` says what is wanted
-and ``NAME.txt`` pins everything that comes with it. One that cannot be built is left out, its last
-error kept for the table.
+One virtual environment for each pair of files in ``environments/``: ``NAME.in`` lists requirements
+and ``NAME.txt`` pins all packages. An environment that cannot be built is left out, and its last
+error is stored for the table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.rivals.registry import REQUIREMENTS, environments_dir
 from napari_gest.files import FolderKind, make_folder, remove_folder
 
 READY = ".ready"
-# Whatever is installed in an environment belongs to it.
+# Each environment has its own packages.
 ENVIRONMENT = FolderKind(
     "an environment",
     lambda folder: any((folder / name).is_file() for name in ("pyvenv.cfg", READY)),
@@ -29,10 +29,10 @@ def names() -> list[str]:
 
 
 def build(name: str, python: str = sys.executable) -> bool:
-    """Build one environment, unless it is there with the same requirements.
+    """Build one environment, unless it exists with the same requirements.
 
-    Packages that only come as source and are compiled against another package of the environment
-    stand in ``NAME.source.in``, and are installed last, without an isolated build.
+    Source packages that are compiled against another package of the environment are listed in
+    ``NAME.source.in``. They are installed last, without an isolated build.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def build(name: str, python: str = sys.executable) -> bool:
 
 
 def build_error(name: str) -> str:
-    """Return why there is no such environment: pip's last error, or that none was built."""
+    """Return why an environment is missing: pip's last error, or that it was not built."""
     log = _log(name)
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     errors = [line.strip() for line in lines if "error" in line.lower()]

@@ -1,4 +1,4 @@
-"""The rivals: what each is, where it comes from, and the script that runs it."""
+"""The rivals: name, source, and the script that runs each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rival:
     environment
         Name of its environment.
     package
-        Distribution that carries it; empty where the script needs none.
+        Its distribution; empty if the script needs none.
     licence
         Its licence, as its distribution states it.
     paper
@@ -55,7 +55,7 @@ class Rival:
 
     @property
     def version(self) -> str:
-        """Version installed in its environment; empty where none is."""
+        """Version installed in its environment; empty if none is."""
         places = (environments_dir() / self.environment).glob("lib/python*/site-packages")
         found = metadata.distributions(name=self.package, path=[str(p) for p in places])
         return next((d.version for d in found), "") if self.package else ""

@@ -1,4 +1,4 @@
-"""Every rival on every case: call it, score it, keep it."""
+"""Every rival on every case: call it, score it, store the result."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Row:
     work_s, wall_s, cpu_s, peak_mb
         As in `Outcome`; all read-outs of one call share them.
     threads
-        Threads that the call could take.
+        Threads that the call could use.
     error
-        Exact last line of what went wrong; empty where nothing did.
+        Exact last line of the error; empty if there was none.
     """
 
     task: str
@@ -84,15 +84,15 @@ class Options:
     Attributes
     ----------
     cache
-        Folder that keeps what was run; a case that is there is not run again.
+        Folder of stored results; a stored case is not run again.
     timeout_s
         Seconds for one call.
     threads
         Threads for one call.
     fresh
-        Run again what is kept.
+        Run stored cases again.
     kept_only
-        Run nothing: rows of what is kept, and an error for what is not.
+        Run nothing: return rows of stored cases, and errors for others.
     """
 
     cache: Path
@@ -122,9 +122,9 @@ def run_all(
 def run_one(rival: Rival, case: Case, seed: int, options: Options) -> list[Row]:
     """Return the rows of one call: one per clustering or read-out, or one with the error.
 
-    What was run before by the same version with the same script is read, not run; what failed is
-    tried again, unless it took longer than it would be given now. A missing environment is not
-    kept, so that building it later is enough.
+    Results of the same version with the same script are read, not run again. A failed call is
+    repeated, unless it already ran longer than the present limit. A missing environment is not
+    stored as a failure, so that building it later is enough.
     """
     empty = Row(
         rival.task,
@@ -220,12 +220,12 @@ def scores(case: Case, labels: NDArray) -> dict[str, float | int]:
 
 
 def _final(rows: Sequence[Row], options: Options) -> bool:
-    """Tell whether to leave it at that: what failed is tried again, unless it had its time."""
+    """Return whether stored rows are final; failures are repeated unless they had the same time."""
     return all(not r.error or r.wall_s >= options.timeout_s for r in rows)
 
 
 def _digest(rival: Rival) -> str:
-    """Tell the version and the script's code; its comments, layout and docstring do not count."""
+    """Return a digest of version and code of the script; comments and layout do not count."""
     tree = ast.parse(rival.script.read_text())
     body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body
     code = "".join(ast.dump(node) for node in body)

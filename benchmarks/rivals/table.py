@@ -18,7 +18,7 @@ COSTS = (("work_s", "method s"), ("wall_s", "wall s"), ("cpu_s", "CPU s"), ("pea
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
-    """Return one table per task and data set, and one of what could not be run."""
+    """Return one table per task and data set, and one of methods that could not be run."""
     groups = dict.fromkeys((row.task, row.dataset) for row in rows)
     made = [_scores(rows, task, dataset) for task, dataset in groups]
     failed = [row for row in rows if row.error]
@@ -97,7 +97,7 @@ def _failures(failed: Sequence[Row]) -> Table:
 
 
 def sources() -> Table:
-    """Return what the rivals are: distribution, licence, paper."""
+    """Return distribution, licence and paper of each rival."""
     return Table(
         "Rivals",
         ["method", "task", "distribution", "licence", "paper"],
@@ -107,12 +107,12 @@ def sources() -> Table:
 
 
 def _call_failed(row: Row, method: str) -> bool:
-    """Tell whether a row is a call of the method's rival that gave none of its read-outs."""
+    """Return whether a row is a failed call of the method's rival."""
     return bool(row.error) and method.startswith(f"{row.method}, ")
 
 
 def _other_readouts(rows: Sequence[Row], method: str) -> bool:
-    """Tell whether a method without a score is only the name of calls that failed elsewhere."""
+    """Return whether a method without a score only stands for failed calls of its rival."""
     return any(row.method.startswith(f"{method}, ") and not row.error for row in rows)
 
 

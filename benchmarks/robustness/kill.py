@@ -1,8 +1,8 @@
-"""Power cuts: a process that writes is killed at a random moment, and what stood still stands.
+"""Kills during writing: the old or the new output must be complete afterwards.
 
-Each round forks this process, with everything imported, lets the fork write one thing over another
-again and again, and ends it with SIGKILL. Another fork then reads what is there. Only kills can be
-tried here; that files are on the disk before they take their names is a promise of ``fsync``.
+Each round forks this process, with everything imported. The fork writes one output over another
+again and again, and is ended with SIGKILL. Another fork then reads the result. Only kills can be
+tested here; against power cuts, ``fsync`` flushes files before they are renamed.
 """
 
 from __future__ import annotations
@@ -43,24 +43,24 @@ from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
 
-_LIMIT_S = 120.0  # for one fork that is not to be killed
+_LIMIT_S = 120.0  # for one fork that is not killed
 OLD, NEW = "old", "new"
 
 
 @dataclass(frozen=True)
 class Case:
-    """Something that is written.
+    """One kind of output.
 
     Attributes
     ----------
     name
-        What, for the table.
+        Name in the table.
     write
-        Writes the old or the new one into a folder; over what is there, if something is.
+        Writes the old or the new version into a folder, over an existing version if there is one.
     read
-        Returns which of the two is in the folder, or raises.
+        Returns which of the two versions is in the folder, or raises.
     two_steps
-        Folders are replaced as where a system cannot exchange them.
+        Replace folders as on systems that cannot exchange them.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Case:
 
 @dataclass
 class Count:
-    """What became of the rounds of one case: how many, and what stood after the kill."""
+    """Results of the rounds of one case: their number, and the versions found after kills."""
 
     name: str
     rounds: int = 0
@@ -88,7 +88,7 @@ def run(
     say: Callable[[str], None] = lambda _: None,
     only: str | None = None,
 ) -> list[Count]:
-    """Kill ``rounds`` processes, the cases in turn, and return what was found.
+    """Kill ``rounds`` processes, the cases in turn, and return the counts.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def run(
 
 
 def cases() -> list[Case]:
-    """Return what is written and killed: tissue, models, scenarios, training, sessions."""
+    """Return all cases: tissue, models, scenarios, training, sessions."""
     tissues = {OLD: simulate(400, 20, 1, seed=1), NEW: simulate(500, 20, 1, seed=2)}
     sections = {which: Section.from_anndata(adata) for which, adata in tissues.items()}
     models = {which: _model(section) for which, section in sections.items()}
@@ -192,7 +192,7 @@ def cases() -> list[Case]:
 
 
 def _fitting(sections: dict[str, Section]) -> Case:
-    """Return ``fit`` with a state that is kept at every step, and its model."""
+    """Return ``fit`` with a state that is written at every step, and its model."""
     shape = ModelConfig(
         n_layers=1, n_heads=2, d_model=16, n_meta_cells=16, n_pcs=8, level_sizes=(4, 3, 2),
         window_cells=32,
@@ -213,7 +213,7 @@ def _fitting(sections: dict[str, Section]) -> Case:
         remove_folder(asked.checkpoint_dir, STATE)
 
     def read(folder: Path) -> str:
-        # A state that is there goes on to the same weights as a run that was never broken off.
+        # A run resumed from the state must give the same weights as an uninterrupted run.
         for which in (OLD, NEW):
             if finish(request(folder, which).run()).model.digest != known[which]:
                 raise ValueError(f"the state {which} went on to other weights")
@@ -224,7 +224,7 @@ def _fitting(sections: dict[str, Section]) -> Case:
 
 
 def _round(case: Case, count: Count, folder: Path, wait_s: float) -> str:
-    """Kill a fork that writes, add to the count what is found, and return it in words."""
+    """Kill a fork that writes, count the result, and return it in words."""
 
     def again_and_again() -> None:
         while True:
@@ -248,7 +248,7 @@ def _round(case: Case, count: Count, folder: Path, wait_s: float) -> str:
     if error:
         count.damage.append(error)
         return error
-    # The next to write here clears what the killed one left.
+    # The next write in this folder removes the temporary files of the killed process.
     _, error = _forked(lambda: case.write(folder, NEW))
     rest = [path.name for path in folder.iterdir() if is_temporary(path.name)]
     count.swept += any(map(is_temporary, names)) and not rest
@@ -259,7 +259,7 @@ def _round(case: Case, count: Count, folder: Path, wait_s: float) -> str:
 
 
 def _span(case: Case, folder: Path) -> float:
-    """Write both once, and return the seconds that takes."""
+    """Write both versions once, and return the seconds needed."""
     _forked(lambda: case.write(folder, OLD))
     started = time.monotonic()
     _, error = _forked(lambda: [case.write(folder, which) for which in (NEW, OLD)])
@@ -269,7 +269,7 @@ def _span(case: Case, folder: Path) -> float:
 
 
 def _forked(work: Callable[[], Any]) -> tuple[str, str]:
-    """Run something in a fork; return what it returned, as text, and its error if it had one."""
+    """Run ``work`` in a fork; return its result as text, and its error, if any."""
     reading, writing = os.pipe()
 
     def told() -> None:
@@ -294,7 +294,7 @@ def _forked(work: Callable[[], Any]) -> tuple[str, str]:
 
 
 def _fork(work: Callable[[], Any], two_steps: bool = False) -> int:
-    """Run something in a fork and return its process number."""
+    """Run ``work`` in a fork and return its PID."""
     child = os.fork()
     if child:
         return child
@@ -337,7 +337,7 @@ def _same(found: Any, wanted: Any) -> bool:
 
 
 def _which(found: dict[str, bool]) -> str:
-    """Return the one that is there."""
+    """Return the version that was found."""
     if not any(found.values()):
         raise ValueError("neither the old one nor the new one stands")
     return next(which for which, there in found.items() if there)

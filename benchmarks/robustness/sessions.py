@@ -1,7 +1,7 @@
-"""A session that is worked in and killed: what had been said to be done is there afterwards.
+"""Kills during a session: every action reported as saved must be there afterwards.
 
-Its runs take no time: generated cells are drawn from random numbers. What is said is said after
-``Autosave.flush``, so it may not be lost.
+Its runs take no time: generated cells are random numbers. An action is reported after
+``Autosave.flush``, so it must not be lost.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SAID, _SESSIONS, _TISSUE = "said.jsonl", "sessions", "t.h5ad"
 
 
 def write(folder: Path, which: str) -> None:
-    """Do random actions in a new session; of each it is said once it is on the disk."""
+    """Do random actions in a new session; each is reported once it is on the disk."""
     if not (folder / _TISSUE).exists():
         write_tissue(simulate(300, 12, 2, seed=1), folder / _TISSUE)
     rng = random.Random(f"{which} {time.time_ns()}")
@@ -68,12 +68,12 @@ def write(folder: Path, which: str) -> None:
 
 
 def read(folder: Path) -> str:
-    """Restore every session and compare it with what was said; returns which kind was last.
+    """Restore every session and compare it with the reports; returns the last version.
 
     Raises
     ------
     ValueError
-        If something that was said to be done is not there, or a session is not offered.
+        If a reported action is missing, or a session is not offered.
     """
     said = {one["session"]: one for one in _said(folder / _SAID)}
     offered = {path.name for path in interrupted(folder / _SESSIONS)}
@@ -90,7 +90,7 @@ def read(folder: Path) -> str:
 
 
 def summary(state: State) -> dict[str, Any]:
-    """Return what may not be lost of a session: regions, and kept results."""
+    """Return the parts of a session that must not be lost: regions and kept results."""
     return {
         "shapes": [shape.model_dump(mode="json") for shape in state.shapes],
         "strokes": [stroke.model_dump(mode="json") for stroke in state.strokes],
@@ -113,13 +113,13 @@ def _check(path: Path, last: dict[str, Any], again: Path) -> None:
 
 
 def _said(path: Path) -> list[dict[str, Any]]:
-    """Return what was said; a last line may be torn, since the writer was killed."""
+    """Return the reports; the last line may be incomplete, since the writer was killed."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _act(journal: Journal, opened: list[Opened], rng: random.Random) -> None:
-    """Do one thing at random."""
+    """Do one random action."""
     state = journal.session.state
     runs = [entry.id for entry in state.listed()]
     on = rng.choice(opened)

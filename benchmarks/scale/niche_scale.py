@@ -1,4 +1,4 @@
-"""What embedding and clustering niches costs, and what sharing windows changes."""
+"""Cost of embedding and clustering niches, and the effect of shared windows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_gest.tissue.simulate import simulate
 
 MODEL = "mouse-preoptic-merfish"
 SIZES = (20_000, 100_000, 500_000)
-# Read, form and up to how many cells it is run: the decoder's read-outs take minutes for more.
+# Read, form and largest number of cells; the decoder's reads take minutes for more.
 READS: tuple[tuple[str, str | None, int], ...] = (
     ("content", None, 500_000),
     ("expression", "shared", 100_000),

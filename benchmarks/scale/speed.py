@@ -1,4 +1,4 @@
-"""What generation costs: ratios, each measured in one run on the same threads."""
+"""Speed of generation: ratios, each measured in one run on the same threads."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def two_stream(repeats: int, n_cells: int = 600) -> list[Figure]:
 
 @torch.no_grad()
 def genes(repeats: int, few: int = 500, many: int = 20_000) -> list[Figure]:
-    """Transformer per window, by panel; the final decode is not in it.
+    """Time of the transformer per window, by panel, without the final decoding.
 
-    What depends on the panel, the table of inputs and the folded output matrix, is made once
-    per run and timed apart.
+    The parts that depend on the panel, the table of inputs and the folded output matrix, are
+    computed once per run and timed separately.
     """
 
     def window(n_genes: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -188,7 +188,7 @@ def first_cells(sample: Sample, repeats: int) -> list[Figure]:
 def painted_effect(model_name: str, n_around: int, repeats: int) -> list[Figure]:
     """Seconds from Run to control and perturbed surroundings of an edit, before any test.
 
-    Cold is a fresh process that has the tissue open: torch is imported and the model read.
+    A cold run is in a new process with open tissue; it imports torch and loads the model.
     """
     figures = []
     for readout in ("response", "generation"):
@@ -208,7 +208,7 @@ def painted_effect(model_name: str, n_around: int, repeats: int) -> list[Figure]
 
 
 def _effect_seconds(model_name: str, n_around: int, readout: str) -> NDArray[np.float64]:
-    """Return (2, 2): of the first and a second run in a new process, seconds, and of processor."""
+    """Return (2, 2): wall and processor seconds of the first and a second run in a new process."""
     command = [
         sys.executable,
         "-m",
@@ -225,7 +225,7 @@ def _effect_seconds(model_name: str, n_around: int, readout: str) -> NDArray[np.
 def naive_cell(sample: Sample) -> Callable[[], Any]:
     """Return work that predicts one cell from scratch: no cache, no shared context, no table.
 
-    It averages over as many turned windows as generation does by default.
+    It averages over as many rotated windows as generation does by default.
     """
     model, decoder = sample.model, sample.model.network
     n = model.config.window_cells
@@ -244,9 +244,9 @@ def naive_cell(sample: Sample) -> Callable[[], Any]:
 
 
 def frontiers(sample: Sample, repeats: int, sizes: tuple[int, ...]) -> list[Figure]:
-    """Generation against naive recompute and cell-at-a-time, with what each frontier loses.
+    """Generation against naive recomputation and cell-at-a-time, with the error of each frontier.
 
-    All without the section's field, which is fitted once a run whatever the frontier.
+    All without the section's field, which is fitted once per run for every frontier.
     """
     naive = interleaved({"naive": naive_cell(sample)}, 10 * repeats)["naive"]
     n = int(sample.unseen.sum())
@@ -290,7 +290,7 @@ def frontiers(sample: Sample, repeats: int, sizes: tuple[int, ...]) -> list[Figu
 
 
 def speed_model(name: str | None) -> tuple[GeST, str]:
-    """Return the model named, the first bundled one, or an untrained one, and what it is."""
+    """Return the named model, the first bundled one, or an untrained one, and a description."""
     if name or bundled_models():
         model = GeST.load(name or next(iter(bundled_models())))
         return model, f"model '{model.name}'"

@@ -1,4 +1,4 @@
-"""What a user waits for in the window: a real viewer with the dock, driven step by step."""
+"""Waiting times in the window: a real viewer with the dock, driven step by step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +18,82 @@ from napari_gest.app.actions import ChangeView
 from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.canvas._napari_private.attributes import scene_canvas
 from napari_gest.canvas._napari_private.compat import camera
+from napari_gest.canvas.check_contour import NAME, contour_layer
+from napari_gest.canvas.line_layer import LineLayer
+from napari_gest.canvas.redraws import AHEAD
+from napari_gest.canvas.shapes import CHECKED_DEPTH
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import write_tissue
+from napari_gest.tissue.roi import Roi
 from napari_gest.widgets.headless_viewer import HeadlessViewer
 
-_BEAT_MS = 5  # how often the window is asked whether it is awake
+_BEAT_MS = 5  # interval at which the event loop is tested
 _MOST_REFRESHES = 5  # on opening a file: two jobs that begin and end, and one action
 
 
 class Pulse:
-    """Notes when Qt's event loop turns; what lies between two turns is a block."""
+    """Records the turns of Qt's event loop; the time between two turns is a block.
+
+    A block is measured in processor time of the window's thread. On a shared machine the clock
+    runs on while the thread waits for a processor.
+    """
 
     def __init__(self) -> None:
         from qtpy.QtCore import Qt, QTimer
 
         self.turns: list[float] = []
+        self._worked: list[float] = []  # processor time of this thread at each turn
         self.timer = QTimer()
         self.timer.setTimerType(Qt.TimerType.PreciseTimer)
         self.timer.setInterval(_BEAT_MS)
-        self.timer.timeout.connect(lambda: self.turns.append(time.perf_counter()))
+        self.timer.timeout.connect(self._note)
         self.timer.start()
 
-    def blocks_ms(self, start: float, end: float) -> np.ndarray:
-        """Return the gaps between turns from ``start`` to ``end``, milliseconds, longest first."""
-        turns = np.array([start, *(t for t in self.turns if start < t < end), end])
-        return np.sort(np.diff(turns))[::-1] * 1e3
+    def _note(self) -> None:
+        self.turns.append(time.perf_counter())
+        self._worked.append(time.thread_time())
+
+    def blocks_ms(self, start: float, end: float) -> Blocks:
+        """Return the blocks from ``start`` to ``end``: from the turn before to the one after."""
+        turns = np.array(self.turns)
+        first = max(int(np.searchsorted(turns, start)) - 1, 0)
+        part = slice(first, int(np.searchsorted(turns, end)) + 1)
+        worked, clock = np.diff(np.array(self._worked)[part]), np.diff(turns[part])
+        if not len(clock):
+            return Blocks(np.zeros(1), np.zeros(1))
+        return Blocks(np.sort(worked)[::-1] * 1e3, np.sort(clock)[::-1] * 1e3)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of the window, milliseconds, longest first.
+
+    Attributes
+    ----------
+    worked
+        Processor time of the window's thread.
+    clock
+        Time on the clock.
+    """
+
+    worked: np.ndarray
+    clock: np.ndarray
+
+    def figure(self, what: str, bar: float | None, place: int = 0) -> Figure:
+        """Return the longest one, or the one at a place."""
+        worked = float(self.worked[min(place, len(self.worked) - 1)])
+        clock = float(self.clock[min(place, len(self.clock) - 1)])
+        return Figure(
+            what,
+            f"{worked:.0f} ms ({clock:.0f} on the clock)",
+            "" if bar is None else f"<= {bar:.0f} ms",
+            None if bar is None else worked <= bar,
+            {"ms": worked, "clock_ms": clock},
+        )
 
 
 class Window(HeadlessViewer):
-    """The viewer with the dock and a file open, and how long things in it take."""
+    """The viewer with the dock and an open file, with timers."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(pause_s=0.004)
@@ -58,25 +106,26 @@ class Window(HeadlessViewer):
         self.until(lambda: self.context.scene.active is not None and not self.context.jobs.busy)
         self.settle()
         self.open_s = time.perf_counter() - started
+        self.opening = self.pulse.blocks_ms(started, time.perf_counter())
         self.refreshed = {
             type(panel).__name__: panel.n_refreshed - n
             for panel, n in zip(panels, before, strict=True)
         }
 
     def settle(self) -> None:
-        """Let the window draw what was changed: until its loop has turned some times."""
+        """Let the window draw changes: wait for several turns of its event loop."""
         n = len(self.pulse.turns)
         self.until(lambda: len(self.pulse.turns) >= n + 5)
 
     def ms(self, work: Callable[[], Any]) -> float:
-        """Return milliseconds until what ``work`` changes is drawn."""
+        """Return milliseconds until the changes of ``work`` are drawn."""
         started = time.perf_counter()
         work()
         self.settle()
         return (time.perf_counter() - started) * 1e3
 
     def show(self, **changes: Any) -> None:
-        """Change what the canvas shows."""
+        """Change the view of the canvas."""
         self.context.do(ChangeView.of(**changes))
 
     def close(self) -> None:
@@ -127,8 +176,40 @@ def _slide(window: Window, repeats: int) -> list[float]:
     return took
 
 
+def _again(window: Window) -> list[float]:
+    """Return milliseconds until each of two more draws is drawn, one pressed after the other."""
+    draws = window.home.run_panel.result.draws
+    # As it is when someone has looked at the first draw.
+    window.until(lambda: len(draws.redraws.ready(draws.entry)) >= AHEAD)
+    took = []
+    for n_draws in (2, 3):
+        started = time.perf_counter()
+        draws.again()
+        window.until(lambda n=n_draws: draws.entry.outcome.n_draws == n)
+        window.settle()
+        took.append((time.perf_counter() - started) * 1e3)
+    return took
+
+
+def _contour(window: Window, n_unseen: int) -> Blocks:
+    """Return the blocks while the line of a check appears, in the middle of the region."""
+    scene, entry = window.context.scene, window.home.run_panel.result.entry
+    spacing = window.context.opened.section.geometry.spacing_um
+    inner = Roi(entry.run.outline.buffer(-0.3 * spacing * np.sqrt(n_unseen / np.pi)))
+    data = contour_layer(inner, scene.active_layer, scene.outline_um())
+    lines = LineLayer(scene, CHECKED_DEPTH, lambda: data)
+    started = time.perf_counter()
+    lines.show(NAME)
+    window.until(lambda: lines.layer is not None)
+    window.settle()
+    blocks = window.pulse.blocks_ms(started, time.perf_counter())
+    lines.show(None)
+    window.settle()
+    return blocks
+
+
 def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figure]:
-    """Return what a user waits for with so many cells open, and in a run over some of them."""
+    """Return waiting times with ``n_cells`` open, and in a run over ``n_unseen`` of them."""
     model = GeST.load(model_name)
     with _window(n_cells, model) as window:
         context, panel = window.context, window.home.run_panel
@@ -184,6 +265,9 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         start = window.pulse.blocks_ms(pressed, first)
         during = window.pulse.blocks_ms(first, done)
         end = window.pulse.blocks_ms(done, time.perf_counter())
+        again = _again(window)
+        contour = _contour(window, n_unseen)
+        panel.check.rest()  # niches are measured without it
         panel.result.discard()
         window.settle()
         sliding = _slide(window, repeats)
@@ -205,6 +289,7 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
     )
     return [
         figure("file opened and drawn", window.open_s * 1e3, None),
+        window.opening.figure("  longest block", None),
         refreshes,
         figure("coloured by another gene", float(np.median(by_gene)), 300),
         figure("a name of the legend hidden", float(np.median(legend)), 300),
@@ -213,10 +298,13 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         figure(f"region of {unseen.sum():,} cells drawn", lasso, None),
         figure("  cells in it found", mask, 100),
         figure("Run pressed: first cells drawn", (first - pressed) * 1e3, 1000),
-        figure("  longest block until then", float(start[0]), 100),
-        figure("during the run: longest block", float(during[0]), 100),
-        figure("  and the tenth longest", float(during[9]), None),
-        figure("result shown: longest block", float(end[0]), 100),
+        start.figure("  longest block until then", 100),
+        during.figure("during the run: longest block", 100),
+        during.figure("  and the tenth longest", None, 9),
+        end.figure("result shown: longest block", 100),
+        figure("Again pressed: another draw drawn", again[0], 1000),
+        figure("  and pressed once more", again[1], 1000),
+        contour.figure("line of a check drawn: longest block", 100),
         figure("Cancel pressed: button and text say so", acknowledged, 200),
         figure("  the work has stopped, what it made is shown", stopped, None),
         figure("slider of niches moved: another number drawn", float(np.median(sliding)), 300),

@@ -35,34 +35,37 @@ BAR_MB = 50.0
 _KINDS = (AnnData, Section, Opened, Generated, Embedded, GeneratedCells, RunEntry, Job, Layer)
 _MB = 2**20
 _SETTLE_S = 0.3
-_LET_GO_S = 3.0  # napari takes a second to let go of the layers removed last
+_LET_GO_S = 3.0  # napari takes a second to release the layers removed last
 _FIELD_STEPS = 40  # of a run's field, instead of hundreds: memory is the question, not accuracy
 
 
 @dataclass(frozen=True)
 class Round:
-    """What was there after a round, without any help of the garbage collector.
+    """Memory and objects after a round, without a call of the garbage collector.
 
     Attributes
     ----------
     seconds
-        That it took.
+        Duration of the round.
+    niches
+        Whether niches were found too, which takes more memory.
     resident_mb
         Memory of the process in RAM.
     python_mb
-        What Python has allocated, where that is traced (which is slow).
+        Memory allocated by Python, if it is traced (which is slow).
     alive
         Objects that hold tissue, by class.
     """
 
     seconds: float
+    niches: bool
     resident_mb: float
     python_mb: float | None
     alive: dict[str, int]
 
 
 def alive() -> dict[str, int]:
-    """Return how many objects there are of each kind that holds tissue."""
+    """Return the number of objects of each kind that holds tissue."""
     found = Counter({kind.__name__: 0 for kind in _KINDS})
     for one in gc.get_objects():
         for kind in _KINDS:
@@ -74,7 +77,7 @@ def alive() -> dict[str, int]:
 def work_once(window: HeadlessViewer, path: Path, share: float, niches: bool) -> None:
     """Open tissue, generate the cells of a square region, keep them, find niches; clear all.
 
-    Keeping is undone and done again. A check begins after the run, and is stopped by what follows.
+    Keeping is undone and redone. A check starts after the run, and the next steps stop it.
 
     Parameters
     ----------
@@ -143,11 +146,12 @@ def run(
             try:
                 for number in range(1, rounds + 1):
                     started = time.perf_counter()
-                    work_once(window, path, 0.03, niches_every and number % niches_every == 0)
+                    niches = niches_every > 0 and number % niches_every == 0
+                    work_once(window, path, 0.03, niches)
                     took = time.perf_counter() - started
                     traced = tracemalloc.get_traced_memory()[0] / _MB if trace else None
                     resident = process.memory_info().rss / _MB
-                    made.append(Round(took, resident, traced, alive()))
+                    made.append(Round(took, niches, resident, traced, alive()))
                     step(f"round {number}: {_line(made[-1])}")
                     if time.monotonic() > last and number > warm_up:
                         break
@@ -165,6 +169,21 @@ def run(
     return _figures(made, warm_up, left, full, trimmed), made
 
 
+def growth_by_kind(rounds: list[Round]) -> dict[str, float]:
+    """Return how memory grew (MB), apart for rounds with and without niches.
+
+    It is the median of the last rounds of a kind less that of the first: ten of each, or half of
+    what there is. A single round says less, since memory varies from one to the next.
+    """
+    grown = {}
+    for name, kind in (("rounds without niches", False), ("rounds with niches", True)):
+        memory = [one.resident_mb for one in rounds if one.niches == kind]
+        n = min(10, len(memory) // 2)
+        if n:
+            grown[name] = float(np.median(memory[-n:]) - np.median(memory[:n]))
+    return grown
+
+
 def _figures(
     made: list[Round], warm_up: int, left: dict[str, int], full: float, trimmed: float | None
 ) -> list[Figure]:
@@ -173,6 +192,7 @@ def _figures(
     slope = float(np.polyfit(np.arange(len(after)), after, 1)[0]) if n else 0.0
     whole = made[-1].resident_mb - made[0].resident_mb
     held = ", ".join(f"{count} {name}" for name, count in left.items() if count) or "nothing"
+    kinds = growth_by_kind(made[warm_up - 1 :])
     figures = [
         Figure(
             f"memory from round {warm_up} to {len(made)}",
@@ -180,6 +200,16 @@ def _figures(
             f"< {BAR_MB:.0f} MB",
             growth < BAR_MB,
             {"growth_mb": growth, "resident_mb": [one.resident_mb for one in made]},
+        ),
+        *(
+            Figure(
+                f"  {name}, median of the last less that of the first",
+                f"{grown:+.1f} MB",
+                f"< {BAR_MB:.0f} MB",
+                grown < BAR_MB,
+                {"growth_mb": grown},
+            )
+            for name, grown in kinds.items()
         ),
         Figure("  by regression", f"{slope:+.2f} MB a round", "", None, {"slope_mb": slope}),
         Figure(
@@ -215,7 +245,7 @@ def _figures(
 
 
 def _trimmed(process: psutil.Process) -> float | None:
-    """Return memory once the C library has given back what is free, where it can; else None."""
+    """Return memory after the C library has returned free memory; None if it cannot."""
     return process.memory_info().rss / _MB if gc_pause.give_back() else None
 
 

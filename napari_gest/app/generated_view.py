@@ -28,7 +28,7 @@ from napari_gest.app.view_state import (
 # Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
 WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
 NICHE_NEIGHBOURS = 20  # generated cells around a place that say its niche
-NO_DRAWS = "This run made means alone. Run with 'Typical cells and their mean' (step 4)."
+NO_DRAWS = "This run made means alone. Run with 'Typical cells and mean' (step 4)."
 NO_MEAN = "The mean of these cells was not kept with them."
 
 
@@ -128,20 +128,25 @@ def generated_names(
             written = _written_niches(of_cells, made, opened)
             if written is not None:
                 return written, unknown
-    if not isinstance(of_cells, Categories) or made.donor is None:
+    if not isinstance(of_cells, Categories):
         return None
-    typical = of_cells.codes[made.donor]
+    typical = None if made.donor is None else of_cells.codes[made.donor]
     of_places = view_state.column == keys.NICHE or view_state.of_run_what == "niches"
-    donors = made.donor[:, None] if made.candidates is None else made.candidates
-    if made.candidates is None and not of_places:
-        return Categories(of_cells.names, of_cells.colors, typical), unknown
+    donors = made.candidates
+    if donors is None:
+        if made.donor is None or typical is None:
+            return None
+        if not of_places:
+            return Categories(of_cells.names, of_cells.colors, typical), unknown
+        donors = made.donor[:, None]
     named = _counted(of_cells.codes[donors], len(of_cells.names))
     if of_places and len(named):
         named = named[_near(made.coords_um)].sum(1)
     total = named.sum(1)
+    likeliest = of_places or typical is None or shown_view(view_state.view, made) != "generated"
     codes = typical
-    if (of_places or shown_view(view_state.view, made) != "generated") and named.size:
-        codes = np.where(total > 0, named.argmax(1), -1)
+    if (likeliest and named.size) or codes is None:
+        codes = np.where(total > 0, named.argmax(1), -1) if named.size else np.full(len(total), -1)
     share = unknown.copy()
     there = (codes >= 0) & (total > 0)
     share[there] = named[there, codes[there]] / total[there]

@@ -16,7 +16,14 @@ import napari_gest
 from napari_gest.app.opened import Normalization
 from napari_gest.errors import CheckpointError
 from napari_gest.files import restore_in
-from napari_gest.model.about import CONFIG, VOCABULARY, WEIGHTS, read_about
+from napari_gest.model.about import (
+    CONFIG,
+    VOCABULARY,
+    WEIGHTS,
+    is_base,
+    read_about,
+    read_about_base,
+)
 
 if TYPE_CHECKING:
     from napari_gest.model.gest import GeST
@@ -37,9 +44,9 @@ class ModelInfo:
     path
         Its folder.
     genes
-        Its panel.
+        Its panel; none of a base.
     target_sum
-        Total a cell is scaled to in its model space.
+        Total a cell is scaled to in its model space; 0 of a base.
     labels
         Labels it can give, if it was trained to.
     """
@@ -49,6 +56,11 @@ class ModelInfo:
     genes: tuple[str, ...]
     target_sum: float
     labels: tuple[str, ...] = ()
+
+    @property
+    def is_base(self) -> bool:
+        """Whether models start from it, and nothing else can be done with it."""
+        return not self.genes
 
     @cached_property
     def _gene_set(self) -> frozenset[str]:
@@ -65,13 +77,16 @@ class ModelInfo:
 
     @classmethod
     def read(cls, folder: Path) -> ModelInfo:
-        """Read a model folder's description.
+        """Read the description of a model folder, or of a base.
 
         Raises
         ------
         CheckpointError
             If the folder holds no model, or its config.json is damaged.
         """
+        if is_base(folder):
+            told = read_about_base(folder)
+            return cls(folder.name if folder.parent == BUNDLED else told.name, folder, (), 0.0)
         about = read_about(folder)
         name = folder.name if folder.parent == BUNDLED else about.name
         labels = about.head.classes if about.head else ()
@@ -85,12 +100,15 @@ class ModelRegistry:
     ----------
     models
         What each says about itself, by its name.
+    bases
+        The same of what models start from.
     broken
         Why a folder that was found cannot be used, by the name of the folder.
     """
 
     def __init__(self) -> None:
         self.models: dict[str, ModelInfo] = {}
+        self.bases: dict[str, ModelInfo] = {}
         self.broken: dict[str, str] = {}
         self._loaded: dict[Path, GeST] = {}
         self._warmed: set[Path] = set()
@@ -110,10 +128,10 @@ class ModelRegistry:
     def add(self, folder: Path) -> ModelInfo:
         """Add a model folder and return what it says; the same folder again is read again."""
         info = ModelInfo.read(folder)
-        same = self.models.get(info.name)
+        same = self.models.get(info.name) or self.bases.get(info.name)
         if same is not None and same.path != folder:
             info = replace(info, name=f"{info.name} ({folder.parent.name})")
-        self.models[info.name] = info
+        (self.bases if info.is_base else self.models)[info.name] = info
         self.broken.pop(folder.name, None)
         self._loaded.pop(folder, None)
         self._warmed.discard(folder)
@@ -123,7 +141,7 @@ class ModelRegistry:
         """Return a model, read from disk once. Call it in a worker: it imports torch."""
         from napari_gest.model.gest import GeST
 
-        info = self.models[name]
+        info = self.models[name] if name in self.models else self.bases[name]
         with self._loading:
             if info.path not in self._loaded:
                 self._loaded[info.path] = GeST.load(info.load_name)

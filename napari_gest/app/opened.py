@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 from napari_gest.tissue.obs import names_in, obs_column
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from napari_gest.tasks.generation.generated import Generated
 
 DEFAULT_TARGET_SUM = 1e4
+_SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,16 @@ class Normalization:
 
     target_sum: float = DEFAULT_TARGET_SUM
     panel: tuple[str, ...] | None = None
+
+
+def cell_size(coords_um: NDArray[np.float64]) -> float:
+    """Return a diameter in um at which cells nearly touch: the median distance to the nearest."""
+    if len(coords_um) < 2:
+        return 10.0
+    step = max(len(coords_um) // _SAMPLE, 1)
+    nearest = cKDTree(coords_um).query(coords_um[::step], k=2)[0][:, 1]
+    size = float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 10.0
+    return 1.15 * size
 
 
 class Result(Protocol):
@@ -91,6 +103,17 @@ class Opened:
     def gene_texts(self) -> dict[str, str]:
         """The gene of each text it is searched by: its name, with its symbol if it has one."""
         return gene_texts(self.adata, self.section.genes)
+
+    @cached_property
+    def cell_um(self) -> float:
+        """A diameter in um at which cells nearly touch: the median distance to the nearest."""
+        return cell_size(self.section.coords_um)
+
+    def prepare(self) -> None:
+        """Work out what the window will ask for first, so that it need not wait; any thread."""
+        section = self.section
+        _ = section.geometry, section.digest, section.unit, self.cell_um, self._columns
+        self._sum_of(None)
 
     @cached_property
     def _columns(self) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
     from napari_gest.app.model_registry import ModelInfo
+    from napari_gest.app.opened import Opened
     from napari_gest.app.state import State
 
 
@@ -23,13 +25,20 @@ class Script:
     """Collects the lines of a script: each file is read once, each section and model taken once.
 
     What a run adds uses the variables that ``adata``, ``section`` and ``model`` return.
+
+    Parameters
+    ----------
+    opened
+        The open sections, where a file may be open twice: it is then read twice, since each
+        opening has results of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, opened: Iterable[Opened] = ()) -> None:
+        self._openings = _openings(opened)
         self._names: set[str] = set()
         self._header: list[str] = []
         self._lines: list[str] = []
-        self._files: dict[str | None, str] = {}
+        self._files: dict[tuple[str | None, int], str] = {}
         self._sections: dict[int, str] = {}
         self._models: dict[str, str] = {}
         self._results: dict[int, str] = {}
@@ -58,9 +67,9 @@ class Script:
         """Add lines that follow even those, and are known only then; one set of them for a key."""
         self._very_last[key] = lines
 
-    def adata(self, path: Path | None) -> str:
-        """Return the variable of a file, read before its first use."""
-        key = None if path is None else str(path)
+    def adata(self, section: Section, path: Path | None) -> str:
+        """Return the variable of the file of a section, read before its first use."""
+        key = (None if path is None else str(path), self._openings.get(id(section), 0))
         if key not in self._files:
             self._files[key] = _numbered("adata", len(self._files))
             self.use("read_tissue")
@@ -70,7 +79,7 @@ class Script:
     def section(self, section: Section, path: Path | None) -> str:
         """Return the variable of a section, taken out of its file before its first use."""
         if id(section) not in self._sections:
-            adata = self.adata(path)
+            adata = self.adata(section, path)
             self._sections[id(section)] = _numbered("section", len(self._sections))
             self.use("Section")
             self.add(f"{self._sections[id(section)]} = {section_call(section, adata)}")
@@ -90,23 +99,23 @@ class Script:
         self.header("from shapely import from_geojson")
         self.add(f"{name} = Roi(from_geojson({shapely.to_geojson(roi.geometry)!r}))")
 
-    def unseen(self, section: str, path: Path | None, left_out: str | Roi) -> str:
+    def unseen(self, name: str, section: Section, path: Path | None, left_out: str | Roi) -> str:
         """Return the expression of a section's unseen cells.
 
         Parameters
         ----------
-        section
+        name
             Variable of the section.
-        path
-            Its file.
+        section, path
+            The section and its file.
         left_out
             Column of obs that masks them, or the region they lie in.
         """
         if isinstance(left_out, Roi):
             self.region(left_out, "roi")
-            return f"roi.contains({section}.coords_um)"
+            return f"roi.contains({name}.coords_um)"
         self.use("mask_from_obs")
-        return f"mask_from_obs({self.adata(path)}, {left_out!r}, {section}.rows)"
+        return f"mask_from_obs({self.adata(section, path)}, {left_out!r}, {name}.rows)"
 
     def result(self, result: object, name: str = "result") -> str:
         """Return a new variable for a result; other runs find it by ``variable_of``."""
@@ -133,10 +142,13 @@ class Script:
         last = [*self._last, *(line for lines in self._very_last.values() for line in lines())]
         names = ", ".join(sorted(self._names, key=str.lower))
         saved = []
-        for key, adata in self._files.items() if ending is not None else ():
-            stem = "tissue" if key is None else Path(key).stem
-            name = f"{stem}_{ending}.h5ad" if len(self._files) > 1 else f"{ending}.h5ad"
-            saved.append(f"write_tissue({adata}, {name!r})")
+        taken: Counter[str] = Counter()
+        for (path, _), adata in self._files.items() if ending is not None else ():
+            stem = "tissue" if path is None else Path(path).stem
+            name = f"{stem}_{ending}" if len(self._files) > 1 else f"{ending}"
+            taken[name] += 1
+            name = _numbered(name, taken[name] - 1)
+            saved.append(f"write_tissue({adata}, {name + '.h5ad'!r})")
         header = [*sorted(self._header, key=_by_module), f"from napari_gest import {names}"]
         return "\n".join([*header, "", *self._lines, *last, *saved]) + "\n"
 
@@ -167,7 +179,7 @@ def session_script(state: State) -> str:
     kept = [entry for id_ in state.kept if not is_from_file(entry := state.entry(id_))]
     if not kept:
         raise InputError("Nothing was kept yet.", "Run, then press Keep.")
-    script = Script()
+    script = Script(state.sections.values())
     kept.sort(key=lambda entry: entry.kind == "check")  # they are written last, as in the tissue
     for entry in kept:
         if entry.partial:
@@ -180,8 +192,21 @@ def session_script(state: State) -> str:
     for opened in {id(o.adata): o for o in state.sections.values() if o.results}.values():
         if keys.REGIONS in opened.adata.uns:
             regions = str(opened.adata.uns[keys.REGIONS])
-            script.at_end(f"{script.adata(opened.path)}.uns[{keys.REGIONS!r}] = {regions!r}")
+            adata = script.adata(opened.section, opened.path)
+            script.at_end(f"{adata}.uns[{keys.REGIONS!r}] = {regions!r}")
     return script.text("session")
+
+
+def _openings(opened: Iterable[Opened]) -> dict[int, int]:
+    """Return the number of the opening of its file that each section is of, by its id."""
+    found: dict[Path | None, list[int]] = {}
+    numbers = {}
+    for one in opened:
+        of_file = found.setdefault(one.path, [])
+        if id(one.adata) not in of_file:
+            of_file.append(id(one.adata))
+        numbers[id(one.section)] = of_file.index(id(one.adata))
+    return numbers
 
 
 def _numbered(name: str, n: int) -> str:

@@ -12,6 +12,7 @@ from napari_gest.app.opened import Opened, Snapshot
 from napari_gest.app.regions import Role, Shape, Stroke, of_role
 from napari_gest.app.runs.base import RunEntry, RunKind
 from napari_gest.app.view_state import ViewState
+from napari_gest.model.devices import Device
 from napari_gest.tissue.edits import Edit
 
 Mode = Literal["weighted", "pick", "sample"]
@@ -35,6 +36,8 @@ class Choices:
         A check follows each run of generation.
     believable
         Only genes that the check believes in are listed.
+    device
+        Where networks compute.
     """
 
     model: str | None = None
@@ -43,6 +46,7 @@ class Choices:
     mask_key: str | None = None
     check: bool = True
     believable: bool = False
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from napari_gest.tasks.perturbation.influence import Influence
+    from napari_gest.tissue.section import Section
 
 _PLAIN = 1e-3  # smaller p-values are written with an exponent
 _LEAST = 1e-300
 _TOLD = 3  # neighbours, and types of them
+
+
+def counted(n: int, section: Section) -> str:
+    """Return how many cells of a section, or spots: "1 cell", "2,898 spots"."""
+    return f"{n:,} {section.unit}{'' if n == 1 else 's'}"
 
 
 def p_text(p: float) -> str:

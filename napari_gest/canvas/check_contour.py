@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from napari.layers import Layer
 from shapely import MultiPolygon, Polygon
 
 from napari_gest.app.runs.base import RunEntry, why_stale
-from napari_gest.canvas.event_loop import call_later
-from napari_gest.canvas.layer_list import add_layer, remove_layer
+from napari_gest.canvas.line_layer import LayerData, LineLayer
 from napari_gest.canvas.scene import Scene
-from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, UM_AXES, role_of, to_lines
+from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, UM_AXES, to_lines
 
 if TYPE_CHECKING:
-    from napari_gest.app.runs.check import CheckOutcome
+    from napari.layers import Layer
+
+    from napari_gest.tissue.roi import Roi
 
 NAME = "beyond this line: no better than the section's mean"
 _COLOR = "#F0682A"  # seen on black and on white, and no colour of a region
@@ -30,21 +30,14 @@ class CheckContour:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self._shown: tuple[Any, ...] | None = None
-        self._drawn: tuple[Any, ...] | None = None
-        self._detached = False
+        self.lines = LineLayer(scene, CHECKED_DEPTH, self._data)
         scene.session.changed.connect(self._on_changed)
         self._mirror()
 
     def detach(self) -> None:
         """Follow the session no more."""
         self.scene.session.changed.disconnect(self._on_changed, missing_ok=True)
-        self._detached = True
-
-    @property
-    def layer(self) -> Layer | None:
-        """The layer of the line, or None."""
-        return next((x for x in self.scene.viewer.layers if role_of(x) == CHECKED_DEPTH), None)
+        self.lines.close()
 
     def _on_changed(self, changed: frozenset[str]) -> None:
         if changed & _FOLLOWED:
@@ -52,11 +45,7 @@ class CheckContour:
 
     def _mirror(self) -> None:
         entry = self._wanted()
-        wanted = None if entry is None else (entry.id, id(entry.outcome))
-        if wanted == self._shown:
-            return
-        self._shown = wanted
-        call_later(self._draw)  # napari takes 0.1 s to add or remove a layer
+        self.lines.show(None if entry is None else (entry.id, id(entry.outcome)))
 
     def _wanted(self) -> RunEntry | None:
         """Return the check whose line is to be seen: it has one, and its region is as it was."""
@@ -66,30 +55,27 @@ class CheckContour:
             return None
         return entry
 
-    def _draw(self) -> None:
-        """Bring the line up to date, in a turn of its own; much may have changed until then."""
-        wanted, layer = self._shown, self.layer
-        if wanted == self._drawn or self._detached:
-            return
-        self._drawn = wanted
-        if layer is not None:
-            remove_layer(self.scene.viewer, layer)
-        entry = None if wanted is None else self._wanted()
-        if entry is None:
-            return
-        outcome: CheckOutcome = entry.outcome
-        cells = self.scene.cells().get(outcome.run.generation.snapshot.label)
-        if cells is None:
-            return
-        area = outcome.beyond.geometry if outcome.beyond is not None else MultiPolygon()
-        lines = to_lines(MultiPolygon([area]) if isinstance(area, Polygon) else area, cells)
-        settings = {
-            "name": NAME,
-            "shape_type": "path",
-            "edge_color": _COLOR,
-            "face_color": "transparent",
-            "edge_width": _WIDTH * self.scene.outline_um(),
-            "metadata": {META: {ROLE: CHECKED_DEPTH}},
-            **UM_AXES,
-        }
-        add_layer(self.scene.viewer, (lines, settings, "shapes"))
+    def _data(self) -> LayerData | None:
+        entry = self._wanted()
+        label = None if entry is None else entry.run.generation.snapshot.label
+        cells = self.scene.cells().get(label or "")
+        if entry is None or cells is None:
+            return None
+        return contour_layer(entry.outcome.beyond, cells, _WIDTH * self.scene.outline_um())
+
+
+def contour_layer(beyond: Roi, cells: Layer, width_um: float) -> LayerData:
+    """Return the layer data tuple of a line around what is too deep, on a section's layer."""
+    area = beyond.geometry
+    lines = to_lines(MultiPolygon([area]) if isinstance(area, Polygon) else area, cells)
+    settings = {
+        "name": NAME,
+        "shape_type": "path",
+        "edge_color": _COLOR,
+        "face_color": "transparent",
+        "edge_width": width_um,
+        "opacity": 1.0,
+        "metadata": {META: {ROLE: CHECKED_DEPTH}},
+        **UM_AXES,
+    }
+    return lines, settings, "shapes"

@@ -1,4 +1,4 @@
-"""What napari's status bar says of the generated cell under the mouse."""
+"""What napari's status bar says of the cell under the mouse."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ import numpy as np
 from napari.layers import Layer, Points
 from scipy.spatial import cKDTree
 
+from napari_gest.app.colors import Categories
 from napari_gest.app.generated_view import generated_names, generated_values
 from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.app.view_state import panel_of, section_legend
 from napari_gest.canvas import layers
 from napari_gest.canvas.region_layers import ROLES
 from napari_gest.canvas.shapes import role_of, to_um
 
 if TYPE_CHECKING:
+    from napari_gest.app.opened import Opened
     from napari_gest.canvas.painter import Painter
 
 # napari asks the chosen layer for its status, which is rarely that of the generated cells.
 _OURS = (layers.CELLS, layers.GENERATED, layers.OUTLINES, *ROLES)
+_ABOUT = {"uncertainty": " (sd)", "difference": " (expected minus measured)"}
 _NEAR = 0.6  # cell sizes from the middle of a cell that still mean it
 
 
 class Hover:
-    """Adds name and value of the generated cell under the mouse to the status of our layers.
+    """Adds name or value of the cell under the mouse to the status of our layers.
 
     napari asks for it in a thread of its own; a tree finds the cell among 100,000 in an instant.
     """
@@ -36,6 +40,8 @@ class Hover:
         self._viewer = painter.scene.viewer
         self._tree: tuple[GeneratedCells, cKDTree] | None = None
         self._told: tuple[Any, Callable[[int], str]] | None = None
+        self._measured: dict[str, tuple[Opened, cKDTree]] = {}
+        self._told_measured: tuple[Any, Callable[[int], str]] | None = None
         self._viewer.layers.events.inserted.connect(self._on_inserted)
         for layer in self._viewer.layers:
             self._join(layer)
@@ -46,11 +52,15 @@ class Hover:
         for layer in self._viewer.layers:
             if role_of(layer) in _OURS:
                 layer.__dict__.pop("get_status", None)
-        self._tree = self._told = None
+        self.forget()
+        self._measured.clear()
 
     def forget(self) -> None:
         """Let go of cells that are not shown any more."""
-        self._tree = self._told = None
+        self._tree = self._told = self._told_measured = None
+        sections = self.painter.scene.session.state.sections
+        for label in [k for k, (one, _) in self._measured.items() if sections.get(k) is not one]:
+            del self._measured[label]
 
     def text_at(self, position: Any) -> str:
         """Return what there is to say of a position on the canvas; empty where no cell is."""
@@ -64,7 +74,44 @@ class Hover:
             far, cell = self._tree[1].query(place)
             if far <= _NEAR * _size(layer) and made.filled[cell]:
                 return self._text(made)(int(cell))
+        return self._text_of_measured(position)
+
+    def _text_of_measured(self, position: Any) -> str:
+        sections = self.painter.scene.session.state.sections
+        for label, layer in self.painter.scene.cells().items():
+            opened = sections.get(label)
+            if opened is None or not layer.visible:
+                continue
+            held = self._measured.get(label)
+            if held is None or held[0] is not opened:
+                held = self._measured[label] = opened, cKDTree(opened.section.coords_um)
+            place = to_um(np.asarray([position], np.float64), layer)[0]
+            far, cell = held[1].query(place)
+            if far <= _NEAR * _size(layer):
+                key = (opened, self.painter.view_state, self.painter.preview)
+                if self._told_measured is None or self._told_measured[0] != key:
+                    self._told_measured = key, self._measured_teller(opened)
+                return self._told_measured[1](int(cell))
         return ""
+
+    def _measured_teller(self, opened: Opened) -> Callable[[int], str]:
+        """Return what tells of a measured cell in the present view."""
+        view, preview = self.painter.view_state, self.painter.preview
+        space = self.painter.normalization
+        shown = section_legend(view, opened, space, preview)
+        title = view.gene or view.column or (preview.title if preview is not None else "")
+        if isinstance(shown.colors, Categories):
+            return _name_of(title, shown.colors)
+        values: Any = None
+        if view.of_run is not None:
+            values = None if preview is None else preview.sections.get(opened.section)
+        elif view.gene is not None:
+            values = opened.gene_values(view.gene, space.target_sum, panel_of(space, opened))
+        elif view.column in opened.adata.obs:
+            values = opened.obs_values(view.column).to_numpy(np.float64, na_value=np.nan)
+        if values is None:
+            return lambda cell: ""
+        return lambda cell: f"{title}: {values[cell]:.2f}"
 
     def _text(self, made: GeneratedCells) -> Callable[[int], str]:
         view = self.painter.view_state
@@ -83,15 +130,18 @@ class Hover:
             title = view.column or (preview.title if preview is not None else "")
             named, share = names
 
+            plain = _name_of(title, named)
+
             def name(cell: int) -> str:
-                code = named.codes[cell]
-                text = f"{title}: {named.names[code]}" if code >= 0 else f"{title}: no name"
+                text = plain(cell)
                 return text if np.isnan(share[cell]) else f"{text} ({share[cell]:.2f})"
 
             return name
         if view.gene is None and not view.entropy:
             return lambda cell: "generated"
-        title = "entropy" if view.entropy and view.view == "uncertainty" else view.gene
+        title = f"{view.gene}{_ABOUT.get(view.view, '')}"
+        if view.entropy and view.view == "uncertainty":
+            title = "entropy"
         return lambda cell: f"{title}: {generated_values(view, made, opened, space)[cell]:.2f}"
 
     def _on_inserted(self, event: Any) -> None:
@@ -112,6 +162,16 @@ class Hover:
             return status
 
         layer.get_status = get_status
+
+
+def _name_of(title: str, named: Categories) -> Callable[[int], str]:
+    """Return what tells the name of a cell."""
+
+    def tell(cell: int) -> str:
+        code = named.codes[cell]
+        return f"{title}: {named.names[code]}" if code >= 0 else f"{title}: no name"
+
+    return tell
 
 
 def _size(layer: Points) -> float:

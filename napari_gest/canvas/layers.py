@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cmap import Color
+from napari.layers import Points
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from napari_gest.app.generated_view import WAITING
 from napari_gest.app.opened import Opened
@@ -32,7 +32,6 @@ OUTLINES = "outlines of what is generated"
 OPENED, RUN, GENERATED_CELLS, BESIDE = "opened", "run", "generated_cells", "beside"
 OUTLINE = "outline"
 
-_SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
 _GAP = 0.08  # between sections side by side, in widths
 EDIT_COLOR = "#EF7B9B"
@@ -41,14 +40,12 @@ _EDITED = np.array([0.937, 0.482, 0.608, 1.0], np.float32)  # the same
 _AROUND = np.array([0.24, 0.26, 0.30, 1.0], np.float32)
 
 
-def cell_size(coords_um: NDArray[np.float64]) -> float:
-    """Return a diameter in um at which cells nearly touch: the median distance to the nearest."""
-    if len(coords_um) < 2:
-        return 10.0
-    step = max(len(coords_um) // _SAMPLE, 1)
-    nearest = cKDTree(coords_um).query(coords_um[::step], k=2)[0][:, 1]
-    size = float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 10.0
-    return 1.15 * size
+def warm_up() -> None:
+    """Have napari read its table of units, which takes it 0.3 s with the first layer; any thread.
+
+    A layer that is in no viewer is no business of the window's.
+    """
+    Points(np.zeros((1, 2)), units=UM_AXES["units"])
 
 
 def section_layer(opened: Opened, shift_x_um: float = 0.0) -> tuple[Any, dict[str, Any], str]:
@@ -64,7 +61,7 @@ def section_layer(opened: Opened, shift_x_um: float = 0.0) -> tuple[Any, dict[st
     section = opened.section
     settings = {
         "name": opened.label,
-        "size": cell_size(section.coords_um),
+        "size": opened.cell_um,
         "border_width": 0.0,
         "face_color": "#7A8288",
         "antialiasing": 1.0 if section.n_obs < _SMOOTH_BELOW else 0.0,

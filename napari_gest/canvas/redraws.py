@@ -13,6 +13,8 @@ from napari_gest.canvas.jobs import Job, Tick
 from napari_gest.canvas.latest_job import LatestJob
 from napari_gest.tasks.progress import Progress
 
+AHEAD = 2  # draws that are there before anyone asks: who presses once often presses twice
+
 
 class Redraws:
     """Draws a region again with what its run has fitted; one run at a time.
@@ -58,7 +60,7 @@ class Redraws:
         """Hold the moving parts of a run that has ended, and prepare a draw."""
         self.forget()
         self._run_id, self._generation = entry.id, generation
-        self.prepare(entry, 1)
+        self.prepare(entry, AHEAD)
 
     def ready(self, entry: RunEntry) -> tuple[Any, ...]:
         """Return the draws that are ready and follow those that a run has."""
@@ -154,5 +156,5 @@ class Redraws:
         n_draws = entry.outcome.n_draws
         for number in [one for one in self._ready if one <= n_draws]:
             del self._ready[number]
-        if self._generation is not None and not self._ready:
-            self.prepare(entry, 1)
+        if self._generation is not None and len(self._ready) < AHEAD:
+            self.prepare(entry, AHEAD)

@@ -89,6 +89,13 @@ class RegionLayers:
             self.set_name(name)
         return layer
 
+    def put_aside(self, role: Role) -> None:
+        """Let the mouse move the canvas, and mark no shape: marks hide where a region begins."""
+        layer = self.layer(role)
+        if layer is not None:
+            layer.mode = "pan_zoom"
+            layer.selected_data = set()
+
     def set_name(self, name: str, of_selected: bool = True) -> None:
         """Give the next named region this name, and those selected with the select tools too."""
         layer = self.layer(NAMED)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from napari_gest.app.actions import AddRun
+from napari_gest.app.actions import AddRun, UpdateRun
 from napari_gest.app.runs.base import RunEntry, is_closed
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation import Begun, GenerationRun, Prepared
@@ -57,7 +57,7 @@ class RunFollower:
                 self.scene.add_generated(self.id, self._cells, self.run.outline)
                 self.painter.begin(self._cells.snapshot.label)
             elif isinstance(payload, CheckMap):
-                self._map = payload
+                self._show_map(payload)
             elif self._cells is None:
                 continue
             elif isinstance(payload, Begun):
@@ -77,6 +77,11 @@ class RunFollower:
             self.on_failed()
             return None
         return self._add(outcome, partial=False)
+
+    def _show_map(self, so_far: CheckMap) -> None:
+        """Show a map as far as it is: it is on the list of runs from its first tiles on."""
+        self._map = so_far
+        self._add(self.run.outcome(so_far), partial=True)
 
     def on_cancelled(self) -> RunEntry | None:
         """Add what a cancelled generation or map has made, if anything; else leave no trace."""
@@ -101,17 +106,23 @@ class RunFollower:
             self.painter.repaint()
 
     def _add(self, outcome: Any, partial: bool) -> RunEntry:
+        seconds, session = time.perf_counter() - self._started, self.scene.session
+        if any(entry.id == self.id for entry in session.state.runs):
+            self.scene.journal.do(
+                UpdateRun(id=self.id, outcome=outcome, partial=partial, seconds=seconds)
+            )
+            return session.state.entry(self.id)
         entry = RunEntry(
             self.id,
             self.run.title,
             self.run,
             outcome,
             datetime.now().isoformat(timespec="seconds"),
-            time.perf_counter() - self._started,
+            seconds,
             partial,
         )
         self.scene.journal.do(AddRun.of(entry))
-        return self.scene.session.state.entry(self.id)
+        return session.state.entry(self.id)
 
     def _is_closed(self) -> bool:
         return is_closed(RunEntry("", "", self.run, None), self.scene.session.state)

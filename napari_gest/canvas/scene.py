@@ -21,13 +21,13 @@ from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.compat import scale_bar
 from napari_gest.canvas.layer_list import add_layer, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
-from napari_gest.canvas.shapes import META, ROLE, role_of, to_canvas
+from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, role_of, to_canvas
 
 if TYPE_CHECKING:
     from napari import Viewer
     from shapely import MultiPolygon
 
-_ON_TOP = (*ROLES, layers.EDITED_CELLS, layers.OUTLINES)
+_ON_TOP = (*ROLES, layers.EDITED_CELLS, layers.OUTLINES, CHECKED_DEPTH)
 _MIRRORED = frozenset({"sections", "active", "shapes", "runs", "kept", "shown"})
 
 
@@ -121,6 +121,16 @@ class Scene:
         """Get ready to draw regions of a role in ``mode``; named ones under ``name``."""
         return self.regions.draw(role, mode, name)
 
+    def put_aside(self, role: Role = "unseen") -> None:
+        """Draw no more: the mouse moves the canvas again, and no shape is marked."""
+        self.regions.put_aside(role)
+
+    def tool(self, role: Role = "unseen") -> str | None:
+        """Return the mode in which regions of a role are drawn now, or None."""
+        layer = self.regions.layer(role)
+        chosen = self.viewer.layers.selection.active
+        return layer.mode if layer is not None and layer is chosen else None
+
     def add_generated(
         self, run_id: str, cells: GeneratedCells, outline: MultiPolygon | None = None
     ) -> Points | None:
@@ -136,8 +146,8 @@ class Scene:
         if layer is not None:
             self.remove(layer)
 
-    def add_outlines(self, data: tuple) -> None:
-        """Add the layer of outlines around what was generated, beneath the regions."""
+    def add_lines(self, data: tuple) -> None:
+        """Add a layer of lines that are a picture, such as outlines, beneath the regions."""
         shown = self.viewer.layers
         on_top = [i for i, one in enumerate(shown) if role_of(one) in ROLES]
         add_layer(self.viewer, data, on_top[0] if on_top else -1)

@@ -26,7 +26,8 @@ CHECKED_DEPTH = "checked depth"
 UM_AXES: dict[str, Any] = {"units": ("um", "um"), "axis_labels": ("y", "x"), "scale": (1.0, 1.0)}
 AREAS = ("polygon", "rectangle", "ellipse")
 _NAMES = {UNSEEN: "unseen region", NAMED: "labelled regions", EDITED: "edited region"}
-_EDGES = {UNSEEN: "#FFD166", NAMED: "#56B4E9", EDITED: "#EF7B9B"}
+# Each is seen on a black and on a white canvas.
+_EDGES = {UNSEEN: "#C58A00", NAMED: "#56B4E9", EDITED: "#EF7B9B"}
 
 
 def to_canvas(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,6 +54,7 @@ def region_settings(role: str = UNSEEN) -> dict[str, Any]:
         # What is generated in a region is seen as it is.
         "face_color": [1.0, 1.0, 1.0, 0.0 if role == UNSEEN else 0.06],
         "edge_color": _EDGES[role],
+        "opacity": 1.0,
         "metadata": {META: {ROLE: role}},
         **UM_AXES,
     }

@@ -1,4 +1,4 @@
-"""The command line's frame: how commands are found, fail and show examples."""
+"""The frame of the command line: finding commands, reporting errors, showing examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from napari_gest.files import Terminated, recorded, terminating
 class Commands(TyperGroup):
     """Turns a user's mistake into two lines on stderr and exit code 1, Ctrl-C into 130.
 
-    SIGTERM and SIGHUP remove what is half written too, and give 128 and their number.
+    SIGTERM and SIGHUP remove incomplete files too, and give 128 plus their number.
     """
 
     def invoke(self, ctx: Any) -> Any:
@@ -47,7 +47,7 @@ class Commands(TyperGroup):
 
 
 def _say_written(outputs: Iterable[Path]) -> None:
-    """Tell what was written before a command ended without the rest."""
+    """List the outputs that were complete before a command was stopped."""
     for path in outputs:
         say(f"Written before: {path}")
 
@@ -63,7 +63,7 @@ app = typer.Typer(
 
 
 def examples(*commands: str) -> str:
-    # An empty line between them keeps each on a line of its own.
+    # An empty line between examples keeps each on a separate line.
     return "\n\n".join(["Examples:", *(f"  napari-gest {command}" for command in commands)])
 
 

@@ -1,4 +1,4 @@
-"""What the command line says: progress and fields."""
+"""Output of the command line: progress and fields."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(work: Generator[Progress, None, R]) -> R:
 
 @contextmanager
 def progress() -> Generator[Callable[[Progress], None]]:
-    """Yield what shows progress: a bar on a terminal, else a line for each tenth of a stage."""
+    """Yield a function that shows progress: a bar on a terminal, otherwise a line per tenth."""
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -72,7 +72,7 @@ def say(text: str) -> None:
 
 
 def print_fields(title: str, fields: dict[str, Any]) -> None:
-    """Print what fits on a line; lists and tables are for the whole card."""
+    """Print fields that fit on one line; lists and tables are in the whole card."""
     print(title)
     for key, value in fields.items():
         if key != "name" and isinstance(value, str | int | float):

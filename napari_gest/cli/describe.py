@@ -1,4 +1,4 @@
-"""``models`` and ``info``: what is in a model, a tissue file or a region."""
+"""``models`` and ``info``: the content of a model, a tissue file or a region."""
 
 from __future__ import annotations
 
@@ -40,19 +40,22 @@ def models(
     for bundled in bundled_models():
         try:
             print_fields(bundled, card(GeST.load(bundled)))
-        except GestError as error:  # the others can be used all the same
+        except GestError as error:  # the other models can still be used
             say(f"{bundled} cannot be used. {error}")
 
 
 def card(model: Any) -> dict[str, Any]:
+    from napari_gest.model.base import Base
+
     shape = model.config
+    base = isinstance(model, Base)
     return {
         "name": model.name,
-        "genes": len(model.genes),
+        **({"base": "models start from it: fit --start"} if base else {"genes": len(model.genes)}),
         "meta_cells": shape.n_meta_cells,
         "size": f"{shape.n_layers} layers, {shape.n_heads} heads, width {shape.d_model}",
         "parameters": model.n_parameters,
-        "window": f"{shape.window_cells} cells, {shape.window_um:.0f} um",
+        "window": f"{shape.window_cells} cells" + ("" if base else f", {shape.window_um:.0f} um"),
         **({"labels": ", ".join(model.head.classes)} if model.head else {}),
         **model.card,
     }
@@ -70,7 +73,7 @@ def info(
     spatial_key: SpatialKey = "spatial",
     section_key: SectionKey = "section",
 ) -> None:
-    """Say what is in a tissue file, a region or a model folder."""
+    """Print the content of a tissue file, a region or a model folder."""
     from napari_gest.files import check_name
     from napari_gest.tissue.io import read_tissue
 

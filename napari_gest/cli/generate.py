@@ -11,11 +11,13 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
     Mode,
     Model,
+    OnDevice,
     OneSection,
     OutTissue,
     Overwrite,
@@ -81,14 +83,16 @@ def generate(
     ] = False,
     check_table: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.csv", help="Write what the check says of each gene."),
+        typer.Option(
+            metavar="OUT.csv", help="Write a table with the check's results for each gene."
+        ),
     ] = None,
     check_map: Annotated[
         Path | None,
         typer.Option(
             metavar="OUT.csv",
-            help="Hide all of the section tile by tile, and write where generation is worth"
-            " something. It takes some minutes.",
+            help="Hide the whole section tile by tile, and write where generation is better than"
+            " the neighbours' mean. It takes some minutes.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -107,6 +111,7 @@ def generate(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Generate the unseen cells of a section and write them beside the measured ones.
@@ -118,8 +123,8 @@ def generate(
     gest_counts holds its counts, and further draws are layers gest_draw_2, gest_draw_3 and so on.
     --expected adds layer gest_expected, the mean that --mode weighted would give.
     --type-key K adds obs gest_K and gest_K_confidence. --check adds uns gest/check, chooses the
-    share of the section's field and prints a verdict. --check-map tells for tiles of the region's
-    size, all over the section, how much lower the error is than that of the neighbours' mean.
+    share of the section's field and prints a verdict. --check-map divides the section into tiles of
+    the region's size and gives, for each, how far the error is below that of the neighbours' mean.
     """
     if (mask_key is None) == (roi is None):
         raise typer.BadParameter("give either --mask-key or --roi")
@@ -168,20 +173,23 @@ def generate(
         draws=draws,
         types=types,
         expected=expected,
+        device=device.value,
     )
     request.check()
     checked = None
     if check or check_table is not None:
         from napari_gest.tasks.generation.check import CheckRequest
 
-        checked = run(CheckRequest(taken, request.model, unseen, new, seed).run())
+        of_region = CheckRequest(taken, request.model, unseen, new, seed, device=device.value)
+        checked = run(of_region.run())
         request = replace(request, field=checked.field)
     mapped = None
     if check_map is not None:
         from napari_gest.tasks.generation.check_map import CheckMapRequest
 
         hidden = unseen if unseen.any() else None
-        mapped = run(CheckMapRequest(taken, request.model, hidden, seed=seed).run())
+        of_tiles = CheckMapRequest(taken, request.model, hidden, seed=seed, device=device.value)
+        mapped = run(of_tiles.run())
     result = run(request.run())
     whole = result.to_anndata(adata)
     if checked is not None:

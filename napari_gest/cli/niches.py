@@ -1,4 +1,4 @@
-"""``niches`` and ``annotate``: what surrounds each cell, and what it is called."""
+"""``niches`` and ``annotate``: the niche and the label of each cell."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
     Model,
     NWorkers,
+    OnDevice,
     OutTissue,
     Overwrite,
     Scale,
@@ -45,7 +47,7 @@ Sections = Annotated[
 
 
 class Read(StrEnum):
-    """What a niche is read from."""
+    """Source of a niche's embedding."""
 
     content = "content"
     expression = "expression"
@@ -53,7 +55,7 @@ class Read(StrEnum):
 
 
 class Method(StrEnum):
-    """How a number of niches is found."""
+    """How cells are clustered into a given number of niches."""
 
     mixture = "mixture"
     kmeans = "kmeans"
@@ -82,18 +84,20 @@ def niches(
     read: Annotated[
         Read,
         typer.Option(
-            help="What a niche is read from: what was measured in it (the default), what the model"
-            " expects at its cell, or the hidden state of the last output, which is the paper's."
+            help="Source of a niche's embedding: the expression measured in it (the default), the"
+            " expression expected at its cell, or the hidden state, as in the paper."
         ),
     ] = Read.content,
     method: Annotated[
-        Method, typer.Option(help="How a number of niches is found; --resolution is Leiden's.")
+        Method,
+        typer.Option(help="How niches are clustered, given --n-niches; --resolution uses Leiden."),
     ] = Method.mixture,
     repeats: Annotated[
-        int, typer.Option(min=0, help="Further seeds that tell how stable each niche is.")
+        int, typer.Option(min=0, help="Further seeds, to measure how stable each niche is.")
     ] = 0,
     describe_by: Annotated[
-        str | None, typer.Option(metavar="OBS", help="Tell the shares of this obs column.")
+        str | None,
+        typer.Option(metavar="OBS", help="Give the shares of this obs column in each niche."),
     ] = None,
     table: Annotated[
         Path | None, typer.Option(metavar="NICHES.csv", help="Table of niches to write.")
@@ -106,6 +110,7 @@ def niches(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     workers: NWorkers = None,
     scheduler: Scheduler = None,
     overwrite: Overwrite = False,
@@ -113,9 +118,9 @@ def niches(
     """Cluster the niches of cells; sections are clustered together and share their niches.
 
     OUT holds all cells of SECTION with obs gest_niche and gest_niche_confidence, obsm X_gest_niche
-    and uns gest_niche_colors. X is never changed. Where SECTION is such an OUT and model and
-    --read are the same, its embedding is clustered again and nothing is embedded.
-    NICHES.csv has one row a niche: cells, area, stability (with --repeats), marker genes and the
+    and uns gest_niche_colors. X is never changed. If SECTION is such an OUT and model and --read
+    are the same, its embedding is used again.
+    NICHES.csv has one row per niche: cells, area, stability (with --repeats), marker genes and the
     shares of --describe-by.
     """
     if (n_niches is None) == (resolution is None):
@@ -146,9 +151,12 @@ def niches(
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
     for taken in sections:
-        EmbedRequest(taken, loaded, read=read.value).check()
+        EmbedRequest(taken, loaded, read=read.value, device=device.value).check()
     with working(scheduler, workers) as doing:
-        requests = [EmbedRequest(s, loaded, read=read.value, workers=doing) for s in sections]
+        requests = [
+            EmbedRequest(s, loaded, read=read.value, device=device.value, workers=doing)
+            for s in sections
+        ]
         embedded = [_embedded(request, adata) for request in requests]
     clustered = run(
         ClusterRequest(
@@ -198,7 +206,7 @@ def annotate(
     out: OutTissue,
     compare_with: Annotated[
         str | None,
-        typer.Option(metavar="OBS", help="Print how labels agree with this obs column."),
+        typer.Option(metavar="OBS", help="Print the agreement of labels with this obs column."),
     ] = None,
     section: Sections = None,
     spatial_key: SpatialKey = "spatial",
@@ -207,11 +215,12 @@ def annotate(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     workers: NWorkers = None,
     scheduler: Scheduler = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Label cells with a model that 'fine-tune --label-key' taught the labels.
+    """Label cells with a model whose label layer 'fine-tune --label-key' trained.
 
     OUT holds all cells of SECTION with obs gest_label and gest_label_confidence. X is never
     changed.
@@ -233,7 +242,7 @@ def annotate(
 
     loaded = GeST.load(model)
     for taken in sections:
-        AnnotateRequest(taken, loaded).check()
+        AnnotateRequest(taken, loaded, device.value).check()
     known = {}
     if compare_with is not None:
         known = {
@@ -243,7 +252,7 @@ def annotate(
             for s in sections
         }
     with working(scheduler, workers) as doing:
-        results = [run(AnnotateRequest(s, loaded, doing).run()) for s in sections]
+        results = [run(AnnotateRequest(s, loaded, device.value, doing).run()) for s in sections]
     for result in results:
         result.write(adata)
     write_tissue(adata, out, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""Options that several commands share, each spelled once."""
+"""Options that several commands share, each defined once."""
 
 from __future__ import annotations
 
@@ -32,8 +32,17 @@ class Mode(StrEnum):
     sample = "sample"
 
 
+class Device(StrEnum):
+    """Where the network computes."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
 class ExpressionScale(StrEnum):
-    """What stored values are; expm1 undoes log1p."""
+    """Scale of stored values; log1p values are transformed back by expm1."""
 
     auto = "auto"
     linear = "linear"
@@ -53,12 +62,21 @@ Layer = Annotated[
 UmPerUnit = Annotated[float, typer.Option(help="Micrometres in one unit of the coordinates.")]
 Scale = Annotated[
     ExpressionScale,
-    typer.Option(help="What the values are; auto: linear, and what looks logged is refused."),
+    typer.Option(
+        help="Scale of the values; auto: linear, and values that look logged are refused."
+    ),
 ]
 Seed = Annotated[
-    int, typer.Option(min=0, max=MAX_SEED, help="Seed: the same one gives the same result.")
+    int, typer.Option(min=0, max=MAX_SEED, help="Seed: the same seed gives the same result.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is at the output.")]
+OnDevice = Annotated[
+    Device,
+    typer.Option(
+        help="Where the network computes: the processor, an NVIDIA or an Apple GPU; auto: an NVIDIA"
+        " GPU where there is one."
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")]
 OutModel = Annotated[Path, typer.Option(metavar="MODEL", help="Model folder to write.")]
 Model = Annotated[
     str, typer.Option(metavar="MODEL", help="Name of a bundled model, or a model folder.")
@@ -119,7 +137,7 @@ def take(
 
 
 def model_folder(model: str | None) -> Path | None:
-    """Return the folder that a model's name or path stands for; importing no torch."""
+    """Return the folder of a model, given by name or path, without importing torch."""
     if model is None:
         return None
     bundled = Path(napari_gest.__file__).parent / "model" / "weights" / model
@@ -127,7 +145,7 @@ def model_folder(model: str | None) -> Path | None:
 
 
 def checked(config: Config, **settings: Any) -> Config:
-    """Return a configuration with the settings given, its complaints turned into one for users."""
+    """Return a configuration with the given settings; validation errors become InputError."""
     from pydantic import ValidationError
 
     given = {key: value for key, value in settings.items() if value is not None}

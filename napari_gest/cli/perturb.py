@@ -1,7 +1,8 @@
-"""``perturb``: edit a region from the command line and read what its surroundings do."""
+"""``perturb``: edit a region from the command line and predict the effect around it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,9 +12,11 @@ import typer
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
+    OnDevice,
     OneSection,
     Overwrite,
     Scale,
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
 
 class Readout(StrEnum):
-    """Who answers for the surroundings."""
+    """How surrounding cells are predicted."""
 
     response = "response"
     generation = "generation"
@@ -77,30 +80,34 @@ def perturb(
     skip_unknown: Annotated[
         bool, typer.Option("--skip-unknown", help="Leave out edits of genes not in the panel.")
     ] = False,
-    strength: Annotated[float, typer.Option(min=0, help="1 is the edits as they stand.")] = 1.0,
+    strength: Annotated[float, typer.Option(min=0, help="Scales the edits; 1 is as given.")] = 1.0,
     only: Annotated[
         str | None,
-        typer.Option(metavar="KEY=A,B", help="Edit only cells with these labels in obs KEY."),
+        typer.Option(metavar="KEY=A,B", help="Edit only cells with these values of obs KEY."),
     ] = None,
     replace_by: Annotated[
         str | None,
-        typer.Option(metavar="KEY=A", help="Replace the region's cells by cells labelled so."),
+        typer.Option(
+            metavar="KEY=A", help="Replace the region's cells by cells with this value of obs KEY."
+        ),
     ] = None,
     remove: Annotated[
-        bool, typer.Option("--remove", help="Take the region's cells out (read-out generation).")
+        bool, typer.Option("--remove", help="Remove the region's cells (read-out generation).")
     ] = False,
     readout: Annotated[
-        Readout, typer.Option(help="Cells respond as they are, or are generated anew.")
+        Readout, typer.Option(help="Cells keep their identity and respond, or are generated again.")
     ] = Readout.response,
     input: Annotated[
-        Input, typer.Option(help="Edited expression as it is, or as the nearest meta cell.")
+        Input, typer.Option(help="Edited expression enters unchanged, or as the nearest meta cell.")
     ] = Input.continuous,
-    reach_um: Annotated[float, typer.Option(help="How far around the region to look.")] = 150.0,
+    reach_um: Annotated[
+        float, typer.Option(help="How far around the region effects are predicted, in um.")
+    ] = 150.0,
     bands_um: Annotated[
-        str, typer.Option(help="Borders of the bands of distance.")
+        str, typer.Option(help="Borders of the bands of distance, in um.")
     ] = "0,30,60,100,150",
     permutations: Annotated[
-        int, typer.Option(min=0, help="Draws for p-values; 0 leaves them out.")
+        int, typer.Option(min=0, help="Permutations for p-values; 0 gives no p-values.")
     ] = 200,
     seed: Seed = 0,
     out: Annotated[
@@ -110,7 +117,7 @@ def perturb(
         Path | None, typer.Option(metavar="DEG.csv", help="Table of genes to write.")
     ] = None,
     save_scenario: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Save all of this to run it again.")
+        Path | None, typer.Option(metavar="FOLDER", help="Save the scenario, to run it again.")
     ] = None,
     scenario: Annotated[
         Path | None,
@@ -123,13 +130,14 @@ def perturb(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Edit the cells of a region and predict how the cells around it respond.
 
     OUT holds all cells with layers gest_control and gest_perturbed (log1p of total-normalised)
-    and obs gest_distance_um; X is never changed. DEG has one row a gene for each band of
-    distance and for all.
+    and obs gest_distance_um; X is never changed. DEG has one row per gene for each band of
+    distance and for all bands together.
     """
     if scenario is None and (model is None or roi is None):
         raise typer.BadParameter("give --model and --roi, or --scenario")
@@ -203,8 +211,8 @@ def perturb(
         if scenario is not None:
             taken = take(reading, adata, section or asked.settings.section)
             fitted = GeST.load(model or asked.settings.model)
-        result = _result(asked, adata, taken, fitted)
-        # The effect is safe before the test, which takes longer, begins.
+        result = _result(asked, adata, taken, fitted, device)
+        # The effect is written before the slower permutation test.
         if out is not None:
             whole = in_memory(adata)
             result.write(whole)
@@ -225,8 +233,10 @@ def perturb(
         print(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
 
 
-def _result(asked: Scenario, adata: AnnData, section: Section, model: GeST) -> Perturbed:
-    request = asked.request(adata, section, model)
+def _result(
+    asked: Scenario, adata: AnnData, section: Section, model: GeST, device: Device
+) -> Perturbed:
+    request = replace(asked.request(adata, section, model), device=device.value)
     request.check()
     result = run(request.run())
     say(
@@ -237,12 +247,16 @@ def _result(asked: Scenario, adata: AnnData, section: Section, model: GeST) -> P
 
 
 def _tested(asked: Scenario, result: Perturbed) -> DataFrame:
-    from napari_gest.tasks.perturbation.significance import SignificanceRequest
+    from napari_gest.app.runs.effect import response_text
+    from napari_gest.tasks.perturbation.perturb import ALL
+    from napari_gest.tasks.perturbation.significance import SignificanceRequest, untested
 
     s = asked.settings
     if not s.n_permutations or s.remove:
-        return result.effects().assign(pvalue=float("nan"), fdr=float("nan"))
-    return run(SignificanceRequest(result, s.n_permutations, s.seed).run()).table
+        return untested(result.effects())
+    table = run(SignificanceRequest(result, s.n_permutations, s.seed).run()).table
+    say(f"{response_text(table[table['band'] == ALL])}.")
+    return table
 
 
 def _save(asked: Scenario, folder: Path, genes: object, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""``replay``: a saved session, run again without a window."""
+"""``replay``: run a saved session again, without a window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run
-from napari_gest.cli.options import Overwrite
+from napari_gest.cli.options import Device, Overwrite
 
 
 @app.command(
@@ -30,11 +30,15 @@ def replay(
     ] = None,
     moved: Annotated[
         list[str] | None,
-        typer.Option(metavar="OLD=NEW", help="Where tissue lies now; repeatable."),
+        typer.Option(metavar="OLD=NEW", help="New path of tissue that was moved; repeatable."),
+    ] = None,
+    device: Annotated[
+        Device | None,
+        typer.Option(help="Where networks compute; by default where they did in the session."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run all that was kept in a session again, and write it: the same numbers, bit for bit."""
+    """Compute all kept results of a session again and write them, bit for bit the same."""
     if (out is None) == (script is None):
         raise typer.BadParameter("give --out or --script")
     places = dict(_place(one) for one in moved or [])
@@ -52,7 +56,7 @@ def replay(
     from napari_gest.app.saved.replaying import write_replayed
 
     assert out is not None
-    state = run(run_again(session, places))
+    state = run(run_again(session, places, None if device is None else device.value))
     for path in write_replayed(state, out, overwrite=overwrite):
         print(path)
 

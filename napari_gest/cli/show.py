@@ -27,7 +27,7 @@ from napari_gest.tissue.reading import Reading
     )
 )
 def demo(
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for what the demo makes.")] = Path(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the demo's files.")] = Path(
         "demo"
     ),
     show: Annotated[
@@ -39,7 +39,7 @@ def demo(
     from napari_gest.files import as_usual
     from napari_gest.widgets.demo import run_demo
 
-    with as_usual():  # a window's event loop runs no handler of Python's
+    with as_usual():  # a window's event loop runs no Python signal handlers
         paths = run_demo(out_dir, show)
     for path in paths or []:
         print(path)
@@ -78,5 +78,5 @@ def view(
         check_input(path)
     from napari_gest.widgets.window import launch
 
-    with as_usual():  # a window's event loop runs no handler of Python's
+    with as_usual():  # a window's event loop runs no Python signal handlers
         launch(paths, section=section, model=model, reading=reading)

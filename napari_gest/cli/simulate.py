@@ -1,4 +1,4 @@
-"""``simulate``: synthetic tissue."""
+"""``simulate``: simulated tissue."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def simulate(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a synthetic tissue with regions, niches, cell types and counts.
+    """Simulate tissue with regions, niches, cell types and counts.
 
-    With --perturb cells of one type signal to their neighbours, X is the tissue before and
-    layers["perturbed"] after an edit of the ligand, and var says which genes respond.
+    With --perturb cells of one type signal to their neighbours. X is then the tissue before an
+    edit of the ligand and layers["perturbed"] the tissue after it; var says which genes respond.
     """
     if perturb and panel is not None:
         raise typer.BadParameter("--perturb makes its own genes; leave --panel out")

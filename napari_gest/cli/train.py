@@ -1,8 +1,9 @@
-"""``fit`` and ``fine-tune``: models of one's own tissue."""
+"""``fit``, ``fine-tune`` and ``pretrain``: models of one's own tissue."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,10 +13,12 @@ from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import print_fields, run
 from napari_gest.cli.describe import card
 from napari_gest.cli.options import (
+    Device,
     ExpressionScale,
     IncludeGenerated,
     Layer,
     Model,
+    OnDevice,
     OutModel,
     Overwrite,
     Scale,
@@ -27,15 +30,25 @@ from napari_gest.cli.options import (
     model_folder,
     take,
 )
-from napari_gest.errors import InputError
+from napari_gest.errors import GestError, InputError
 from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from napari_gest.model.config import ModelConfig
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.training.budget import Budget
+    from napari_gest.tasks.training.train import FitRequest
     from napari_gest.tasks.training.train_config import TrainConfig
     from napari_gest.tissue.section import Section
+
+
+class Strategy(StrEnum):
+    """How several processes train together."""
+
+    ddp = "ddp"
+
 
 Train = Annotated[
     list[Path], typer.Argument(metavar="SECTION...", help="Tissue: .h5ad files or .zarr folders.")
@@ -50,14 +63,52 @@ Validation = Annotated[
 ]
 Resume = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Keep the state here, and go on from it if it is there."),
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of the training state; training resumes from it if it exists.",
+    ),
+]
+Devices = Annotated[
+    int, typer.Option(min=1, help="Processes on this machine, one a device (extra 'scale').")
+]
+Nodes = Annotated[
+    int, typer.Option(min=1, help="Machines that run this command, or torchrun, together.")
+]
+OnStrategy = Annotated[
+    Strategy, typer.Option(help="How several processes share the work; ddp: they add gradients up.")
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="Optimiser steps.", show_default=False)]
+MetaCells = Annotated[
+    int | None, typer.Option(min=2, help="Size K of the vocabulary.", show_default=False)
+]
+Layers = Annotated[int | None, typer.Option(min=1, help="Decoder layers.", show_default=False)]
+Heads = Annotated[int | None, typer.Option(min=1, help="Attention heads.", show_default=False)]
+Width = Annotated[int | None, typer.Option(min=4, help="Width of the decoder.", show_default=False)]
+
+Start = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODEL",
+        help="Base or model to start from, by name or folder; none: random weights. By default the"
+        " bundled base, or none where a size is given.",
+    ),
+]
+BudgetS = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        metavar="SECONDS",
+        min=10,
+        help="Wall time that all of it may take; the number of steps follows, and is printed.",
+    ),
+]
 
 
 @app.command(
     epilog=examples(
         "fit brain.h5ad --out my-model",
+        "fit brain.h5ad --budget 60 --out my-model",
+        "fit brain.h5ad --start none --out my-model",
         "fit a.h5ad b.h5ad --validation-section A1 --meta-cells 256 --out my-model",
         "fit brain.h5ad --steps 8000 --resume my-state --out my-model",
     )
@@ -67,20 +118,14 @@ def fit(
     out: OutModel,
     section: SomeSections = None,
     validation_section: Validation = None,
+    start: Start = None,
+    budget: BudgetS = None,
     steps: Steps = None,
     seed: Seed = 0,
-    meta_cells: Annotated[
-        int | None, typer.Option(min=2, help="Size K of the vocabulary.", show_default=False)
-    ] = None,
-    layers: Annotated[
-        int | None, typer.Option(min=1, help="Decoder layers.", show_default=False)
-    ] = None,
-    heads: Annotated[
-        int | None, typer.Option(min=1, help="Attention heads.", show_default=False)
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(min=4, help="Width of the decoder.", show_default=False)
-    ] = None,
+    meta_cells: MetaCells = None,
+    layers: Layers = None,
+    heads: Heads = None,
+    width: Width = None,
     resume: Resume = None,
     spatial_key: SpatialKey = "spatial",
     section_key: SectionKey = "section",
@@ -88,23 +133,39 @@ def fit(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    strategy: OnStrategy = Strategy.ddp,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a model on your own tissue, whatever its genes."""
-    _check_outputs(out, resume, overwrite, paths)
+    """Train a model on your own tissue, with any panel of genes."""
+    shape = {"n_layers": layers, "n_heads": heads, "d_model": width}
+    sized = any(value is not None for value in shape.values())
+    if sized and start not in (None, "none"):
+        raise typer.BadParameter("--layers, --heads and --width go with --start none alone")
+    if budget is not None and steps is not None:
+        raise typer.BadParameter("--budget settles the number of steps: leave --steps out")
+    _check_outputs(out, resume, overwrite, paths, None if start == "none" else start, "--start")
     reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
     training, validation = _training_sections(paths, section, validation_section, reading)
 
     from napari_gest.model.config import ModelConfig
+    from napari_gest.tasks.training.budget import Budget, of_length, process_began
+    from napari_gest.tasks.training.start import FROM_SCRATCH, start_of
     from napari_gest.tasks.training.train import configs_for
 
-    model_config, train_config = configs_for(training)
-    shape = {"n_layers": layers, "n_heads": heads, "d_model": width}
-    if any(value is not None for value in shape.values()):
-        model_config = ModelConfig()  # what is not asked for is the plain default: it fits the rest
+    begin = start_of(FROM_SCRATCH if sized else start)
+    model_config, train_config = configs_for(training, begin)
+    if sized:
+        model_config = ModelConfig()  # options that are not given have consistent defaults
     model_config = checked(model_config, n_meta_cells=meta_cells, **shape)
-    train_config = checked(train_config, n_steps=steps)
-    _train(out, overwrite, training, validation, model_config, train_config, seed, resume, None)
+    if steps is not None:
+        train_config = of_length(train_config, steps)
+    clock = None if budget is None else Budget(budget, process_began())
+    request = (training, validation, model_config, train_config, seed, resume, begin)
+    together = Together(device, devices, nodes, strategy)
+    _train(out, overwrite, *request, together=together, budget=clock)
 
 
 @app.command(
@@ -140,12 +201,16 @@ def fine_tune(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
+    devices: Devices = 1,
+    nodes: Nodes = 1,
+    strategy: OnStrategy = Strategy.ddp,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a model on with your own tissue; for other genes its vocabulary is rebuilt.
+    """Continue training a model on your own tissue; for other genes its vocabulary is rebuilt.
 
-    With --label-key it also learns to label cells as that column does, for 'annotate'. Cells
-    without a label are tissue around others, and nothing more.
+    With --label-key it also learns the labels in that column, for 'annotate'. Cells without a
+    label only serve as neighbours of labelled cells.
     """
     if steps == 0 and label_key is None:
         raise typer.BadParameter("--steps 0 trains nothing but labels: give --label-key")
@@ -163,11 +228,17 @@ def fine_tune(
     model_config, train_config = configs_for(training, start)
     train_config = checked(train_config, n_steps=steps or None)
     request = (training, validation, model_config, train_config, seed, resume, start)
-    _train(out, overwrite, *request, labels=labels, only_labels=steps == 0)
+    together = Together(device, devices, nodes, strategy)
+    _train(out, overwrite, *request, together=together, labels=labels, only_labels=steps == 0)
 
 
 def _check_outputs(
-    out: Path, resume: Path | None, overwrite: bool, paths: list[Path], model: str | None = None
+    out: Path,
+    resume: Path | None,
+    overwrite: bool,
+    paths: list[Path],
+    model: str | None = None,
+    option: str = "--model",
 ) -> None:
     from napari_gest.files import Output, check_outputs
     from napari_gest.model.checkpoint import MODEL
@@ -177,12 +248,22 @@ def _check_outputs(
     if resume is not None:
         outputs.append(Output("--resume", resume, STATE, overwrite=True, parents=True))
     inputs: list[tuple[str, Path | None]] = [("SECTION", path) for path in paths]
-    check_outputs(outputs, [*inputs, ("--model", model_folder(model))])
+    check_outputs(outputs, [*inputs, (option, model_folder(model))])
+
+
+@dataclass(frozen=True)
+class Together:
+    """Where it trains, and how many processes share it."""
+
+    device: Device
+    devices: int
+    nodes: int
+    strategy: Strategy
 
 
 @dataclass
 class Labels:
-    """Labels to learn: where they are, and those of each training section once it is read."""
+    """Labels to learn: their column, and those of each training section once it is read."""
 
     key: str
     ignore: tuple[str, ...]
@@ -249,8 +330,10 @@ def _train(
     seed: int,
     resume: Path | None,
     start: Any,
+    together: Together,
     labels: Labels | None = None,
     only_labels: bool = False,
+    budget: Budget | None = None,
 ) -> None:
     from napari_gest.tasks.labels.annotate import HeadConfig, HeadRequest, renamed
     from napari_gest.tasks.training.train import FitRequest
@@ -264,20 +347,101 @@ def _train(
         checkpoint_dir=resume,
         start=start,
         name=out.name,
+        budget=budget,
+        device=together.device.value,
+        devices=together.devices,
+        nodes=together.nodes,
+        strategy=together.strategy.value,
     )
     request.check()
-    if labels is not None and start is not None:  # before the long part
+    if labels is not None and start is not None:  # before the long training
         known = [part[[x is not None for x in part]] for part in labels.of]
         if len({x for part in known for x in part}) < 2:
             raise InputError(
                 f"obs column '{labels.key}' has fewer than two labels in the training sections.",
                 "Name another column (--label-key) or other sections (--section).",
             )
-    model = start if only_labels else run(request.run()).model
+    if only_labels and not request.scale.is_first:
+        return
+    model = start if only_labels else _trained(request)
+    if not request.scale.is_first:
+        return
     if labels is not None:
-        head = HeadRequest(model, training, labels.of, HeadConfig(), labels.key)
+        head = HeadRequest(
+            model, training, labels.of, HeadConfig(), labels.key, together.device.value
+        )
         model = run(head.run())
     if only_labels:
         model = renamed(model, out.name)
     model.save(out, overwrite=overwrite)
     print_fields(f"Model trained: {out}", card(model))
+
+
+@app.command(
+    epilog=examples(
+        "pretrain brain.h5ad breast.h5ad embryo.h5ad --out my-base",
+        "pretrain a.h5ad b.h5ad --steps 3000 --resume my-state --out my-base",
+    )
+)
+def pretrain(
+    paths: Train,
+    out: OutModel,
+    section: SomeSections = None,
+    steps: Steps = None,
+    seed: Seed = 0,
+    meta_cells: MetaCells = None,
+    layers: Layers = None,
+    heads: Heads = None,
+    width: Width = None,
+    resume: Resume = None,
+    spatial_key: SpatialKey = "spatial",
+    section_key: SectionKey = "section",
+    layer: Layer = None,
+    um_per_unit: UmPerUnit = 1.0,
+    scale: Scale = ExpressionScale.auto,
+    include_generated: IncludeGenerated = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Train a base on tissue of several panels, for 'fit --start' to begin with.
+
+    Sections with the same genes are one panel. A base has no vocabulary: it generates nothing.
+    """
+    from napari_gest.files import Output, check_outputs
+    from napari_gest.model.about import BASE
+    from napari_gest.tasks.training.train_state import STATE
+
+    outputs = [Output("--out", out, BASE, overwrite)]
+    if resume is not None:
+        outputs.append(Output("--resume", resume, STATE, overwrite=True, parents=True))
+    check_outputs(outputs, [("SECTION", path) for path in paths])
+    reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
+    training, _ = _training_sections(paths, section, None, reading)
+
+    from napari_gest.tasks.training.budget import of_length
+    from napari_gest.tasks.training.pretrain import (
+        PRETRAIN_CONFIG,
+        PRETRAIN_MODEL,
+        PretrainRequest,
+    )
+
+    config = PRETRAIN_CONFIG if steps is None else of_length(PRETRAIN_CONFIG, steps)
+    shape = checked(
+        PRETRAIN_MODEL, n_meta_cells=meta_cells, n_layers=layers, n_heads=heads, d_model=width
+    )
+    request = PretrainRequest(training, shape, config, seed, resume, out.name)
+    request.check()
+    base = run(request.run()).base
+    base.save(out, overwrite=overwrite)
+    print_fields(f"Base trained: {out}", card(base))
+
+
+def _trained(request: FitRequest) -> GeST:
+    """Return the trained model; of several processes, the first one speaks."""
+    from napari_gest.tasks.progress import finish
+
+    if request.scale.is_first:
+        return run(request.run()).model
+    try:
+        return finish(request.run()).model
+    except GestError as error:
+        raise typer.Exit(1) from error

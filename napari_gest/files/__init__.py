@@ -1,9 +1,8 @@
-"""Every file and folder that this project writes is written here, whole or not at all.
+"""All files and folders of this project are written here, completely or not at all.
 
-``replacing`` yields a temporary path that takes the place of the output once it is complete and
-on the disk. What stood there before stands until then, and is replaced only if the user asked,
-and only by something of its own kind (``FileKind``, ``FolderKind``). Decision 22 lists what is
-promised.
+``replacing`` yields a temporary path that replaces the output once it is complete and on the
+disk. Until then the former output stays. It is replaced only if the user asked for it, and only
+by an output of the same kind (``FileKind``, ``FolderKind``). Decision 22 has the details.
 """
 
 from napari_gest.files.cells import unescaped
@@ -27,6 +26,7 @@ from napari_gest.files.outputs import (
     check_output,
     check_outputs,
 )
+from napari_gest.files.scratch import Scratch
 from napari_gest.files.signals import Terminated, as_usual, held, terminating
 from napari_gest.files.tables import write_table
 from napari_gest.files.writing import (
@@ -49,6 +49,7 @@ __all__ = [
     "FileKind",
     "FolderKind",
     "Output",
+    "Scratch",
     "Terminated",
     "as_usual",
     "check_name",

@@ -8,11 +8,11 @@ from typing import Any
 
 
 class Draft(FileIO):
-    """A file that HDF5 writes to and that keeps the disk's first error to itself.
+    """A file for HDF5 that records the disk's first error instead of raising it.
 
-    HDF5 does not survive a full disk: what it cannot flush it tries again whenever an object is
-    freed, prints an error each time and can crash the interpreter. So it is told that all went
-    well, and ``check`` tells us.
+    HDF5 does not survive a full disk: it tries to flush again whenever an object is freed, prints
+    an error each time and can crash the interpreter. So this file reports success to HDF5, and
+    ``check`` raises the error afterwards.
     """
 
     def __init__(self, path: Path) -> None:

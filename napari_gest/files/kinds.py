@@ -1,4 +1,4 @@
-"""Kinds of outputs: how something of ours is told from everything else at the same path."""
+"""Kinds of outputs: how files of this project are recognised."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from napari_gest.files.cells import unescaped
 from napari_gest.files.leftovers import is_temporary
 
-HEAD = 65_536  # bytes of a file that tell its kind
-# What systems put into folders by themselves; no user misses it.
+HEAD = 65_536  # bytes of a file from which its kind is recognised
+# Files that operating systems create in folders; they may be lost.
 _SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
@@ -24,9 +24,9 @@ class FileKind:
     Attributes
     ----------
     name
-        What it is called, with its article.
+        Name in messages, with its article.
     is_one
-        Tells a file of this kind by its first bytes.
+        Recognises a file of this kind by its first bytes.
     """
 
     name: str
@@ -40,11 +40,11 @@ class FolderKind:
     Attributes
     ----------
     name
-        What it is called, with its article.
+        Name in messages, with its article.
     is_one
-        Tells a folder of this kind from others. It need not be undamaged.
+        Recognises a folder of this kind, even if it is damaged.
     foreign
-        Names what is in such a folder and does not belong to it, by path within it.
+        Returns the paths, within such a folder, of files that do not belong to it.
     """
 
     name: str
@@ -63,7 +63,7 @@ def described_folder(
     Parameters
     ----------
     name
-        What it is called, with its article.
+        Name in messages, with its article.
     about
         Name of the JSON file, which holds an object.
     keys
@@ -81,7 +81,7 @@ def described_folder(
 
 
 def others_than(folder: Path, known: Iterable[str]) -> list[str]:
-    """Return the names in a folder that are not known, and known ones that are not files."""
+    """Return the entries of a folder whose names are not known, or that are not files."""
     known = set(known)
     return [
         entry.name
@@ -91,12 +91,12 @@ def others_than(folder: Path, known: Iterable[str]) -> list[str]:
 
 
 def ignored(entry: Path) -> bool:
-    """Tell what no user misses: files of the system, and temporary ones of this project."""
+    """Return whether a file may be lost: one of the system, or a temporary one of ours."""
     return entry.name in _SYSTEM or is_temporary(entry.name)
 
 
 def peek_json(path: Path) -> Any:
-    """Return what a JSON file holds; None where it is missing or no JSON."""
+    """Return the content of a JSON file; None if it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -121,7 +121,7 @@ def table_kind(name: str, columns: Iterable[str]) -> FileKind:
 
 
 def _text(head: bytes) -> str | None:
-    """Return the text that a file begins with; None where it is no text."""
+    """Return the text at the beginning of a file; None if it is not text."""
     try:
         # The last character may be cut in two.
         text = head.decode("utf-8-sig", errors="strict" if len(head) < HEAD else "ignore")

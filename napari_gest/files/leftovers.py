@@ -1,10 +1,10 @@
-"""Names of temporary files, and what becomes of those that a killed process left behind.
+"""Names of temporary files, and the removal of those that a killed process left behind.
 
 A temporary file lies beside its output, since a rename is atomic only within one file system:
-``.NAME.gest-PLACE-PID-BIRTH-RANDOM.tmp.SUFFIX``. PLACE stands for the computer and its
-space of process numbers, BIRTH for when the process began, so that a process number that is used
-again is not taken for its first owner. ``old`` for ``tmp`` is a folder set aside for a moment,
-where the system cannot exchange two folders in one step.
+``.NAME.gest-PLACE-PID-BIRTH-RANDOM.tmp.SUFFIX``. PLACE identifies the computer and its PID
+namespace. BIRTH is the start time of the process, so that another process with the same PID is
+not mistaken for it. With ``old`` instead of ``tmp`` it is a folder that is set aside for a
+moment, where the system cannot exchange two folders in one step.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Owned:
 
 
 def beside(target: Path, use: Literal["tmp", "old"] = "tmp") -> Path:
-    """Return a new name of this process's own in the folder of ``target``."""
+    """Return a new temporary name, owned by this process, in the folder of ``target``."""
     suffix = target.suffix if len(os.fsencode(target.suffix)) <= _SUFFIX else ""
     pid = os.getpid()
     owner = f"{_place()}-{pid}-{_birth(pid) or '0' * 8}"
@@ -81,14 +81,14 @@ def restore(path: str | Path) -> None:
 
 
 def restore_in(folder: str | Path) -> None:
-    """Do what ``restore`` does for all that is in a folder."""
+    """Do the same as ``restore`` for everything in a folder."""
     for one in _owned(Path(folder)):
         if one.use == "old":
             _restore(one)
 
 
 def remove(path: Path) -> None:
-    """Remove a temporary file or folder; an error is no reason to fail."""
+    """Remove a temporary file or folder; errors are ignored."""
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -99,7 +99,7 @@ def remove(path: Path) -> None:
 
 def _restore(one: _Owned, target: Path | None = None) -> None:
     if target is None and "~" in one.label and len(os.fsencode(one.label)) > _LABEL:
-        return  # a name that was cut short: only who asks for it knows the whole of it
+        return  # the name was shortened: only a caller with the full name can restore it
     target = target or one.path.with_name(one.label)
     if not one.abandoned:
         return
@@ -114,7 +114,7 @@ def _restore(one: _Owned, target: Path | None = None) -> None:
 
 
 def _owned(folder: Path) -> list[_Owned]:
-    """Return what lies in a folder under names that ``beside`` gives, the newest first."""
+    """Return the entries of a folder with names that ``beside`` gives, the newest first."""
     found = []
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -125,7 +125,7 @@ def _owned(folder: Path) -> list[_Owned]:
                 changed = entry.stat(follow_symlinks=False).st_ctime
                 here = match["place"] == _place()
                 dead = here and not _alive(int(match["pid"]), match["birth"])
-                # Where nobody knows the process, a folder that is set aside for long is enough.
+                # The process may be unknown; a folder that was set aside long ago is abandoned.
                 late = match["use"] == "old" and time.time() - changed > _ABANDONED_S
                 abandoned = dead or (late and os.name == "posix")
                 one = _Owned(Path(entry.path), match["label"], match["use"], abandoned)
@@ -146,7 +146,7 @@ def _label(name: str) -> str:
 
 @cache
 def _place() -> str:
-    """Return what stands for this computer and, in a container, for its process numbers."""
+    """Return a digest that identifies this computer and, in a container, its PID namespace."""
     try:
         space = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -155,7 +155,7 @@ def _place() -> str:
 
 
 def _birth(pid: int) -> str | None:
-    """Return what stands for when a process began; None where that cannot be known."""
+    """Return a digest of the start time of a process; None if the time is not available."""
     if sys.platform == "linux":
         try:
             boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

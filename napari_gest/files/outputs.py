@@ -1,4 +1,4 @@
-"""Checks of outputs before any work: names, folders, what stands there, and other paths."""
+"""Checks of outputs before any work: names, folders, existing files, and other paths."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 5  # names of files in a message
 
 @dataclass(frozen=True)
 class Output:
-    """What a command is going to write.
+    """One output of a command.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Output:
     path
         Where to write.
     kind
-        What is written there.
+        Kind of the output.
     overwrite, parents
         As in ``check_output``.
     """
@@ -44,14 +44,14 @@ class Output:
 def check_outputs(
     outputs: Sequence[Output], inputs: Sequence[tuple[str, Path | None]] = ()
 ) -> None:
-    """Raise unless all outputs could be written now and stay clear of each other and of inputs.
+    """Raise unless all outputs can be written now and overlap neither each other nor inputs.
 
     Parameters
     ----------
     outputs
-        All that one command writes.
+        All outputs of one command.
     inputs
-        Option or parameter and path of all that it reads; without a path for what is not given.
+        Option or parameter and path of each input; the path is None if the input is not given.
 
     Raises
     ------
@@ -89,11 +89,11 @@ def check_output(
     Parameters
     ----------
     path
-        A file or a folder. What a link points to is written, and the link stays.
+        A file or a folder. The target of a link is written, and the link stays.
     kind
-        What is to be written.
+        Kind of the output.
     overwrite
-        What is there may be replaced, if it is of this kind and nothing else is in it.
+        An existing output may be replaced, if it is of this kind and holds nothing else.
     parents
         Folders above it may be made.
 
@@ -104,8 +104,8 @@ def check_output(
     Raises
     ------
     InputError
-        If there can be no such name, its folder does not exist, or something is there that must
-        not be replaced.
+        If the name is impossible, its folder does not exist, or the path exists and must not be
+        replaced.
     CheckpointError
         If its folder cannot be written.
     """
@@ -126,7 +126,7 @@ def check_output(
             folder = folder.parent
     if not folder.is_dir():
         raise InputError(f"There is no folder '{folder}'.", "Create it, or choose another.")
-    # os.access says little on Windows and on network drives, so really create something.
+    # os.access is unreliable on Windows and on network drives, so a file is really created.
     probe = leftovers.beside(folder / target.name)
     try:
         probe.touch()
@@ -231,7 +231,7 @@ def _same(one: Path, other: Path) -> bool:
     with contextlib.suppress(OSError):
         if os.path.samefile(one, other):
             return True
-    # Disks may take two spellings for one name; nobody wants two outputs that differ in it alone.
+    # Some disks treat two spellings as one name, so outputs may not differ in spelling alone.
     first, second = (unicodedata.normalize("NFC", os.path.realpath(p)) for p in (one, other))
     absent = not os.path.lexists(one) and not os.path.lexists(other)
     return first == second or (absent and first.casefold() == second.casefold())

@@ -1,4 +1,4 @@
-"""Signals: held back while something must not be broken off, and turned into exceptions."""
+"""Signals: delayed while a block must not be interrupted, and turned into exceptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end, by SIGTERM or because its terminal went away.
+    """The process was asked to end, by SIGTERM or because its terminal was closed.
 
     Parameters
     ----------
@@ -29,11 +29,11 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Hold Ctrl-C, SIGTERM and SIGHUP back until the block has ended, then let the first act.
+    """Delay Ctrl-C, SIGTERM and SIGHUP until the block has ended, then handle the first one.
 
-    An exception raised inside HDF5's or zarr's writing can crash the interpreter, and one between
-    two renames would leave a folder without its name. Only the main thread gets signals, so
-    other threads need nothing. A signal whose handler is not Python's acts as it always does.
+    An exception raised while HDF5 or zarr writes can crash the interpreter, and one between two
+    renames would leave a folder without its name. Only the main thread gets signals, so in other
+    threads this does nothing. Signals whose handlers are not Python's are not delayed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -56,10 +56,10 @@ def held() -> Iterator[None]:
 
 @contextmanager
 def terminating() -> Iterator[None]:
-    """Raise ``Terminated`` on SIGTERM and SIGHUP inside the block, so that all is cleaned up.
+    """Raise ``Terminated`` on SIGTERM and SIGHUP inside the block, so that files are cleaned up.
 
-    A signal that is ignored stays so, as SIGHUP under nohup. Nothing is done outside the main
-    thread.
+    A signal that is ignored stays ignored, as SIGHUP under nohup. Outside the main thread this
+    does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

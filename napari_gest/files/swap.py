@@ -1,4 +1,4 @@
-"""The moment in which an output takes its name: to the disk first, then in one step."""
+"""An output takes its final name: first flushed to the disk, then renamed in one step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MANY = 8  # files from which on one call for the whole file system is faster
 
 
 def keep_modes(temporary: Path, target: Path) -> None:
-    """Give what is new the modes and, where allowed, the owners of what it replaces."""
+    """Give the new files the modes and, where allowed, the owners of the files they replace."""
     if not target.exists():
         return
     for new in [temporary, *(_inside(temporary) if temporary.is_dir() else ())]:
@@ -48,18 +48,18 @@ def flush(temporary: Path) -> None:
 
 
 def take_name(temporary: Path, target: Path, *, overwrite: bool) -> None:
-    """Give ``temporary`` the name ``target``, and the disk time to note it.
+    """Rename ``temporary`` to ``target``, and flush the folder.
 
-    Whatever stops this, the power included, ``target`` is the old one or the new one. Only where
-    the system cannot exchange folders is there a moment without either; ``leftovers.restore``
-    ends it if the process is killed in it.
+    After any interruption, even a power cut, ``target`` is either the old or the new output. Only
+    where the system cannot exchange folders is there a short time without either. If the process
+    is killed then, ``leftovers.restore`` restores the old one.
 
     Raises
     ------
     FileExistsError
-        If there is something at ``target`` and ``overwrite`` is false.
+        If ``target`` exists and ``overwrite`` is false.
     OSError
-        If the new one could not take the name; the old one has it still.
+        If renaming failed; the old output still has its name.
     """
     if not overwrite:
         _rename_to_free(temporary, target)
@@ -67,9 +67,9 @@ def take_name(temporary: Path, target: Path, *, overwrite: bool) -> None:
         os.replace(temporary, target)
     elif not _exchange(temporary, target):
         _set_aside(temporary, target)
-    with contextlib.suppress(OSError):  # it has the name; no error now may say otherwise
+    with contextlib.suppress(OSError):  # the rename has succeeded, so no error is raised now
         _flush(target.parent)
-    leftovers.remove(temporary)  # which is the old one where two folders were exchanged
+    leftovers.remove(temporary)  # the old output, where two folders were exchanged
 
 
 def _inside(folder: Path) -> Iterator[Path]:
@@ -79,7 +79,7 @@ def _inside(folder: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Have one file or folder written to the disk."""
+    """Flush one file or folder to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows opens no folders
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
@@ -100,7 +100,7 @@ def _flush(path: Path) -> None:
 
 
 def _flush_system(path: Path) -> bool:
-    """Have a whole file system written to the disk, if it knows how."""
+    """Flush a whole file system to the disk, if the system supports it."""
     call = _system_call("syncfs")
     if call is None:
         return False
@@ -112,7 +112,7 @@ def _flush_system(path: Path) -> bool:
 
 
 def _rename_to_free(temporary: Path, target: Path) -> None:
-    """Rename, but never over something that appeared at ``target`` meanwhile."""
+    """Rename, but never over a file that appeared at ``target`` meanwhile."""
     if _renameat2(temporary, target, _NOREPLACE):
         return
     if os.path.lexists(target):
@@ -121,12 +121,12 @@ def _rename_to_free(temporary: Path, target: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Exchange the names of two folders in one step, if the system knows how."""
+    """Exchange the names of two folders in one step, if the system supports it."""
     return _renameat2(one, other, _EXCHANGE)
 
 
 def _set_aside(temporary: Path, target: Path) -> None:
-    """Replace a folder in two steps; if the second fails, the old one has its name again."""
+    """Replace a folder in two steps; if the second fails, the old one gets its name back."""
     aside = leftovers.beside(target, "old")
     os.rename(target, aside)
     try:
@@ -134,7 +134,7 @@ def _set_aside(temporary: Path, target: Path) -> None:
     except BaseException:
         os.rename(aside, target)
         raise
-    # Another name first, so that one that is half removed is never restored.
+    # Renamed before removal, so that a partly removed folder is never restored.
     spent = leftovers.beside(target)
     with contextlib.suppress(OSError):
         os.rename(aside, spent)

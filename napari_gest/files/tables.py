@@ -1,4 +1,4 @@
-"""Tables as csv: no cell of text is taken for a formula, and our own readers undo that."""
+"""Tables as csv: text that looks like a formula is escaped, and our own readers undo that."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_gest.files.kinds import FileKind
 
-_SHOWN = 20  # characters to each side of one that cannot be written
+_SHOWN = 20  # characters shown on each side of one that cannot be written
 
 
 def write_table(
@@ -28,7 +28,7 @@ def write_table(
     """Write a table as csv, whole or not at all.
 
     Text that begins with ``= + - @``, a tab or a line break, in cells, headers and index, gets
-    an apostrophe before it; ``unescaped`` takes it away. Numbers are written as they are.
+    an apostrophe before it; ``unescaped`` removes it. Numbers are written unchanged.
 
     Parameters
     ----------
@@ -42,7 +42,8 @@ def write_table(
     Raises
     ------
     InputError
-        As ``replacing``; or if text holds half of a surrogate pair, as text that was no UTF-8 may.
+        As ``replacing``; or if text holds half of a surrogate pair, for example because it was
+        not UTF-8.
     CheckpointError
         As ``replacing``.
     """

@@ -1,4 +1,4 @@
-"""Writing: a temporary path that takes the output's name, whole or not at all."""
+"""Writing: to a temporary path that is renamed to the output once it is complete."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _records: list[dict[Path, None]] = []
 
 @contextmanager
 def recorded() -> Iterator[dict[Path, None]]:
-    """Yield the outputs that take their names inside the block, in order, as keys.
+    """Yield a dict whose keys are the outputs completed inside the block, in order.
 
-    A program that ends before its work is done can tell what is there already.
+    A program that is stopped early can then say which outputs exist already.
     """
     record: dict[Path, None] = {}
     _records.append(record)
@@ -35,17 +35,17 @@ def recorded() -> Iterator[dict[Path, None]]:
 def replacing(
     path: str | Path, kind: Kind, *, overwrite: bool = False, parents: bool = False
 ) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
 
-    The temporary file is the block's to make, a temporary folder is there. It is removed when the
-    block fails, and ``path`` is then as it was. Modes of a file or folder that is replaced are
-    kept; what a link points to is replaced, and the link stays; of a file with several names
-    (hard links) the others keep the old content.
+    The block creates a temporary file itself; a temporary folder exists already. When the block
+    fails, the temporary path is removed and ``path`` is unchanged. A replaced file or folder
+    keeps its modes. If ``path`` is a link, its target is replaced and the link stays. If a file
+    has several names (hard links), the other names keep the old content.
 
     Parameters
     ----------
     path, kind, overwrite, parents
-        As in ``check_output``; with ``parents``, folders above are made.
+        As in ``check_output``; with ``parents``, missing folders above are created.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def replacing(
 def write_text(
     path: str | Path, text: str, kind: FileKind, *, overwrite: bool = False, parents: bool = False
 ) -> None:
-    """Write text as UTF-8, whole or not at all; see ``replacing``."""
+    """Write text as UTF-8, completely or not at all; see ``replacing``."""
     with replacing(path, kind, overwrite=overwrite, parents=parents) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -91,20 +91,20 @@ def write_text(
 def write_bytes(
     path: str | Path, content: bytes, kind: FileKind, *, overwrite: bool = False
 ) -> None:
-    """Write bytes, whole or not at all; see ``replacing``."""
+    """Write bytes, completely or not at all; see ``replacing``."""
     with replacing(path, kind, overwrite=overwrite) as temporary:
         temporary.write_bytes(content)
 
 
 def make_folder(path: str | Path) -> None:
-    """Make a folder, and those above it, where they are not there yet.
+    """Create a folder, and those above it, unless they exist.
 
     Raises
     ------
     InputError
-        If there can be no such name, or a file has it.
+        If the name is impossible, or belongs to a file.
     CheckpointError
-        If it may not be made.
+        If the folder may not be created.
     """
     path = Path(path)
     check_name(path)
@@ -119,16 +119,16 @@ def make_folder(path: str | Path) -> None:
 
 
 def remove_folder(path: str | Path, kind: FolderKind) -> bool:
-    """Remove a folder of this project's own, and tell whether it was one.
+    """Remove a folder of ``kind``, and return whether it was removed.
 
-    One that is of another kind, or holds files that are not its own, stays as it is.
+    A folder of another kind, or one that holds other files too, is left unchanged.
     """
     path = Path(path)
     if path.is_symlink() or not path.is_dir():
         return False
     try:
         check_replaceable(path, path, kind)
-        # One step, so that no half of it is ever taken for the whole.
+        # Renamed first, so that a partly removed folder is never mistaken for a complete one.
         spent = leftovers.beside(path)
         os.rename(path, spent)
     except (InputError, OSError):
@@ -139,7 +139,7 @@ def remove_folder(path: str | Path, kind: FolderKind) -> bool:
 
 def _finish(temporary: Path, path: Path, target: Path, kind: Kind, overwrite: bool) -> None:
     swap.keep_modes(temporary, target)
-    part = leftovers.within_temporary(target)  # of a folder that is written whole itself
+    part = leftovers.within_temporary(target)  # part of a folder that is itself replaced
     if not part:
         swap.flush(temporary)
     present = os.path.lexists(target)

@@ -1,10 +1,10 @@
-"""What ``config.json`` of a model folder says. Reading it needs no torch."""
+"""The content of a model folder's ``config.json``. Reading it needs no torch."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -18,7 +18,8 @@ from pydantic import (
 )
 
 from napari_gest.errors import CheckpointError
-from napari_gest.model.config import EmissionConfig, ModelConfig
+from napari_gest.files import described_folder
+from napari_gest.model.config import N_AXES, EmissionConfig, ModelConfig
 
 CONFIG = "config.json"
 VOCABULARY = "vocabulary.safetensors"
@@ -28,18 +29,26 @@ RESPONSE = "response.safetensors"
 TRAINING_CELLS = "training_cells.safetensors"
 FORMAT = 1
 
+# Tells a base from a model, whose folder has genes and the total of a cell as well.
+BASE = described_folder(
+    "the folder of a base",
+    CONFIG,
+    keys=("format", "config", "n_axes"),
+    others=(WEIGHTS, TRAINING_CELLS),
+)
+
 _REMEDY = "Copy the folder again, or train the model again."
 _LARGEST_JSON = 64 * 2**20  # bytes; the names of 60,000 genes take one or two million
 
-# A model is shown by its name, so it is short and on one line.
+# Names of models are displayed, so they are short and on one line.
 ModelName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,255}$")]
 _Text = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Damaged(Exception):
-    """A file of a model or of a training state that is not what it should be.
+    """A file of a model or of a training state is damaged.
 
-    The text names the file and what is wrong in it, without a full stop.
+    The text names the file and the error in it, without a full stop.
     """
 
 
@@ -54,13 +63,29 @@ Names = Annotated[tuple[_Text, ...], AfterValidator(_unique)]
 
 
 class AboutHead(BaseModel):
-    """What is known of a label head besides its arrays."""
+    """The part of a label head besides its arrays."""
 
     classes: Annotated[Names, Field(min_length=2)]
     settings: dict[str, Any]
 
 
-class About(BaseModel):
+class _Described(BaseModel):
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    format: int = Field(ge=1)
+    name: ModelName
+    config: ModelConfig
+    card: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        missing = sorted(set(ModelConfig.model_fields) - self.config.model_fields_set)
+        if missing:
+            raise ValueError(f"'config' has no '{missing[0]}'")
+        return self
+
+
+class About(_Described):
     """The content of ``config.json``.
 
     Attributes
@@ -72,34 +97,57 @@ class About(BaseModel):
     target_sum, genes
         As in ``MetaCellTokenizer``.
     head
-        Classes and settings of the label head, where one was trained.
+        Classes and settings of the label head, if one was trained.
     emission
-        As in ``GeST``; models of before have the defaults.
+        As in ``GeST``; models of earlier versions have the defaults.
     """
 
-    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
-
-    format: int = Field(ge=1)
-    name: ModelName
-    config: ModelConfig
     target_sum: float = Field(gt=0, lt=1e30)
     genes: Annotated[Names, Field(min_length=1)]
-    card: dict[str, Any]
     head: AboutHead | None = None
     emission: EmissionConfig = Field(default_factory=EmissionConfig)
 
     @model_validator(mode="after")
-    def _complete(self) -> About:
-        missing = sorted(set(ModelConfig.model_fields) - self.config.model_fields_set)
-        if missing:
-            raise ValueError(f"'config' has no '{missing[0]}'")
+    def _trained(self) -> About:
         if not self.config.window_um > 0:
             raise ValueError("'config.window_um' is 0, as before training")
         return self
 
 
+class AboutBase(_Described):
+    """The content of ``config.json`` of a base.
+
+    Attributes
+    ----------
+    format, name, config, card
+        As in ``About``.
+    n_axes
+        Axes by which it reads a vocabulary.
+    """
+
+    n_axes: int
+
+    @model_validator(mode="after")
+    def _of_no_tissue(self) -> AboutBase:
+        if self.n_axes != N_AXES:
+            raise ValueError(f"'n_axes' is {self.n_axes}, and this version reads {N_AXES}")
+        if self.config.window_um:
+            raise ValueError("'config.window_um' is not 0, and a base is of no tissue")
+        if self.config.profiles != "standard":
+            raise ValueError("'config.profiles' is not 'standard', which axes are of")
+        return self
+
+
 class _Version(BaseModel):
     format: int
+
+
+_About = TypeVar("_About", bound=_Described)
+
+
+def is_base(folder: Path) -> bool:
+    """Whether a folder says that it holds a base, and no model; it may be damaged."""
+    return (folder / CONFIG).is_file() and BASE.is_one(folder)
 
 
 def read_about(folder: Path) -> About:
@@ -110,12 +158,21 @@ def read_about(folder: Path) -> About:
     CheckpointError
         If the folder holds no model, or the file is damaged or written by a newer version.
     """
-    files = (CONFIG, VOCABULARY, WEIGHTS)
+    return _read(folder, (CONFIG, VOCABULARY, WEIGHTS), About)
+
+
+def read_about_base(folder: Path) -> AboutBase:
+    """Read and check ``config.json`` of the folder of a base; it raises as ``read_about`` does."""
+    return _read(folder, (CONFIG, WEIGHTS), AboutBase)
+
+
+def _read(folder: Path, files: tuple[str, ...], wanted: type[_About]) -> _About:
     try:
         missing = [name for name in files if not (folder / name).is_file()]
         if missing == list(files):
             raise CheckpointError(
-                f"There is no model in '{folder}': it has no {CONFIG}, {VOCABULARY} or {WEIGHTS}.",
+                f"There is no model in '{folder}': it has no {', '.join(files[:-1])} or"
+                f" {files[-1]}.",
                 "Give a folder that has them, as 'napari-gest fit' or 'Fit a model' in napari"
                 " writes it; a folder of tissue ends in .zarr.",
             )
@@ -125,13 +182,14 @@ def read_about(folder: Path) -> About:
         try:
             newer = _Version.model_validate_json(text, strict=True).format > FORMAT
         except ValidationError:
-            newer = False  # what is wrong is told below
+            newer = False  # the error is raised below
         if newer:
             raise CheckpointError(
                 f"The model in {folder} was written by a newer version.",
                 "Update napari-gest to read it.",
             )
-        return checked_json(TypeAdapter(About), text, CONFIG)
+        about: _About = checked_json(TypeAdapter(wanted), text, CONFIG)
+        return about
     except CheckpointError:
         raise
     except (Damaged, OSError) as error:
@@ -144,7 +202,7 @@ def damaged_model(folder: Path, error: Exception, remedy: str = _REMEDY) -> Chec
 
 
 def read_json(path: Path) -> bytes:
-    """Return the bytes of a JSON file, if it is of a sensible size.
+    """Return the bytes of a JSON file, unless it is too large.
 
     Raises
     ------
@@ -160,12 +218,12 @@ def read_json(path: Path) -> bytes:
 
 
 def checked_json(wanted: TypeAdapter[Any], text: bytes, name: str) -> Any:
-    """Return what a JSON file says, with exactly the types that are wanted.
+    """Return the content of a JSON file, with exactly the expected types.
 
     Raises
     ------
     Damaged
-        Naming the first field that is wrong.
+        If a field is wrong; names the first one.
     """
     try:
         return wanted.validate_json(text, strict=True)
@@ -182,7 +240,7 @@ def checked_json(wanted: TypeAdapter[Any], text: bytes, name: str) -> Any:
 
 def shortened(value: Any, length: int = 60) -> str:
     """Return a value as text of limited length, on one line."""
-    # Of long lists and texts only the beginning is written out.
+    # Only the beginning of long lists and texts is shown.
     if isinstance(value, list | tuple):
         value = f"a list of {len(value)}"
     elif isinstance(value, dict):

@@ -1,8 +1,8 @@
-"""Attention that also returns its log-sum-exp, so that a query can mix in its own key.
+"""Attention that also returns its log-sum-exp, so that a query can add its own key.
 
 The query stream of the decoder (Sec. 4.1) attends to a prefix of the content and to itself. With
-the log-sum-exp of the prefix at hand the own key enters as one sigmoid, and no row of the
-2L x 2L mask is ever built.
+the log-sum-exp of the prefix, the query's own key enters through one sigmoid, and the 2L x 2L mask
+is never built.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def attend(
     causal
         Row i sees keys 0..i; needs Q == L.
     mask
-        (Q, L) or broadcastable to (B, H, Q, L), additive; every row must see one key at least.
+        (Q, L) or broadcastable to (B, H, Q, L), additive; every row must see at least one key.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def attend(
 
 
 def mix_own(q: Tensor, k: Tensor, v: Tensor, scale: float, out: Tensor, lse: Tensor) -> Tensor:
-    """Let every query row attend to its own key too, beside the prefix in ``out`` and ``lse``.
+    """Add every query row's own key to the attention over the prefix in ``out`` and ``lse``.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def mix_own(q: Tensor, k: Tensor, v: Tensor, scale: float, out: Tensor, lse: Ten
     scale
         Factor on the dot products.
     out, lse
-        What ``attend`` returned for ``q`` on the prefix.
+        Result of ``attend`` for ``q`` on the prefix.
 
     Returns
     -------
@@ -83,7 +83,7 @@ class _FlashWithLse(torch.autograd.Function):
     """CPU flash attention whose log-sum-exp is differentiable.
 
     The kernel's backward uses ``dS = P * (dO V^T - rowsum(dO * O))``. A gradient ``g`` on the
-    log-sum-exp adds ``P * g``, so an O whose row sum is lower by ``g`` is all the kernel needs.
+    log-sum-exp adds ``P * g``, so passing an O whose row sum is lower by ``g`` gives it.
     """
 
     @staticmethod

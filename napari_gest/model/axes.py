@@ -1,4 +1,4 @@
-"""Principal axes by solvers that are named, with signs that every machine gives."""
+"""Principal axes by fixed solvers, with the same signs on every machine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def principal_axes(
 def approximate_axes(
     expression: NDArray[np.float32], n_pcs: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return what ``principal_axes`` does, almost exact, sooner where there are many genes."""
+    """Return the same as ``principal_axes``, almost exactly, and faster with many genes."""
     from sklearn.utils.extmath import randomized_svd  # slow to import, seldom needed
 
     mean = expression.mean(0)
@@ -62,9 +62,9 @@ def approximate_axes(
 
 
 def signed(axes: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return axes (p, G) turned so that the largest entry of each is positive.
+    """Return axes (p, G) with signs such that the largest entry of each is positive.
 
-    An axis and its opposite are the same; which of them a solver gives is left open.
+    An axis and its negative are equivalent, and a solver may return either.
     """
     sign = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])
     return axes * sign[:, None]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_gest.files import described_folder, replacing
 from napari_gest.model.about import (
+    BASE,
     CONFIG,
     FORMAT,
     HEAD,
@@ -21,7 +22,7 @@ from napari_gest.model.about import (
     VOCABULARY,
     WEIGHTS,
 )
-from napari_gest.model.config import EmissionConfig, ModelConfig
+from napari_gest.model.config import N_AXES, EmissionConfig, ModelConfig
 from napari_gest.model.head import ARRAYS as HEAD_ARRAYS
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
@@ -66,13 +67,40 @@ def write(
         (folder / CONFIG).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         arrays = {key: np.ascontiguousarray(getattr(tokenizer, key)) for key in ARRAYS}
         (folder / VOCABULARY).write_bytes(pack_arrays(arrays))
-        tensors = {k: v.contiguous() for k, v in weights.items()}
+        tensors = {k: v.cpu().contiguous() for k, v in weights.items()}
         (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
         if head is not None:
             arrays = {k: np.ascontiguousarray(getattr(head, k), np.float32) for k in HEAD_ARRAYS}
             (folder / HEAD).write_bytes(pack_arrays(arrays))
         if response is not None:
             response.write(folder)
+        if training_cells is not None:
+            training_cells.write(folder)
+    return path
+
+
+def write_base(
+    path: Path,
+    *,
+    config: ModelConfig,
+    weights: dict[str, Tensor],
+    name: str,
+    card: dict[str, Any],
+    training_cells: TrainingCells | None,
+    overwrite: bool,
+) -> Path:
+    """Write the folder of a base atomically and return its path."""
+    about = {
+        "format": FORMAT,
+        "name": name,
+        "config": config.model_dump(),
+        "n_axes": N_AXES,
+        "card": card,
+    }
+    with replacing(path, BASE, overwrite=overwrite, parents=True) as folder:
+        (folder / CONFIG).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        tensors = {k: v.contiguous() for k, v in weights.items()}
+        (folder / WEIGHTS).write_bytes(pack_tensors(tensors))
         if training_cells is not None:
             training_cells.write(folder)
     return path

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+N_AXES = 64  # principal axes by which a base reads a vocabulary
+
 _LevelSize = Annotated[int, Field(ge=1, le=2**15 - 1)]
 
 
@@ -29,12 +31,12 @@ class ModelConfig(BaseModel):
         is the unit of positions. 0 until ``fit`` measures it.
     profiles
         ``"standard"`` centres and scales each gene over the vocabulary before it enters or leaves
-        the decoder; ``"paper"`` takes the profiles as they are (Eq. 8).
+        the decoder; ``"paper"`` uses the profiles unchanged (Eq. 8).
     distance_bias
         Let each head learn a Gaussian of distance that multiplies its attention weights.
     n_geometry
-        Numbers that say how the cells around a position are arranged and enter with it; 0 leaves
-        them out, as the paper does.
+        Numbers of the geometry (arrangement of surrounding cells) that enter with each position;
+        0 leaves them out, as the paper does.
     local_prior
         Add the log of the kernel-smoothed meta cells around a query to its logits.
     dropout
@@ -72,30 +74,30 @@ class EmissionConfig(BaseModel):
     temperature
         Divides the logits of p(meta cell), so that it is calibrated; above 1 it flattens.
     sharpness
-        Power of the calibrated p(meta cell) by which cells are drawn, and of the mean that is
-        expected of them; 1 takes it as it is. What is reported goes by p itself.
+        Power of the calibrated p(meta cell) in drawing cells and in their expected mean; 1 leaves
+        it unchanged. Reported values use p itself.
     prior_shift
         How far p(meta cell) follows the meta cells' frequency in this section rather than in
         training, 0 to 1.
     locality
-        Power of the preference for donors nearby; 0 takes donors from anywhere alike.
+        Power of the preference for nearby donors; 0 is no preference.
     locality_reach
-        Distance at which that preference sets in, in distances between neighbouring cells.
+        Distance at which that preference begins, in distances between neighbouring cells.
     tilt
-        How far the mean over donors moves to what the model expects, 0 to 1 and beyond.
+        How far the tilt moves the mean over donors to the expected expression; 1 is completely.
     tilt_ridge
-        Regularises the tilt, as a share of the mean variance of a component.
+        Ridge of the tilt, as a share of the mean variance of a component.
     n_pcs
-        Principal components of the donors in which it acts.
+        Principal components of the donors in which the tilt acts.
     shared_ridge, shared_pcs
-        The same of a second tilt, which the places that are filled together share.
+        Ridge and components of a second tilt, shared by the positions that are filled together.
     common_reach, common_pcs
-        Distance over which neighbours have something in common that nobody can predict, in
-        distances between neighbouring cells, and the principal components in which they do.
-        With a reach of 0 each cell is drawn by itself.
+        Correlation length of the common variation of neighbours, in distances between
+        neighbouring cells, and the number of its principal components. With a reach of 0 each
+        cell is drawn independently.
     common_gain
-        How much is drawn to be common, over what measured neighbours share: a part is lost with
-        the distance between neighbours and when donors are drawn.
+        Common variance that is drawn, relative to the one that measured neighbours share; a part
+        is lost with the distance between neighbours and in the drawing of donors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -5,8 +5,8 @@ of the content and to itself, and is never a key for any other row. All weights 
 
 Letters: B windows, L content cells, Q queries, D width, H heads, E head width, K meta cells,
 G genes.
-Positions are (x, y) relative to the window's centre, in units of half the window's side. How the
-cells around a position are arranged may enter with it: positions are known where expression is not.
+Positions are (x, y) relative to the window's centre, in units of half the window's side. Geometry,
+the arrangement of the cells around a position, may enter too: unseen cells have known positions.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from napari_gest.model.attention import attend, mix_own
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.devices import full_precision
 
 # Wavelengths of the position code, in half windows: from far wider than a window to a cell's size.
 _LONGEST, _SHORTEST = 8.0, 0.08
@@ -41,7 +42,7 @@ class Context:
     xy
         (B, L, 2) positions.
     mass
-        (B, L) how many cells of the tissue each content cell stands for.
+        (B, L) how many cells of the tissue each content cell represents.
     """
 
     keys: list[Tensor]
@@ -53,6 +54,16 @@ class Context:
     @property
     def n_cells(self) -> int:
         return self.xy.shape[1]
+
+    def windows(self, part: slice) -> Context:
+        """Return the context of some of the B windows."""
+        return Context(
+            [k[part] for k in self.keys],
+            [v[part] for v in self.values],
+            self.mixture[part],
+            self.xy[part],
+            self.mass[part],
+        )
 
 
 class Decoder(nn.Module):
@@ -67,13 +78,13 @@ class Decoder(nn.Module):
     log_prior
         (K,) float32, log frequency of each meta cell in training.
     draw
-        Draw weights to start training from; without, they are to be loaded.
+        Draw initial weights for training; if false, weights are loaded later.
     """
 
     profiles: Tensor
     log_prior: Tensor
     frequency: Tensor
-    blocks: Sequence[Block]  # in fact a ModuleList, which does not say what it holds
+    blocks: Sequence[Block]  # in fact a ModuleList, which has no type of its items
 
     def __init__(
         self, config: ModelConfig, profiles: Tensor, log_prior: Tensor, *, draw: bool = True
@@ -112,7 +123,7 @@ class Decoder(nn.Module):
         width = self.to_genes.in_features
         nn.init.normal_(self.to_genes.weight, std=0.1 / (size * math.sqrt(width)))
         if self.local_prior is not None:
-            # The kernels that smooth over some twenty to a hundred cells predict best untrained.
+            # Untrained, kernels that smooth over some twenty to a hundred cells predict best.
             with torch.no_grad():
                 self.local_prior.weigh.bias.copy_(torch.tensor(2 * [-2.0, 0.0, 2.0, 2.0, 1.0, 0.0]))
 
@@ -126,7 +137,7 @@ class Decoder(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
 
     def place(self, xy: Tensor, geometry: Tensor | None) -> Tensor:
-        """Return (..., D): s(x) and, where it is given, how the cells around are arranged."""
+        """Return (..., D): s(x), plus the embedded geometry if it is given."""
         if self.arrangement is None or geometry is None:
             return self.position(xy)
         return self.position(xy) + self.arrangement(geometry)
@@ -152,15 +163,15 @@ class Decoder(nn.Module):
         xy
             (B, L, 2).
         context
-            What came before, if anything; it is left as it is.
+            Earlier content, if any; it is not changed.
         mass
-            (B, L) how many cells of the tissue each one stands for; 1 by default.
+            (B, L) how many cells of the tissue each one represents; 1 by default.
         shift
-            (L, D) or (B, L, D) added to g(x): what a cell's expression says beyond its meta cell
-            (``shift_of``); nothing by default.
+            (L, D) or (B, L, D) added to g(x): the difference of a cell's expression from its meta
+            cell (``shift_of``); nothing by default.
         geometry
-            (L, n_geometry) or (B, L, n_geometry) how the cells around each are arranged, z-scores;
-            as at an average place by default.
+            (L, n_geometry) or (B, L, n_geometry) geometry of each, z-scores; that of an average
+            position by default.
 
         Returns
         -------
@@ -200,11 +211,10 @@ class Decoder(nn.Module):
     ) -> Tensor:
         """Return (B, Q, D) hidden states of queries at ``xy`` (B, Q, 2).
 
-        ``geometry``, (Q, n_geometry) or (B, Q, n_geometry), says how the cells around each are
-        arranged.
+        ``geometry`` is (Q, n_geometry) or (B, Q, n_geometry), z-scores.
 
         By default each query sees the whole context; ``causal`` lets row i see content 0..i, and
-        ``mask``, additive and broadcastable to (B, H, Q, L), chooses freely.
+        ``mask``, additive and broadcastable to (B, H, Q, L), allows any choice.
         """
         h = self.dropout(self.place(xy, geometry))
         for block, keys, values in zip(self.blocks, context.keys, context.values, strict=True):
@@ -237,7 +247,7 @@ class Decoder(nn.Module):
         causal: bool = False,
         mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return logits, and how much of each content cell's residual a query inherits.
+        """Return logits, and the weight of each content cell's residual for each query.
 
         ``(W h + b) C^T`` is folded into one K x D matrix, so its cost does not grow with genes.
 
@@ -248,7 +258,7 @@ class Decoder(nn.Module):
         inherited
             (B, Q, L), rows sum to 1 at most; None without a local prior.
         """
-        with torch.autocast(hidden.device.type, enabled=False):
+        with full_precision(hidden.device):
             hidden = hidden.float()
             folded = self.profiles @ self.to_genes.weight
             z = self.head(hidden) @ folded.T + self.profiles @ self.to_genes.bias
@@ -268,7 +278,7 @@ class Decoder(nn.Module):
         query_geometry: Tensor | None = None,
         causal: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return what ``predict`` does: both streams over whole windows, as in training.
+        """Return the same as ``predict``: both streams over whole windows, as in training.
 
         Parameters
         ----------
@@ -277,7 +287,7 @@ class Decoder(nn.Module):
         query_xy, query_geometry
             The queries, as in ``ask``.
         causal
-            Row i sees content 0..i, as in the paper; else every row sees all of it.
+            Row i sees content 0..i, as in the paper; otherwise every row sees all content.
         """
         context = self.encode(
             self.table(), mixture, content_xy, mass=mass, geometry=content_geometry
@@ -289,7 +299,7 @@ class Decoder(nn.Module):
 def weight_shapes(config: ModelConfig, n_genes: int) -> dict[str, tuple[int, ...]]:
     """Return the shape of every weight of a decoder, by name, without building one.
 
-    torch could tell it from a network on its meta device, but loads its compiler for that.
+    A network on torch's meta device would give the shapes too, but loads torch's compiler.
     """
     d = config.d_model
     linear = {"embed": (d, n_genes), "head.0": (d, d), "to_genes": (n_genes, d)}
@@ -316,11 +326,11 @@ def weight_shapes(config: ModelConfig, n_genes: int) -> dict[str, tuple[int, ...
 class LocalPrior(nn.Module):
     """Log p(meta cell) by kernel-smoothing the content's meta cells around a query.
 
-    The decoder's logits are added to it, so an untrained model already predicts like a kernel
-    smoother, and training spends itself on what a smoother cannot know. Gaussian kernels of fixed
-    widths, each twice the one before, and the training frequency are mixed by weights that the
-    query's hidden state chooses. The same kernels, mixed anew, smooth the residuals of the
-    content: what a cell's expression has beyond its meta cell's.
+    The decoder's logits are added to it. An untrained model is therefore a kernel smoother, and
+    training only has to learn the difference. Gaussian kernels of fixed widths, each twice the
+    one before, and the training frequency are mixed by weights that depend on the query's hidden
+    state. The same kernels, with other weights, smooth the residuals of the content: the
+    difference between a cell's expression and its meta cell's.
     """
 
     N_KERNELS = 5
@@ -343,7 +353,7 @@ class LocalPrior(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return (B, Q, K) log of the smoothed meta cells and (B, Q, L) weights of residuals.
 
-        Arguments are those of ``Decoder.predict``.
+        The arguments are those of ``Decoder.predict``.
         """
         share, inherit = self.weigh(hidden).unflatten(-1, (2, -1)).softmax(-1).unbind(-2)
         distance = torch.cdist(xy, context.xy).square()
@@ -351,7 +361,7 @@ class LocalPrior(nn.Module):
             mask = _after(0, distance.shape[1], distance)
         if mask is not None:
             distance = distance - (mask[:, 0] if mask.ndim == 4 else mask)  # + inf where hidden
-        # The nearest cell seen always has weight 1, so no kernel can vanish far from all cells.
+        # The nearest visible cell always has weight 1, so no kernel vanishes far from all cells.
         distance = distance - distance.amin(-1, keepdim=True)
         kernel = torch.exp(distance * (-0.5 / self.widest**2))
         weight, inherited = torch.zeros_like(kernel), torch.zeros_like(kernel)
@@ -366,7 +376,7 @@ class LocalPrior(nn.Module):
 
 
 class Block(nn.Module):
-    """One pre-norm transformer layer, cut in two so that both streams can pass through it."""
+    """One pre-norm transformer layer, split in two so that both streams can use it."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -383,7 +393,7 @@ class Block(nn.Module):
     def project(self, h: Tensor, xy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return queries, keys and values, (B, H, n, E + 4) float32.
 
-        Four more columns carry the distance Gaussian: with ``a = 1 / (2 width^2)`` the products
+        Four further columns carry the distance Gaussian: with ``a = 1 / (2 width^2)`` the products
         ``2a x x' + 2a y y' - a |x'|^2`` equal ``-a |x - x'|^2`` up to a constant of the row.
         """
         b, n, d = h.shape

@@ -1,7 +1,7 @@
-"""A section's field: expression as a smooth function of place and of how cells are arranged.
+"""A section's field: expression as a smooth function of position and geometry.
 
-The decoder sees a window and knows what it learned from other sections. What is particular to
-this section, its large-scale anatomy, is learned here from its own known cells in a few seconds.
+The decoder sees one window and learned from other sections. The field learns the large-scale
+anatomy of this section from its own known cells, in a few seconds.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from napari_gest.model.axes import approximate_axes, principal_axes
 from napari_gest.model.optimizer import AdamW
 
-# A network for each: the length of its waves in distances between neighbouring cells, and the
-# share of geometry's spread that enters beside them. Long waves follow broad outlines, shorter
-# ones the anatomy. Geometry tells much in some tissues; in others it lets a network tell single
-# cells apart, and a small section is learned by heart. Their mean is better than any of them.
+# One network for each pair: the wavelength in distances between neighbouring cells, and the scale
+# of geometry relative to its standard deviation. Long waves follow broad outlines, shorter ones
+# the anatomy. Geometry is informative in some tissues; in others a network can identify single
+# cells by it and memorise a small section. The mean of the networks is better than any of them.
 NETWORKS = ((40.0, 0.0), (40.0, 0.3), (80.0, 0.0), (80.0, 0.3))
 N_STEPS = 300
 FEWEST = 64  # cells a field can be fitted to
@@ -30,7 +30,7 @@ _N_WAVES, _WIDTH, _BATCH = 64, 128, 256
 _N_PCS = 128  # so that the cost does not grow with the panel
 _EXACT_GENES = 1000  # above, exact components take longer than approximate ones
 _RATE, _DECAY = 6e-3, 1e-2
-_EMA = 0.99  # of the weights, per step: a running mean predicts better than any one step
+_EMA = 0.99  # per step, of the running mean of the weights, which predicts better than one step
 
 
 class SectionField:
@@ -41,13 +41,13 @@ class SectionField:
     coords_um
         (n, 2) positions of known cells, um.
     geometry
-        (n, F) how the cells around each are arranged, z-scores.
+        (n, F) geometry of each, z-scores.
     values
         (n, G) their expression, model space.
     spacing_um
         Typical distance between neighbouring cells.
     seed
-        Of the waves, the weights and the batches, which are drawn from the cells in their order.
+        Seed of waves, weights and batches; batches are drawn from the cells in their order.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SectionField:
         self.average = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(_EMA))
 
     def fit(self) -> Iterator[float]:
-        """Fit the networks; yields the share that is done, every few steps."""
+        """Fit the networks; yields the finished share every few steps."""
         optimizer = AdamW(self.networks.parameters(), _DECAY)
         for step in range(1, N_STEPS + 1):
             part = torch.randint(len(self.targets), (_BATCH,), generator=self.random)
@@ -108,7 +108,7 @@ class SectionField:
 
 
 class _Networks(nn.Module):
-    """Perceptrons with two hidden layers, all in one product a layer."""
+    """Perceptrons with two hidden layers, computed in one batched product per layer."""
 
     def __init__(self, n_in: int, n_out: int, random: torch.Generator) -> None:
         super().__init__()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import copy
+from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from torch import Tensor
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, restore
 from napari_gest.model import checkpoint, loading
-from napari_gest.model.about import CONFIG, shortened
+from napari_gest.model.about import CONFIG, is_base, shortened
 from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
+from napari_gest.model.devices import Device, chosen_device
 from napari_gest.model.head import LabelHead
 from napari_gest.model.response import ResponseHead
 from napari_gest.model.tokenizer import MetaCellTokenizer
@@ -39,17 +41,17 @@ class GeST:
     network
         The decoder.
     name
-        Name for people and for ``uns["gest"]``.
+        Display name, also written to ``uns["gest"]``.
     card
-        What is known about its training: data, licence, settings, curve. JSON values.
+        Facts about its training: data, licence, settings, curve. JSON values.
     head
-        Labels it can give, where they were trained.
+        The label layer, if one was trained.
     response
-        How cells respond to their neighbours, where that was fitted with the model.
+        The response head, if one was fitted with the model.
     training_cells
-        Which cells it has seen; None where that was not kept.
+        Fingerprints of its training cells; None if they were not stored.
     emission
-        How mode ``sample`` draws cells.
+        Settings with which mode ``sample`` draws cells.
     """
 
     config: ModelConfig
@@ -69,7 +71,7 @@ class GeST:
         """Return an untrained model whose weights are drawn from ``seed``."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = _decoder(config, tokenizer).eval()
+            network = decoder_for(config, tokenizer).eval()
         return cls(config, tokenizer, network, name)
 
     @property
@@ -85,8 +87,26 @@ class GeST:
         return sum(p.numel() for p in self.network.parameters())
 
     @property
+    def device(self) -> torch.device:
+        """Where the network computes; a model that is loaded is on the processor's side."""
+        return self.network.log_prior.device
+
+    def on(self, device: Device) -> GeST:
+        """Return the model with its network on a device: itself where it is there already.
+
+        Raises
+        ------
+        InputError
+            If there is no such device here.
+        """
+        chosen = chosen_device(device)
+        if chosen.type == self.device.type:
+            return self
+        return replace(self, network=copy.deepcopy(self.network).to(chosen))
+
+    @property
     def digest(self) -> str:
-        """Hash of what the model computes with: shape, panel, vocabulary and weights."""
+        """Hash of everything that affects predictions: shape, panel, vocabulary and weights."""
         hashed = blake2b(self.config.model_dump_json().encode(), digest_size=16)
         for known in fields(self.tokenizer):
             value = getattr(self.tokenizer, known.name)
@@ -103,12 +123,13 @@ class GeST:
         return torch.from_numpy(((coords_um - centre_um) * unit).astype(np.float32))
 
     def shift_of(self, change: NDArray[np.float32]) -> Tensor:
-        """Return (n, D): how g(x) moves when expression moves by ``change`` (n, G), model space.
+        """Return (n, D): the change of g(x) when expression changes by ``change`` (n, G).
 
-        g is linear, so it holds for any cell: expression enters as it is, not as a meta cell.
+        In model space. g is linear, so the result is the same for every cell.
         """
         scaled = change / self.tokenizer.spread if self.config.profiles == "standard" else change
-        return torch.from_numpy(scaled.astype(np.float32)) @ self.network.embed.weight.detach().T
+        weight = self.network.embed.weight.detach().cpu()
+        return torch.from_numpy(scaled.astype(np.float32)) @ weight.T
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
         """Write the model to a folder (``config.json`` and safetensors files), atomically.
@@ -139,10 +160,12 @@ class GeST:
     def load(cls, name_or_path: str | Path) -> GeST:
         """Load a bundled model by name, or any model from its folder.
 
+        The folder of a base gives a ``Base``: models start from it, and nothing else.
+
         Raises
         ------
         InputError
-            If no folder can have such a name.
+            If the name is impossible for a folder.
         CheckpointError
             If there is no such model, or its files are damaged.
         """
@@ -151,16 +174,20 @@ class GeST:
             check_name(path)
             restore(path)
             there = path.is_dir()
-        except InputError:  # a name that no file can have
+        except InputError:  # an impossible name
             there = False
         if not there:
             raise CheckpointError(
                 f"There is no model '{shortened(str(name_or_path))}'.",
                 f"Give a model folder or one of the bundled models: {', '.join(bundled_models())}.",
             )
+        if is_base(path):
+            from napari_gest.model.base import Base  # which is a GeST itself
+
+            return Base.read(path)
         stored = loading.read(path)
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
-            network = _decoder(stored.config, stored.tokenizer, draw=False)
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw initial weights
+            network = decoder_for(stored.config, stored.tokenizer, draw=False)
         network.load_state_dict(stored.weights)
         return cls(
             stored.config,
@@ -182,18 +209,20 @@ def bundled_models() -> dict[str, Path]:
     return {p.name: p for p in sorted(_WEIGHTS.iterdir()) if (p / CONFIG).is_file()}
 
 
-def _decoder(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool = True) -> Decoder:
-    profiles, log_prior = decoder_profiles(config, tokenizer), _log_prior(tokenizer)
-    return Decoder(config, profiles, log_prior, draw=draw)
+def decoder_for(config: ModelConfig, tokenizer: MetaCellTokenizer, *, draw: bool = True) -> Decoder:
+    """Return a decoder of a vocabulary, its weights drawn or still to be loaded."""
+    profiles = decoder_profiles(config, tokenizer)
+    return Decoder(config, profiles, log_prior(tokenizer), draw=draw)
 
 
 def decoder_profiles(config: ModelConfig, tokenizer: MetaCellTokenizer) -> Tensor:
-    """Return (K, G) the vocabulary as the decoder sees it, raw or standardised per gene."""
+    """Return (K, G) profiles for the decoder, unchanged or standardised per gene."""
     profiles = tokenizer.c_expr.astype(np.float64)
     if config.profiles == "standard":
         profiles = tokenizer.centred / tokenizer.spread
     return torch.from_numpy(profiles.astype(np.float32))
 
 
-def _log_prior(tokenizer: MetaCellTokenizer) -> Tensor:
+def log_prior(tokenizer: MetaCellTokenizer) -> Tensor:
+    """Return (K,) float32, the log frequency of each meta cell in training."""
     return torch.from_numpy(np.log(np.maximum(tokenizer.frequency, 1e-9)).astype(np.float32))

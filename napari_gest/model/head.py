@@ -1,4 +1,4 @@
-"""A linear layer from niche embeddings to labels (Sec. 4.5), and labels of a whole section."""
+"""A linear layer from niche embeddings to labels (Sec. 4.5), refitted on a whole section."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 # Chosen on development sections; docs/decisions/0012.
 _STEPS = 10
-_TRAINED_CELLS = 100.0  # of a section, as many as the labelled cells of a label count for
-_FOUND = 0.4  # share of the covariance that is the new section's
-_LAYER = 0.3  # share of the log-probability that is the linear layer's
-_TEMPER = 0.3  # of the mixture's: means over the same cells are no independent witnesses
+_TRAINED_CELLS = 100.0  # weight of a label's prior mean, in cells of the new section
+_FOUND = 0.4  # share of the covariance that comes from the new section
+_LAYER = 0.3  # share of the log probability that comes from the linear layer
+_TEMPER = 0.3  # power of the mixture's likelihood: neighbouring means share cells
 _CHUNK = 8192
 ARRAYS = ("weight", "bias", "means", "covariance")
 
 
 @dataclass(frozen=True, eq=False)
 class LabelHead:
-    """Labels that a model can give, and how it reads them off its embeddings.
+    """The label layer of a model: classes, weights and the settings of its features.
 
     Attributes
     ----------
@@ -31,9 +31,9 @@ class LabelHead:
     means
         (C, F) float32 mean features of each label.
     covariance
-        (F, F) float32 of the features inside labels, of full rank.
+        (F, F) float32, covariance of the features within labels, of full rank.
     settings
-        What the features are and how the layer was trained. JSON values.
+        Settings of the features and of training. JSON values.
     """
 
     classes: tuple[str, ...]
@@ -44,17 +44,18 @@ class LabelHead:
     settings: dict[str, Any]
 
     def probability(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (n, C) of features (n, F) by the linear layer alone; rows sum to 1."""
+        """Return (n, C) probabilities of features (n, F), by the linear layer alone."""
         return np.exp(_log_softmax(features @ self.weight.T + self.bias))
 
     def adapted(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (n, C) of the features (n, F) of all cells of a section; rows sum to 1.
+        """Return (n, C) probabilities for the features (n, F) of all cells of a section.
 
-        The section is a mixture of Gaussians, one for each label, that share a covariance. Their
-        means are found by expectation-maximisation from the linear layer's labels on; each is
-        held to the labelled cells' mean, moved by what shifts the section as a whole. A label
-        with few cells so keeps what was learned, and one with many moves. The probabilities are
-        a product of the mixture's and of the linear layer's on features without the shift.
+        The section is modelled as a mixture of Gaussians, one for each label, with a shared
+        covariance. Their means are estimated by expectation-maximisation, starting from the
+        linear layer's labels. The prior of each mean is the labelled cells' mean plus the shift
+        of the section as a whole. So a label with few cells keeps the learned mean, and the mean
+        of a label with many cells adapts. The probabilities are a product of the mixture's and
+        of the linear layer's, the latter on features without the shift. Rows sum to 1.
         """
         centre = self.means.mean(0)
         x, n = features - centre, len(features)

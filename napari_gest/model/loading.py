@@ -1,4 +1,4 @@
-"""Reading a model folder. What is wrong with it is named before a network is built."""
+"""Reading a model folder. Errors are found and named before a network is built."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from napari_gest.model.about import (
     Damaged,
     damaged_model,
     read_about,
+    read_about_base,
 )
-from napari_gest.model.config import EmissionConfig, ModelConfig
+from napari_gest.model.config import N_AXES, EmissionConfig, ModelConfig
 from napari_gest.model.decoder import weight_shapes
 from napari_gest.model.head import ARRAYS as HEAD_ARRAYS
 from napari_gest.model.head import LabelHead
@@ -32,12 +33,12 @@ from napari_gest.model.tensors import TensorFile
 from napari_gest.model.tokenizer import ARRAYS, MetaCellTokenizer
 from napari_gest.model.training_cells import TrainingCells
 
-_ROUNDING = 2e-2  # of sums and lengths that are 1, where a file holds half precision
+_ROUNDING = 2e-2  # tolerance of sums and lengths that are 1, for files in half precision
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a model folder holds; the heads only where they were trained."""
+    """The content of a model folder; heads are None unless they were trained."""
 
     config: ModelConfig
     tokenizer: MetaCellTokenizer
@@ -51,9 +52,9 @@ class Stored:
 
 
 def read(folder: Path) -> Stored:
-    """Read a model folder and check all of it.
+    """Read a model folder and check all of its files.
 
-    Sizes are compared by the headers of the files before any numbers are read.
+    Sizes are compared by the headers of the files before any number is read.
 
     Raises
     ------
@@ -86,6 +87,30 @@ def read(folder: Path) -> Stored:
     )
 
 
+@dataclass(frozen=True)
+class StoredBase:
+    """What the folder of a base holds."""
+
+    config: ModelConfig
+    weights: dict[str, Tensor]
+    name: str
+    card: dict[str, Any]
+    training_cells: TrainingCells | None
+
+
+def read_base(folder: Path) -> StoredBase:
+    """Read the folder of a base and check all of it; it raises as ``read`` does."""
+    about = read_about_base(folder)
+    try:
+        with TensorFile(folder / WEIGHTS) as network:
+            _check_weights(network, about.config, N_AXES)
+            weights = {name: network.floats(name) for name in network.shapes}
+        cells = TrainingCells.read(folder)
+    except Damaged as error:
+        raise damaged_model(folder, error) from error
+    return StoredBase(about.config, weights, about.name, about.card, cells)
+
+
 def _check_vocabulary(file: TensorFile, about: About) -> None:
     file.require_names(ARRAYS)
     for name, n_axes in (("mean", 1), ("c_expr", 2), ("components", 2)):
@@ -96,7 +121,7 @@ def _check_vocabulary(file: TensorFile, about: About) -> None:
         raise Damaged(
             f"{CONFIG} names {g:,} 'genes', and {file.name} has {file.shapes['mean'][0]:,}"
         )
-    # Tissue that is too small for the vocabulary asked for gets a smaller one.
+    # Tissue that is too small for the requested vocabulary gets a smaller one.
     for name, found, least in (("n_meta_cells", k, 2), ("n_pcs", p, 1)):
         most = getattr(about.config, name)
         if not least <= found <= most:
@@ -119,7 +144,7 @@ def _check_vocabulary(file: TensorFile, about: About) -> None:
 
 
 def _tokenizer(file: TensorFile, about: About) -> MetaCellTokenizer:
-    # A cell whose whole expression is one gene has log1p(target_sum) of it.
+    # The largest value, log1p(target_sum), is that of a cell that expresses one gene alone.
     most = math.log1p(about.target_sum) * (1 + _ROUNDING)
     bounds: dict[str, tuple[float | None, float | None]] = {
         "mean": (0, most),
@@ -149,7 +174,7 @@ def _tokenizer(file: TensorFile, about: About) -> MetaCellTokenizer:
 
 
 def _check_weights(file: TensorFile, config: ModelConfig, n_genes: int) -> None:
-    # First the settings that the file itself tells, so that no network of a wrong size is tried.
+    # First the settings that the file itself shows, so that no network of a wrong size is built.
     shapes = file.shapes
     wide = [shape for name, shape in shapes.items() if name.endswith(".log_width")]
     arranged = shapes.get("arrangement.0.weight", ())

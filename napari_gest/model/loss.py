@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Below this a coarse label's share of the softmax is recomputed from the logits themselves.
+# Below this, a coarse label's share of the softmax is recomputed from the logits.
 _TINY = 1e-30
 
 
@@ -71,7 +71,7 @@ class _HierarchicalNll(torch.autograd.Function):
         labels, inverse = rest[: ctx.n_labels], rest[ctx.n_labels :]
         factor = torch.full_like(p, len(labels))
         for label, share in zip(labels[1:], inverse, strict=True):
-            # One column per coarse label: 1 / p(label) where it is the target's, else nothing.
+            # One column per coarse label: 1 / p(label) for the target's label, otherwise 0.
             of_label = torch.zeros(len(target), int(label.max()) + 1, dtype=p.dtype).to(p.device)
             of_label.scatter_(1, label[target][:, None], share[:, None])
             factor -= of_label[:, label]
@@ -86,7 +86,7 @@ class _HierarchicalNll(torch.autograd.Function):
 
 
 def _plain(logits: Tensor, target: Tensor, labels: list[Tensor]) -> Tensor:
-    """Return the same sum, a log-sum-exp at every level: exact wherever a share vanishes."""
+    """Return the same sum by a log-sum-exp at every level, exact where a share underflows."""
     loss = len(labels) * logits.logsumexp(-1)
     for label in labels:
         other = label[None, :] != label[target][:, None]

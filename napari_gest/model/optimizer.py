@@ -1,4 +1,4 @@
-"""The optimiser of all training: Adam with decoupled weight decay, and nothing to compile."""
+"""The optimiser of all training: Adam with decoupled weight decay, without torch's compiler."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _EPSILON = 1e-8
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, Algorithm 2).
 
-    Making any optimiser of torch's imports its compiler. That takes 2.7 s, and where torch brings
-    Triton the process ends in a segmentation fault if OpenGL is drawn in software by then: both
-    bring an LLVM.
+    Creating any optimiser of torch imports torch's compiler, which takes 2.7 s. With Triton it
+    also causes a segmentation fault if OpenGL was already drawn in software, because both contain
+    LLVM (decision 21).
 
     Parameters
     ----------
     parameters
-        What is to be optimised.
+        Parameters to optimise, by name.
     decay
         Weight decay.
     betas
-        Of the running means of gradients and of their squares.
+        Decay rates of the running means of gradients and of their squares.
     decays
-        Which parameters decay; all by default.
+        Names of the parameters with weight decay; all by default.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class AdamW:
         to_mean, to_square = 1 - first**self.n_steps, 1 - second**self.n_steps
         state = zip(self.parameters, self.mean, self.square, self.decays, strict=True)
         for p, mean, square, decay in state:
-            if p.grad is None:  # it has no part in this loss
+            if p.grad is None:  # this loss does not depend on it
                 continue
             mean.lerp_(p.grad, 1 - first)
             square.mul_(second).addcmul_(p.grad, p.grad, value=1 - second)
@@ -63,17 +63,17 @@ class AdamW:
             p.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """Return what ``load`` needs to go on: running means, by name."""
+        """Return the running means, by name, for ``load``."""
         kept = {f"mean.{i}": value for i, value in enumerate(self.mean)}
         return kept | {f"square.{i}": value for i, value in enumerate(self.square)}
 
     def load(self, state: dict[str, Tensor], n_steps: int) -> None:
-        """Go on from a state after ``n_steps`` steps.
+        """Resume from the state after ``n_steps`` steps.
 
         Raises
         ------
         KeyError
-            If the state is of other parameters.
+            If the state belongs to other parameters.
         """
         for i, (mean, square) in enumerate(zip(self.mean, self.square, strict=True)):
             mean.copy_(state[f"mean.{i}"])

@@ -1,4 +1,4 @@
-"""The response head: what neighbours add to a cell's state, given what the cell is."""
+"""The response head: how a cell's state depends on its neighbours, given its identity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_gest.files import SAFETENSORS, write_bytes
 from napari_gest.model.about import RESPONSE, Damaged, damaged_model
 from napari_gest.model.tensors import TensorFile
 
-IDENTITY = 2  # which of the three label levels of the vocabulary is a cell's identity
+IDENTITY = 2  # index of the vocabulary's label level that is a cell's identity
 REMOVE_RESPONSE = f"Remove {RESPONSE}: a response is then fitted on the section at hand."
 _TINY = 1e-9
 _LOWEST = {"square": 0.0, "freedom": 0.0, "spread": 1e-30, "width_um": 1e-30}
@@ -21,13 +21,14 @@ _LOWEST = {"square": 0.0, "freedom": 0.0, "spread": 1e-30, "width_um": 1e-30}
 
 @dataclass(frozen=True, eq=False)
 class ResponseHead:
-    """Sums over training cells from which the response to any edit follows in closed form.
+    """Sums over training cells that give the response to any edit in closed form.
 
     For a cell of identity ``c`` (the coarse label of its meta cell) let ``y`` be its expression
-    and ``x`` the expression of its neighbours, summed with a Gaussian of distance, both in genes
-    of unit spread and both without what a regression on GeST's own prediction at the cell's
-    position explains. The slope of ``y_g`` on the dose ``x . v`` of an edit in direction ``v`` is
-    ``(v' X'Y)_g / (v' X'X v)``; over the genes of an identity it is shrunk by empirical Bayes.
+    and ``x`` the expression of its neighbours, summed with a Gaussian of distance. Both are in
+    genes of unit standard deviation, and GeST's own prediction at the cell's position is
+    regressed out of both. The slope of ``y_g`` on the dose ``x . v`` of an edit in direction
+    ``v`` is ``(v' X'Y)_g / (v' X'X v)``; over the genes of an identity it is shrunk by empirical
+    Bayes.
 
     Attributes
     ----------
@@ -38,9 +39,9 @@ class ResponseHead:
     square
         (C, G) float32, the diagonal of Y'Y.
     freedom
-        (C,) float32, cells less regressors.
+        (C,) float32, degrees of freedom: cells minus regressors.
     spread
-        (G,) float32, model space.
+        (G,) float32, standard deviation of each gene, model space.
     width_um
         (1,) float32, standard deviation of the Gaussian.
     """
@@ -55,22 +56,22 @@ class ResponseHead:
     def slopes(
         self, direction: NDArray[np.float64], silent: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return slopes and their errors, both (C, G), in spreads per unit of dose.
+        """Return slopes and their errors, both (C, G), in standard deviations per unit of dose.
 
         Parameters
         ----------
         direction
-            (G,) of unit length, in genes of unit spread.
+            (G,) of unit length, in genes of unit standard deviation.
         silent
-            (G,) genes that do not count when the shrinkage is estimated: the edited ones, whose
-            likeness to their neighbours is no response.
+            (G,) genes excluded from the estimate of the shrinkage: the edited ones, whose spatial
+            autocorrelation is not a response.
 
         Returns
         -------
         slope
             Shrunk by empirical Bayes over the genes of an identity.
         error
-            Standard error of the slope, shrunk by as much.
+            Standard error of the slope, shrunk by the same factor.
         """
         xy = np.einsum("g,cgh->ch", direction, self.cross, dtype=np.float64)
         xx = np.einsum("g,cgh,h->c", direction, self.gram, direction, dtype=np.float64)[:, None]
@@ -86,13 +87,13 @@ class ResponseHead:
         return share * slope, share * np.sqrt(noise)
 
     def write(self, folder: Path, *, overwrite: bool = False) -> None:
-        """Write the head beside a model's other files, whole or not at all."""
+        """Write the head beside a model's other files, completely or not at all."""
         arrays = {f.name: np.ascontiguousarray(getattr(self, f.name)) for f in fields(self)}
         write_bytes(folder / RESPONSE, save(arrays), SAFETENSORS, overwrite=overwrite)
 
     @classmethod
     def read(cls, folder: Path) -> ResponseHead | None:
-        """Read the head of a model folder; None where it has none.
+        """Read the head of a model folder; None if it has none.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""From p(meta cell) to expression: the paper's read-outs, entropy and spread (Sec. 4.4)."""
+"""From p(meta cell) to expression: the paper's read-outs, entropy and deviation (Sec. 4.4)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Readout:
     entropy
         (n,) float32, nats.
     meta_cell
-        (n,) int64: the arg max.
+        (n,) int64: the chosen meta cells.
     """
 
     expression: Tensor
@@ -35,7 +35,7 @@ class Readout:
 def read_out(
     probability: Tensor, meta_cell: Tensor, mode: Mode, mean: Tensor, variance: Tensor
 ) -> Readout:
-    """Return expression, spread and entropy of n predictions.
+    """Return expression, standard deviation and entropy of n predictions.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Temperature of p(meta cell): how sharp a trained decoder may be.
+"""Temperature of p(meta cell), which calibrates a trained decoder.
 
-A decoder that was trained to the lowest error is surer than it should be. One number that
-divides its logits corrects that on average (Guo et al. 2017, ICML).
+A decoder that was trained to the lowest error is overconfident. Dividing its logits by one
+number corrects that on average (Guo et al. 2017, ICML).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 _LEAST, _MOST = 0.5, 3.0
-_FEWEST = 50  # cells it can be learned from
+_FEWEST = 50  # cells from which a temperature is learned, at least
 
 
 def log_loss(logits: Tensor, target: Tensor, temperature: float) -> float:
@@ -40,9 +40,9 @@ def best_temperature(logits: Sequence[Tensor], target: Sequence[Tensor]) -> floa
     Parameters
     ----------
     logits
-        (T, n_i, K) of validation cells, batch by batch.
+        (T, n_i, K) of validation cells, one tensor per batch.
     target
-        (n_i,) int64 their true meta cells.
+        (n_i,) int64, their true meta cells.
     """
     if sum(len(t) for t in target) < _FEWEST:
         return 1.0

@@ -21,13 +21,13 @@ _INTEGERS = ("I64", "I32", "I16", "I8", "U8")
 class TensorFile:
     """A safetensors file, open for reading.
 
-    Opening reads the header alone. The library checks that it fits the file, so a tensor that is
-    read takes no more memory than the file promises, and a header that promises more is refused.
+    Opening reads the header alone. The library checks the header against the size of the file, so
+    no tensor takes more memory than the file holds.
 
     Attributes
     ----------
     shapes
-        Shape of each tensor, by name, as the header says.
+        Shape of each tensor, by name, from the header.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,7 +70,7 @@ class TensorFile:
     ) -> None:
         """Raise Damaged unless the file holds exactly tensors of these shapes.
 
-        They hold floating-point numbers, those named in ``integers`` whole ones.
+        They hold floating-point numbers; those named in ``integers`` hold integers.
         """
         self.require_names(shapes)
         for name, shape in shapes.items():
@@ -82,7 +82,7 @@ class TensorFile:
                 raise Damaged(f"{self.name}: '{name}' holds numbers of type {self._dtypes[name]}")
 
     def floats(self, name: str, low: float | None = None, high: float | None = None) -> Tensor:
-        """Return a float32 tensor of its own memory, all of it finite and between the bounds."""
+        """Return a float32 copy of a tensor; all values are finite and within the bounds."""
         tensor = self._read(name, torch.float32)
         if tensor.numel():
             least, most = (value.item() for value in tensor.aminmax())
@@ -96,7 +96,7 @@ class TensorFile:
         return tensor
 
     def integers(self, name: str, low: int, high: int) -> Tensor:
-        """Return an int64 tensor of its own memory, all of it between the bounds."""
+        """Return an int64 copy of a tensor; all values are within the bounds."""
         tensor = self._read(name, torch.int64)
         if tensor.numel():
             least, most = (value.item() for value in tensor.aminmax())
@@ -105,7 +105,7 @@ class TensorFile:
 
     def _read(self, name: str, dtype: torch.dtype) -> Tensor:
         try:
-            # A copy: the file may change under what only maps it.
+            # A copy, because the file behind a memory map may change.
             return self._file.get_tensor(name).to(dtype, copy=True)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise Damaged(

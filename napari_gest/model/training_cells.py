@@ -1,4 +1,4 @@
-"""Which cells a model has seen in training, as fingerprints: nothing else of them is kept."""
+"""Fingerprints of a model's training cells; nothing else of these cells is stored."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TrainingCells:
     trained
         (n,) uint32: cells in the vocabulary and in training windows.
     selecting
-        (m,) uint32: cells of the patches that chose the training step. They have trained
-        nothing, but a score on them is optimistic.
+        (m,) uint32: cells of the patches that chose the training step. They were not trained on,
+        but a score on them is optimistic.
     """
 
     trained: NDArray[np.uint32]
@@ -36,7 +36,7 @@ class TrainingCells:
         return np.isin(cells, self.trained) | np.isin(cells, self.selecting)
 
     def joined(self, earlier: TrainingCells | None) -> TrainingCells:
-        """Return these together with those of the model that training started from."""
+        """Return these joined with those of the model from which training started."""
         if earlier is None:
             return self
         return TrainingCells(
@@ -46,13 +46,13 @@ class TrainingCells:
 
     def write(self, folder: Path) -> None:
         """Write the file of a model folder."""
-        # As signed numbers of the same bits, which safetensors reads everywhere.
+        # As signed integers with the same bits, which every safetensors version reads.
         arrays = {f.name: np.unique(getattr(self, f.name)).view(np.int32) for f in fields(self)}
         write_bytes(folder / TRAINING_CELLS, save(arrays), SAFETENSORS)
 
     @classmethod
     def read(cls, folder: Path) -> TrainingCells | None:
-        """Return what a model folder says; None where it was made before this was kept.
+        """Return the training cells of a model folder; None for folders of earlier versions.
 
         Raises
         ------

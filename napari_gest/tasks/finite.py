@@ -12,14 +12,14 @@ from napari_gest.errors import ResultError
 def require_finite(what: str, **results: Any) -> None:
     """Raise ResultError unless all numbers of a result are finite.
 
-    What may be missing, such as a gene that was not measured, is left out by the caller.
+    The caller leaves out values that may be missing, such as genes that were not measured.
 
     Parameters
     ----------
     what
-        What was computed, for people ("The generated cells").
+        Name of the result for display ("The generated cells").
     results
-        Arrays, tables' columns or numbers by name; None is nothing.
+        Arrays, columns of tables or numbers, by name; None is ignored.
     """
     for name, values in results.items():
         array = np.asarray(0.0 if values is None else values)

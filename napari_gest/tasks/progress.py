@@ -18,13 +18,13 @@ class Progress:
     Attributes
     ----------
     stage
-        What is being done, for people ("Generating cells").
+        Name of the stage for display ("Generating cells").
     done, total
-        Units finished and units in all.
+        Finished units and all units.
     eta_s
         Seconds left, or None while unknown.
     payload
-        What the step produced, if a caller may show it already.
+        Result of the step, if a caller may already show it.
     """
 
     stage: str
@@ -36,7 +36,7 @@ class Progress:
 
 @dataclass
 class Clock:
-    """Makes Progress with an ETA from the time a stage has taken so far."""
+    """Creates Progress with an ETA from the time that a stage has taken so far."""
 
     stage: str
     total: int
@@ -63,7 +63,7 @@ def finish(work: Generator[S, None, R], on_progress: Callable[[S], None] | None 
 def relay(
     work: Generator[S, None, R], tick: Callable[[S], Progress]
 ) -> Generator[Progress, None, R]:
-    """Do a piece of a task as a part of it: yield what ``tick`` makes of each of its steps."""
+    """Run a subtask as part of a task: yield ``tick`` of each of its steps."""
     while True:
         try:
             step = next(work)

@@ -1,4 +1,4 @@
-"""How many processors a front end lets torch take."""
+"""How many processors torch may use."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 def share_processors() -> None:
     """Let torch use half of the logical processors in the calling thread.
 
-    The matrices are small, and torch's threads wait for each other: on two busy cores two of them
-    were many times slower than one. Half also leaves room for the canvas. Called by the command
-    line and the viewer; scripts decide for themselves.
+    The matrices are small, and torch's threads wait for each other: on two busy cores two threads
+    were many times slower than one. Half also leaves processors for the canvas. The command line
+    and the viewer call this; scripts decide for themselves.
     """
     import torch
 
@@ -18,7 +18,7 @@ def share_processors() -> None:
 
 
 def stay_in_background() -> None:
-    """Let torch use one processor in the calling thread, for work that nobody waits for."""
+    """Let torch use one processor in the calling thread, for background work."""
     import torch
 
     torch.set_num_threads(1)

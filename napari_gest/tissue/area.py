@@ -1,4 +1,4 @@
-"""How much tissue each cell stands for."""
+"""The area of tissue that belongs to each cell."""
 
 from __future__ import annotations
 
@@ -7,14 +7,30 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 _PIXELS = 6  # per cell, on average
-_TILE = 8  # pixels to a side of what is looked at together
+_TILE = 8  # pixels along the side of a tile
 _CHUNK = 200_000
+_SAMPLE = 2000  # cells whose neighbours are looked up
+_FEWEST_SPOTS = 20
+_SPOT_UM, _EVEN = 40.0, 1.3  # distance of spots at least, and how far it may differ
+
+
+def on_lattice(coords_um: NDArray[np.float64]) -> bool:
+    """Tell whether positions (n, 2), um, are spots of an array rather than cells.
+
+    Spots lie far apart, and nearly all as far from their nearest neighbour as the others.
+    """
+    if len(coords_um) < _FEWEST_SPOTS:
+        return False
+    step = max(len(coords_um) // _SAMPLE, 1)
+    nearest = cKDTree(coords_um).query(coords_um[::step], k=[2])[0][:, 0]
+    low, middle, high = np.percentile(nearest, [10, 50, 90])
+    return bool(middle >= _SPOT_UM and high <= _EVEN * low)
 
 
 def cell_areas_um2(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (n,) um2 of tissue nearest to each cell of ``coords_um`` (n, 2).
 
-    Places farther from any cell than the usual distance between neighbours are not tissue.
+    Positions farther from any cell than the usual distance between neighbours are not tissue.
     """
     n = len(coords_um)
     tree = cKDTree(coords_um)
@@ -24,13 +40,13 @@ def cell_areas_um2(coords_um: NDArray[np.float64]) -> NDArray[np.float64]:
     if not usual > 0:
         return np.zeros(n)
     pixel, reach = np.sqrt(usual / _PIXELS), 0.8 * np.sqrt(usual)
-    # One cell far from all others must not cost a grid of all that lies between. Pixels come in
-    # tiles, wider than the square of a cell's reach, and only those with its corners are looked at.
+    # One cell far from all others must not require a grid of the space between. Pixels are grouped
+    # in tiles wider than the square of a cell's reach; only tiles with its corners are computed.
     low = coords_um.min(0) - reach
-    step = (low + pixel) - low  # as numbers of this size hold it
+    step = (low + pixel) - low  # as rounded at this magnitude
     span = np.stack([coords_um - reach, coords_um + reach]) - low  # (2, n, 2)
     side = np.floor(span / (pixel * _TILE))
-    # As complex numbers, which are sorted by both of their parts.
+    # As complex numbers, which are sorted by both parts.
     corners = [side[i, :, 0] + 1j * side[j, :, 1] for i in (0, 1) for j in (0, 1)]
     tiles = np.unique(np.concatenate(corners))
     tiles = np.stack([tiles.real, tiles.imag], 1)

@@ -1,6 +1,6 @@
 """The anatomy of a simulated section of brain: layers, tracts, nuclei, a ventricle, two halves.
 
-Positions are in units of half the section's width, origin in its middle, y downwards. ``w`` is the
+Positions are in units of half the section's width, origin in its centre, y downwards. ``w`` is the
 distance from the midline, so both halves follow one drawing.
 """
 
@@ -42,19 +42,19 @@ _GLIA = {"astrocyte": 14, "oligodendrocyte": 9, "endothelial": 8, "precursor": 4
 
 @dataclass(frozen=True)
 class _Region:
-    """Cells per area beside the section's mean, and shares of types, of 100 together."""
+    """Density relative to the section's mean, and shares of types, which sum to 100."""
 
     density: float
     types: dict[str, int]
 
 
 def _grey(density: float, **neurons: int) -> _Region:
-    """Return a region of neurons, named by their last word, among the glia that is everywhere."""
+    """Return a region of neurons, named by their last word, among ubiquitous glia."""
     names = {name.split()[-1]: name for name in TYPES}
     return _Region(density, _GLIA | {names[n]: share for n, share in neurons.items()})
 
 
-# Shares of neurons and glia as in the preoptic area: what stands together there does so here.
+# Shares of neurons and glia as in the preoptic area.
 _REGIONS = {
     "layer 1": _Region(0.7, {"astrocyte": 36, "endothelial": 18, "mural": 20, "microglia": 5,
                              "precursor": 6, "oligodendrocyte": 9, "inhibitory Syt2": 6}),
@@ -79,22 +79,22 @@ _NUCLEI = {  # middle and half axes
     "periventricular nucleus": ((0.12, -0.05), (0.10, 0.27)),
     "ventral nucleus": ((0.24, 0.57), (0.17, 0.09)),
 }
-_LAYERS = (0.07, 0.20, 0.33)  # how deep each ends
-_CAPSULE = 0.385  # and the tract beneath them
+_LAYERS = (0.07, 0.20, 0.33)  # depth at which each ends
+_CAPSULE = 0.385  # depth at which the tract beneath them ends
 _FLAT = 0.8  # height of the section by its width
 _CENTRE, _RISE, _THICK = 0.31, 0.30, 0.105  # of the commissure: at the midline, sideways, half
-_FASCICLE_UM, _LOOSE_UM = 30.0, 3.0  # between rows of cells along the commissure, and around them
-_PROGRAMME_UM = 180.0  # over which programmes of a type change
-_FOLD = 0.3  # log fold of the genes of a programme, standard deviation
+_FASCICLE_UM, _LOOSE_UM = 30.0, 3.0  # distance of rows along the commissure, scatter around them
+_PROGRAMME_UM = 180.0  # correlation length of programmes of a type
+_FOLD = 0.3  # standard deviation of the log fold of the genes of a programme
 _CLUMP_UM, _CLUMPS = 40.0, 0.5
 _UNTYPICAL = 0.4  # share of a type's profiles that are left out
-_PLACED = 0.3  # how far place, not chance, says which profile of its type a cell has
-_OWN_HALF = 0.35  # what the two halves do not share, beside 1 that they do
+_PLACED = 0.3  # how far position, not chance, decides a cell's profile within its type
+_OWN_HALF = 0.35  # variation of each half alone, relative to 1 that they share
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How one section departs from the drawing.
+    """How one section differs from the drawing.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ class Shape:
         return np.abs(u - self.bend * np.sin(2.5 * v + self.phase)), v
 
     def depth(self, w: Floats, v: Floats) -> Floats:
-        """Return (n,) 0 at the surface, 1 in the middle; the cleft above is surface too."""
+        """Return (n,) 0 at the surface, 1 in the centre; the cleft above is surface too."""
         round_ = (w**2.6 + np.abs(v / _FLAT) ** 2.6) ** (1 / 2.6)
         cleft = 0.2 * np.exp(-((w / 0.13) ** 2)) * np.clip(-v / _FLAT, 0, 1)
         return np.asarray(1 - round_ - cleft)
@@ -144,7 +144,7 @@ class Shape:
         return index
 
     def scale(self, n: int) -> float:
-        """Return um of a unit, with which n cells fit."""
+        """Return the um of a unit with which n cells fit."""
         step = 0.01
         axis = np.arange(-1.1, 1.1, step)
         found = self.regions(np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2))
@@ -152,12 +152,12 @@ class Shape:
 
 
 def _density(region: NDArray[np.int64]) -> Floats:
-    """Return (n,) cells per area beside the mean; none outside."""
+    """Return (n,) density relative to the mean; 0 outside."""
     return np.array([*(r.density for r in _REGIONS.values()), 0.0])[region]
 
 
 def place(n: int, shape: Shape, rng: np.random.Generator) -> tuple[Floats, float]:
-    """Return (n, 2) positions, um around the middle, in random order, and um of a unit."""
+    """Return (n, 2) positions, um around the centre, in random order, and um of a unit."""
     scale = shape.scale(n)
     most = max(r.density for r in _REGIONS.values())
     surplus = 1.2
@@ -175,7 +175,7 @@ def place(n: int, shape: Shape, rng: np.random.Generator) -> tuple[Floats, float
 
 
 def _in_rows(points: Floats, shape: Shape, scale: float, rng: np.random.Generator) -> Floats:
-    """Return the points, those in the commissure drawn to rows along it, as its fibres run."""
+    """Return the points; those in the commissure are moved to rows along its fibres."""
     inside = shape.regions(points) == REGIONS.index("commissure")
     w, v = shape.fold(points[inside])
     middle = shape.lift + _CENTRE - _RISE * w**2
@@ -187,7 +187,7 @@ def _in_rows(points: Floats, shape: Shape, scale: float, rng: np.random.Generato
 
 @dataclass(frozen=True)
 class Brain:
-    """What all sections share.
+    """The anatomy that all sections share.
 
     Attributes
     ----------
@@ -198,12 +198,12 @@ class Brain:
     names
         Names of the types.
     plays
-        (len(TYPES),) which type takes the place of each that the drawing names.
+        (len(TYPES),) the type that takes the role of each type in the drawing.
     programmes
         (4, G) log fold of each gene: a gradient along tracts, one along layers, and two
-        programmes that change smoothly within all types.
+        programmes that vary smoothly within all types.
     own
-        (n_types, G) log fold of a programme of each type's own.
+        (n_types, G) log fold of a programme specific to each type.
     """
 
     profiles: Floats
@@ -221,7 +221,7 @@ class Brain:
         genes: list[str],
         rng: np.random.Generator,
     ) -> Brain:
-        """Draw programmes; ``profiles`` are sorted anew where ``genes`` tell the brain's types."""
+        """Draw programmes; ``profiles`` get brain types if ``genes`` hold the markers."""
         marked = _marked(profiles, genes)
         if marked is None:
             n_types = int(type_of[-1]) + 1
@@ -250,7 +250,7 @@ class Brain:
         folded = np.stack([w, v], 1) * scale
         niche = 2 * region + (self._halves(folded, coords, rng) > 0)
         kind = self._kinds(region, coords, rng)
-        # A place along its tract or layer, or a smooth field, picks the profile within its type.
+        # The position along a tract or layer, or a smooth field, decides the profile in its type.
         along = np.where(np.isin(region, _TRACTS), 4 * w - 2, self._halves(folded, coords, rng))
         first = np.searchsorted(self.type_of, np.arange(len(self.names) + 1))
         share = 1 / (1 + np.exp(-1.7 * (_PLACED * along + 0.9 * rng.normal(size=n))))
@@ -293,16 +293,16 @@ _TRACTS = [REGIONS.index("capsule"), REGIONS.index("commissure")]
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """What the cells of a section express.
+    """Expression of the cells of a section.
 
     Attributes
     ----------
     brain
-        What all sections share.
+        The anatomy that all sections share.
     profile, kind
         (n,) profile and type of each cell.
     levels
-        (5, n) how far each programme is on: the shared ones, then that of its type.
+        (5, n) level of each programme: the shared ones, then that of its type.
     """
 
     brain: Brain
@@ -319,9 +319,9 @@ class _Cells:
 
 
 def _marked(profiles: Floats, genes: list[str]) -> NDArray[np.int64] | None:
-    """Return (K,) index into ``TYPES``, or None where not every type has a marker and a profile.
+    """Return (K,) index into ``TYPES``, or None unless every type has a marker and a profile.
 
-    It is -1 of profiles that match their type least, such as two cells measured as one.
+    Profiles that match their type least, such as doublets, get -1.
     """
     known = {gene: column for column, gene in enumerate(genes)}
     columns = [[known[g] for g in markers if g in known] for markers in MARKERS.values()]

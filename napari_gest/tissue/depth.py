@@ -1,4 +1,4 @@
-"""The part of a region that lies deeper than some way from known cells."""
+"""The part of a region that is farther than a given depth from known cells."""
 
 from __future__ import annotations
 
@@ -10,24 +10,10 @@ from shapely import MultiPolygon, Polygon
 
 from napari_gest.tissue.roi import Roi
 
-_PIXELS = 6  # of the grid, to the depth
+_PIXELS = 6  # of the grid, per depth
 _MOST_PIXELS = 40_000
-_FINE = 0.02  # of the depth: what an outline may be off, so that it is drawn at once
+_FINE = 0.02  # of the depth: tolerance of a simplified outline, which is drawn faster
 _SMALLEST = 0.1  # of the square of the depth: smaller parts are left out
-_WIDTH = 0.75  # of the distance between cells: how far tissue goes on around a cell
-
-
-def area_of_cells(coords_um: NDArray[np.float64], spacing_um: float) -> Roi:
-    """Return the area that cells cover.
-
-    Parameters
-    ----------
-    coords_um
-        (n, 2) um, axis order (x, y).
-    spacing_um
-        Distance between neighbouring cells.
-    """
-    return Roi(shapely.union_all(shapely.buffer(shapely.points(coords_um), _WIDTH * spacing_um)))
 
 
 def beyond_depth(roi: Roi, known_um: NDArray[np.float64], depth_um: float) -> Roi | None:
@@ -44,7 +30,7 @@ def beyond_depth(roi: Roi, known_um: NDArray[np.float64], depth_um: float) -> Ro
 
     Returns
     -------
-    The part; None where there is none to speak of.
+    The part; None if it is empty or very small.
     """
     area = roi.geometry
     pitch = max(depth_um / _PIXELS, float(np.sqrt(area.area / _MOST_PIXELS)))
@@ -53,7 +39,7 @@ def beyond_depth(roi: Roi, known_um: NDArray[np.float64], depth_um: float) -> Ro
     inside = grid.reshape(-1, 2)
     inside = inside[roi.contains(inside)] if len(inside) else inside
     rim = shapely.get_coordinates(shapely.segmentize(area.boundary, pitch))
-    # Only cells that are the nearest to some place of the region bound the part.
+    # Only cells that are the nearest to some position in the region bound the part.
     near = np.unique(cKDTree(known_um).query(np.concatenate([inside, rim]))[1])
     reached = shapely.union_all(shapely.buffer(shapely.points(known_um[near]), depth_um))
     left = shapely.get_parts(shapely.simplify(area.difference(reached), _FINE * depth_um))

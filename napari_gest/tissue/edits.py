@@ -24,10 +24,10 @@ Op = Literal["set", "multiply", "shift", "knockout"]
 OPS: tuple[Op, ...] = get_args(Op)
 
 EDITS = table_kind("a csv of edits", ("gene",))
-# What strong edits reach at most; sums of it over a panel are still single-precision numbers.
+# The largest value after an edit; sums of it over a panel still fit into single precision.
 _MOST_EDITED = 1e30
 
-# The power that a factor is taken to; beyond it everything is 0 or without bounds.
+# The largest exponent of a factor; beyond it every value is 0 or overflows.
 MAX_STRENGTH = 100.0
 
 _TABLE = "Give a csv with the columns gene,op,value (op: " + ", ".join(OPS) + ") or gene,log2fc."
@@ -44,7 +44,7 @@ class Edit:
     op
         ``set`` to the value, ``multiply`` by it, ``shift`` by it, or ``knockout`` to zero.
     value
-        Of ``set``, ``multiply`` and ``shift``; a knock-out needs none.
+        Value for ``set``, ``multiply`` and ``shift``; a knock-out needs none.
     """
 
     gene: str
@@ -71,7 +71,7 @@ class Edit:
 
     @classmethod
     def fold(cls, gene: str, log2fc: float) -> Edit:
-        """Return the multiplication that a log2 fold change stands for.
+        """Return the multiplication by a log2 fold change.
 
         Raises
         ------
@@ -89,8 +89,8 @@ class Edit:
         linear
             (n,) linear expression.
         strength
-            1 is the edit as it stands and 0 none. ``set``, ``shift`` and ``knockout`` go that
-            share of the way, ``multiply`` takes the factor to that power. 100 at most.
+            1 is the edit as given and 0 no edit. ``set``, ``shift`` and ``knockout`` apply that
+            fraction of the change, ``multiply`` takes it as an exponent. 100 at most.
         """
         check_number("strength", strength, 0, MAX_STRENGTH)
         if self.op == "multiply":
@@ -99,7 +99,7 @@ class Edit:
                 return linear.copy()
             with np.errstate(over="ignore", invalid="ignore"):
                 changed = linear * np.float64(self.value) ** strength
-            # Where the factor overflows, what is 0 stays 0.
+            # Where the factor overflows, zeros stay 0.
             return np.where(linear > 0, np.minimum(changed, _MOST_EDITED), linear)
         target = {"set": self.value, "knockout": 0.0}.get(self.op)
         step = np.full_like(linear, self.value) if target is None else target - linear

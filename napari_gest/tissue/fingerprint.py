@@ -1,4 +1,4 @@
-"""A number for each cell that says whether a model was trained on it."""
+"""Fingerprints of cells, by which a model recognises the cells it was trained on."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def fingerprints(
 ) -> NDArray[np.uint32]:
     """Return (n,) uint32, a hash of each cell's expression; 0 for a cell without any.
 
-    The same cell has the same number in whatever file, order of cells or order of genes it is
-    found, as long as its values are the same.
+    A cell with the same values has the same fingerprint in every file and every order of cells
+    and genes.
 
     Parameters
     ----------

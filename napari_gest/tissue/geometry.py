@@ -1,4 +1,4 @@
-"""How the cells around a cell are arranged: what positions alone say about it."""
+"""Geometry: how the cells around a position are arranged, from positions alone."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-_RANKS = (1, 2, 4, 8, 16, 32, 64)  # neighbours whose distances are taken
-_LOPSIDED = (4, 8, 16, 32)  # neighbourhoods whose centre of mass is taken
+_RANKS = (1, 2, 4, 8, 16, 32, 64)  # neighbours whose distances are used
+_LOPSIDED = (4, 8, 16, 32)  # neighbourhoods whose asymmetry is measured
 _SAMPLE = 5000  # cells that set the section's scale
 
 N_GEOMETRY = len(_RANKS) + len(_LOPSIDED)
 
 
 class Geometry:
-    """Describes positions by the positions around them, in any turn of the tissue alike.
+    """Describes positions by the positions around them; invariant to rotation and reflection.
 
     Density and packing differ between cell types and niches: a lining is a dense row with nothing
     on one side, a vessel a thin line, white matter sparse. Positions are known where expression
-    is not, so this holds for unseen cells too. Numbers are z-scores within the section, so that
-    its overall density, which differs between technologies, cancels.
+    is not, so unseen cells have a geometry too. Numbers are z-scores within the section, which
+    removes its overall density; that differs between technologies.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ class Geometry:
     """
 
     def __init__(self, coords_um: NDArray[np.float64]) -> None:
-        # By x, then y: neither the sample nor which of equally near cells counts follows rows.
+        # By x, then y: so neither the sample nor the order of ties depends on the order of rows.
         order = np.lexsort(coords_um.T[::-1])
         self._place = np.argsort(order)
         self._tree = cKDTree(coords_um[order])
         cells = np.arange(0, len(coords_um), max(1, len(coords_um) // _SAMPLE))
         nearest = float(np.median(self._tree.query(self._tree.data[cells], k=[2])[0]))
         self.spacing_um = nearest if np.isfinite(nearest) and nearest > 0 else 1.0
-        # Two cells in one place must not send a logarithm to minus infinity.
+        # Two cells at one position must not give a logarithm of minus infinity.
         self._least = 0.1 * self.spacing_um
         sample = self._measure(cells)
         self._mean, self._sd = sample.mean(0), sample.std(0) + 1e-6
@@ -51,10 +51,10 @@ class Geometry:
         self._measuring = Lock()
 
     def __call__(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return (m, N_GEOMETRY) of the cells with these indices (m,), measured once each.
+        """Return (m, N_GEOMETRY) of the cells with these indices (m,), computed once each.
 
-        Seven log distances to the 1st, 2nd, 4th .. 64th neighbour, then how far off the centre of
-        the 4, 8, 16 and 32 nearest lies, as a share of their reach.
+        Seven log distances to the 1st, 2nd, 4th .. 64th neighbour, then four asymmetries: the
+        distance to the centre of the 4, 8, 16 and 32 nearest cells, as a share of their radius.
         """
         cells = self._place[cells]
         with self._measuring:
@@ -67,7 +67,7 @@ class Geometry:
         return np.clip((measured - self._mean) / self._sd, -4, 4)
 
     def _measure(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return (m, N_GEOMETRY) of the cells at these places (m,) of the tree."""
+        """Return (m, N_GEOMETRY) of the cells at these indices (m,) of the tree."""
         coords = self._tree.data[cells]
         last = min(max(_RANKS), self._tree.n - 1)
         if not last:

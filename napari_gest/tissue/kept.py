@@ -1,4 +1,4 @@
-"""What earlier results left in an AnnData: checked before a run, which goes on from it."""
+"""Earlier results in an AnnData, checked before a run that adds to them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from napari_gest.tissue.structure import check_sparse
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Type of each obs column, and its value in cells that no result speaks of.
+# Type of each obs column, and its value in cells without a result.
 _COLUMNS: dict[str, tuple[Any, Any]] = {
     keys.GENERATED: (np.bool_, False),
     keys.NEW_CELL: (np.bool_, False),
@@ -29,18 +29,18 @@ _COLUMNS: dict[str, tuple[Any, Any]] = {
     keys.DISTANCE: (np.float32, np.nan),
 }
 _CONFIDENCE = (np.float32, np.nan)  # of niches, labels and other names
-_OURS, _CONFIDENT = "gest_", "_confidence"  # how keys of this program begin, and those of that
+_OURS, _CONFIDENT = "gest_", "_confidence"  # prefix of our keys, suffix of confidences
 
 
 def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
-    """Return (n_obs,) of an obs column of earlier results, all empty where it is absent.
+    """Return (n_obs,) values of an obs column of earlier results; all empty if it is absent.
 
-    Where files were joined, cells without a value count as those that no result speaks of.
+    Cells without a value, as in joined files, count as cells without a result.
 
     Raises
     ------
     InputError
-        If the column holds something else.
+        If the column holds other values.
     """
     dtype, empty = _COLUMNS.get(key, _CONFIDENCE)
     out = np.full(adata.n_obs, empty, dtype)
@@ -53,7 +53,7 @@ def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
         return column.to_numpy(dtype, copy=True)
     there = column.notna().to_numpy()
     held = column[there]
-    # Only what is named a number or a truth value is one: text that looks like them is not ours.
+    # Numbers and truth values must have these types: text that looks like them is not ours.
     if pd.api.types.infer_dtype(held, skipna=True) not in _NUMBERS and len(held):
         raise _foreign(f"obs['{key}']", f"holds {held.dtype} such as '{shown(held.iloc[0])}'")
     with np.errstate(all="ignore"):
@@ -66,7 +66,7 @@ def kept_column(adata: AnnData, key: str) -> NDArray[Any]:
 
 
 def check_kept(adata: AnnData) -> None:
-    """Raise InputError where a key of this program holds what it never wrote."""
+    """Raise InputError if a key of this program holds values that the program never writes."""
     own = [str(key) for key in adata.obs.columns if str(key).startswith(_OURS)]
     for key in own:
         if key in _COLUMNS or key.endswith(_CONFIDENT):
@@ -99,26 +99,26 @@ def is_draw(key: str) -> bool:
 
 
 def holds_generated(layer: str | None) -> bool:
-    """Whether generation wrote the matrix of this name: expression, counts, a mean or a draw."""
+    """Whether the matrix of this name is one of generation: expression, counts, mean or draw."""
     return layer is not None and (
         layer in (keys.EXPRESSION, keys.EXPECTED, keys.COUNTS, keys.SD) or is_draw(layer)
     )
 
 
 def generated_cells(adata: AnnData, layer: str | None) -> NDArray[np.bool_]:
-    """Return (n_obs,) bool: cells of which a matrix holds no measurement (decision 31).
+    """Return (n_obs,) bool: cells for which a matrix holds no measurement (decision 31).
 
-    In ``X`` and in layers of users these are new cells, which have no measurement anywhere; in the
-    layers that generation wrote they are all cells that were generated.
+    In ``X`` and in layers of users these are new cells, which were never measured. In layers that
+    generation wrote they are all generated cells.
     """
     made = kept_column(adata, keys.NEW_CELL)
     return made | kept_column(adata, keys.GENERATED) if holds_generated(layer) else made
 
 
 def draw_of(adata: AnnData, layer: str | None) -> str:
-    """Return where the generated cells of a matrix come from, "layer gest_draw_2, draw 2 of 3".
+    """Return the source of the generated cells of a matrix, "layer gest_draw_2, draw 2 of 3".
 
-    Only mode ``sample`` draws; of other modes it is the layer alone.
+    Only mode ``sample`` has draws; for other modes the source is the layer alone.
     """
     name = "X" if layer is None else f"layer {layer}"
     about = adata.uns.get(keys.UNS, {})
@@ -134,7 +134,7 @@ def draw_of(adata: AnnData, layer: str | None) -> str:
 
 
 def draw_name(number: int, draws: int) -> str:
-    """Return how a draw is called: "draw 2 of 3"."""
+    """Return the name of a draw: "draw 2 of 3"."""
     return f"draw {number} of {draws}"
 
 
@@ -161,12 +161,12 @@ def _check_embedding(adata: AnnData) -> None:
         if shared is not None:
             n_sections, ndim = len(lists[0]), np.ndim(shared)
             if ndim != 4 or len(shared) != n_sections or np.asarray(shared).dtype.kind != "f":
-                raise _foreign(name, "has a covariance that is no number per section")
+                raise _foreign(name, "has a covariance that is not one number per section")
     held = adata.obsm.get(keys.NICHE_EMBEDDING)
     if held is not None and not (
         isinstance(held, np.ndarray) and held.ndim == 2 and held.dtype.kind in "biuf"
     ):
-        raise _foreign(f"obsm['{keys.NICHE_EMBEDDING}']", "is no numeric array")
+        raise _foreign(f"obsm['{keys.NICHE_EMBEDDING}']", "is not a numeric array")
 
 
 _NUMBERS = ("boolean", "integer", "floating", "mixed-integer-float", "decimal", "empty")

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 
-# Genes worked on at a time: bounds the memory to a few columns of float64.
+# Genes computed at a time, which limits memory to a few columns of float64.
 _GENES = 64
 
 
@@ -27,12 +27,11 @@ def morans_i(
     coords_um
         (n, 2), micrometres, axis order (x, y).
     n_neighbors
-        Neighbours of a cell; all others where there are fewer.
+        Neighbours of a cell; all other cells if there are fewer.
 
     Returns
     -------
-    (G,) float64 in about [-1, 1]; 0 for a gene that is the same in all cells, where Moran's I
-    is not defined.
+    (G,) float64 in about [-1, 1]; 0 for a constant gene, for which Moran's I is not defined.
 
     Raises
     ------
@@ -76,7 +75,7 @@ def top_svgs(
     """
     if not 1 <= n <= values.shape[1]:
         raise InputError(
-            f"{n} genes were asked for out of {values.shape[1]}.",
+            f"{n} genes were requested out of {values.shape[1]}.",
             f"Ask for 1 to {values.shape[1]}.",
         )
     return np.argsort(-morans_i(values, coords_um), kind="stable")[:n].astype(np.int64)
@@ -92,7 +91,7 @@ def _neighbor_weights(coords_um: NDArray[np.float64], n_neighbors: int) -> spars
     k = min(n_neighbors, n - 1)
     found = cKDTree(coords_um).query(coords_um, k + 1)[1]
     own = found == np.arange(n)[:, None]
-    # Among many cells on one spot a cell may not find itself: then drop the farthest found.
+    # Among many cells at one position a cell may not find itself; then the farthest is dropped.
     own[~own.any(axis=1), -1] = True
     neighbors = found[~own].reshape(n, k)
     return sparse.csr_matrix(

@@ -1,4 +1,4 @@
-"""Columns of obs, checked to be there once and to hold plain values."""
+"""Columns of obs, checked to exist once and to hold plain values."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def obs_column(
     Raises
     ------
     InputError
-        If it is absent, there more than once, or holds lists or other objects that are no names,
-        numbers or truth values.
+        If it is absent or duplicated, or holds lists or other objects that are not names, numbers
+        or truth values.
     """
     if key not in adata.obs:
         raise InputError(
@@ -56,7 +56,7 @@ def few(names: Iterable[Any]) -> str:
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Return names sorted as people do: "2" before "10", and by value where all are numbers."""
+    """Return names in natural order: "2" before "10", and by value where all are numbers."""
     listed = list(names)
     try:
         return sorted(listed, key=lambda name: (float(name), name))
@@ -67,8 +67,8 @@ def natural_order(names: Iterable[str]) -> list[str]:
 def shown_order(column: pd.Series) -> NDArray[np.int64]:
     """Return (k,) the order in which the k categories of a categorical column are shown.
 
-    It is natural, unless the categories are ordered or are not sorted as text: then someone has
-    chosen their order, and they keep it.
+    It is the natural order, unless the categories are ordered or not sorted as text: then their
+    order was chosen by someone and is kept.
     """
     names = [str(name) for name in column.cat.categories]
     if column.cat.ordered or names != sorted(names):
@@ -86,7 +86,7 @@ def names_in(column: pd.Series) -> list[str]:
 
 def _natural(name: str) -> tuple[list[tuple[int, str] | str], str]:
     parts: list[tuple[int, str] | str] = list(re.split(r"(\d+)", name))
-    for i in range(1, len(parts), 2):  # digits by their number first: no number is too long
+    for i in range(1, len(parts), 2):  # numbers of any length: first by their number of digits
         digits = str(parts[i]).lstrip("0")
         parts[i] = len(digits), digits
     return parts, name

@@ -28,11 +28,11 @@ def serialize(
     coords
         (n, 2) positions, (x, y), relative to the window's centre, in any unit.
     order
-        ``inward``: far cells first, ever nearer to a random focus, as when a hole is filled.
+        ``inward``: from far cells to cells near a random focus, as when a hole is filled.
         The focus lies inside the window or up to one window away, so that context surrounds a
-        query or lies on one side of it. ``corner``: weight exp(-d / tau) from the cell nearest to
-        a random corner, the paper's text. ``eq6``: weight d, Eq. 6 to the letter. ``random``.
-        ``strict``: by distance from the corner cell, no noise.
+        query or lies on one side of it. ``corner``: weight exp(-d / tau) with the distance from
+        the cell nearest to a random corner, as in the paper's text. ``eq6``: weight d, Eq. 6 as
+        printed. ``random``. ``strict``: by distance from the corner cell, without noise.
     window
         Side of the window, in the unit of ``coords``.
     rng

@@ -11,27 +11,26 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 _PIXELS_A_CELL = 4
-_REACH = 1.3  # widths of a cell; places farther from any cell are no tissue
+_REACH = 1.3  # widths of a cell; positions farther from any cell are not tissue
 _BLUR = 0.7  # widths of a cell; single cells among others disappear
 _SMALLEST = 6  # cells; smaller areas are left out, smaller holes filled
-_GAP = 8.0  # widths; wider stretches of an axis without cells are shortened to about that
-_MOST_PIXELS = 50_000_000  # of the map; where tissue is larger, pixels are
+_GAP = 8.0  # widths; wider gaps along an axis are shortened to about that
+_MOST_PIXELS = 50_000_000  # of the map; larger tissue gets larger pixels
 _CHUNK = 200_000
 
 
 @dataclass(frozen=True)
 class _Gaps:
-    """Stretches of an axis without cells, which are shortened while areas are looked for.
+    """Stretches of an axis without cells, which are shortened while areas are computed.
 
     Attributes
     ----------
     start
-        (g,) where each begins, um.
+        (g,) where each gap begins, um.
     total
-        (g + 1,) by how much those before a place are shortened together, um: before the first of
-        them, after the first, and so on.
+        (g + 1,) cumulative shortening, um: before the first gap, after the first, and so on.
     least
-        What they are wide at least, and once they are shortened, um.
+        Smallest width of a gap, and its width once shortened, um.
     """
 
     start: NDArray[np.float64]
@@ -40,19 +39,19 @@ class _Gaps:
 
     @classmethod
     def of(cls, along: NDArray[np.float64], least: float, pixel: float) -> _Gaps:
-        """Find those that are wider than ``least``, to be shortened by whole pixels."""
+        """Find gaps wider than ``least``; they are shortened by whole pixels."""
         along = np.sort(along)
         cut = np.floor(np.maximum(np.diff(along) - least, 0) / pixel) * pixel
         total = np.concatenate([[0.0], np.cumsum(cut[cut > 0])])
         return cls(along[:-1][cut > 0], total, least)
 
     def close(self, along: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return positions of cells (n,) as they are where gaps are short."""
+        """Return the positions (n,) of cells after gaps are shortened."""
         return along - self.total[np.searchsorted(self.start, along)]
 
     def open(self, along: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return positions (n,) where gaps are short as they are in the tissue."""
-        # What lies in the first half of a gap belongs to the cells before it.
+        """Return the tissue positions (n,) of positions among shortened gaps."""
+        # Positions in the first half of a gap belong to the cells before it.
         middle = self.start - self.total[:-1] + self.least / 2
         return along + self.total[np.searchsorted(middle, along)]
 
@@ -69,7 +68,7 @@ def outlines(
     labels
         (n,) group of each cell, 0 to ``n_labels`` - 1; -1: tissue of no group.
     n_labels
-        Groups in all.
+        Number of groups.
 
     Returns
     -------
@@ -81,7 +80,7 @@ def outlines(
     if not width > 0:
         return [shapely.MultiPolygon()] * n_labels
     pixel = width / np.sqrt(_PIXELS_A_CELL)
-    # One cell far from all others must not cost a picture of all that lies between.
+    # One cell far from all others must not require a map of the space between.
     gaps = [_Gaps.of(along, _GAP * width, pixel) for along in coords_um.T]
     coords_um = np.stack(
         [gap.close(along) for gap, along in zip(gaps, coords_um.T, strict=True)], 1
@@ -160,7 +159,7 @@ def _large(areas: NDArray[np.object_], smallest: float) -> shapely.MultiPolygon:
 
 
 def outline_around(coords_um: NDArray[np.float64]) -> shapely.MultiPolygon:
-    """Return the outline of one group of cells, a little outside of them.
+    """Return the outline of one group of cells, slightly outside the cells.
 
     Parameters
     ----------

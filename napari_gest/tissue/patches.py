@@ -1,4 +1,4 @@
-"""Patches of measured tissue that resemble a region: as deep, and with a like surrounding."""
+"""Look-alike patches: measured tissue as deep as a region and with similar surroundings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
-_RIM_CELLS = 60  # around a region or a patch, by which they are compared
-_FEWEST = 20  # cells in a patch
+_RIM_CELLS = 60  # cells around a region or a patch that are compared
+_FEWEST = 20  # cells in a patch, at least
 _CANDIDATES = 1500
 _ALLOWED = 0.8  # share of a patch's cells that must be allowed in it
-_GROUND = 0.6  # of the typical number of cells, or a patch lies at the edge or over a tear
+_GROUND = 0.6  # share of the typical number of cells; with fewer a patch is at an edge or a tear
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,17 +52,17 @@ def look_alike_patches(
     coords_um
         (n, 2) um of the measured cells.
     features
-        (n, F) of them, such as principal components; surroundings are compared by their means.
+        (n, F) features such as principal components; surroundings are compared by their means.
     region_um
         (m, 2) um of the cells of the region, which are not among the measured ones.
     radius_um
-        Radius of a patch: the region's depth, so that both are as deep.
+        Radius of a patch: the region's depth, so that both are equally deep.
     n_patches
         Patches wanted. There may be fewer, or none.
     allowed
-        (n,) bool, cells that a patch may be made of; all by default.
+        (n,) bool, cells that a patch may contain; all by default.
     most_cells
-        In all patches together.
+        Cells in all patches together, at most.
 
     Returns
     -------
@@ -123,6 +123,6 @@ def _mean_around(
     k = min(tree.n, len(inside) + 8 * _RIM_CELLS)
     near = np.atleast_1d(tree.query(centre, k=k)[1])
     near = near[~np.isin(near, inside)]
-    # The nearest to any cell inside, not to the centre: regions are seldom round.
+    # The cells nearest to any cell inside, not to the centre: regions are seldom round.
     rim = cdist(tree.data[near], inside_um[:: max(1, len(inside_um) // 200)]).min(1)
     return np.asarray(features[near[np.argsort(rim, kind="stable")[:_RIM_CELLS]]].mean(0))

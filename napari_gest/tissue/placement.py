@@ -13,30 +13,29 @@ from napari_gest.tissue.roi import Roi
 
 # Lengths are in units of the tissue's own spacing, so cells and coarse spots are treated alike.
 _RIM = 5.0  # measured cells this near the region make its rim
-_MARGIN = 15.0  # tissue this near the region is looked at
+_MARGIN = 15.0  # tissue this near the region is used
 _BANDWIDTH = 2.0  # finest smoothing of the density; each coarser one doubles it
-_REACH = 2.0  # cells farther apart take no notice of each other
+_REACH = 2.0  # cells farther apart do not interact
 _BINS = 40  # of the pair correlation, over the reach
 # A density counts where this share of the smoothing kernel covers measured tissue.
 _SUPPORT = 0.2
 _MIN_RIM_CELLS = 12
-# Rounds in which every placed cell may move once, a batch at a time; a few settle the spacing.
+# Rounds in which every placed cell may move once, in batches; a few suffice for the spacing.
 _SWEEPS = 12
 _BATCHES = 20
-_MOST_NEW = 1_000_000  # cells that are placed at most
-_MOST_ROUNDS = 2_000  # of drawing points until enough lie inside
+_MOST_NEW = 1_000_000  # cells that are placed, at most
+_MOST_ROUNDS = 2_000  # rounds of drawing points until enough lie inside, at most
 _MAX_PIXELS = 400  # along a side of the grid of densities
 
 
 def place_cells(
     roi: Roi, coords_um: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Draw positions for the cells a region lacks.
+    """Draw positions for the cells that a region lacks.
 
     The density of the surrounding tissue is smoothed into the region. The spacing comes from a
-    Gibbs point process in which cells repel each other as strongly as the pair correlation of
-    the surrounding cells says. Measured cells inside count towards the density, and new ones
-    keep their distance from them too.
+    Gibbs point process whose repulsion is estimated from the pair correlation of the surrounding
+    cells. Measured cells inside count towards the density, and they repel new cells too.
 
     Parameters
     ----------
@@ -49,17 +48,17 @@ def place_cells(
 
     Returns
     -------
-    (m, 2) float64, um, axis order (x, y), all inside the region; m may be 0 where the region is
-    full already or smaller than a cell.
+    (m, 2) float64, um, axis order (x, y), all inside the region; m is 0 if the region is already
+    full or smaller than a cell.
 
     Raises
     ------
     InputError
-        If fewer than 12 measured cells stand around the region, within five times the usual
-        distance between cells; if it would take more than a million cells, or is a thin line.
+        If fewer than 12 measured cells lie around the region, within five times the usual
+        distance between cells; if it needs more than a million cells, or is a thin line.
     """
     coords = np.asarray(coords_um, dtype=np.float64)[:, :2]
-    coords = coords[np.lexsort(coords.T[::-1])]  # so that the order of rows decides nothing
+    coords = coords[np.lexsort(coords.T[::-1])]  # independent of the order of rows
     spacing = _spacing(coords) if len(coords) > _MIN_RIM_CELLS else 1.0
     low, high = np.reshape(roi.geometry.bounds, (2, 2))
     low, high = low - _MARGIN * spacing, high + _MARGIN * spacing
@@ -70,16 +69,15 @@ def place_cells(
     n_rim = int((~inside & (apart <= _RIM * spacing)).sum())
     if n_rim < _MIN_RIM_CELLS:
         raise InputError(
-            f"{n_rim} measured cells stand close around the region, too few to tell how densely"
-            " cells belong in it.",
+            f"{n_rim} measured cells lie close to the region, too few to estimate the density of"
+            " cells in it.",
             "Draw the region inside measured tissue or at its edge.",
         )
     _check_number(roi.area_um2 / spacing**2)
     density = _Density(roi, around, low, high, spacing)
     if not (density.density * density.tissue).any():
         raise InputError(
-            "The region is too long to tell from the cells around it how densely cells belong in"
-            " it.",
+            "The region is too long to estimate the density of cells in it from the cells around.",
             "Draw a shorter one.",
         )
     n_new = max(round(density.expected - inside.sum()), 0)
@@ -98,7 +96,7 @@ def _check_number(n: float) -> None:
 
 
 def _spacing(coords: NDArray[np.float64]) -> float:
-    """Return the side, um, of the square that belongs to one cell where density is typical."""
+    """Return the side, um, of the square per cell at typical density."""
     some = coords[:: max(1, len(coords) // 10_000)]
     sixth = np.median(cKDTree(coords).query(some, 7)[0][:, -1])
     return float(max(sixth * (np.pi / 6) ** 0.5, 1e-3))
@@ -123,7 +121,7 @@ class _Density:
         corners = np.indices(self.shape).reshape(2, -1).T * self.pixel + low
         centres = corners + self.pixel / 2
         in_roi = roi.contains(centres).reshape(self.shape)
-        # Tissue is the closing of the cells' positions: gaps wider than five spacings are none.
+        # Tissue is the closing of the cells' positions; gaps wider than five spacings are empty.
         reach = 2.5 * spacing
         gap = cKDTree(around).query(centres, distance_upper_bound=reach)[0].reshape(self.shape)
         depth = distance_transform_edt(gap <= reach, sampling=self.pixel)
@@ -131,7 +129,7 @@ class _Density:
         counts = np.zeros(self.shape)
         at = tuple(((around - low) / self.pixel).astype(int).T)
         np.add.at(counts, at, self.tissue[at])
-        # Pixels cut by the outline belong to the region in part.
+        # Pixels cut by the outline count in part.
         self.touching = distance_transform_edt(~in_roi) < 2
         density = np.zeros(self.shape)
         wanted = self.tissue | self.touching
@@ -139,7 +137,7 @@ class _Density:
         while wanted.any():
             area = gaussian_filter(self.tissue.astype(float), sigma, mode="constant", truncate=3)
             count = gaussian_filter(counts, sigma, mode="constant", truncate=3)
-            # Far inside a wide region every kernel is almost empty; the widest has to do.
+            # Far inside a wide region every kernel is almost empty; then the widest is used.
             enough = wanted & (area >= (_SUPPORT if sigma < max(self.shape) else 0))
             density[enough] = count[enough] / np.maximum(area[enough], 1e-9)
             wanted &= ~enough
@@ -156,11 +154,11 @@ class _Density:
         return corner + rng.random((n, 2)) * self.pixel
 
     def around(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return (n, 2) um points without any spacing in the tissue around the region."""
+        """Return (n, 2) um Poisson points, without spacing, in the tissue around the region."""
         return self._draw(self.tissue, n, rng)
 
     def inside(self, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Return (n, 2) um points without any spacing inside the region."""
+        """Return (n, 2) um Poisson points, without spacing, inside the region."""
         points = np.empty((0, 2))
         for _ in range(_MOST_ROUNDS):
             if len(points) >= n:
@@ -200,7 +198,7 @@ def _settle(
     n: int,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return (n, 2) um positions after Metropolis moves of cells drawn without any spacing."""
+    """Return (n, 2) um positions after Metropolis moves of cells drawn without spacing."""
     placed = density.inside(n, rng)
 
     def repelled(
@@ -218,7 +216,7 @@ def _settle(
             proposed = density.inside(len(batch), rng)
             standing, own = np.concatenate([fixed, placed]), len(fixed) + batch
             gain = repelled(proposed, standing, own) - repelled(placed[batch], standing, own)
-            # A whole batch moves at once, so its members mind each other's new places.
+            # A whole batch moves at once, so its cells consider each other's new positions.
             gain += repelled(proposed, proposed, np.arange(len(batch)))
             accept = np.log(rng.random(len(batch))) < gain
             placed[batch[accept]] = proposed[accept]

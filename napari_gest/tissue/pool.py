@@ -1,4 +1,4 @@
-"""Pooled contexts: cells one by one nearby, and in ever larger groups farther out."""
+"""Pooled contexts: single cells nearby, and larger and larger groups farther out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from scipy import sparse
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Cells gathered into items of a context, the farthest item first.
+    """Cells averaged into items of a context, the farthest item first.
 
-    A context of single cells either ends where a large hole begins or, thinned, shows the regions
-    around it through a few cells and all their noise. A group's mean is known far better.
+    A context of the nearest single cells ends where a large hole begins. A thinned one represents
+    the regions around by a few noisy cells. The mean of a group has far less noise.
 
     Attributes
     ----------
@@ -31,15 +31,15 @@ class Pool:
     def around(cls, offset: NDArray[np.float64], n_items: int) -> Pool:
         """Pool cells around the origin.
 
-        Half of the items are the nearest cells, one each; the others are the sectors of rings,
-        whose numbers of cells grow outward.
+        Half of the items are the nearest single cells. The others are sectors of rings; the number
+        of cells in a sector grows outward.
 
         Parameters
         ----------
         offset
-            (n, 2) from the middle of the queries, the nearest cell first.
+            (n, 2) relative to the centre of the queries, the nearest cell first.
         n_items
-            Items wanted; as many as there are cells, if those are fewer.
+            Number of items; at most the number of cells.
         """
         n, alone = len(offset), n_items // 2
         if n <= n_items:

@@ -1,7 +1,7 @@
-"""HDF5 files are first read by a process of their own, which a damaged one may crash or hang.
+"""HDF5 files are first read by a child process, which a damaged file may crash or hang.
 
-HDF5 is compiled code that trusts much of what a file says. In the window its crash would end the
-session. Decision 23 has what that costs and what it does not cover.
+HDF5 is compiled code that trusts much of a file's content. In the window its crash would end the
+session. Decision 23 gives the cost and the limits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _START_SECONDS, _SECONDS = 60.0, 15.0
 
 
 class Probe:
-    """A child process that reads files, started when first asked and again once it is gone."""
+    """A child process that reads files; started on the first file, and again once it has ended."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -34,15 +34,15 @@ class Probe:
         self._ready = False
 
     def ask(self, path: Path) -> Question:
-        """Send a file to the child, which reads it while other work goes on here.
+        """Send a file to the child, which reads it while this process goes on.
 
-        The answer must be waited for before the next file is sent: ``Question.wait``.
+        Wait for the answer before the next file is sent: ``Question.wait``.
         """
         self._lock.acquire()
         try:
             self._send(path)
         except OSError:
-            # The child ends by itself after a while without work, perhaps just now.
+            # The child ends by itself after some time without work, perhaps just now.
             self.close()
             try:
                 self._send(path)
@@ -68,7 +68,7 @@ class Probe:
         if not executable or getattr(sys, "frozen", False):
             raise OSError("there is no Python to start")
         self._process = subprocess.Popen(
-            # Without -P the folder of the script, with its io.py, would come first.
+            # Without -P the folder of the script, with its io.py, would be imported from first.
             [executable, "-P", str(_CHILD)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -80,7 +80,7 @@ class Probe:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(sys.path) + "\n")
         self._answers, self._ready = Queue(), False
-        # A pipe cannot be read with a time limit on every system, a queue can.
+        # Not every system can read a pipe with a time limit; a queue has one everywhere.
         Thread(target=_relay, args=(self._process, self._answers), daemon=True).start()
 
     def _next(self, seconds: float) -> str:
@@ -90,7 +90,7 @@ class Probe:
             return "it did not end"
 
     def close(self) -> None:
-        """End the child, if there is one."""
+        """End the child, if it runs."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -99,18 +99,18 @@ class Probe:
                 if pipe is not None:
                     try:
                         pipe.close()
-                    except OSError:  # what was not sent is not wanted any more
+                    except OSError:  # unsent data is not needed any more
                         continue
 
 
 class Question:
-    """A file on its way through the child."""
+    """A file that the child is reading."""
 
     def __init__(self, probe: Probe, path: Path) -> None:
         self._probe, self._path = probe, path
 
     def wait(self) -> None:
-        """Raise InputError if reading the file crashed the child, hung it or took its memory."""
+        """Raise InputError if the file crashed the child, hung it or used up its memory."""
         probe = self._probe
         try:
             if probe._process is None:

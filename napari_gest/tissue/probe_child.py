@@ -1,6 +1,6 @@
-"""The script that ``probe`` runs: opens HDF5 files and reads all that steers HDF5 in them.
+"""The script that ``probe`` runs: opens HDF5 files and reads the data that can crash HDF5.
 
-It knows nothing of this package, so that it starts in the time that h5py takes to load.
+It imports nothing of this package, so it starts as fast as h5py loads.
 """
 
 import json
@@ -11,13 +11,13 @@ from typing import Any
 
 _IDLE_SECONDS = 120.0
 _BYTES = 4_000_000_000
-_SMALL = 1_000_000  # bytes of an array of numbers that is read whole
-_MANY = 100_000  # objects, and pieces of an array, that are looked at
+_SMALL = 1_000_000  # bytes of an array of numbers that is read completely, at most
+_MANY = 100_000  # objects, and chunks of an array, that are visited, at most
 
 
 def main() -> None:
-    """Answer ``done`` for each path that comes in, if nothing ends the process before."""
-    # Like the parent, which may have found h5py in a place that only it knows.
+    """Answer ``done`` for each path that arrives, unless the process ends before."""
+    # The parent's import path, which may be the only one with h5py.
     sys.path[:] = json.loads(sys.stdin.readline())
     try:
         import h5py
@@ -33,7 +33,7 @@ def main() -> None:
         pass
     print("ready", flush=True)
     while True:
-        # A process without work for a while is not needed any more.
+        # After some time without work the process is not needed any more.
         idle = Timer(_IDLE_SECONDS, os._exit, (0,))
         idle.daemon = True
         idle.start()
@@ -48,7 +48,7 @@ def main() -> None:
             print("it takes more than 4 GB of memory", flush=True)
             continue
         except Exception:
-            # Errors that Python sees end nothing: the parent meets them and tells the user.
+            # Python exceptions are harmless: the parent meets them too and reports them.
             pass
         print("done", flush=True)
 
@@ -86,7 +86,7 @@ def _attributes(item: Any) -> None:
 
 
 def _touch(dataset: Any) -> None:
-    """Read text and small arrays, and where the pieces of large ones are."""
+    """Read text and small arrays, and the positions of the chunks of large ones."""
     if dataset.shape is None or dataset.external or dataset.is_virtual:
         return
     if dataset.nbytes <= _SMALL or (dataset.dtype.kind == "O" and dataset.nbytes <= 100 * _SMALL):

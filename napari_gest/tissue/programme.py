@@ -1,4 +1,4 @@
-"""A tissue with a known answer: cells of one type signal, their neighbours respond."""
+"""Simulated tissue with ground truth: cells of one type signal, their neighbours respond."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from napari_gest.tissue.simulated import MOST_GENES, SHAPE, library_sizes
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Beyond this many decay lengths a sender counts for nothing.
+# Beyond this many decay lengths the signal of a sender is ignored.
 _TAIL = 6.0
 
 
 @dataclass(frozen=True)
 class Programme:
-    """A ligand-receptor programme and the edit that is asked about.
+    """A ligand-receptor programme and the edit of the ligand.
 
     The dose of a cell is the sum over cells of ligand level times ``exp(-distance / decay_um)``;
     cells of the receiving types multiply target ``g`` by ``fold_g ** (dose / (dose + half_dose))``.
@@ -43,19 +43,19 @@ class Programme:
     n_types
         Cell types of the tissue. The first sends; the second and the third receive.
     sending_share
-        Share of the sending type's cells whose ligand is on.
+        Share of the sending type's cells that express the ligand.
     ligand_level
-        Median level of a cell that is on; levels vary log-normally, 0.3 wide.
+        Median level of a cell that expresses it; levels are log-normal with a width of 0.3.
     n_up, n_down
         Targets that rise and fall.
     fold_up, fold_down
-        The strongest response; each target has its own, down to half of it in logarithms.
+        The strongest response; each target has its own, down to half of it on the log scale.
     decay_um
         Length over which the signal falls to 1/e.
     half_dose
         Dose of half the response.
     roi_radius_um
-        Radius of the edited disc, one a section. All its cells get ``edit_level``.
+        Radius of the edited disc, one per section. All its cells get ``edit_level``.
     edit_level
         Ligand level of the edited cells.
     """
@@ -73,7 +73,7 @@ class Programme:
     edit_level: float = 1.5
 
     def silent(self) -> Programme:
-        """Return the programme whose targets do not respond: the null."""
+        """Return the programme without responding targets: the null."""
         return Programme(**{**asdict(self), "fold_up": 1.0, "fold_down": 1.0})
 
 
@@ -95,7 +95,7 @@ def simulate_programme(
     n_cells, n_genes, n_sections, seed
         As in ``simulate``.
     programme
-        What is planted; the default one by default.
+        The programme that is planted.
     draw
         Another number gives other sections of the same anatomy and programme.
 
@@ -110,7 +110,7 @@ def simulate_programme(
     Raises
     ------
     InputError
-        If there are too few genes for the programme, or a number cannot be.
+        If there are too few genes for the programme, or a number is impossible.
     """
     import anndata
 
@@ -198,7 +198,7 @@ def _section(
     coords, radius = place(n, rng)
     table, profile, niche = draw_cells(anatomy, coords, radius, rng)
     kind = anatomy.type_of[profile]
-    # Somewhere inside, so that the surroundings are whole.
+    # Inside the section, so that the surroundings are complete.
     centre = coords[np.linalg.norm(coords, axis=1) < 0.6 * radius]
     centre = centre[rng.integers(len(centre))] if len(centre) else coords[0]
     roi = np.linalg.norm(coords - centre, axis=1) < programme.roi_radius_um
@@ -233,7 +233,7 @@ def _section(
 def _dose(
     coords: NDArray[np.float64], level: NDArray[np.float64], decay_um: float
 ) -> NDArray[np.float64]:
-    """Return (n,) what reaches each cell from all others."""
+    """Return (n,) the dose that reaches each cell from all others."""
     on = np.flatnonzero(level)
     if not len(on):
         return np.zeros(len(coords))

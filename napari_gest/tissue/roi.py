@@ -23,7 +23,7 @@ from napari_gest.tissue.text import load_json
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Outlines that cross each other more often than this take minutes to untangle.
+# Outlines with more crossings than this take minutes to repair.
 _MOST_CROSSINGS = 10_000
 _MOST_CORNERS = 1_000_000
 _TRUE_FALSE = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
@@ -63,7 +63,7 @@ class Roi:
 
     @classmethod
     def from_vertices(cls, rings: Iterable[ArrayLike]) -> Roi:
-        """Return the union of outlines; one that crosses itself covers all that it encircles.
+        """Return the union of outlines; one that crosses itself covers everything it encloses.
 
         Parameters
         ----------
@@ -116,9 +116,9 @@ class Roi:
         write_text(path, json.dumps(document, indent=1) + "\n", GEOJSON, overwrite=overwrite)
 
     def to_vertices(self) -> list[NDArray[np.float64]]:
-        """Return one open ring (n, 2) of corners per part, x y in um; ``from_vertices`` undone.
+        """Return one open ring (n, 2) of corners per part, x y in um; reverses ``from_vertices``.
 
-        A hole is reached by a cut: two edges that lie on each other and enclose nothing.
+        A hole is connected by a cut: two edges that coincide and enclose nothing.
         """
         return [_cut_open(part) for part in shapely.get_parts(self.geometry)]
 
@@ -156,7 +156,7 @@ def _cut_open(polygon: Polygon) -> NDArray[np.float64]:
     turned = shapely.orient_polygons(polygon)  # holes run the other way round
     ring = shapely.get_coordinates(turned.exterior)[:-1]
     holes = np.array(turned.interiors, dtype=object)
-    # The shortest way from what is joined to the nearest hole crosses no other and stays inside.
+    # The shortest line from the joined ring to the nearest hole crosses no hole and stays inside.
     ways = shapely.shortest_line(turned.exterior, holes)
     while len(holes):
         nearest = int(np.argmin(shapely.length(ways)))
@@ -171,7 +171,7 @@ def _cut_open(polygon: Polygon) -> NDArray[np.float64]:
 
 
 def _from(ring: NDArray[np.float64], place: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a ring (n, 2) as (n + 1, 2), beginning at a place on it."""
+    """Return a ring (n, 2) as (n + 1, 2), starting at a point on it."""
     along = np.roll(ring, -1, axis=0) - ring
     share = ((place - ring) * along).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1e-300)
     off = ring + np.clip(share, 0, 1)[:, None] * along - place
@@ -219,7 +219,7 @@ def _too_far() -> InputError:
 
 def _union(polygons: Sequence[Polygon]) -> Polygon | MultiPolygon:
     _check_size(polygons)
-    # "structure" keeps what an outline wound twice encircles; "linework" would cut it out.
+    # "structure" keeps an area that an outline encloses twice; "linework" would cut it out.
     valid = [shapely.make_valid(p, method="structure", keep_collapsed=False) for p in polygons]
     parts = shapely.get_parts(shapely.union_all(valid))
     flat = [p for p in parts if isinstance(p, Polygon) and p.area > 0]
@@ -237,14 +237,14 @@ def _polygons(node: Any, file: str) -> list[Polygon]:
         if kind == "GeometryCollection":
             return [p for part in node["geometries"] for p in _polygons(part, file)]
         if kind in ("Polygon", "MultiPolygon"):
-            # Corners may carry a height, which a section has not.
+            # Corners may have a height, which a section does not have.
             shape = shapely.force_2d(shapely.geometry.shape(node))
             if not np.isfinite(shapely.get_coordinates(shape)).all():
                 raise ValueError("missing or infinite corners")
             return list(shapely.get_parts(shape))
     except InputError:
         raise
-    except Exception as error:  # malformed coordinates raise many kinds in shapely
+    except Exception as error:  # malformed coordinates raise many exceptions in shapely
         raise InputError(
             f"'{file}' has a malformed {kind} ({error}).", "Export the region again as GeoJSON."
         ) from error
@@ -294,7 +294,7 @@ def mask_from_obs(adata: AnnData, key: str, rows: NDArray[np.int64]) -> NDArray[
     if None in known:
         other = values[known.index(None)]
         raise InputError(
-            f"obs['{key}'] is no mask: it holds '{other}'.",
+            f"obs['{key}'] is not a mask: it holds '{other}'.",
             "Name a column of booleans, of 0 and 1, or of 'True' and 'False'.",
         )
     mask = np.array(known, dtype=bool)[codes]

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.errors import InputError, ReadingError
-from napari_gest.tissue.area import cell_areas_um2
+from napari_gest.tissue.area import cell_areas_um2, on_lattice
 from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
@@ -149,6 +149,11 @@ class Section:
     def geometry(self) -> Geometry:
         """How the cells around each cell are arranged; measured once, a section does not change."""
         return Geometry(self.coords_um)
+
+    @cached_property
+    def unit(self) -> str:
+        """What a row is, for people: "spot" where they lie on a wide lattice, else "cell"."""
+        return "spot" if on_lattice(self.coords_um) else "cell"
 
     @cached_property
     def holds_counts(self) -> bool:

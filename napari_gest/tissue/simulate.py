@@ -1,4 +1,4 @@
-"""A synthetic tissue: regions, niches, cell types and counts, for samples, tests and scale."""
+"""Simulated tissue: regions, niches, cell types and counts, for samples, tests and speed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 AnatomyName = Literal["layers", "brain"]
 _REGIONS = ("layer 1", "layer 2", "layer 3", "layer 4", "nucleus")
 _NICHE_UM = 150.0  # correlation length of the two niches of a region
-_CLUMP_UM = 40.0  # and of the clumps in which cells of a type stand
-MOST_CELLS = 100_000_000  # that are made in one call
+_CLUMP_UM = 40.0  # correlation length of clumps of one cell type
+MOST_CELLS = 100_000_000  # in one call
 
 
 def simulate(
@@ -51,16 +51,16 @@ def simulate(
     """Make a synthetic tissue.
 
     A section of ``layers`` is an outline with four curved layers and a nucleus. Each region has
-    two niches, each niche its own mixture of cell types, and cells of a type stand in clumps. A
+    two niches, each niche its own mixture of cell types, and cells of a type form clumps. A
     gene responds to the niche and to two gradients across the tissue.
 
     A section of ``brain`` has two halves that mirror each other, each with three layers and four
     nuclei, two tracts of which one crosses the midline, and a ventricle with its lining.
     Densities differ between regions. A gene follows gradients along layers and tracts, and
-    programmes that change smoothly within a type, which no profile holds.
+    programmes that vary smoothly within a type, which no profile can represent.
 
-    Counts are gamma-Poisson around the profile of the cell, times what its genes respond to, at a
-    library size that varies between cells.
+    Counts are gamma-Poisson around the profile of the cell times the responses of its genes, with
+    a library size that varies between cells.
 
     Parameters
     ----------
@@ -74,10 +74,10 @@ def simulate(
         Seed of everything random: one seed, one result.
     profiles
         (K, n_genes) mean linear expression to draw cells from, such as a model's vocabulary;
-        similar profiles become one cell type. Made up by default.
+        similar profiles become one cell type. Drawn at random by default.
     genes
-        n_genes unique names; ``gene_1`` and so on by default. Where they hold markers of the
-        cells of the mouse preoptic area, those say of what type a profile of a ``brain`` is.
+        n_genes unique names; ``gene_1`` and so on by default. Marker genes of the mouse preoptic
+        area among them decide the type of each profile of a ``brain``.
     anatomy
         ``layers`` or ``brain``.
 
@@ -137,7 +137,7 @@ def simulate(
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What all sections share.
+    """The anatomy that all sections share.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What simulated tissues are made of: profiles, smooth fields and counts."""
+"""Building blocks of simulated tissues: profiles, smooth fields and counts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _typed_profiles(
         label = fcluster(linkage(logged, "ward"), N_TYPES, "maxclust")
     # Along its type's main axis, so that a smooth field picks similar profiles side by side.
     axis = np.linalg.svd(logged - logged.mean(axis=0), full_matrices=False)[0][:, 0]
-    axis *= np.sign(axis[np.abs(axis).argmax()])  # which end comes first is LAPACK's whim
+    axis *= np.sign(axis[np.abs(axis).argmax()])  # LAPACK's sign is arbitrary
     order = np.lexsort((axis, label))
     return profiles[order], np.unique(label[order], return_inverse=True)[1]
 

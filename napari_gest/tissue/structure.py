@@ -1,7 +1,7 @@
-"""Sparse matrices are sound: checked before compiled code, which trusts them, reads their parts.
+"""Checks that sparse matrices are sound, before compiled code that trusts them reads them.
 
-SciPy follows the row pointers and column indices of a matrix without looking whether they stay
-inside it. One that is damaged makes it write over the memory of the whole program.
+SciPy follows the row pointers and column indices of a matrix without checking that they are in
+range. With a damaged matrix it writes over the memory of the program.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def check_pointers(
     n_major
         Rows of a CSR, or columns of a CSC matrix.
     name
-        What errors call the matrix.
+        Name of the matrix in errors.
     """
     if indptr.ndim != 1 or indptr.dtype.kind not in "iu":
         raise _unsound(name, f"its indptr is a {indptr.ndim}-D array of {indptr.dtype}")
@@ -53,7 +53,7 @@ def check_indices(indices: NDArray[Any], n_minor: int, name: str) -> None:
     """Raise InputError unless all ``indices`` (nnz,), integers, are in 0 to ``n_minor`` - 1."""
     if not indices.size:
         return
-    # One pass instead of two: as unsigned numbers, negative ones are the largest.
+    # One pass instead of two: read as unsigned, negative indices are the largest.
     native = indices.dtype.isnative and indices.flags.aligned
     seen = indices.view(f"u{indices.dtype.itemsize}") if native else indices
     if int(seen.max()) >= n_minor or (not native and int(indices.min()) < 0):
@@ -63,7 +63,7 @@ def check_indices(indices: NDArray[Any], n_minor: int, name: str) -> None:
 def check_sparse(matrix: Any, name: str) -> None:
     """Raise InputError unless a SciPy matrix in memory is a sound CSR or CSC matrix.
 
-    Takes one pass over its indices and one over its row pointers; values are not looked at.
+    Takes one pass over its indices and one over its row pointers; values are not read.
     """
     check_rows(matrix, name)
     check_indices(matrix.indices, matrix.shape[1 if matrix.format == "csr" else 0], name)
@@ -105,9 +105,9 @@ def check_stored(group: Any, n_major: int, name: str) -> None:
     Parameters
     ----------
     group
-        Of HDF5 or zarr, with the arrays data, indices and indptr.
+        HDF5 or zarr group with the arrays data, indices and indptr.
     n_major, name
-        As in ``check_pointers``. The indices are left to be checked block by block.
+        As in ``check_pointers``. The indices are checked later, block by block.
     """
     shapes = [tuple(group[part].shape) for part in ("indices", "data")]
     if any(len(shape) != 1 for shape in shapes):
@@ -117,19 +117,19 @@ def check_stored(group: Any, n_major: int, name: str) -> None:
 
 @contextmanager
 def from_disk(name: str) -> Iterator[None]:
-    """Turn what h5py, zarr and codecs raise while they read into an InputError."""
+    """Turn exceptions of h5py, zarr and codecs during reading into an InputError."""
     try:
         yield
     except (GestError, MemoryError):
         raise
-    except Exception as error:  # each raises its own kinds
+    except Exception as error:  # each library has its own exceptions
         raise InputError(f"{name} cannot be read from its file ({error}).", _REMEDY) from error
 
 
 def check_structure(adata: AnnData) -> None:
     """Raise InputError unless every sparse matrix of ``adata`` that is in memory is sound.
 
-    Their parts are brought to types that SciPy can work with; the numbers stay the same.
+    Their arrays are converted to types that SciPy can use; the numbers stay the same.
     """
     for name, matrix in _matrices(adata):
         check_sparse(matrix, name)

@@ -1,4 +1,4 @@
-"""Symbols of genes that are named by ids, as people search for them."""
+"""Symbols of genes that are named by ids, for searching."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pandas as pd
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Columns of var that hold symbols, the most usual first; compared in lower case.
+# Columns of var that hold symbols, the most common first; compared in lower case.
 COLUMNS = ("gene_symbol", "gene_symbols", "symbol", "gene_name", "gene_names", "feature_name")
 
 
 def gene_texts(adata: AnnData, genes: Sequence[str]) -> dict[str, str]:
-    """Return the gene that each text stands for: "Gad1 (ENSMUSG00000070880)", or the name alone.
+    """Return the gene of each text: "Gad1 (ENSMUSG00000070880)", or the name alone.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def gene_texts(adata: AnnData, genes: Sequence[str]) -> dict[str, str]:
     if column is None:
         return {gene: gene for gene in genes}
     values = adata.var[column]
-    if not isinstance(values, pd.Series):  # there more than once
+    if not isinstance(values, pd.Series):  # a duplicate column
         return {gene: gene for gene in genes}
     names = adata.var_names.astype(str)
     known = values.notna().to_numpy() & (values.astype(str) != names).to_numpy()

@@ -1,4 +1,4 @@
-"""Text files that people give: JSON and tables, read whole and within limits."""
+"""Text files from users: JSON and tables, read completely and within size limits."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def load_json(
     path
         The file.
     what
-        What errors call its content, such as GeoJSON.
+        Name of its content in errors, such as GeoJSON.
     remedy
-        What the user can do where it is not that.
+        Remedy in errors.
     finite
-        Refuse NaN and Infinity, which are no JSON but read by Python.
+        Refuse NaN and Infinity, which are not JSON although Python reads them.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def check_size(path: Path, what: str) -> None:
         raise InputError(
             f"There is no file '{path}'.", "Check the path and its spelling."
         ) from error
-    if not stat.S_ISREG(about.st_mode):  # reading a pipe waits for who writes to it
-        raise InputError(f"'{path}' is no file.", f"Give a file with {what}.")
+    if not stat.S_ISREG(about.st_mode):  # reading a pipe would wait for its writer
+        raise InputError(f"'{path}' is not a file.", f"Give a file with {what}.")
     size = about.st_size
     if size > _MOST_BYTES:
         raise InputError(
@@ -65,4 +65,4 @@ def check_size(path: Path, what: str) -> None:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")

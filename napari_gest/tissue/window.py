@@ -50,14 +50,14 @@ def crop(
     dropped: float,
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Return the ``n_cells`` cells of a square window, some of its cells left out.
+    """Return ``n_cells`` cells of a square window, after a share of its cells is left out.
 
     Parameters
     ----------
     tree
-        Of a section's (n, 2) positions.
+        Tree of a section's (n, 2) positions.
     centre
-        (2,) centre of the square, which is as large as it takes.
+        (2,) centre of the square, which is as large as needed.
     n_cells
         Cells wanted.
     dropped
@@ -71,7 +71,7 @@ def crop(
 
 
 def reflect_rotate(coords: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return coords (n, 2) turned about the origin at random, and half the time reflected."""
+    """Return coords (n, 2) rotated at random about the origin, and half the time reflected."""
     angle = rng.uniform(0, 2 * np.pi)
     cos, sin = np.cos(angle), np.sin(angle)
     flip = rng.choice([-1.0, 1.0])
@@ -87,12 +87,12 @@ def hole_window(
     dropped: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return a window as generation sees it: a group of hidden cells in a hole, and its context.
+    """Return a window like those of generation: hidden cells in a hole, and their context.
 
     Parameters
     ----------
     tree
-        Of a section's (n, 2) positions.
+        Tree of a section's (n, 2) positions.
     centre, radius
         The hole, a disc; cells in it are hidden.
     n_context
@@ -102,12 +102,12 @@ def hole_window(
     dropped
         Share of the known cells near the group to leave out at random.
     rng
-        Draws the group's place and the cells that stay.
+        Draws the group's position and the cells that stay.
 
     Returns
     -------
     context
-        (n_context,) or fewer known cells around the group, the nearest first.
+        At most (n_context,) known cells around the group, the nearest first.
     targets
         (n_targets,) hidden cells around a random point of the hole.
     """
@@ -136,5 +136,5 @@ def symmetries() -> NDArray[np.float32]:
     """Return (8, 2, 2): the identity first, then the other symmetries of the square."""
     turn, flip = np.array([[0, 1], [-1, 0]]), np.diag([1, -1])
     turns = [np.linalg.matrix_power(turn, i) for i in range(4)]
-    # A rotation and a reflection take turns, so that few passes already hold both.
+    # Rotations and reflections alternate, so that a few passes already include both.
     return np.array([m for i in (0, 2, 1, 3) for m in (turns[i], turns[i] @ flip)], np.float32)

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_gest.app.opened import Opened
 from napari_gest.app.state import State
 from napari_gest.app.view_state import ViewState
+from napari_gest.app.wording import counted
 from napari_gest.canvas import gc_pause
 from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.undo_keys import UndoKeys
@@ -311,5 +312,5 @@ def _open_note(opened: Opened) -> str:
     """Return what is open, in a line; of how many cells, where generated ones are left out."""
     section = opened.section
     left_out = len(section.generated_um)
-    of = f" of {section.n_obs + left_out:,}" if left_out else ""
-    return f"{opened.label} · {section.n_obs:,}{of} cells"
+    of = f"{section.n_obs:,} of " if left_out else ""
+    return f"{opened.label} · {of}{counted(section.n_obs + left_out, section)}"

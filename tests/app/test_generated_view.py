@@ -82,7 +82,8 @@ def test_names_without_candidates_come_without_a_share(opened, result, kinds):
     named, share = generated_names(view, of_file, opened, SPACE)
     assert [named.names[code] for code in named.codes] == ["a", "b", "c"]
     assert np.isnan(share).all()
-    assert generated_names(view, shown(replace(result, donor=None)), opened, SPACE) is None
+    bare = shown(replace(result, donor=None, candidates=None))
+    assert generated_names(view, bare, opened, SPACE) is None
     assert generated_names(ViewState(gene="g"), shown(result), opened, SPACE) is None
 
 
@@ -168,3 +169,11 @@ def test_a_niche_is_of_a_place_and_not_of_a_donor(opened, result):
             assert set(named.codes) == {0}
             assert len(set(share)) == 1
             assert 0.5 < share[0] < 1
+
+
+def test_means_have_the_likeliest_name_of_their_donors(opened, result, kinds):
+    means = replace(result, donor=None, settings={"mode": "weighted"})
+    made = GeneratedCells.showing(Snapshot(opened.label, opened.section), means)
+    named, share = generated_names(ViewState(column="kind"), made, opened, SPACE)
+    assert [named.names[code] if code >= 0 else None for code in named.codes] == ["a", "b", None]
+    np.testing.assert_allclose(share, [0.75, 0.75, np.nan])

@@ -121,3 +121,32 @@ def test_a_file_is_read_once_and_nothing_kept_makes_no_script(sections, model_in
     assert text.count("GeST.load(") == 1
     with pytest.raises(InputError, match="Nothing was kept"):
         session_script(State())
+
+
+def test_a_file_that_is_open_twice_is_read_and_written_twice(sections, model_info):
+    one, path = sections[0], sections[0].path
+    again = open_sections(read_tissue(path), path, reading=OTHER)[0]
+    script = Script([*sections, again])
+    assert script.section(one.section, path) == "section"
+    assert script.section(sections[1].section, path) == "section_2"
+    assert script.section(again.section, path) == "section_3"
+    assert script.adata(one.section, path) == script.adata(sections[1].section, path) == "adata"
+    assert script.adata(again.section, path) == "adata_2"
+    text = script.text("session")
+    assert "section_3 = Section.from_anndata(adata_2, " in text
+    assert text.count("read_tissue(") == 2
+    assert "write_tissue(adata, 'own_session.h5ad')" in text
+    assert "write_tissue(adata_2, 'own_session_2.h5ad')" in text
+
+
+def test_files_of_one_name_in_two_folders_are_both_written(tissue, tmp_path):
+    paths = [tmp_path / folder / "own.h5ad" for folder in ("a", "b")]
+    for path in paths:
+        path.parent.mkdir()
+        write_tissue(tissue, path)
+    opened = [open_sections(read_tissue(path), path)[0] for path in paths]
+    script = Script(opened)
+    for one in opened:
+        script.section(one.section, one.path)
+    text = script.text("session")
+    assert text.count("'own_session.h5ad'") == text.count("'own_session_2.h5ad'") == 1

@@ -7,7 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from napari_gest.app.wording import influence_text, p_text
+from napari_gest.app.wording import counted, influence_text, p_text
+
+
+def test_spots_are_not_called_cells():
+    assert counted(1, SimpleNamespace(unit="cell")) == "1 cell"
+    assert counted(2898, SimpleNamespace(unit="spot")) == "2,898 spots"
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,9 @@ def test_earlier_runs_of_generation_are_tabulated_together(tmp_path):
         paths.append(tmp_path / f"{split}.json")
         paths[-1].write_text(json.dumps([asdict(made)]))
     assert read_groups(paths[-1]) == [made]
+    former = paths[-1].read_text().replace(CEILING, "true token (ceiling)")
+    paths[-1].write_text(former)
+    assert read_groups(paths[-1]) == [made]  # files of earlier versions name the oracle otherwise
     page = tmp_path / "results" / "generation.md"
     asked = [word for path in paths for word in ("--rows", str(path))]
     result = CliRunner().invoke(app, ["generation", *asked, "--markdown", str(page)])

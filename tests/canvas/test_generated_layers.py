@@ -14,7 +14,7 @@ from napari_gest.app.regions import Shape
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation import GenerationRun, unseen_cells
-from napari_gest.canvas import layers, outlines
+from napari_gest.canvas import layers, line_layer
 from napari_gest.canvas.painter import Painter
 from napari_gest.canvas.scene import Scene
 from napari_gest.canvas.shapes import role_of
@@ -25,7 +25,7 @@ ONE = "section_1"
 
 @pytest.fixture
 def painter(scene: Scene, monkeypatch) -> Painter:
-    monkeypatch.setattr(outlines, "call_later", lambda step: step())  # no window, no turns
+    monkeypatch.setattr(line_layer, "call_later", lambda step: step())  # no window, no turns
     made = Painter(scene, ModelRegistry())
     yield made
     made.detach()
@@ -203,8 +203,14 @@ def test_the_status_bar_names_the_cell_under_the_mouse(scene, painter):
     gene = opened.section.genes[2]
     look(scene, gene=gene, view="expected")
     assert painter.hover.text_at(at) == f"{gene}: {result.expected[4, 2]:.2f}"
+    look(scene, view="uncertainty")
+    assert painter.hover.text_at(at) == f"{gene} (sd): {result.sd[4, 2]:.2f}"
     look(scene, view="measured")
-    assert painter.hover.text_at(at) == ""
+    cell = result.index[4]
+    told = f"{gene}: {opened.gene_values(gene, painter.normalization.target_sum)[cell]:.2f}"
+    assert painter.hover.text_at(at) == told
+    look(scene, column="cell_type")
+    assert painter.hover.text_at(at) == f"cell_type: {names[cell]}"
     painter.hover.detach()
     assert "get_status" not in vars(scene.cells()[ONE])
     painter.hover = type(painter.hover)(painter)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from napari.layers import Layer
 
 from napari_gest.app.opened import open_sections
@@ -40,16 +39,6 @@ def test_a_layer_is_moved_only_if_it_would_overlap():
     assert layers.shift_clear_of(0, 10, [(11, 20)]) == 0
     shift = layers.shift_clear_of(0, 10, [(5, 20), (30, 40)])
     assert shift > 40
-
-
-@pytest.mark.parametrize("coords", [np.zeros((1, 2)), np.zeros((5, 2))])
-def test_cells_without_neighbours_still_have_a_size(coords):
-    assert layers.cell_size(coords) > 0
-
-
-def test_a_cell_is_about_as_large_as_its_distance_to_the_next():
-    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 7.0
-    assert layers.cell_size(grid) == pytest.approx(7.0, rel=0.2)
 
 
 def test_boundaries_take_the_colours_of_niches_lighter_where_unseen():

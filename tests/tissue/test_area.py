@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_gest.tissue.area import cell_areas_um2
+from napari_gest.tissue.area import cell_areas_um2, on_lattice
 
 
 def test_areas_of_a_lattice_are_its_squares_and_gaps_are_no_tissue() -> None:
@@ -21,3 +21,12 @@ def test_a_cell_far_from_all_others_changes_nothing_near_them() -> None:
         far = cell_areas_um2(np.vstack([coords, [at, at]]))
         np.testing.assert_allclose(far[:-1].sum(), areas.sum(), rtol=0.02)  # pixels lie elsewhere
         assert 0 < far[-1] < 3 * areas.max()
+
+
+def test_spots_lie_on_a_wide_lattice():
+    rng = np.random.default_rng(0)
+    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 100.0
+    assert on_lattice(grid + rng.uniform(-4, 4, grid.shape))
+    assert not on_lattice(grid / 10)  # as near each other as cells
+    assert not on_lattice(rng.uniform(0, 4000, (400, 2)))
+    assert not on_lattice(grid[:3])

@@ -7,7 +7,7 @@ import pytest
 import shapely
 from shapely import Polygon
 
-from napari_gest.tissue.depth import area_of_cells, beyond_depth
+from napari_gest.tissue.depth import beyond_depth
 from napari_gest.tissue.roi import Roi
 
 
@@ -40,12 +40,3 @@ def test_holes_and_parts_are_kept() -> None:
     assert beyond is not None
     assert not beyond.geometry.contains(shapely.Point(0, 30))
     assert beyond.geometry.contains(shapely.Point(0, 50))
-
-
-def test_the_area_of_cells_holds_them_and_little_else() -> None:
-    grid = np.stack(np.meshgrid(np.arange(10), np.arange(10)), -1).reshape(-1, 2) * 10.0
-    area = area_of_cells(grid, 10.0)
-    assert area.contains(grid).all()
-    assert area.area_um2 == pytest.approx(105**2, rel=0.05)
-    apart = area_of_cells(np.array([[0.0, 0.0], [500.0, 0.0]]), 10.0)
-    assert len(shapely.get_parts(apart.geometry)) == 2

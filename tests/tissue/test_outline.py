@@ -7,7 +7,7 @@ import pytest
 import shapely
 
 from napari_gest.tissue import outline
-from napari_gest.tissue.outline import outlines
+from napari_gest.tissue.outline import outline_around, outlines
 
 
 @pytest.fixture
@@ -94,3 +94,12 @@ def test_scattered_cells_cost_no_more_than_a_map_can(monkeypatch):
     (area,) = outline.outlines(coords, np.zeros(4000, np.int64), 1)
     assert np.prod(shapes) < 11_000
     assert area.area == pytest.approx(1e6, rel=0.2)
+
+
+def test_the_outline_around_cells_holds_them_and_little_else():
+    grid = np.stack(np.meshgrid(np.arange(10), np.arange(10)), -1).reshape(-1, 2) * 10.0
+    area = outline_around(grid)
+    assert shapely.contains_xy(area, grid).all()
+    assert area.area == pytest.approx(106**2, rel=0.05)
+    apart = outline_around(np.concatenate([grid, grid + 500]))
+    assert len(apart.geoms) == 2

@@ -110,7 +110,7 @@ def test_small_regions_anywhere(radius: float, dx: float, dy: float) -> None:
 def test_a_region_without_cells_near_is_refused(coords: NDArray[np.float64]) -> None:
     far = Roi(Point(1e5, 1e5).buffer(100))
     for cells in (coords, coords[:5], coords[:0]):
-        with pytest.raises(InputError, match="measured cells stand close"):
+        with pytest.raises(InputError, match="measured cells lie close"):
             place_cells(far, cells, np.random.default_rng(0))
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mouse import press
 from qtpy.QtCore import Qt
 
+from napari_gest.app.actions import Choose
 from napari_gest.app.colors import Categories, Scale
 from napari_gest.app.first_view import telling_gene
 from napari_gest.app.obs_columns import columns, masks
@@ -81,6 +83,25 @@ def test_columns_and_masks_offered(opened_home):
     assert telling_gene(opened) in opened.section.genes
 
 
+def test_an_annotation_is_the_one_seen_before_or_else_of_types(opened_home, qtbot):
+    panel, context = opened_home.color_panel, opened_home.context
+    panel.show_gene(context.opened.section.genes[0])
+    press(qtbot, panel.kind.option("column"))
+    assert context.state.view.column == "cell_type"
+    panel.show_column("region")
+    panel.show_gene(context.opened.section.genes[0])
+    press(qtbot, panel.kind.option("column"))
+    assert context.state.view.column == "region"
+    press(qtbot, panel.kind.option("gene"))
+    assert context.state.view.gene == context.opened.section.genes[0]
+
+
+def test_no_step_is_wider_than_the_dock(opened_home):
+    bar = opened_home._scroll.verticalScrollBar().sizeHint().width()
+    needed = opened_home._scroll.widget().minimumSizeHint().width()
+    assert needed <= opened_home.minimumWidth() - bar
+
+
 def test_a_file_with_several_sections_asks_which(home, tissue, until, tmp_path):
     write_tissue(tissue, tmp_path / "two.h5ad")
     home.open_panel.open([tmp_path / "two.h5ad"])
@@ -121,6 +142,21 @@ def test_the_model_that_fits_is_chosen_and_the_others_say_why_not(
     assert "too few" in opened_home.run_panel.why_not() or "Draw" in opened_home.run_panel.why_not()
     panel.choose("tiny")
     assert "Draw" in opened_home.run_panel.why_not()
+
+
+def test_a_model_that_was_missing_can_be_run_once_its_folder_is_added(
+    opened_home, tmp_path, model_folder
+):
+    """As after a session whose model is elsewhere: the choice is the same, and means more."""
+    context, run = opened_home.context, opened_home.run_panel
+    context.do(Choose.of(mask_key="middle"))
+    opened_home.model_panel.choose("missing")
+    assert not run.run.isEnabled()
+    found = shutil.copytree(model_folder, tmp_path / "missing")
+    about = json.loads((found / "config.json").read_text())
+    (found / "config.json").write_text(json.dumps(about | {"name": "missing"}))
+    opened_home.model_panel.add_folder(found)
+    assert run.run.isEnabled()
 
 
 def test_a_folder_without_a_model_is_reported(opened_home, errors, tmp_path):
@@ -188,3 +224,23 @@ def test_ticks_are_few_round_and_inside(low, high):
     assert made == sorted(made)
     assert ticks(3, 3) == [3]
     assert [f"{tick:.3g}" for tick in ticks(-0.0407, 0.0407)] == ["-0.0407", "0", "0.0407"]
+
+
+def test_devices_are_a_choice_where_there_are_several(opened_home, monkeypatch):
+    from napari_gest.widgets.model import model_panel
+
+    panel, context = opened_home.model_panel, opened_home.context
+    monkeypatch.setattr(model_panel, "devices_told", lambda: ("cpu",))
+    panel.refresh()
+    assert panel.devices.isHidden()
+    monkeypatch.setattr(model_panel, "devices_told", lambda: ("cpu", "mps"))
+    panel.refresh()
+    assert not panel.devices.isHidden()
+    assert [panel.devices.itemData(i) for i in range(3)] == ["auto", "cpu", "mps"]
+    panel.devices.activated.emit(2)
+    assert context.state.choices.device == "mps"
+    # A session that chose a device that is not here can be told another.
+    monkeypatch.setattr(model_panel, "devices_told", lambda: ("cpu",))
+    panel.refresh()
+    assert panel.devices.currentData() == "mps"
+    assert not panel.devices.isHidden()

@@ -1,4 +1,4 @@
-"""Named cases of everything that ever failed, built by code, each with what is promised of it."""
+"""Named cases that once failed, built by code, each with its expected outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES = tuple(CASES)
 
 
 def prepare(room: Room) -> Work:
-    """Prepare the case of a number."""
+    """Prepare the case with the room's number."""
     one = CASES[NAMES[room.case]]
     room.note(one.name)
     return one.prepare(room)

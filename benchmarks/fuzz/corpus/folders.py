@@ -64,7 +64,7 @@ def _nan(array: Any) -> Any:
 
 
 def _signed(change: Change) -> Change:
-    """Return the change, after which the state vouches for its tensors."""
+    """Return the change, followed by an update of the state's hash of its tensors."""
 
     def signed(folder: Path) -> None:
         change(folder)

@@ -1,4 +1,4 @@
-"""Options that gave numbers that are none, or failed with a raw exception."""
+"""Options that gave NaN, or failed with a raw exception."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ODD: dict[str, tuple[Any, ...]] = {
     "new": (10**400, "text", math.nan, math.inf, 1e200),
     "log2fc": (1024, -math.inf, math.nan, math.inf, "text"),
 }
-# Large, and yet what was asked for.
+# Large, but valid.
 _FINE: set[tuple[str, object]] = set()
 
 

@@ -1,4 +1,4 @@
-"""Sessions that were taken for whole, or that reading waited for without an end."""
+"""Damaged sessions that were accepted as complete, or that hung during reading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tissue files that ended the interpreter, hung, or failed with a raw exception."""
+"""Tissue files that crashed the interpreter, hung, or failed with a raw exception."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Task = Callable[..., AnnData]
 
 
 def read_all(room: Room, path: Path, *tasks: Task) -> Work:
-    """Return the work of reading a file, taking its sections, doing tasks and writing it."""
+    """Return the work: read a file, take its sections, do tasks and write it."""
 
     def work() -> None:
         room.names += tissue.NAMES
@@ -61,7 +61,7 @@ def _embed(room: Room, adata: AnnData, section: Section) -> AnnData:
 
 
 def _stored(base: str, change: Callable[[Any], None], *tasks: Task) -> Callable[[Room], Work]:
-    """Return what prepares a file whose layout was changed."""
+    """Return a function that prepares a file with a changed layout."""
 
     def prepare(room: Room) -> Work:
         path = room.inputs / f"tissue{Path(base).suffix}"
@@ -80,7 +80,7 @@ def _stored(base: str, change: Callable[[Any], None], *tasks: Task) -> Callable[
 
 
 def _filled(change: Callable[[AnnData], Any], *tasks: Task) -> Callable[[Room], Work]:
-    """Return what prepares a whole file with other content."""
+    """Return a function that prepares a valid file with changed content."""
 
     def prepare(room: Room) -> Work:
         adata = read_h5ad(room.base.folder / "plain.h5ad")
@@ -172,7 +172,7 @@ def _unlike_the_rest(root: Any) -> None:
 
 
 def _pipe(room: Room) -> Work:
-    """Put a pipe that nobody writes to in the place of a chunk."""
+    """Replace a chunk by a pipe without a writer."""
     path = room.inputs / "tissue.zarr"
     shutil.copytree(room.base.folder / "rich-3.zarr", path)
     chunk = next(p for p in sorted((path / "X/data/c").rglob("*")) if p.is_file())

@@ -1,1 +1,1 @@
-"""What can be fuzzed: each file prepares the inputs of a case and returns the work on them."""
+"""Kinds of cases: each file prepares the inputs of a case and returns the work on them."""

@@ -46,11 +46,11 @@ def prepare(room: Room) -> Work:
 
 
 def _write(room: Room, file: h5py.File, adata: Any) -> None:
-    """Write an AnnData, and what cannot be written element by element not at all."""
+    """Write an AnnData element by element; elements that cannot be written are left out."""
     try:
         write_elem(file, "/", adata)
     except (TypeError, ValueError, NotImplementedError, OSError, KeyError) as error:
-        # anndata writes no such thing: the elements before it make a file cut short.
+        # anndata cannot write it; the elements before it make an incomplete file.
         room.note(f"unwritable: {type(error).__name__}")
 
 
@@ -91,7 +91,7 @@ def external_links(room: Room, file: h5py.File) -> None:
 
 
 def lost_reference(room: Room, file: h5py.File) -> None:
-    """Put a reference in the place of an array."""
+    """Replace an array by a reference."""
     arrays = structure.walk(file)[1]
     array = room.pick(arrays)
     parent, key, reference = array.parent, array.name.rsplit("/", 1)[1], file["obs"].ref
@@ -116,7 +116,7 @@ def huge_sparse_file(room: Room, file: h5py.File) -> None:
 
 
 def many_cells_declared(room: Room, file: h5py.File) -> None:
-    """Let the whole file agree on a number of cells that nobody stored."""
+    """Let the whole file declare a number of cells that is not stored."""
     n = room.pick((2**20, 2**28, 2**34))
     for path, shape, kind in (
         ("obsm/spatial", (n, 2), "f8"),
@@ -152,7 +152,7 @@ def bomb(room: Room, file: h5py.File) -> None:
 
 
 def odd_types(room: Room, file: h5py.File) -> None:
-    """Replace an array by one of a type that only HDF5 knows."""
+    """Replace an array by one of a type that only HDF5 has."""
     array = room.pick(structure.walk(file)[1])
     parent, key = array.parent, array.name.rsplit("/", 1)[1]
     kept, n = dict(array.attrs), int(np.prod(array.shape)) if array.shape else 1
@@ -190,7 +190,7 @@ def odd_names(room: Room, file: h5py.File) -> None:
 
 
 def bad_text(room: Room, file: h5py.File) -> None:
-    """Write text that is no UTF-8 where names belong."""
+    """Write text that is not UTF-8 in place of names."""
     path = room.pick(("obs/_index", "var/_index"))
     n, kept = file[path].shape[0], dict(file[path].attrs)
     del file[path]

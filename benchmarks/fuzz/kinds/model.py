@@ -36,7 +36,7 @@ def prepare(room: Room) -> Work:
 
 
 def work(room: Room, folder: Path) -> None:
-    """Load a model, let it do what it can, save it and load it again."""
+    """Load a model, use all its heads, save it and load it again."""
     model = GeST.load(folder)
     room.names += ["genes", "head", "label", "response", "model", model.name[:50]]
     section = room.base.sections[0]

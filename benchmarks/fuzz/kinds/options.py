@@ -1,4 +1,4 @@
-"""Options of the public functions, drawn from values that few expect."""
+"""Options of the public functions, drawn from unusual values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training states: a run that goes on from a damaged one."""
+"""Training states: a run that resumes from a damaged one."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def prepare(room: Room) -> Work:
 
 
 def sign(folder: Path) -> None:
-    """Let a state vouch for the tensors it has, so that they are looked at themselves."""
+    """Update a state's hash of its tensors, so that the tensors themselves are checked."""
     about = json.loads((folder / "state.json").read_text())
     about["tensors"] = digest_of(folder / "state.safetensors")
     (folder / "state.json").write_text(json.dumps(about))
 
 
 def work(room: Room, folder: Path) -> None:
-    """Go on with a run; what it ends with is finite and can be saved."""
+    """Resume a run; its result must be finite and can be saved."""
     room.names += ["state", "training"]
     request = FitRequest(
         room.base.sections, ModelConfig(**SHAPE), TRAINING, 0, checkpoint_dir=folder

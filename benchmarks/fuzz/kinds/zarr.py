@@ -54,7 +54,7 @@ def _contents(room: Room, base: Path, path: Path, version: int) -> None:
 
 
 def forget_consolidated(path: Path) -> None:
-    """Take away the summary of all metadata, so that what each array says of itself counts."""
+    """Remove the consolidated metadata, so that each array's own metadata are read."""
     (path / ".zmetadata").unlink(missing_ok=True)
     about = path / "zarr.json"
     if about.exists():
@@ -64,7 +64,7 @@ def forget_consolidated(path: Path) -> None:
 
 
 def _metadata(room: Room, path: Path) -> None:
-    """Mutate the metadata of arrays and groups, with or without what summarises it."""
+    """Mutate the metadata of arrays and groups, with or without consolidated metadata."""
     if room.chance(0.7):
         forget_consolidated(path)
     else:
@@ -85,7 +85,7 @@ def _metadata(room: Room, path: Path) -> None:
 
 
 def _shape(room: Room, about: dict) -> None:
-    """Let an array claim another shape, other chunks or another type than it has."""
+    """Let an array declare another shape, other chunks or another type than it has."""
     what = room.pick(("shape", "shape", "chunks", "type", "fill", "codec"))
     length = room.pick((0, 1, -1, 2**24, 2**31, 2**40, 2**62))
     shape = list(about["shape"])

@@ -12,7 +12,7 @@ from napari_gest.app.state import Choices, EditChoices, State
 
 
 class Choose(Action):
-    """Change fields of ``Choices``: model, mode, seed, mask_key."""
+    """Change fields of ``Choices``: model, mode, seed, mask_key, device."""
 
     do: Literal["choose"] = "choose"
     changes: dict[str, Any]

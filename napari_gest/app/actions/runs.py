@@ -39,17 +39,28 @@ class AddRun(Action):
 
 
 class UpdateRun(Action):
-    """Put another outcome in the place of a run's, such as an effect with its p-values."""
+    """Put another outcome in the place of a run's, such as an effect with its p-values.
+
+    ``partial`` says whether it is that of a run which goes on or was cut off; by default that
+    stays as it is.
+    """
 
     do: Literal["update_run"] = "update_run"
     id: str
+    partial: bool | None = None
+    seconds: float | None = Field(default=None, exclude=True)
     outcome: Any = Field(default=None, exclude=True, repr=False)
 
     def apply(self, state: State) -> State:
         """Return the state with the outcome; the same where there is none, or the run is gone."""
         if self.outcome is None or self.id not in {entry.id for entry in state.runs}:
             return state
-        return state.with_entry(replace(state.entry(self.id), outcome=self.outcome))
+        entry = state.entry(self.id)
+        partial = entry.partial if self.partial is None else self.partial
+        seconds = entry.seconds if self.seconds is None else self.seconds
+        return state.with_entry(
+            replace(entry, outcome=self.outcome, partial=partial, seconds=seconds)
+        )
 
 
 class ShowDraw(Action):

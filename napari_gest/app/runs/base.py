@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Result, Snapshot
+from napari_gest.model.devices import Device
 from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
@@ -126,6 +127,22 @@ def why_stale(entry: RunEntry, state: State) -> str | None:
         if not state.has(snapshot):
             return f"The section '{snapshot.label}' was closed."
     return entry.run.changed_since(state)
+
+
+def on_device(run: Any, device: Device) -> Any:
+    """Return a run whose network computes on a device; the same one where it has no network."""
+    names = {f.name for f in fields(run)}
+    if "device" in names:
+        run = replace(run, device=device)
+    for part in names & {"generation", "region"}:
+        if getattr(run, part) is not None:
+            run = replace(run, **{part: on_device(getattr(run, part), device)})
+    return run
+
+
+def device_said(device: Device) -> str:
+    """Return what a call in a script says of the device: nothing of the usual one."""
+    return "" if device == "auto" else f", device={device!r}"
 
 
 def is_closed(entry: RunEntry, state: State) -> bool:

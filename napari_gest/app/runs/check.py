@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.regions import Shape, drawn_region
-from napari_gest.app.runs.base import Load, RunEntry, RunKind
+from napari_gest.app.runs.base import Load, RunEntry, RunKind, device_said
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.script import Script
 from napari_gest.app.state import State
@@ -170,20 +170,18 @@ class CheckRun:
         new = generation.new_cells()
         section, unseen = generation.snapshot.section, generation.unseen
         model = load(self.model.name)
-        check = yield from CheckRequest(section, model, unseen, new, self.seed).run()
+        request = CheckRequest(section, model, unseen, new, self.seed, device=generation.device)
+        check = yield from request.run()
         return CheckOutcome(self, check, self._beyond(check), model.digest)
 
     def _beyond(self, check: Check) -> Roi | None:
-        from napari_gest.tissue.depth import area_of_cells, beyond_depth
+        from napari_gest.tissue.depth import beyond_depth
 
         if not check.depth_um:
             return None
-        generation, section = self.generation, self.generation.snapshot.section
-        roi = generation.roi
-        if roi is None:
-            spacing = section.geometry.spacing_um
-            roi = area_of_cells(section.coords_um[generation.unseen], spacing)
-        return beyond_depth(roi, section.coords_um[~generation.unseen], check.depth_um)
+        generation = self.generation
+        known = generation.snapshot.section.coords_um[~generation.unseen]
+        return beyond_depth(Roi(generation.outline), known, check.depth_um)
 
     def script(self) -> str:
         """Return Python code that does the same with the public functions."""
@@ -194,14 +192,15 @@ class CheckRun:
     def add_to(self, script: Script, check: object) -> None:
         """Add the lines that give a check, and write it, to a script."""
         arguments, new = self.generation.add_region(script)
-        made = script.result(check, "check")
+        made, said = script.result(check, "check"), device_said(self.generation.device)
         script.use("check_generation")
         script.add(
-            f"{made} = check_generation({arguments}, seed={self.seed}{new})",
+            f"{made} = check_generation({arguments}, seed={self.seed}{new}{said})",
             f"print({made}.verdict)",
         )
         # What is generated, also with rows of its own, would drop it.
-        script.at_end(f"{made}.write({script.adata(self.generation.path)})")
+        adata = script.adata(self.generation.snapshot.section, self.generation.path)
+        script.at_end(f"{made}.write({adata})")
 
 
 def known_check(state: State, run: CheckRun) -> RunEntry | None:

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.preview import Preview
-from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.runs.base import Load, RunKind, device_said
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.script import Script
 from napari_gest.app.state import State
 from napari_gest.errors import InputError
+from napari_gest.model.devices import Device, check_device
 from napari_gest.tasks.generation.check_map_report import CheckMap
 from napari_gest.tasks.progress import Progress
 
@@ -99,6 +100,8 @@ class CheckMapRun:
         where no region is drawn.
     path
         File of the section, for the script.
+    device
+        Where the network computes.
     """
 
     kind: ClassVar[RunKind] = "map"
@@ -108,6 +111,7 @@ class CheckMapRun:
     seed: int = 0
     region: GenerationRun | None = None
     path: Path | None = None
+    device: Device = "auto"
 
     @classmethod
     def of(cls, state: State, model: ModelInfo) -> CheckMapRun:
@@ -124,7 +128,8 @@ class CheckMapRun:
         drawn = state.region("unseen") or state.mask_key is not None
         region = GenerationRun.of(state, model) if drawn else None
         snapshot = Snapshot(opened.label, opened.section)
-        return cls(snapshot, model, state.choices.seed, region, opened.path)
+        choices = state.choices
+        return cls(snapshot, model, choices.seed, region, opened.path, choices.device)
 
     @property
     def title(self) -> str:
@@ -148,6 +153,7 @@ class CheckMapRun:
 
     def check(self) -> None:
         """Raise InputError if the region leaves nothing to learn from."""
+        check_device(self.device)
         if self.region is not None:
             self.region.check()
 
@@ -163,7 +169,9 @@ class CheckMapRun:
 
         share_processors()
         model = load(self.model.name)
-        request = CheckMapRequest(self.snapshot.section, model, self._unseen, seed=self.seed)
+        request = CheckMapRequest(
+            self.snapshot.section, model, self._unseen, seed=self.seed, device=self.device
+        )
         report = yield from request.run()
         return self.outcome(report, model.digest)
 
@@ -184,10 +192,11 @@ class CheckMapRun:
         if self.region is not None and self._unseen is not None:
             self.region.add_region(script)
             unseen = ", unseen=unseen"
-        made = script.result(report, "where")
+        made, said = script.result(report, "where"), device_said(self.device)
         script.use("check_map")
+        adata = script.adata(self.snapshot.section, self.path)
         script.add(
-            f"{made} = check_map({section}, {model}{unseen}, seed={self.seed})",
+            f"{made} = check_map({section}, {model}{unseen}, seed={self.seed}{said})",
             f"print({made}.verdict)",
-            f"{made}.write({script.adata(self.path)}, {section}.rows)",
+            f"{made}.write({adata}, {section}.rows)",
         )

@@ -26,7 +26,30 @@ if TYPE_CHECKING:
     from napari_gest.tasks.perturbation.scenario import Scenario
     from napari_gest.tasks.perturbation.significance import Significance
 
-FDR = 0.05  # at which a gene is said to respond
+FDR = 0.05  # of the permutation test, the strict rule
+WRONG_SIGNS = "expected share of wrong signs at most 5 %"
+
+
+def has_signs(table: DataFrame) -> bool:
+    """Tell whether the table says how likely signs are wrong; generated effects have none."""
+    return "lfsr" in table and bool(table["lfsr"].notna().any())
+
+
+def responding(table: DataFrame) -> NDArray[np.bool_]:
+    """Return (n,) which rows of a tested effect respond: by their sign, or else by the FDR."""
+    if has_signs(table):
+        return table["reported"].isin(["up", "down"]).to_numpy(bool)
+    return table["fdr"].to_numpy(float) <= FDR
+
+
+def response_text(table: DataFrame) -> str:
+    """Return how many genes of one band of a tested effect respond, and by which rule."""
+    n_tested, strict = int(table["fdr"].notna().sum()), int((table["fdr"] <= FDR).sum())
+    if not has_signs(table):
+        return f"{strict} of {n_tested} genes respond at FDR {FDR:g}"
+    n = int(responding(table).sum())
+    text = f"{n} of {n_tested} genes respond ({WRONG_SIGNS})"
+    return f"{text}, {strict} of them at FDR {FDR:g} in the stricter test" if n else text
 
 
 class NotKept:
@@ -91,7 +114,7 @@ class Effect:
         if self.tested is None:
             return ""
         first = self.table[self.table["band"] == self.table["band"].iloc[0]]
-        return f"{int((first['fdr'] <= FDR).sum())} genes respond"
+        return f"{int(responding(first).sum())} genes respond"
 
     @property
     def model_digest(self) -> str:
@@ -101,6 +124,14 @@ class Effect:
     def add_to(self, script: Script) -> None:
         """Add the lines that give the effect to a script."""
         self.run.add_to(script, self.result)
+        if self.tested is not None:
+            settings = self.tested.settings
+            script.use("significance")
+            script.add(
+                f"tested = significance({script.variable_of(self.result)},"
+                f" n_permutations={settings['n_permutations']}, seed={settings['seed']})",
+                "responding = tested.table[tested.table['reported'] != 'none']",
+            )
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""
@@ -127,12 +158,14 @@ class Effect:
         if self.tested is not None:
             n_permutations = self.tested.settings["n_permutations"]
         else:
-            table = table.assign(pvalue=np.nan, fdr=np.nan)
+            from napari_gest.tasks.perturbation.significance import untested
+
+            table = untested(table)
         return self.run.scenario(name, n_permutations), table
 
     @property
     def strongest(self) -> str:
-        """The gene that responds most: of the lowest p-value where that is known."""
+        """The gene that responds most: of the surest sign or lowest p-value, where known."""
         table = self.table
         table = table[table["band"] == table["band"].iloc[0]]
         edited = {e.gene for e in self.run.edits}
@@ -140,7 +173,8 @@ class Effect:
         table = others if len(others) else table
         strength = table["effect"].abs()
         if "pvalue" in table:
-            strength = strength / strength.max() - 10 * table["pvalue"].fillna(1.0)
+            chance = table["lfsr" if has_signs(table) else "pvalue"]
+            strength = strength / strength.max() - 10 * chance.fillna(1.0)
         return str(table["gene"].loc[strength.idxmax()])
 
     def values(self, view: str, gene: str | None) -> NDArray[np.float32]:

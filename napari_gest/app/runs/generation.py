@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, drawn_region, of_role, outline_of
-from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.runs.base import Load, RunKind, device_said
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.runs.generation_outcome import GenerationOutcome
 from napari_gest.app.script import Script
 from napari_gest.app.state import Mode, State
+from napari_gest.app.wording import counted
 from napari_gest.errors import InputError
+from napari_gest.model.devices import Device, check_device
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.roi import Roi, mask_from_obs
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 # What read-outs are called in the window. Typical cells come with their mean.
 READOUTS: dict[Mode, str] = {
-    "sample": "typical cells and their mean",
+    "sample": "typical cells and mean",
     "weighted": "mean only",
     "pick": "most likely profile",
 }
@@ -85,6 +87,8 @@ class GenerationRun:
         File of the section, for the script.
     draws
         How often the region is drawn before the run ends; more can follow.
+    device
+        Where the network computes.
     """
 
     kind: ClassVar[RunKind] = "generation"
@@ -98,6 +102,7 @@ class GenerationRun:
     mask_key: str | None = None
     path: Path | None = None
     draws: int = 1
+    device: Device = "auto"
 
     @classmethod
     def of(cls, state: State, model: ModelInfo) -> GenerationRun:
@@ -121,12 +126,13 @@ class GenerationRun:
             shapes,
             state.mask_key,
             opened.path,
+            device=choices.device,
         )
 
     @property
     def title(self) -> str:
         n = int(self.unseen.sum())
-        return f"{n:,} cells" if n else "new cells"
+        return counted(n, self.snapshot.section) if n else "new cells"
 
     @property
     def settings(self) -> str:
@@ -159,6 +165,7 @@ class GenerationRun:
                 "The region holds every cell of the section.",
                 "Leave some tissue outside it: the model generates from what surrounds a region.",
             )
+        check_device(self.device)
         if not self.shapes and not self.unseen.any():
             raise InputError("No cell is marked.", "Choose another column, or draw a region.")
 
@@ -182,6 +189,8 @@ class GenerationRun:
         begun = Begun(generation.so_far, generation)
         yield Progress("Generating cells", 0, 1, payload=begun)
         result = yield from generation.steps()
+        if self.mode != "sample":  # names are told of means too
+            result = yield from generation.with_candidates(result)
         agreement = result.agreement(section) if self.unseen.any() else None
         outcome = self.outcome(result.first_draws(1), agreement)
         return outcome.with_draws(result.further) if result.further else outcome
@@ -214,6 +223,7 @@ class GenerationRun:
             new_coords_um=new,
             draws=self.draws,
             expected=self.mode == "sample",
+            device=self.device,
         )
 
     def new_cells(self) -> NDArray[np.float64] | None:
@@ -263,7 +273,9 @@ class GenerationRun:
         extra = ""
         left_out = self.roi if self.mask_key is None else self.mask_key
         if left_out is not None:
-            script.add(f"unseen = {script.unseen(section, self.path, left_out)}")
+            script.add(
+                f"unseen = {script.unseen(section, self.snapshot.section, self.path, left_out)}"
+            )
         if isinstance(left_out, Roi) and not self.unseen.any():
             script.use("place_cells")
             script.header("import numpy as np")
@@ -275,7 +287,7 @@ class GenerationRun:
     def add_to(self, script: Script, result: object, draw: int = 1) -> None:
         """Add the lines that give a result, and write a draw of it, to a script."""
         region, extra = self.add_region(script)
-        adata = script.adata(self.path)
+        adata = script.adata(self.snapshot.section, self.path)
         script.use("generate")
         asked = [f"mode={self.mode!r}", f"seed={self.seed}"]
         if self.mode == "sample":
@@ -283,7 +295,7 @@ class GenerationRun:
         if draw > 1:
             asked.append(f"draws={draw}")
         made = script.result(result)
-        call = f"generate({region}, {', '.join(asked)}{extra})"
+        call = f"generate({region}, {', '.join(asked)}{extra}{device_said(self.device)})"
         if draw == 1:
             script.add(f"{made} = {call}")
         else:  # other runs speak of the first draw

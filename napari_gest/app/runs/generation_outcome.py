@@ -83,7 +83,7 @@ class GenerationOutcome:
     def why_no_more(self, extra: int = 0) -> str | None:
         """Return why there can be no more draws than there are and ``extra`` ones; or None."""
         if not self.result.is_drawn:
-            return "This run has no drawn cells. Run with 'Typical cells and their mean' (step 4)."
+            return "This run has no drawn cells. Run with 'Typical cells and mean' (step 4)."
         if self.n_draws + extra >= MOST_DRAWS:
             return f"There are {self.n_draws} draws. Run with another seed for more."
         if (self.n_draws + extra + 1) * self.result.expression.size > _MOST_VALUES:

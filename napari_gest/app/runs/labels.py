@@ -228,12 +228,13 @@ class LabelRun:
         script.use("annotate")
         script.add(
             f"{made} = annotate({section}, {model})",
-            f"{made}.write({script.adata(self.target.path)})",
+            f"{made}.write({script.adata(self.target.section, self.target.path)})",
         )
 
     def _labels_of(self, source: Opened, script: Script) -> str:
         """Return the variable of the labels of a source, made in a script."""
-        section, adata = script.section(source.section, source.path), script.adata(source.path)
+        section = script.section(source.section, source.path)
+        adata = script.adata(source.section, source.path)
         names = f"labels_of_{section}"
         if self.column is not None:
             script.use("labels_from_obs")
@@ -301,7 +302,8 @@ class Labelled:
         key = f"{keys.LABEL}_colors"
         if key in target.adata.uns:  # as they are now, with those of labels kept before
             own = [str(color) for color in target.adata.uns[key]]
-            script.add(f"{script.adata(target.path)}.uns[{key!r}] = {own!r}")
+            adata = script.adata(target.section, target.path)
+            script.add(f"{adata}.uns[{key!r}] = {own!r}")
 
     def results(self, state: State) -> list[tuple[tuple[Opened, ...], Result]]:
         """Return what to write when it is kept."""

@@ -187,7 +187,7 @@ class NicheOutcome:
         embedded, niches = run.add_to(script, edit.niches, by, value, edit.calls)
         files: dict[str, list[Opened]] = {}
         for one in run.opened:
-            files.setdefault(script.adata(one.path), []).append(one)
+            files.setdefault(script.adata(one.section, one.path), []).append(one)
         for adata, opened in files.items():
             own = {id(one.section) for one in opened}
             made = [g for g in self.search.generated if id(g.generated.section) in own]

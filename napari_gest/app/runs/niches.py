@@ -179,7 +179,7 @@ class NicheRun:
         )
         files: dict[str, list[int]] = {}
         for place, one in enumerate(self.opened):
-            files.setdefault(script.adata(one.path), []).append(place)
+            files.setdefault(script.adata(one.section, one.path), []).append(place)
         for adata, places in files.items():
             own = ", ".join(sections[i] for i in places)
             part = niches if len(files) == 1 else f"{niches}.part({own})"

@@ -18,6 +18,7 @@ from napari_gest.app.runs.base import Load, RunKind
 from napari_gest.app.script import Script
 from napari_gest.app.state import Label, State
 from napari_gest.errors import InputError
+from napari_gest.model.devices import Device, check_device
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
@@ -68,6 +69,8 @@ class PerturbationRun:
         Seed of everything random in it.
     path
         File of the section, for the script.
+    device
+        Where the network computes.
     """
 
     kind: ClassVar[RunKind] = "perturbation"
@@ -85,6 +88,7 @@ class PerturbationRun:
     readout: str = next(iter(READOUTS))
     seed: int = 0
     path: Path | None = None
+    device: Device = "auto"
 
     @classmethod
     def of(cls, state: State, model: ModelInfo) -> PerturbationRun:
@@ -106,6 +110,7 @@ class PerturbationRun:
             edits.readout or next(iter(READOUTS)),
             state.choices.seed,
             opened.path,
+            state.choices.device,
         )
 
     @property
@@ -150,6 +155,7 @@ class PerturbationRun:
 
     def check(self) -> None:
         """Raise InputError where it is plain before the model is loaded that nothing can be run."""
+        check_device(self.device)
         if not self.inside.any():
             raise InputError(
                 "There is no cell in the region.", "Draw it over cells, or paint with the brush."
@@ -197,6 +203,7 @@ class PerturbationRun:
             readout=readout,
             input=input,
             seed=self.seed,
+            device=self.device,
             **further,
         )
 
@@ -235,11 +242,13 @@ class PerturbationRun:
             "readout": readout,
             "input": input,
             "seed": self.seed,
+            "device": self.device,
         }
         defaults = {"strength": 1.0, "remove": False, "input": "continuous", "seed": 0}
+        defaults["device"] = "auto"
         given = [f"{k}={v!r}" for k, v in options.items() if defaults.get(k) != v]
         section, model = script.section(self.snapshot.section, self.path), script.model(self.model)
-        adata = script.adata(self.path)
+        adata = script.adata(self.snapshot.section, self.path)
         script.region(self.roi, "region")
         script.use("perturb", "Edit")
         edits = [f"    Edit({e.gene!r}, {e.op!r}, {e.value!r})," for e in self.edits]

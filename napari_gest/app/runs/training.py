@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,13 @@ from napari_gest.app import model_registry
 from napari_gest.app.model_registry import ModelInfo
 from napari_gest.app.opened import Opened, Result, Snapshot
 from napari_gest.app.regions import drawn_region
-from napari_gest.app.runs.base import Load, RunKind
+from napari_gest.app.runs.base import Load, RunKind, device_said
 from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.app.script import Script
-from napari_gest.errors import InputError
+from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, remove_folder
+from napari_gest.model.about import read_about
+from napari_gest.model.devices import Device, check_device
 from napari_gest.tasks.progress import Progress
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tissue.roi import Roi
@@ -62,12 +65,12 @@ class TrainingRun:
         What it learns from: the same sections without the cells to generate.
     folder
         Where the model goes.
-    start
-        Name of the model to continue from; None trains a new one.
     model
-        What that model says about itself.
+        What the base or the model that it starts from says about itself; None starts from nothing.
     share
         Of the number of steps that suits the tissue.
+    budget_s
+        Seconds that it may take, in place of a number of steps.
     seed
         Seed of everything random in it.
     config
@@ -76,6 +79,8 @@ class TrainingRun:
         Files the sections were read from.
     unseen
         What was left out: the label of its section, and the column of obs or the area.
+    device
+        Where the network computes.
     """
 
     kind: ClassVar[RunKind] = "training"
@@ -85,10 +90,12 @@ class TrainingRun:
     folder: Path
     model: ModelInfo | None = None
     share: float = 1.0
+    budget_s: float | None = None
     seed: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     paths: tuple[Path | None, ...] = ()
     unseen: tuple[str, str | Roi] | None = None
+    device: Device = "auto"
 
     @classmethod
     def of(
@@ -98,6 +105,7 @@ class TrainingRun:
         share: float,
         start: ModelInfo | None = None,
         config: Mapping[str, Any] | None = None,
+        budget_s: float | None = None,
     ) -> TrainingRun:
         """Return the training on all open sections with the genes of the one in use.
 
@@ -110,9 +118,11 @@ class TrainingRun:
         share
             Of the number of steps that suits the tissue.
         start
-            Model to continue from; None trains a new one.
+            Base or model to start from; None starts from nothing.
         config
             Fields of ``TrainConfig`` that differ from what suits the tissue.
+        budget_s
+            Seconds that it may take, in place of a number of steps.
 
         Raises
         ------
@@ -137,10 +147,12 @@ class TrainingRun:
             _folder(name),
             start,
             share,
+            budget_s,
             state.choices.seed,
             _checked(config or {}),
             tuple(o.path for o in opened),
             unseen,
+            state.choices.device,
         )
 
     @property
@@ -151,10 +163,15 @@ class TrainingRun:
     def settings(self) -> str:
         """How long it trains, and what differs from the usual."""
         said = [f"{self.share:g} of the usual steps"]
+        if self.budget_s is not None:
+            said = [f"{self.budget_s:g} s"]
+        if self.model is not None:
+            said.append(f"from {self.model.name}")
         return ", ".join([*said, *(f"{name} {value}" for name, value in self.config.items())])
 
     def check(self) -> None:
         """Raise InputError if there is nothing to learn from."""
+        check_device(self.device)
         if not sum(section.n_obs for section in self.sections):
             raise InputError("No cell is left to learn from.", "Draw a smaller region.")
 
@@ -164,8 +181,10 @@ class TrainingRun:
 
     def work(self, load: Load) -> Generator[Progress, None, TrainingOutcome]:
         """Train, and write the model; for a worker thread. A cut-off training can go on."""
+        began = time.monotonic()
         yield Progress("Preparing", 0, 1)
         from napari_gest.tasks.threads import share_processors
+        from napari_gest.tasks.training.budget import Budget
         from napari_gest.tasks.training.train import STATE, FitRequest, configs_for
 
         share_processors()
@@ -181,6 +200,8 @@ class TrainingRun:
             checkpoint_dir=unfinished,
             start=start,
             name=self.folder.name,
+            budget=None if self.budget_s is None else Budget(self.budget_s, began),
+            device=self.device,
         )
         fitted: Fitted = yield from request.run()
         fitted.model.save(self.folder)
@@ -188,6 +209,8 @@ class TrainingRun:
         return TrainingOutcome(self.folder)
 
     def _changes(self, usual: TrainConfig) -> dict[str, Any]:
+        if self.budget_s is not None:
+            return dict(self.config)
         length = {
             name: max(int(self.share * getattr(usual, name)), 1)
             for name in ("n_steps", "validate_every")
@@ -196,6 +219,7 @@ class TrainingRun:
 
     def script(self) -> str:
         """Return Python code that trains the same model with the public functions."""
+        from napari_gest.tasks.training.start import FROM_SCRATCH, start_of
         from napari_gest.tasks.training.train import configs_for
 
         script = Script()
@@ -203,28 +227,45 @@ class TrainingRun:
         for snapshot, path, learned in zip(self.snapshots, self.paths, self.sections, strict=True):
             name = script.section(snapshot.section, path)
             if learned is not snapshot.section:
-                name = self._add_known(script, name, path)
+                name = self._add_known(script, name, snapshot.section, path)
             names.append(name)
-        usual = configs_for(self.sections)[1] if self.model is None else TrainConfig()
+        start = repr(FROM_SCRATCH) if self.model is None else script.model(self.model)
+        begin = start_of(FROM_SCRATCH if self.model is None else self.model.load_name)
+        changes = self._changes(configs_for(self.sections, begin)[1]) | self._planned()
+        budget = ""
+        if self.budget_s is not None and "n_steps" not in changes:
+            budget = f"budget={self.budget_s:g}, "
         script.header("from napari_gest.tasks.training.train import configs_for")
-        start = "None" if self.model is None else script.model(self.model)
-        call = "fit" if self.model is None else "fine_tune"
-        script.use(call)
-        first = "sections, shape" if self.model is None else f"{start}, sections"
+        script.use("fit")
+        said = device_said(self.device)
         script.add(
             f"sections = [{', '.join(names)}]",
-            f"shape, config = configs_for(sections, {start})",
-            f"config = config.model_copy(update={self._changes(usual)!r})",
-            f"trained = {call}({first}, config, seed={self.seed}, name={self.folder.name!r})",
+            f"shape, config = configs_for(sections, {'None' if begin is None else start})",
+            f"config = config.model_copy(update={changes!r})",
+            "trained = fit(",
+            f"    sections, shape, config, start={start}, {budget}seed={self.seed},"
+            f" name={self.folder.name!r}{said}",
+            ")",
             f"trained.save({self.folder.name!r})",
         )
         return script.text(None)
 
-    def _add_known(self, script: Script, section: str, path: Path | None) -> str:
+    def _planned(self) -> dict[str, Any]:
+        """Return the length that a budget came to, as the trained model tells it."""
+        if self.budget_s is None:
+            return {}
+        try:
+            training = read_about(self.folder).card["training"]
+            return {name: training[name] for name in ("n_steps", "validate_every", "warmup")}
+        except (CheckpointError, KeyError, TypeError):  # it is not there any more
+            return {}
+
+    def _add_known(self, script: Script, section: str, whole: Section, path: Path | None) -> str:
         """Add the lines that leave the unseen cells out of a section; return what is left."""
         assert self.unseen is not None
         _, left_out = self.unseen
-        script.add(f"known = {section}.subset(~{script.unseen(section, path, left_out)})")
+        unseen = script.unseen(section, whole, path, left_out)
+        script.add(f"known = {section}.subset(~{unseen})")
         return "known"
 
 
@@ -254,3 +295,12 @@ def _folder(name: str) -> Path:
     if folder.exists():
         raise InputError(f"There is a model '{name}' already.", "Type another name.")
     return folder
+
+
+def free_name(label: str) -> str:
+    """Return a name for a model of a section that no model trained here has."""
+    plain = re.sub(r"[^\w .+-]", "-", label).strip(" .+-") or "tissue"
+    name, number = plain, 2
+    while (model_registry.TRAINED_HERE / name).exists():
+        name, number = f"{plain} {number}", number + 1
+    return name

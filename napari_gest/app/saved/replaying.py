@@ -13,7 +13,7 @@ from napari_gest.app.actions.niches import NicheChange
 from napari_gest.app.from_file import is_from_file
 from napari_gest.app.journal import Journal, Step
 from napari_gest.app.model_registry import ModelInfo
-from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.runs.base import RunEntry, on_device
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.runs.niche_outcome import NicheEdit, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
@@ -23,6 +23,7 @@ from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import Output, check_outputs, make_folder
+from napari_gest.model.devices import Device
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import kind_of, write_tissue
 
@@ -35,7 +36,7 @@ _CALLS = ("renamed", "merged", "recolored")
 
 
 def replay(
-    folder: Path, moved: Mapping[str, Path] | None = None
+    folder: Path, moved: Mapping[str, Path] | None = None, device: Device | None = None
 ) -> Generator[Progress, None, State]:
     """Run all that was kept in a session again, and return its state.
 
@@ -48,6 +49,8 @@ def replay(
         Of the session.
     moved
         Where tissue lies now, by the path it had.
+    device
+        Where networks compute; by default where they did in the session.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def replay(
         raise InputError("Nothing was kept in this session.", "Keep a result, then save it.")
     # Once more, on tissue into which nothing was written.
     fresh = yield from restore(folder, moved)
-    return (yield from _run_again(fresh, kept))
+    return (yield from _run_again(fresh, kept, device))
 
 
 def write_replayed(state: State, out: Path, *, overwrite: bool = False) -> list[Path]:
@@ -100,7 +103,7 @@ def write_replayed(state: State, out: Path, *, overwrite: bool = False) -> list[
 
 
 def _run_again(
-    restored: Restored, kept: Mapping[str, RunEntry]
+    restored: Restored, kept: Mapping[str, RunEntry], device: Device | None
 ) -> Generator[Progress, None, State]:
     """Do what is kept again, in the order in which it was done.
 
@@ -114,7 +117,7 @@ def _run_again(
         if isinstance(action, AddRun):
             if action.id not in kept:
                 continue
-            entry = yield from _entry_again(action.entry, kept[action.id], results, loaded)
+            entry = yield from _entry_again(action.entry, kept[action.id], results, loaded, device)
             if entry.kind == "generation":
                 results[id(action.entry.outcome.result)] = entry.outcome.result
             step = Step(AddRun.of(entry), step.number)
@@ -125,7 +128,11 @@ def _run_again(
 
 
 def _entry_again(
-    entry: RunEntry, kept: RunEntry, results: Mapping[int, Any], loaded: dict[str, GeST]
+    entry: RunEntry,
+    kept: RunEntry,
+    results: Mapping[int, Any],
+    loaded: dict[str, GeST],
+    device: Device | None,
 ) -> Generator[Progress, None, RunEntry]:
     """Return a run done again.
 
@@ -139,6 +146,8 @@ def _entry_again(
         Generated cells of this replay, by the id of those that were saved.
     loaded
         Models by name.
+    device
+        Where it computes; None is where it did.
     """
     if entry.partial:
         raise InputError(
@@ -154,6 +163,8 @@ def _entry_again(
         run = replace(run, generated=tuple(one for one in known if one is not None), embedded=None)
     if isinstance(run, GenerationRun):
         run = replace(run, draws=kept.outcome.n_draws)
+    if device is not None:
+        run = on_device(run, device)
     run.check()
     made = yield from run.work(load)
     if isinstance(run, NicheRun):

@@ -12,16 +12,23 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
 
+from napari.layers import Shapes
+
 if TYPE_CHECKING:
     from napari import Viewer
     from napari._vispy.visuals.points import PointsVisual
+    from napari._vispy.visuals.shapes import ShapesVisual
     from napari.layers import Points
     from napari.utils.events import EventEmitter
     from qtpy.QtWidgets import QWidget
     from vispy.scene import SceneCanvas
+    from vispy.visuals import TextVisual
 
 _LOG = logging.getLogger("napari_gest")
-_PARTS_OF_POINTS = ("points_markers", "selection_markers", "highlight_lines", "text")
+_PARTS = {
+    "points": ("points_markers", "selection_markers", "highlight_lines", "text"),
+    "shapes": ("shape_faces", "shape_highlights", "highlight_lines", "highlight_vertices", "text"),
+}
 _VISUALS = "window._qt_viewer.canvas.layer_to_visual"
 
 _logged: set[str] = set()
@@ -75,15 +82,35 @@ def scene_canvas(viewer: Viewer) -> SceneCanvas | None:
     return canvas
 
 
-def points_visual(viewer: Viewer, layer: Points) -> PointsVisual | None:
+def layer_visual(viewer: Viewer, layer: Points | Shapes) -> PointsVisual | ShapesVisual | None:
     """Return what draws a layer, a node of vispy's scene."""
     try:
         node = part(viewer, _VISUALS)[layer].node
-        for name in _PARTS_OF_POINTS:
+        for name in _PARTS["shapes" if isinstance(layer, Shapes) else "points"]:
             part(node, f"{name}.visible")
     except (AttributeError, KeyError, TypeError) as error:
-        return _without("what draws points", error, "all of it is drawn")
+        return _without("what draws a layer", error, "all of it is drawn")
     return node
+
+
+def text_visual(
+    viewer: Viewer, layer: Shapes, lines: tuple[str, ...]
+) -> tuple[TextVisual, str] | None:
+    """Return what draws the texts of a layer, and the code that colours their pixels.
+
+    None where that code lacks one of ``lines``.
+    """
+    instead = "texts have no halo"
+    try:
+        node = part(viewer, _VISUALS)[layer].node.text
+        part(node, "shared_program.frag")
+        part(node, "_font._glyphs")
+        code = str(part(node, "_shaders")["fragment"])
+    except (AttributeError, KeyError, TypeError) as error:
+        return _without("what draws texts", error, instead)
+    if any(line not in code for line in lines):
+        return _without("the code that draws texts", None, instead)
+    return node, code
 
 
 def colors_event(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Points
+from napari.layers import Points, Shapes
 
-from napari_gest.canvas._napari_private.attributes import points_visual
-from napari_gest.canvas._napari_private.point_visuals import Parts
+from napari_gest.canvas._napari_private.attributes import layer_visual
+from napari_gest.canvas._napari_private.layer_parts import Parts
 from napari_gest.canvas._napari_private.rasterized_points import RasterizedLayers
+from napari_gest.canvas._napari_private.text_halo import TextHalos
 from napari_gest.canvas.shapes import role_of
 
 if TYPE_CHECKING:
@@ -16,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class PartialRedraw:
-    """Follows the plugin's Points layers in a viewer, for what draws less of them."""
+    """Follows the plugin's layers in a viewer, for what draws less of them, and texts better."""
 
     def __init__(self, viewer: Viewer) -> None:
         self.viewer = viewer
         self.rasterized = RasterizedLayers(viewer)
-        self.parts = Parts()
+        self.parts, self.halos = Parts(), TextHalos(viewer)
         self._users = 0
         # After napari has made what draws a layer, or let go of it.
         viewer.layers.events.inserted.connect(self.on_inserted, position="last")
@@ -51,6 +52,7 @@ class PartialRedraw:
             self.viewer.layers.events.removed.disconnect(self._on_removed)
             self.rasterized.detach()
             self.parts.detach()
+            self.halos.detach()
 
     def on_inserted(self, event: Any) -> None:
         """Follow a layer that napari has made what it draws for."""
@@ -59,13 +61,19 @@ class PartialRedraw:
     def _on_removed(self, event: Any) -> None:
         self.rasterized.forget(event.value)
         self.parts.forget(event.value)
+        self.halos.forget(event.value)
 
     def _follow(self, layer: Any) -> None:
         if isinstance(layer, Points) and role_of(layer) is not None:
-            node = points_visual(self.viewer, layer)
+            node = layer_visual(self.viewer, layer)
             if node is not None:
                 self.rasterized.follow(layer, node)
                 self.parts.follow(layer, node)
+        elif isinstance(layer, Shapes) and role_of(layer) is not None:
+            node = layer_visual(self.viewer, layer)
+            if node is not None:
+                self.parts.follow(layer, node)
+            self.halos.follow(layer)
 
 
 _DRAWINGS: dict[Viewer, PartialRedraw] = {}

@@ -1,4 +1,4 @@
-"""Types of generated cells: what the section's own cells that resemble them are called."""
+"""Types of generated cells, from the names of the section's own cells that resemble them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from napari_gest.tissue.window import compact_groups
 if TYPE_CHECKING:
     from anndata import AnnData
 
-# Share of the section's own composition in every probability, so that none is zero.
+# Share of the section's own composition in every probability, so that no probability is zero.
 _PRIOR = 0.02
 _MOST_TYPES = 500
 _TOGETHER = 1000  # cells that are named together
@@ -34,7 +34,7 @@ class CellTypes:
     Attributes
     ----------
     key
-        The obs column that they are from.
+        The obs column of the names.
     labels
         (n_obs,) name of each cell of the section, None where it has none.
     """
@@ -49,8 +49,8 @@ class CellTypes:
         Raises
         ------
         InputError
-            If there is no such column, it holds numbers that are no names, or what would be
-            written for it (``obs["gest_<key>"]``) is a key of napari-gest's own.
+            If there is no such column, it holds numbers instead of names, or its output column
+            (``obs["gest_<key>"]``) is a key that napari-gest uses otherwise.
         """
         labels = labels_from_obs(
             adata, key, section.rows, include_generated=section.include_generated
@@ -61,7 +61,7 @@ class CellTypes:
         return types
 
     def check(self, n_obs: int, unseen: NDArray[np.bool_]) -> None:
-        """Raise InputError unless they name known cells, and may be written under their key."""
+        """Raise InputError unless known cells have names, and the output column is allowed."""
         taken = {v for v in vars(keys).values() if isinstance(v, str)}
         for name in output_keys(self.key):
             if name in taken:
@@ -102,18 +102,18 @@ class CellTypes:
     def probability(
         self, weights: NDArray[np.float64], donors: NDArray[np.int64], known: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        """Return (q, C) the probability of each name at q places.
+        """Return (q, C) the probability of each name at q positions.
 
         Parameters
         ----------
         weights
-            (q, n) of the donors, rows sum to 1.
+            (q, n) weights of the donors, rows sum to 1.
         donors, known
             Indices in the section of the n donors, and of all known cells.
         """
         prior = self.one_hot[known].sum(0)
         share = weights @ self.one_hot[donors]
-        # Donors without a name say nothing about it.
+        # Donors without a name are ignored.
         named = share.sum(1, keepdims=True)
         share = np.where(named > 0, share / np.where(named > 0, named, 1), 0)
         mixed = np.where(named > 0, 1 - _PRIOR, 0) * share
@@ -128,13 +128,13 @@ class NamedTypes:
     Attributes
     ----------
     key
-        The obs column that they were read from.
+        The obs column of the names.
     names
         The C names.
     probability
         (n, C) float32.
     code
-        (n,) int64, index of the name that each cell was given.
+        (n,) int64, index of the name of each cell.
     """
 
     key: str
@@ -167,7 +167,7 @@ class NamedTypes:
 
 
 def output_keys(key: str) -> tuple[str, str]:
-    """Return the obs columns that the names of ``key`` and their probabilities are written to."""
+    """Return the output columns in obs of the names of ``key`` and of their probabilities."""
     return f"gest_{key}", f"gest_{key}_confidence"
 
 
@@ -176,9 +176,9 @@ def name_in_proportion(
 ) -> NDArray[np.int64]:
     """Name cells such that their composition is the expected one.
 
-    Where types mix, the likeliest one is the same nearly everywhere, and a region named by it
-    has one type. Here each name is given as often as it is expected in a neighbourhood, to the
-    cells where it is likeliest (an optimal assignment).
+    Where types mix, the likeliest type is the same nearly everywhere, and naming cells by it gives
+    a region of one type. Here each name is assigned as often as it is expected in a neighbourhood,
+    to the cells where it is likeliest (an optimal assignment).
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""How far to trust generation here: measured patches are hidden, generated and compared.
+"""How far to trust generation in a region: measured patches are hidden, generated and compared.
 
-Patches that resemble the region choose what can be chosen, the share of the section's field.
-Others report. Neither has trained the model.
+Some patches that resemble the region choose the share of the section's field. The others are
+held out and report. The model was trained on neither.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number
+from napari_gest.model.devices import Device
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation.check_report import Check, Scored
 from napari_gest.tasks.generation.generate import FIELD_SHARE, GenerateRequest
@@ -27,10 +28,10 @@ from napari_gest.tissue.section import Section
 
 SHARES = (0.0, 0.35, 0.7, 1.0)
 NEIGHBOURS = (15, 30, 60, 120, 250)
-# The usual share is left only for one that is better by this much of the error.
+# The default share is kept unless another lowers the error by this fraction.
 _MARGIN = 2e-3
 MOST_HIDDEN = 0.2  # of the known cells, at a time
-_FEW = 4  # patches, below which smaller ones are looked for
+_FEW = 4  # patches; with fewer, smaller patches are tried
 ROUNDS = 2  # runs, each of which hides half of the patches
 _LEAST_DEPTH = 3.0  # distances between neighbouring cells
 
@@ -41,7 +42,7 @@ class CheckRequest:
 
     Attributes
     ----------
-    section, model, unseen, new_coords_um, seed
+    section, model, unseen, new_coords_um, seed, device
         As in ``GenerateRequest``.
     n_patches
         Look-alike patches wanted, half of which choose and half of which report.
@@ -53,6 +54,7 @@ class CheckRequest:
     new_coords_um: NDArray[np.float64] | None = None
     seed: int = 0
     n_patches: int = 16
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if the region cannot be generated, or there are too few patches."""
@@ -63,6 +65,7 @@ class CheckRequest:
             self.unseen,
             seed=self.seed,
             new_coords_um=self.new_coords_um,
+            device=self.device,
         ).check()
 
     def untrained(self) -> NDArray[np.bool_]:
@@ -74,7 +77,7 @@ class CheckRequest:
         return untrained_cells(self.section, self.model)
 
     def run(self) -> Generator[Progress, None, Check]:
-        """Generate the patches; yields as generation does, returns what came of it.
+        """Generate the patches; yields as generation does, returns the check.
 
         Raises
         ------
@@ -87,7 +90,7 @@ class CheckRequest:
         patches = self.patches()
         scored: list[Scored] = []
         region: Scored | None = None
-        # Few patches are hidden at a time, so that each is surrounded as the region is.
+        # Few patches are hidden at a time, so that each is surrounded by known cells.
         for number in range(ROUNDS):
             part = patches[number::ROUNDS]
             if not part:
@@ -104,12 +107,13 @@ class CheckRequest:
                 self.seed,
                 stage,
                 self.new_coords_um,
+                self.device,
             )
             scored += [made.scored(visible[patch.cells]) for patch in part]
             if region is None:
                 region = made.region(self.unseen)
         assert region is not None
-        # In the order of likeness again, so that those that choose and report are alike.
+        # Again in the order of similarity, so that choosing and reporting patches are comparable.
         order = [i for number in range(ROUNDS) for i in range(number, len(patches), ROUNDS)]
         scored = [scored[order.index(i)] for i in range(len(patches))]
         reporting, choosing = scored[0::2], scored[1::2]
@@ -140,7 +144,7 @@ class CheckRequest:
         features = self.model.tokenizer.project(log_normalize(aligned, self.model.target_sum))
         most = int(ROUNDS * MOST_HIDDEN * known.n_obs)
         found: list[Patch] = []
-        # A region so large that few like patches fit is checked on smaller ones.
+        # If too few patches of the region's size fit, smaller ones are used.
         while len(found) < min(_FEW, self.n_patches) and radius >= _LEAST_DEPTH * spacing:
             smaller = look_alike_patches(
                 known.coords_um,
@@ -171,8 +175,8 @@ class CheckRequest:
 def untrained_cells(section: Section, model: GeST) -> NDArray[np.bool_]:
     """Return (n_obs,) bool: cells of a section that a model has not seen in training.
 
-    Of a model that did not keep its training cells, none can be vouched for where the section is
-    one that it names; elsewhere all count as untrained.
+    A model may lack fingerprints of its training cells. Then no cell counts as untrained if the
+    model's card names this section, and all cells do otherwise.
     """
     kept = model.training_cells
     if kept is not None:
@@ -182,12 +186,12 @@ def untrained_cells(section: Section, model: GeST) -> NDArray[np.bool_]:
 
 
 def check_untrained(untrained: NDArray[np.bool_], model: GeST) -> None:
-    """Raise InputError if a model was trained on all cells that there are to check it on."""
+    """Raise InputError if a model was trained on all cells on which it could be checked."""
     if not untrained.any():
         raise InputError(
             f"'{model.name}' was trained on every known cell of this section.",
-            "A check would flatter it: train a model without this section, or with"
-            " 'napari-gest fit', which leaves patches for the check.",
+            "A check on these cells would be too optimistic: train a model without this section, or"
+            " with 'napari-gest fit', which leaves patches for the check.",
         )
 
 
@@ -199,21 +203,25 @@ def hide_and_generate(
     seed: int,
     stage: str,
     new_coords_um: NDArray[np.float64] | None = None,
+    device: Device = "auto",
 ) -> Generator[Progress, None, Made]:
     """Generate hidden cells, and new ones, from all others.
 
     Parameters
     ----------
-    section, model, seed, new_coords_um
+    section, model, seed, new_coords_um, device
         As in ``GenerateRequest``.
     hidden
         (n_obs,) bool.
     untrained
         (n_obs,) bool, cells that the model has not seen.
     stage
-        What the progress says is being done.
+        Name of the stage in the progress.
     """
-    run = GenerateRequest(section, model, hidden, seed=seed, new_coords_um=new_coords_um).begin()
+    request = GenerateRequest(
+        section, model, hidden, seed=seed, new_coords_um=new_coords_um, device=device
+    )
+    run = request.begin()
     yield from relay(run.fill(), lambda tick: replace(tick, stage=stage, payload=None))
     field = yield from relay(run.fit_field(), lambda tick: replace(tick, stage=stage, payload=None))
     place = np.full(section.n_obs, -1)
@@ -235,7 +243,7 @@ def hide_and_generate(
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """The hidden cells of a section as they were generated, and what is known of the others."""
+    """The generated values of a section's hidden cells, and the values of the others."""
 
     section: Section
     values: NDArray[np.float32]  # (n_obs, G) model space
@@ -243,17 +251,17 @@ class Made:
     coords: NDArray[np.float64]  # (m, 2) of the generated cells
     hidden: NDArray[np.bool_]
     untrained: NDArray[np.bool_]
-    place: NDArray[np.int64]  # (n_obs,) of each hidden cell among the generated ones
+    place: NDArray[np.int64]  # (n_obs,) index of each hidden cell among the generated ones
     decoder: NDArray[np.float32]  # (m, G)
     field: NDArray[np.float32] | None
 
     def scored(self, cells: NDArray[np.int64]) -> Scored:
-        """Return a patch of the section, its untrained cells alone."""
+        """Return the scores of a patch, for its untrained cells alone."""
         cells = cells[self.untrained[cells]]
         return self._filled(self.place[cells], self.values[cells])
 
     def region(self, unseen: NDArray[np.bool_]) -> Scored:
-        """Return the region, of which nothing is known."""
+        """Return the region, whose truth is not known."""
         new = np.arange(self.hidden.sum(), len(self.coords))
         places = np.concatenate([self.place[unseen], new])
         return self._filled(places, np.full((len(places), self.values.shape[1]), np.nan))
@@ -279,8 +287,8 @@ class Made:
 def choose_share(patches: list[Scored]) -> float:
     """Return the share of the field with the lowest error on the patches that choose.
 
-    The error of each gene is over its variance in the patches. The usual share stays unless
-    another is better by more than chance makes of it.
+    The error of each gene is divided by its variance in the patches. The default share is kept
+    unless another is better by more than chance would give.
     """
     truth = np.concatenate([p.truth for p in patches])
     spread = truth.var(0)
@@ -317,13 +325,14 @@ def check_generation(
     new_coords_um: NDArray[np.float64] | None = None,
     seed: int = 0,
     n_patches: int = 16,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Check:
-    """Say how far to trust generated cells in a region, from measured patches like it.
+    """Estimate how far generated cells of a region can be trusted, from look-alike patches.
 
     Parameters
     ----------
-    section, model, unseen, new_coords_um, seed
+    section, model, unseen, new_coords_um, seed, device
         As for ``generate``.
     n_patches
         Look-alike patches wanted: half choose, half report.
@@ -332,13 +341,13 @@ def check_generation(
 
     Returns
     -------
-    The check; its ``field`` is the share to generate with, its ``table`` has a row a gene, its
-    ``verdict`` is for reading.
+    The check. Its ``field`` is the chosen share of the field, its ``table`` has one row per gene,
+    and its ``verdict`` says the result in words.
 
     Raises
     ------
     InputError
         If the region cannot be generated, or no untrained tissue resembles it.
     """
-    request = CheckRequest(section, model, unseen, new_coords_um, seed, n_patches)
+    request = CheckRequest(section, model, unseen, new_coords_um, seed, n_patches, device)
     return finish(request.run(), on_progress)

@@ -1,7 +1,7 @@
-"""Where in a section generation would be worth something: all of it is hidden, tile by tile.
+"""Where in a section generation is better than the neighbours' mean: it is hidden tile by tile.
 
-Each tile is a hexagon as large as the region. It is hidden together with tiles that lie apart from
-it, generated, and compared with what was measured.
+Each tile is a hexagon as large as the region. It is hidden together with tiles that are not near
+it, generated, and compared with the measured values.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number
+from napari_gest.model.devices import Device
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation.check import (
     MOST_HIDDEN,
@@ -29,11 +30,11 @@ from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tissue.area import cell_areas_um2
 from napari_gest.tissue.section import Section
 
-MOST_CELLS = 20_000  # that are generated in all; on larger sections some tiles stand for all
-_FEWEST = 20  # untrained cells in a tile of which something is said
-_USUAL_CELLS = 80  # in a tile, where no region says how large it is
-_LEAST_TILES = 28  # that a section is cut into: four for each of the rounds of a whole map
-_APART = 2.6  # widths of a tile between those that are hidden together
+MOST_CELLS = 20_000  # generated in all; larger sections are represented by a sample of tiles
+_FEWEST = 20  # untrained cells in a tile, for a result
+_USUAL_CELLS = 80  # in a tile, if no region sets its size
+_LEAST_TILES = 28  # of a section: four for each of the rounds of a complete map
+_APART = 2.6  # distance between tiles that are hidden together, in widths of a tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,14 @@ class CheckMapRequest:
 
     Attributes
     ----------
-    section, model, seed
-        As in ``GenerateRequest``. The seed also draws the tiles that stand for all.
+    section, model, seed, device
+        As in ``GenerateRequest``. The seed also draws the sample of tiles.
     unseen
-        (n_obs,) bool, cells that count as unknown: nothing is said of them. None by default.
+        (n_obs,) bool, cells that count as unknown and get no result. None by default.
     size_um
-        Width of a tile. By default a tile is as large as what is unseen, or holds some 80 cells.
+        Width of a tile. By default a tile is as large as the unseen region, or holds some 80 cells.
     most_cells
-        Cells that are generated in all. Where there are more, tiles are drawn at random.
+        Cells that are generated in all. If there are more, tiles are sampled at random.
     """
 
     section: Section
@@ -58,6 +59,7 @@ class CheckMapRequest:
     size_um: float | None = None
     seed: int = 0
     most_cells: int = MOST_CELLS
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if nothing can be mapped."""
@@ -67,7 +69,9 @@ class CheckMapRequest:
         one = np.zeros(self.section.n_obs, bool)
         one[:1] = True
         unseen = self.unseen if self.unseen is not None and self.unseen.any() else one
-        GenerateRequest(self.section, self.model, unseen, seed=self.seed).check()
+        GenerateRequest(
+            self.section, self.model, unseen, seed=self.seed, device=self.device
+        ).check()
 
     def run(self) -> Generator[Progress, None, CheckMap]:
         """Hide, generate and compare round by round.
@@ -97,13 +101,17 @@ class CheckMapRequest:
         for number, hidden_tiles in enumerate(rounds, 1):
             hidden = ~known | np.isin(tiles.tile, hidden_tiles)
             n = int((hidden & known).sum())
-            so_far = done
             made = yield from relay(
                 hide_and_generate(
-                    self.section, self.model, hidden, untrained, self.seed, clock.stage
+                    self.section,
+                    self.model,
+                    hidden,
+                    untrained,
+                    self.seed,
+                    clock.stage,
+                    device=self.device,
                 ),
-                # The field, which is fitted last, says shares: its cells count once it is there.
-                lambda tick, so_far=so_far, n=n: clock.tick(so_far + min(tick.done, n)),  # type: ignore[misc]
+                _Share(clock, done, n).tick,
             )
             if spread is None:
                 spread = np.maximum(made.values[known].std(0, dtype=np.float64), 1e-6)
@@ -117,7 +125,7 @@ class CheckMapRequest:
         return report
 
     def _size_um(self, known: NDArray[np.bool_]) -> float:
-        """Return the width of a tile, um: of a hexagon as large as the region, or the usual one."""
+        """Return the width of a tile, um: of a hexagon as large as the region, or the default."""
         areas = cell_areas_um2(self.section.coords_um)
         width = float(np.sqrt(areas[known].sum() / _LEAST_TILES / _HEXAGON))
         if self.size_um is not None:
@@ -132,14 +140,14 @@ class CheckMapRequest:
     ) -> list[NDArray[np.int64]]:
         """Return the tiles that are hidden in each round.
 
-        Those of a round lie apart, and hold a fifth of the known cells at most.
+        Tiles of one round are not near each other, and hold at most a fifth of the known cells.
         """
         sizes = np.bincount(tiles.tile[tiles.tile >= 0], minlength=len(counts))
         fit = np.flatnonzero((counts >= _FEWEST) & (sizes <= MOST_HIDDEN * n_known))
         if sizes[fit].sum() > self.most_cells:
             drawn = np.random.default_rng(self.seed).permutation(fit)
             fit = drawn[np.cumsum(sizes[drawn]) <= self.most_cells]
-        # A lattice of seven colours: tiles of one have none of it among their neighbours.
+        # A lattice of seven colours: no tile has a neighbour of its own colour.
         fit = fit[np.lexsort((fit, tiles.color[fit]))]
         rounds: list[list[int]] = []
         for tile in fit:
@@ -154,6 +162,35 @@ class CheckMapRequest:
         return [np.array(taken, np.int64) for taken in rounds]
 
 
+@dataclass
+class _Share:
+    """Turns the progress of a round, which has two parts, into that of all: it only grows.
+
+    Attributes
+    ----------
+    clock
+        Of all rounds.
+    before, n
+        Cells of the rounds before, and of this one.
+    """
+
+    clock: Clock
+    before: int
+    n: int
+    part: int = 0
+    last: float = 0.0
+
+    def tick(self, tick: Progress) -> Progress:
+        """Return how far all rounds are: cells are decoded first, then a field is fitted."""
+        share = tick.done / max(tick.total, 1)
+        if share < self.last:
+            self.part = 1
+        self.last = share
+        of_round = _DECODED * share if self.part == 0 else _DECODED + (1 - _DECODED) * share
+        return self.clock.tick(self.before + round(self.n * min(of_round, 1.0)))
+
+
+_DECODED = 0.3  # of a round: the rest takes the field
 _HEXAGON = np.sqrt(3) / 2  # area of a hexagon over the square of its width
 
 
@@ -176,22 +213,24 @@ def check_map(
     size_um: float | None = None,
     seed: int = 0,
     most_cells: int = MOST_CELLS,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> CheckMap:
-    """Say where in a section generated cells would be better than the mean of the nearest ones.
+    """Map where in a section generated cells are better than the mean of the nearest known cells.
 
-    The section is cut into hexagons. Each is hidden once, with others that lie apart from it, and
-    generated from all the rest. Its gain is how much lower the squared error of the generated cells
-    is than that of the mean of their nearest known cells, a mean over genes in units of each gene's
-    variance, as a share of the latter. The number of nearest cells is the one that is best over all
-    tiles, which is to the credit of the mean. Cells that the model was trained on do not count.
-    A single tile is noisy: the expected gain is the tile's own, drawn towards that of all tiles as
-    far as the noise within tiles explains how they differ. Neighbouring cells resemble each other,
-    so the noise is rather larger than said.
+    The section is cut into hexagonal tiles. Each is hidden once, together with tiles that are not
+    near it, and generated from the rest. The error of a tile is its squared error in units of each
+    gene's variance, a mean over genes. The gain of a tile is ``1 - error / error of the mean of the
+    nearest known cells``. The number of nearest cells is the best over all tiles, which favours
+    that mean. Cells that the model was trained on do not count.
+
+    A single tile is noisy. Its expected gain is its own gain, shrunk towards the mean over tiles as
+    far as noise within tiles explains the differences between tiles. Neighbouring cells resemble
+    each other, so the real noise is somewhat larger.
 
     Parameters
     ----------
-    section, model, unseen, size_um, seed, most_cells
+    section, model, unseen, size_um, seed, most_cells, device
         As in ``CheckMapRequest``.
     on_progress
         Called at each step.
@@ -199,7 +238,7 @@ def check_map(
     Raises
     ------
     InputError
-        If the model was trained on all cells, or tiles are too small to say anything.
+        If the model was trained on all cells, or tiles are too small for a result.
     """
-    request = CheckMapRequest(section, model, unseen, size_um, seed, most_cells)
+    request = CheckMapRequest(section, model, unseen, size_um, seed, most_cells, device)
     return finish(request.run(), on_progress)

@@ -1,4 +1,4 @@
-"""What a map of the check says: for each tile of a section the gain that is to be expected."""
+"""The result of a map of the check: the expected gain of each tile of a section."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class TileScore:
     Attributes
     ----------
     error
-        (m,) of the generated cells, a mean over genes.
+        (m,) error of the generated cells, a mean over genes.
     local
-        (m,) of the mean of the k nearest known cells, by k.
+        (m,) error of the mean of the k nearest known cells, by k.
     """
 
     error: NDArray[np.float64]
@@ -50,9 +50,9 @@ class Tiles:
     centre_um
         (t, 2) um, (x, y).
     color
-        (t,) 0 to 6: tiles of one colour are not neighbours, nor have they one in common.
+        (t,) 0 to 6: tiles of one colour are not neighbours and have no common neighbour.
     tile
-        (n_obs,) tile of each known cell, -1 of one that is not.
+        (n_obs,) tile of each known cell, -1 for other cells.
     size_um
         Distance between the centres of neighbouring tiles.
     """
@@ -67,7 +67,7 @@ class Tiles:
         """Cut the known cells of a section into hexagons."""
         place = coords_um[known] - coords_um[known].min(0)
         down = size_um * np.sqrt(3) / 2
-        # The hexagon of a cell is that with the nearest centre: of the row above or below.
+        # The hexagon of a cell has the nearest centre, in the row above or below.
         row = np.floor(place[:, 1] / down).astype(np.int64)
         near = []
         for j in (row, row + 1):
@@ -88,23 +88,23 @@ class Tiles:
 
 @dataclass(frozen=True, eq=False)
 class CheckMap:
-    """Where generated cells would be better than the mean of the nearest known ones.
+    """Where in a section generated cells are better than the mean of the nearest known cells.
 
     Attributes
     ----------
     table
-        A row a tile: its centre, um; ``n_cells`` in it and ``n_checked`` of them, which the model
-        has not seen; ``trained``, whether too few of them are left to say anything; ``error`` of
-        the generated cells and ``neighbours_error`` of the local mean, in units of each gene's
-        variance, a mean over genes; ``gain``, the share of the latter that is saved, and its
-        standard error ``gain_sd``; ``expected_gain``, drawn towards that of all tiles. Numbers are
-        missing where a tile was not checked.
+        One row per tile: its centre, um; ``n_cells`` in it, and ``n_checked``, those that the model
+        has not seen; ``trained``, whether too few of those are left for a result; ``error`` of the
+        generated cells and ``neighbours_error`` of the local mean, in units of each gene's
+        variance, a mean over genes; ``gain``, ``1 - error / neighbours_error``, and its standard
+        error ``gain_sd``; ``expected_gain``, shrunk towards the mean over tiles. Values are missing
+        for tiles that were not checked.
     tile
         (n_obs,) tile of each cell, -1 where it is in none.
     size_um
         Width of a tile.
     neighbours
-        Number of cells in the local mean that is compared with.
+        Number of cells in the local mean.
     """
 
     table: pd.DataFrame
@@ -129,7 +129,7 @@ class CheckMap:
         n_checked
             (t,) cells of each tile that can be checked.
         fewest
-            Below which nothing is said of a tile.
+            Smallest number of such cells for which a tile has a result.
         """
         choices = next(iter(scores.values())).local
         total = {k: sum(float(s.local[k].sum()) for s in scores.values()) for k in choices}
@@ -142,7 +142,7 @@ class CheckMap:
             columns["error"][tile] = own.mean()
             columns["neighbours_error"][tile] = local.mean()
             columns["gain"][tile] = 1 - own.mean() / local.mean()
-            # Of a ratio of means: how the errors of a cell differ, over the mean error.
+            # Standard error of a ratio of means.
             rest = local * own.mean() / local.mean() - own
             columns["gain_sd"][tile] = rest.std() / np.sqrt(len(rest)) / local.mean()
         columns["expected_gain"] = _drawn_together(columns["gain"], columns["gain_sd"])
@@ -161,7 +161,7 @@ class CheckMap:
 
     @cached_property
     def gain_of_cells(self) -> NDArray[np.float32]:
-        """(n_obs,) expected gain in the tile of each cell, missing where nothing is said."""
+        """(n_obs,) expected gain of the tile of each cell, NaN where there is no result."""
         of_tile = np.append(self.table["expected_gain"].to_numpy(np.float32), np.nan)
         return np.asarray(of_tile[self.tile], np.float32)
 
@@ -185,12 +185,12 @@ class CheckMap:
         ]
         if len(said):
             lines.append(
-                f"It is {said.median():.1%} of the error in the middle of them, and"
+                f"It is {said.median():.1%} of the error in the median tile and"
                 f" {said.max():.1%} at best."
             )
         trained = int(table["trained"].sum())
         if trained:
-            lines.append(f"The model was trained on {trained} tiles: nothing is said of them.")
+            lines.append(f"The model was trained on {trained} tiles, which have no result.")
         left = large - len(said) - trained
         if left > 0:
             lines.append(f"{left} tiles were not checked: too few cells, or left out to save time.")
@@ -215,7 +215,7 @@ class CheckMap:
 
 
 def _drawn_together(gain: NDArray[np.float64], sd: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (t,) gains drawn towards their mean as far as noise explains how they differ."""
+    """Return (t,) gains shrunk towards their mean as far as noise explains their differences."""
     there = np.isfinite(gain)
     out = np.full(len(gain), np.nan)
     if not there.any():

@@ -1,4 +1,4 @@
-"""What a check says: for each gene the expected correlation and gain, for all a verdict."""
+"""The result of a check: expected correlation and gain of each gene, and a verdict."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from napari_gest.tissue.moran import morans_i
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_BLOCK = 25  # cells that are resampled together: neighbours resemble each other
+_BLOCK = 25  # cells that are resampled together, because neighbours resemble each other
 _RESAMPLES = 200
-_RELIABLE = 0.3  # below, nothing is claimed of a gene
-_SURE = 0.95  # probability of a gain from which a gene counts as better than the baseline
-_BELIEVABLE = 0.2  # expected correlation from which a gene is worth reading
+_RELIABLE = 0.3  # smallest reliability for a claim about a gene
+_SURE = 0.95  # smallest probability of a gain for a gene to count as better than the baseline
+_BELIEVABLE = 0.2  # smallest expected correlation of a believable gene
 _MORAN_CELLS = 4000
 COLUMNS = ("expected_correlation", "gain", "p_gain", "reliability", "gain_reliability", "moran")
 CHECK_TABLE = table_kind("a table of a check", ("gene", *COLUMNS, "claim"))
@@ -38,7 +38,7 @@ DEPTHS_UM = (0.0, 25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A patch that was hidden: what was measured, and what each way of filling it says.
+    """A hidden patch: its measured values, and the predictions of each method.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Scored:
     truth, decoder
         (m, G) model space.
     field
-        (m, G) of the section's field, or None.
+        (m, G) prediction of the section's field, or None.
     neighbours
         (m, G) mean of the k nearest visible cells, by k.
     depth_um
@@ -70,25 +70,25 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """How far generated cells of a region can be trusted, judged on measured patches like it.
+    """How far generated cells of a region can be trusted, judged on look-alike patches.
 
     Attributes
     ----------
     table
-        A row a gene: ``expected_correlation`` of generated with true expression over cells,
-        ``gain`` of it over the mean of the nearest cells, ``p_gain`` (the probability that the
-        gain is above zero), ``reliability`` of the expected correlation and
-        ``gain_reliability`` (0 to 1), ``moran`` of the known cells and ``claim`` (whether
-        anything is claimed of the gene).
+        One row per gene: ``expected_correlation`` of generated with true expression over cells;
+        ``gain``, the difference to the correlation of the mean of the nearest cells; ``p_gain``,
+        the probability that the gain is above zero; ``reliability`` of the expected correlation
+        and ``gain_reliability`` (0 to 1); ``moran`` of the known cells; and ``claim``, whether
+        the reliability suffices for a claim about the gene.
     field
         The share of the section's field that the choosing patches chose.
     neighbours
-        The number of cells in the local mean that is compared with.
+        The number of cells in the local mean.
     depth_um
-        Depth beyond which generated cells are no better than the section's mean; None where
-        they are at all depths that were seen.
+        Depth beyond which generated cells are no better than the section's mean; None if they are
+        better at all depths of the patches.
     deepest_um
-        The largest depth that was seen.
+        The largest depth of the patches.
     region_depth_um
         The region's own largest depth.
     n_cells, n_reporting, n_choosing
@@ -124,11 +124,11 @@ class Check:
         Parameters
         ----------
         patches
-            Those that report.
+            The reporting patches.
         region
             The region itself, whose truth is not known.
         share, neighbours
-            What the choosing patches chose.
+            Settings from the choosing patches.
         genes, measured
             G names, and (G,) bool: which were measured in the section.
         known, known_um
@@ -145,7 +145,7 @@ class Check:
         blocks = _Blocks.of(patches)
         r, r_draws = blocks.correlation(made)
         base, base_draws = blocks.correlation(local)
-        # What differs from place to place, of the correlation and of the gain.
+        # Variance between patches, of the correlation and of the gain.
         each = [_Blocks.of([p]) for p in patches]
         own = [b.correlation([m]) for b, m in zip(each, made, strict=True)]
         theirs = [b.correlation([m]) for b, m in zip(each, local, strict=True)]
@@ -165,7 +165,7 @@ class Check:
         expected, reliability, _ = shrunk(
             r, r_draws.var(0), seen, here, measured, place=r_place, n_places=len(patches)
         )
-        # A gain has nothing to do with how variable a gene is; it is foreseen, or it is not.
+        # A gain does not depend on the variance of a gene, only on the predicted gain.
         ours = region.expected(share), region.neighbours[neighbours]
         noise = (r_draws - base_draws).var(0)
         gain, gain_reliability, gain_sd = shrunk(
@@ -178,7 +178,7 @@ class Check:
             n_places=len(patches),
             through_origin=True,
         )
-        # The region's own gain is that of its cells, as many as it has.
+        # The region's gain is a mean over its own number of cells.
         cells = sum(len(p.truth) for p in patches), len(region.truth)
         gain_sd = np.sqrt(np.square(gain_sd) + noise * cells[0] / cells[1])
         table = pd.DataFrame(
@@ -220,12 +220,12 @@ class Check:
 
     @property
     def n_likely(self) -> int:
-        """Genes that are better than the neighbours' mean, as many as are to be expected."""
+        """Expected number of genes that are better than the neighbours' mean."""
         return round(float(self.table["p_gain"].sum()))
 
     @property
     def believable(self) -> list[str]:
-        """Genes of which a correlation above 0.2 is claimed, the best first."""
+        """Genes for which a correlation above 0.2 is claimed, the best first."""
         good = self.table["claim"] & (self.table["expected_correlation"] >= _BELIEVABLE)
         return [str(gene) for gene in self.table.index[good]]
 
@@ -245,7 +245,7 @@ class Check:
     def reasons(self) -> tuple[str, ...]:
         """The sentences of the verdict after the first."""
         n, claimed = len(self.table), int(self.table["claim"].sum())
-        lines = [f"Judged by {self.n_reporting} measured patches like it ({self.n_cells} cells)."]
+        lines = [f"Based on {self.n_reporting} look-alike patches ({self.n_cells} cells)."]
         best = self.believable[:3]
         if best:
             lines.append(
@@ -256,7 +256,7 @@ class Check:
             lines.append(f"No gene is expected to correlate by {_BELIEVABLE} or more.")
         if claimed < n:
             few = "1 gene" if n - claimed == 1 else f"{n - claimed} genes"
-            lines.append(f"The patches are too small to say anything of {few}.")
+            lines.append(f"The patches are too small for a claim about {few}.")
         if self.depth_um == 0:
             lines.append("The expected expression is nowhere better than the section's mean.")
         elif self.depth_um is not None:
@@ -266,7 +266,7 @@ class Check:
             )
         elif self._is_too_deep:
             lines.append(
-                f"The region is {self.region_depth_um:.0f} um deep; nothing is known beyond"
+                f"The region is {self.region_depth_um:.0f} um deep; the deepest patch reaches only"
                 f" {self.deepest_um:.0f} um."
             )
         lines.append(f"Next: {self.advice}")
@@ -279,7 +279,7 @@ class Check:
 
     @property
     def next_step(self) -> NextStep:
-        """What to do next, in a word."""
+        """The next step, as one word."""
         if self.n_likely <= len(self.table) / 2 or self.depth_um == 0:
             return "train"
         if self.depth_um is not None and self.depth_um < 0.7 * self.region_depth_um:
@@ -288,23 +288,23 @@ class Check:
 
     @property
     def advice(self) -> str:
-        """What to do next."""
+        """The next step, as a sentence."""
         return _ADVICE[self.next_step]
 
     @property
     def grade(self) -> Grade:
-        """How far it can be used, in a word: ``partly`` where only some genes or depths can."""
+        """How useful generation is, as one word; ``partly`` if only some genes or depths are."""
         if self.n_likely <= len(self.table) / 2:
             return "partly" if self.n_better else "hardly"
         return "well" if self.next_step == "genes" and not self._is_too_deep else "partly"
 
     @property
     def _is_too_deep(self) -> bool:
-        """Whether the region is deeper than any patch that was seen."""
+        """Whether the region is deeper than all patches."""
         return self.region_depth_um > 1.2 * self.deepest_um
 
     def settings(self) -> dict[str, Any]:
-        """Return what ``uns["gest"]["check"]`` holds."""
+        """Return the content of ``uns["gest"]["check"]``."""
         return {
             "verdict": self.verdict,
             "field": self.field,
@@ -327,7 +327,7 @@ class Check:
 
 
 class _Blocks:
-    """Correlations over cells within patches, and how they vary when blocks are resampled."""
+    """Correlations over cells within patches, and their variance over resampled blocks."""
 
     def __init__(self, truth: NDArray[np.float64], block: NDArray[np.int64], n: int) -> None:
         self.truth, self.block, self.n = truth, block, n
@@ -364,7 +364,7 @@ class _Blocks:
 
 
 def _centred(parts: list[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Return all cells, each gene less its mean in the cell's own patch."""
+    """Return all cells, with each gene centred on its mean in the cell's own patch."""
     return np.concatenate([p - p.mean(0, dtype=np.float64) for p in parts])
 
 
@@ -397,10 +397,11 @@ def between_places(
 def foreseen_gain(
     made: list[NDArray[np.float32]], local: list[NDArray[np.float32]], spread: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Return (G,) the gain in correlation that generated means foresee of themselves.
+    """Return (G,) the gain in correlation that is predicted from the generated means alone.
 
-    Were they calibrated, so that the truth is each of them and noise, they would correlate with
-    it as their own spread does with the gene's, and the local mean as far as it agrees with them.
+    If the generated means are calibrated, the truth equals them plus noise. Then their correlation
+    with the truth is the ratio of their standard deviation to the gene's, and the correlation of
+    the local mean follows from its covariance with them.
 
     Parameters
     ----------
@@ -425,32 +426,33 @@ def shrunk(
     n_places: int = 1,
     through_origin: bool = False,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return empirical Bayes estimates: each observation shrunk towards what like genes have.
+    """Return empirical Bayes estimates: each observation is shrunk towards similar genes.
 
-    The prior mean is linear in the features, the prior variance what noise does not explain.
-    What a gene has beyond its prior in the patches, it is expected to have in the region.
+    The prior mean is linear in the features. The prior variance is the variance that noise does
+    not explain. The shrunk deviation of a gene from its prior mean in the patches is added to its
+    prior mean in the region.
 
     Parameters
     ----------
     observed
-        (G,) one number a gene, in the patches.
+        (G,) one number per gene, in the patches.
     noise
         (G,) its sampling variance.
     features, elsewhere
-        (G, F) what is known of the gene without it, in the patches and in the region.
+        (G, F) features of the gene, known without the truth, in the patches and in the region.
     use
-        (G,) bool, genes that the prior is learned from.
+        (G,) bool, genes from which the prior is estimated.
     place, n_places
-        Variance from place to place, and the patches that ``observed`` is a mean of. The region
-        is another place.
+        Variance between places, and the number of patches over which ``observed`` is a mean. The
+        region is another place.
     through_origin
-        Whether the prior mean is zero where all features are.
+        Whether the prior mean has no intercept.
 
     Returns
     -------
     estimate, reliability, sd
-        (G,) each, of the region. Reliability is the share of the variance over genes, explained
-        by the features or not, that is no noise in the estimate; sd is that of the estimate.
+        (G,) each, of the region. Reliability is one minus the share of estimation error in the
+        total variance over genes; sd is the standard deviation of the estimate.
     """
     noise = np.maximum(noise, 1e-6) + place / n_places
     mean, sd = features[use].mean(0), features[use].std(0)
@@ -473,7 +475,7 @@ def shrunk(
     keep = prior_variance / (prior_variance + noise)
     estimate = design(elsewhere) @ slope + keep * (observed - prior)
     variance = prior_variance * (1 - keep) + place
-    # The prior itself is uncertain where few genes are like this one.
+    # The prior mean itself is uncertain where few genes have similar features.
     known = np.where(use, 1 / (noise + prior_variance), 0.0)
     spread = np.linalg.inv((x * known[:, None]).T @ x + 1e-9 * np.eye(x.shape[1]))
     there = design(elsewhere)
@@ -489,7 +491,7 @@ def _useful_depth(
     spread: NDArray[np.float32],
     measured: NDArray[np.bool_],
 ) -> float | None:
-    """Return the depth from which on the error is no lower than that of the section's mean."""
+    """Return the depth beyond which the error is not below that of the section's mean."""
     depth = np.concatenate([p.depth_um for p in patches])
     gain = np.concatenate(
         [
@@ -516,7 +518,7 @@ def _above_zero(values: NDArray[np.floating]) -> bool:
 
 
 def _compact(coords_um: NDArray[np.float64], step: int) -> NDArray[np.int64]:
-    """Return the indices of one part in ``step`` of the cells, a strip that is left whole."""
+    """Return the indices of one part in ``step`` of the cells, a contiguous strip."""
     order = np.argsort(coords_um[:, 0], kind="stable")
     size = len(order) // step
     start = (len(order) - size) // 2

@@ -1,8 +1,8 @@
-"""What neighbouring cells have in common beyond what is expected of them.
+"""Common variation: what neighbouring cells share beyond their expected expression.
 
-A cell drawn by itself is as variable as measured ones, but neighbours drawn each by itself do not
-resemble each other: their spatial autocorrelation is too low. What neighbours share and nobody
-can predict is therefore drawn once for all of them, as a Gaussian random field.
+A cell drawn independently is as variable as measured ones. But independently drawn neighbours do
+not resemble each other enough: their spatial autocorrelation is too low. So the common part of
+their unpredicted variation is drawn jointly, as a Gaussian random field (decision 32).
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-_NEAR = 6  # neighbours whose covariance with a cell is what they share
-_CELLS, _AT_ONCE = 3000, 256  # cells it is measured on; of them in memory at a time
+_NEAR = 6  # neighbours whose covariance with a cell is measured
+_CELLS, _AT_ONCE = 3000, 256  # cells on which it is measured; cells in memory at a time
 _WAVES = 256
 _LARGEST = 0.8  # share of the variance between cells that may be common
 
 
 @dataclass(frozen=True, eq=False)
 class Common:
-    """A draw of what is common to neighbours, at q places.
+    """A draw of the common variation of neighbours, at q positions.
 
     Attributes
     ----------
     unit
         (q, p) of unit variance, one column for each principal component.
     unknown
-        (q,) share of it that the known cells nearby do not tell, 0 at the rim to 1 far inside.
+        (q,) share of it that known cells nearby do not determine, 0 at the rim to 1 far inside.
     """
 
     unit: NDArray[np.float64]
@@ -48,7 +48,7 @@ def draw_common(
     """Draw a random field whose correlation falls as ``exp(-distance / reach)``.
 
     It is a sum of waves of random length and direction (random Fourier features of that kernel),
-    with strengths of its own in each column.
+    with independent amplitudes in each column.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def draw_common(
     n_pcs
         Columns, independent of each other.
     reach_um
-        Distance over which neighbours have something in common, um.
+        Correlation length, um.
     rng
-        Source of the waves.
+        Draws the waves.
     """
     place = (coords_um - coords_um.mean(0)) / reach_um
     waves = rng.normal(size=(2, _WAVES)) / np.sqrt(rng.chisquare(1, _WAVES))
@@ -72,7 +72,7 @@ def draw_common(
 
 
 class CommonVariance:
-    """How much of the variance between measured cells their neighbours share.
+    """The part of the variance between measured cells that neighbours share.
 
     Parameters
     ----------
@@ -88,12 +88,12 @@ class CommonVariance:
         self.known: dict[int, NDArray[np.float64]] = {}
 
     def within(self, n_cells: int) -> NDArray[np.float64]:
-        """Return (p,) the covariance of a cell and its neighbours about the mean around them.
+        """Return (p,) the covariance of a cell and its neighbours about the local mean.
 
         Parameters
         ----------
         n_cells
-            Cells around each that the mean is of; rounded to a power of two.
+            Number of cells in the local mean; rounded to a power of two.
         """
         size = 2 ** round(np.log2(max(n_cells, 1)))
         if size not in self.known:
@@ -121,25 +121,25 @@ def common_log_weights(
     shared: NDArray[np.float64],
     common: Common,
 ) -> NDArray[np.float64]:
-    """Return (q, n) what a draw of the common part adds to the donors' log weights.
+    """Return (q, n) the change of the donors' log weights by a draw of the common variation.
 
-    Where donors are Gaussian in a component, the weights then have the drawn part in their mean
-    and lack its variance, so that over all draws they are what they were.
+    Where donors are Gaussian in a component, the drawn part is added to the mean of the weighted
+    donors and its variance is removed from theirs. So over all draws the distribution is unchanged.
 
     Parameters
     ----------
     weights
-        (q, n) of the donors, rows sum to 1.
+        (q, n) weights of the donors, rows sum to 1.
     scores
         (n, p) their principal components.
     shared
-        (p,) variance that is to be common to neighbours, of which a part is expected already.
+        (p,) variance to be shared by neighbours, including the part that is already expected.
     common
-        The draw at the q places.
+        The draw at the q positions.
     """
     mean = weights @ scores
     variance = np.maximum((weights @ np.square(scores) - np.square(mean)).mean(0), 1e-9)
-    # What is expected differs between the places: neighbours share that already.
+    # Neighbours already share the variation of their expected expression.
     left = np.clip((shared - mean.var(0)) / variance, 0, _LARGEST)
     share = left * common.unknown[:, None]
     drawn = common.unit * np.sqrt(share * variance)

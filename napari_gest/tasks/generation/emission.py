@@ -1,7 +1,7 @@
-"""Emission: whole cells drawn from measured donors, given what the model expects at a place.
+"""Emission: whole cells drawn from measured donors, given the expected expression (decision 28).
 
-A meta cell is a mean, and no cell is one. A donor is a measured cell of the same section: with
-it come zeros, noise, co-variation and depth. What decides is the probability of each donor.
+A meta cell is a mean and does not look like a cell. A donor is a measured cell of the same section,
+with a cell's zeros, noise, co-variation and depth. Donors are drawn by the weights below.
 """
 
 from __future__ import annotations
@@ -19,34 +19,36 @@ from napari_gest.tasks.generation.common_variation import (
     draw_common,
 )
 
+# Donors that stand for all that could have given a cell: a share among them is known to 0.02.
+N_CANDIDATES = 64
 _TINY = 1e-12
-_PLACES = 50  # so many have a mean whose ridge is doubled
+_PLACES = 50  # number of positions at which the ridge of their mean is doubled
 _NEWTON_STEPS = 4
 
 
 class Donors:
-    """Measured cells of a section, and the probability that each stands at another place.
+    """Measured cells of a section, and the weights with which they are drawn elsewhere.
 
-    The log weight of donor ``i`` at a place is, up to a constant,
+    The log weight of donor ``i`` at a position is, up to a constant,
 
         log p(t_i) - (1 - s) log n(t_i) - s log f(t_i) - l log(1 + d_i^2 / r^2)
         + theta . z_i + c(z_i) + omega . z_i
 
-    with ``t_i`` its meta cell, ``n`` the donors of that meta cell, ``f`` the donors expected of
-    it from its frequency in training, ``d_i`` the distance, and ``z_i`` its principal
+    with ``t_i`` its meta cell, ``n`` the number of donors of that meta cell, ``f`` the number
+    expected from its frequency in training, ``d_i`` the distance, and ``z_i`` its principal
     components. The exponential tilts move the mean over donors towards the expression that the
-    model and the section's field expect: the distribution nearest to the untilted one (in
-    relative entropy) that has this mean is of this form. ``theta`` is that of one place, and
-    shrunk. ``omega`` is shared by the places of one frontier, whose mean is better known than
-    any single one. ``c`` is what neighbours have in common beyond what is expected, where a draw
-    of it is given.
+    model and the section's field expect. Of all distributions with that mean, the tilted one is
+    nearest to the untilted one in relative entropy. ``theta`` is the tilt of one position, and
+    shrunk. ``omega`` is shared by the positions of one frontier, because their mean is better
+    known than the expectation at each. ``c`` is the common variation of neighbours, if a draw of
+    it is given.
 
     Parameters
     ----------
     values
         (n, G) float32, model space.
     token
-        (n,) meta cell of each.
+        (n,) meta cell of each donor.
     coords_um
         (n, 2) um, (x, y).
     spacing_um
@@ -56,7 +58,7 @@ class Donors:
     measured
         (G,) bool, genes that were measured here.
     config
-        The settings ``s``, ``l``, ``r`` and those of the tilt.
+        The settings ``s``, ``l``, ``r`` and those of the tilts.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Donors:
         wanted = max(config.n_pcs, config.shared_pcs, config.common_pcs)
         n_pcs = min(wanted, len(values) - 1, int(self.used_genes.sum()))
         scaled = self._scaled(values)
-        # In descending order of variance, so that the first are those of the tilt of one place.
+        # In descending order of variance; the tilt of one position uses the first.
         self.axes = principal_axes(scaled, n_pcs)[1] if n_pcs > 0 else scaled[:0]
         self.scores = scaled @ self.axes.T
         self.common_scores = self.scores[:, : config.common_pcs]
@@ -96,7 +98,7 @@ class Donors:
         free: NDArray[np.bool_] | None = None,
         common: Common | None = None,
     ) -> NDArray[np.float64]:
-        """Return (q, n) log weights of the donors at q places, which are filled together.
+        """Return (q, n) log weights of the donors at q positions, which are filled together.
 
         Parameters
         ----------
@@ -107,10 +109,10 @@ class Donors:
         coords_um
             (q, 2) um, (x, y).
         free
-            (n,) bool, donors that may still give, all by default. The others have weight 0, and
-            the tilts make up for their absence.
+            (n,) bool, donors that are not used yet, all by default. The others have weight 0, and
+            the tilts compensate for their absence.
         common
-            A draw of what neighbours have in common, at the q places.
+            A draw of the common variation at the q positions.
         """
         weights = np.log(probability.astype(np.float64) + _TINY)[:, self.token]
         weights += self._prior(free)
@@ -135,14 +137,14 @@ class Donors:
         depth_um: NDArray[np.float64],
         rng: np.random.Generator,
     ) -> Common | None:
-        """Draw what neighbours among the places (q, 2) have in common; None where nothing is."""
+        """Draw the common variation at positions (q, 2); None if it is switched off."""
         n_pcs = self.common_scores.shape[1]
         if not self.config.tilt or not self.common_reach or not n_pcs:
             return None
         return draw_common(coords_um, depth_um, n_pcs, self.common_reach, rng)
 
     def _prior(self, free: NDArray[np.bool_] | None) -> NDArray[np.float64]:
-        """Return (n,) the log weights of the donors before any place is looked at."""
+        """Return (n,) the part of the donors' log weights that is the same at all positions."""
         shift, k = self.config.prior_shift, len(self.in_training)
         token = self.token if free is None else self.token[free]
         count = np.maximum(np.bincount(token, minlength=k), 1)
@@ -155,7 +157,7 @@ class Donors:
         """Return (q, p) the tilt that moves the mean over donors to ``wanted`` (q, p)."""
         scores = self.scores[:, : wanted.shape[1]]
         before = weights @ scores
-        # Covariance of the donors of one place, averaged over the places.
+        # Covariance of the weighted donors of a position, averaged over the positions.
         second = (scores * weights.mean(0)[:, None]).T @ scores
         theta = _step(
             second - before.T @ before / len(before), self.config.tilt_ridge, wanted - before
@@ -165,13 +167,13 @@ class Donors:
     def _shared_tilt(
         self, weights: NDArray[np.float64], wanted: NDArray[np.floating]
     ) -> NDArray[np.float64]:
-        """Return (p,) the tilt, one for all places, that moves their mean to that of ``wanted``.
+        """Return (p,) one tilt for all positions that moves their mean to that of ``wanted``.
 
-        Newton's method from no tilt at all. Of its steps the one whose mean is nearest is
-        returned, so that the mean over the places is never farther off than before.
+        Newton's method, starting from no tilt. The step with the nearest mean is returned, so the
+        mean over the positions is never farther off than without the tilt.
         """
         scores, target = self.scores[:, : wanted.shape[1]], wanted.mean(0)
-        # Few places have a mean that is less well known.
+        # The mean of few positions is less well known.
         ridge = self.config.shared_ridge * (1 + _PLACES / len(weights))
         omega = best = np.zeros(scores.shape[1])
         least = np.inf
@@ -193,11 +195,10 @@ class Donors:
         return np.asarray(scaled, np.float32)
 
     def quantiles(self, weights: NDArray[np.float64], n: int) -> NDArray[np.int64]:
-        """Return (q, n) donors that stand for ``weights`` (q, n_donors), each for 1/n of them.
+        """Return (q, n) donors that represent ``weights`` (q, n_donors), each with weight 1/n.
 
-        They are quantiles of the donors in the order of their meta cells, so that what share a
-        name has among them is close to its share of the weights. One of much weight is there
-        more than once.
+        They are quantiles of the donors in the order of their meta cells, so the share of a name
+        among them is close to its share of the weights. A donor of large weight is repeated.
         """
         order = np.argsort(self.token, kind="stable")
         below = weights[:, order].cumsum(1)
@@ -206,7 +207,7 @@ class Donors:
         return np.asarray(order[np.stack(found)], np.int64)
 
     def spread_of(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return (q, G) standard deviation over donors of ``weights`` (q, n), model space."""
+        """Return (q, G) standard deviation over donors with ``weights`` (q, n), model space."""
         light = weights.astype(np.float32)
         mean = light @ self.values
         second = light @ np.square(self.values)
@@ -229,7 +230,7 @@ def normalized(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def sharpened(probability: NDArray[np.float32], power: float) -> NDArray[np.float32]:
-    """Return (q, K) ``probability ** power``, rows summing to 1: above 1 the likely gain."""
+    """Return (q, K) ``probability ** power``, normalised; a power above 1 sharpens it."""
     logs = power * np.log(probability.astype(np.float64) + _TINY)
     return np.where(probability > 0, normalized(logs), 0).astype(np.float32)
 
@@ -237,15 +238,15 @@ def sharpened(probability: NDArray[np.float32], power: float) -> NDArray[np.floa
 def draw_once(
     log_weights: NDArray[np.float64], free: NDArray[np.bool_], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw one donor for each of q places, none of them twice while supply lasts.
+    """Draw one donor for each of q positions, each at most once while unused donors remain.
 
     Parameters
     ----------
     log_weights
         (q, n).
     free
-        (n,) bool, donors that have not given yet; changed in place. Once all have given, all
-        are free again.
+        (n,) bool, donors that are not used yet; changed in place. Once all are used, all are free
+        again.
     rng
         Source of the draws.
 

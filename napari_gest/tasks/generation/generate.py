@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_gest.errors import InputError
 from napari_gest.limits import check_choice, check_number
 from napari_gest.model.config import EmissionConfig
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.sampling import MODES, Mode
 from napari_gest.seeds import check_seed
@@ -34,7 +35,7 @@ _MOST_DRAWS = 1000
 
 @dataclass(frozen=True, eq=False)
 class GenerateRequest:
-    """One run of generation and all it needs.
+    """A request to generate cells.
 
     Attributes
     ----------
@@ -46,11 +47,11 @@ class GenerateRequest:
         (n_obs,) bool: cells to generate.
     mode
         ``weighted`` is the mean over meta cells, ``pick`` the likeliest meta cell (Sec. 4.4).
-        ``sample`` draws whole cells from measured donors: what is generated is then as noisy
-        and as sparse as measured tissue (decision 28).
+        ``sample`` draws whole cells from measured donors; generated cells are then as noisy and
+        as sparse as measured tissue (decision 28).
     seed
-        Of the draws in mode ``sample`` and of the section's field in mode ``weighted``. The same
-        seed gives the same cells whatever the order of rows and genes (decision 25).
+        Seed of the draws in mode ``sample`` and of the section's field. The same seed gives the
+        same cells whatever the order of rows and genes (decision 25).
     new_coords_um
         (m, 2) positions of cells to add, um, (x, y).
     temperature
@@ -58,25 +59,28 @@ class GenerateRequest:
     top_k
         Mode ``sample`` draws among this many most probable meta cells.
     draws
-        How often mode ``sample`` draws the region. The first is the result, the others are
-        further answers to the same question. Nothing is fitted anew for them.
+        How often mode ``sample`` draws the region. The first draw is the result, the others are
+        alternative results. They reuse all fits.
     emission
-        How mode ``sample`` draws; by default as the model says.
+        Settings of mode ``sample``; those of the model by default.
     expected
-        Mode ``sample`` first does what mode ``weighted`` does, so that the result also holds the
-        expected expression of each cell. The section's field is fitted once for both. Expected
-        cells come first, at once; the drawn ones are the same as without.
+        Mode ``sample`` first computes the result of mode ``weighted``, so that the result also
+        holds the expected expression of each cell. The section's field is fitted once for both.
+        Expected cells come first; the drawn cells do not change.
     frontier
         Cells decoded together before they join the content. 1 is sequential generation.
     passes
         Rotations and reflections of each window whose predictions are averaged, 1 to 8.
     residuals
-        The expected expression includes what the cells around have beyond their meta cells,
-        smoothed; it carries the tissue's own gradients and batch, which a fixed vocabulary
-        cannot say. Mode ``pick`` does without.
+        Add to the expected expression the smoothed residuals of the surrounding cells: their
+        differences from their meta cells. These hold the tissue's own gradients and batch, which
+        a fixed vocabulary cannot express. Not used by mode ``pick``.
     field
-        Share that the section's own field (``SectionField``) has in the expected expression,
-        0 to 1. 0 without residuals is the paper's read-out. Mode ``pick`` does without.
+        Share of the section's own field (``SectionField``) in the expected expression, 0 to 1.
+        0 without residuals is the paper's read-out. Not used by mode ``pick``.
+    device
+        Where the network computes: ``cpu``, ``cuda``, ``mps``, or ``auto``, an NVIDIA GPU where
+        there is one. The field is fitted on the processor.
     """
 
     section: Section
@@ -95,9 +99,10 @@ class GenerateRequest:
     emission: EmissionConfig | None = None
     types: CellTypes | None = None
     expected: bool = False
+    device: Device = "auto"
 
     def check(self) -> None:
-        """Raise InputError if the run cannot be done as asked; costs next to nothing."""
+        """Raise InputError if the request is not valid; takes almost no time."""
         n = self.section.n_obs
         if self.unseen.shape != (n,) or self.unseen.dtype != bool:
             raise InputError(
@@ -138,12 +143,13 @@ class GenerateRequest:
             )
         if self.expected and self.mode != "sample":
             raise InputError(
-                f"The expected cells are asked for in mode '{self.mode}'.",
+                f"The expected cells are requested in mode '{self.mode}'.",
                 "Give mode 'sample'; what mode 'weighted' returns is the expected expression.",
             )
         if self.types is not None:
             self.types.check(n, self.unseen)
         check_seed(self.seed)
+        check_device(self.device)
         self.section.measured(self.model.genes)
 
     def begin(self) -> Generation:
@@ -188,6 +194,7 @@ def generate(
     emission: EmissionConfig | None = None,
     types: CellTypes | None = None,
     expected: bool = False,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Generated:
     """Generate the unseen cells of a section.
@@ -197,22 +204,24 @@ def generate(
     section, model, unseen
         As in ``GenerateRequest``, as are all that follow but the last.
     mode, seed, new_coords_um, temperature, top_k, frontier, passes
-        What is read out, from which draws, where, and how.
+        Read-out, randomness, positions of new cells, and details of decoding.
     residuals, field
-        What the expected expression holds beside the decoder's.
+        Parts of the expected expression besides the decoder's.
     draws, emission
-        Of mode ``sample``.
+        Settings of mode ``sample``.
     types
-        Names of the section's cells, for the generated ones.
+        Names of the section's cells, from which generated cells are named.
     expected
-        Mode ``sample`` also returns the mean of each cell, which comes first.
+        Mode ``sample`` also returns the mean of each cell, which is computed first.
+    device
+        Where the network computes.
     on_progress
         Called after every frontier.
 
     Raises
     ------
     InputError
-        If the run cannot be done as asked; before any work.
+        If the request is not valid; raised before any work.
     """
     request = GenerateRequest(
         section,
@@ -231,5 +240,6 @@ def generate(
         emission=emission,
         types=types,
         expected=expected,
+        device=device,
     )
     return finish(request.run(), on_progress)

@@ -1,4 +1,4 @@
-"""What generation yields and returns, and how it is written into an AnnData."""
+"""Results of generation, and how they are written into an AnnData."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Painted:
     meta_cell
         (f,) int32.
     drawn
-        Whether they are drawn cells, rather than what is expected of the places.
+        Whether the cells are drawn; otherwise they are expected means.
     """
 
     index: NDArray[np.int64]
@@ -74,23 +74,23 @@ class Draw:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How generated cells agree with measured ones, over n cells, model space.
+    """Agreement of generated cells with measured ones, over n cells, model space.
 
     Genes that do not vary in the measured cells are left out.
 
     Attributes
     ----------
     n_cells
-        Cells compared: those in which something was measured.
+        Number of cells compared; cells without measured expression are left out.
     rmse
-        Over cells and genes.
+        Root mean squared error over cells and genes.
     rmse_z
         Mean over genes of ``sqrt(2 (1 - r))``: the error after both sides are z-scored per gene
         (Table 1). A gene predicted as a constant counts as sqrt(2).
     pearson, spearman
         Mean over genes of the correlation over cells.
     floor
-        The same figures for the mean of the 60 nearest measured cells.
+        The same scores for a baseline, the mean of the 60 nearest measured cells.
     """
 
     n_cells: int
@@ -126,21 +126,20 @@ class Generated:
     genes
         G gene names.
     settings
-        What made them: model, version, seed, mode, target_sum; in mode ``sample`` also the
-        number of draws, which of them ``expression`` is, and how many donors repeat.
+        Model, version, seed, mode and target_sum; in mode ``sample`` also the number of draws,
+        the draw that ``expression`` holds, and the number of repeated donors.
     donor
-        (n,) index in the section of the measured cell that each was drawn from; None but in
-        mode ``sample``.
+        (n,) index in the section of the donor of each cell; None except in mode ``sample``.
     further
-        Further draws, where more than one was asked for.
+        Further draws, if more than one was requested.
     types
-        Types of the cells, where they were asked for.
+        Types of the cells, if they were requested.
     expected
-        (n, G) float32, model space: what mode ``weighted`` gives, where mode ``sample`` was asked
-        for it too. NaN where a file does not say it.
+        (n, G) float32, model space: the result of mode ``weighted``, if mode ``sample`` was
+        requested with it. NaN where a file does not hold it.
     candidates
-        (n, k) index in the section of donors that could have given each cell, as many of each as
-        is likely; None but in mode ``sample``.
+        (n, k) index in the section of donors that represent all possible donors of each cell,
+        repeated by their weights; None except in mode ``sample``, or where a window has asked.
     """
 
     section: Section
@@ -166,21 +165,21 @@ class Generated:
 
     @property
     def n_draws(self) -> int:
-        """Draws there are; 1 of modes that draw nothing."""
+        """Number of draws; 1 for modes without draws."""
         return 1 + len(self.further)
 
     @property
     def is_drawn(self) -> bool:
-        """Whether ``expression`` is of cells that were drawn, rather than of means."""
+        """Whether ``expression`` holds drawn cells; otherwise it holds means."""
         return self.settings.get("mode") == "sample"
 
     @property
     def mean(self) -> NDArray[np.float32] | None:
-        """(n, G) the expected expression, model space; None of drawn cells without it."""
+        """(n, G) the expected expression, model space; None for drawn cells without it."""
         return self.expected if self.is_drawn else self.expression
 
     def with_draws(self, draws: tuple[Draw, ...]) -> Generated:
-        """Return the result with more draws of the region behind those there are."""
+        """Return the result with further draws appended."""
         further = (*self.further, *draws)
         return replace(self, further=further, settings=self.settings | {"draws": 1 + len(further)})
 
@@ -192,7 +191,7 @@ class Generated:
         return replace(self, further=self.further[: n - 1], settings=self.settings | {"draws": n})
 
     def draw_name(self, draw: int = 1) -> str:
-        """Return how a draw is called, "draw 2 of 3"; empty of modes that draw nothing."""
+        """Return the name of a draw, "draw 2 of 3"; empty for modes without draws."""
         return "" if self.donor is None else draw_name(draw, self.n_draws)
 
     def of_draw(self, draw: int) -> Generated:
@@ -217,9 +216,9 @@ class Generated:
         )
 
     def write(self, adata: AnnData) -> frozenset[str]:
-        """Write the cells that have a row into ``adata``; ``X`` is never touched.
+        """Write the cells that have a row into ``adata``; ``X`` is never changed.
 
-        Cells generated earlier stay as they are unless they are generated again. New cells have
+        Cells generated earlier keep their values unless they are generated again. New cells have
         no row: ``to_anndata`` adds them.
 
         Returns
@@ -280,7 +279,7 @@ class Generated:
             else:
                 target_sum = self.settings["target_sum"]
                 base = measured_layer(adata, self.section, self.genes, target_sum)
-                if key == keys.EXPECTED:  # of cells of earlier runs it is not known
+                if key == keys.EXPECTED:  # not known for cells of earlier runs
                     other = np.flatnonzero(made_before)
                     unknown = np.full((len(other), adata.n_vars), np.nan, np.float32)
                     base = replace_rows(base, other, unknown)
@@ -301,7 +300,7 @@ class Generated:
     def _write_donors(
         self, adata: AnnData, rows: NDArray[np.int64], donor: NDArray[np.int64]
     ) -> set[str]:
-        """Write which cell each was drawn from, and its counts where the section holds counts."""
+        """Write the donor of each cell, and its counts if the section holds counts."""
         names = np.full(adata.n_obs, None, object)
         if keys.DONOR in adata.obs:
             names[:] = adata.obs[keys.DONOR].astype(object).where(adata.obs[keys.DONOR].notna())
@@ -321,8 +320,8 @@ class Generated:
     def agreement(self, section: Section) -> Agreement | None:
         """Return agreement with the measured cells of ``section`` that were generated.
 
-        Compared is the mean, ``expected``, where there is one: a draw is as noisy as tissue.
-        None where no gene varies in them, as in one cell alone or in cells that were blanked.
+        The mean ``expected`` is compared if there is one, because a draw is as noisy as tissue.
+        None if no gene varies in these cells, as in a single cell or in blanked cells.
         """
         expression, measured = section.align(self.genes)
 
@@ -387,14 +386,14 @@ def measured_layer(
     Parameters
     ----------
     adata
-        Where the section came from.
+        The AnnData of the section.
     section
-        Says how linear expression is read.
+        The section, which defines how linear expression is read.
     genes, target_sum
         The model's panel and total.
     """
     panel = pd.Index(adata.var_names.astype(str)).isin(genes)
-    # Cells that were generated and those of other sections were not checked and may hold anything.
+    # Generated cells and cells of other sections were not checked and may hold any values.
     with np.errstate(all="ignore"):
         linear = section.linear(adata)
         totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
@@ -405,10 +404,10 @@ def measured_layer(
 
 
 def _whole(values: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return counts as int32. What is no count, as in cells that were masked, becomes 0."""
+    """Return counts as int32. Values that are not counts, as in masked cells, become 0."""
     data = np.nan_to_num(values.data.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     data = np.rint(np.clip(data, 0, np.iinfo(np.int32).max)).astype(np.int32)
-    # A copy: zeros are taken out of it, and the values may be the tissue's own matrix.
+    # A copy: zeros are removed from it, and the values may be the tissue's own matrix.
     counts = sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape, copy=True)
     counts.eliminate_zeros()
     return counts
@@ -453,7 +452,7 @@ def _append(adata: AnnData, coords_um: NDArray[np.float64], section: Section) ->
             names.append(name)
     obs = pd.DataFrame(index=pd.Index(names))
     if section.section_key in adata.obs:
-        # As the column has it: the name is text, and sections may be numbered.
+        # In the type of the column: the name is text, but sections may be numbered.
         obs = adata.obs[[section.section_key]].iloc[np.full(m, section.rows[0])].set_axis(obs.index)
     new = anndata.AnnData(X=_empty(adata.X, m), obs=obs, var=adata.var)
     held = adata.obsm[section.spatial_key]

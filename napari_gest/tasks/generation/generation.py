@@ -1,4 +1,4 @@
-"""The moving parts of a run of generation (Sec. 4.4, 5.1)."""
+"""The state of a run of generation (Sec. 4.4, 5.1)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from torch import Tensor
 import napari_gest
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Context
+from napari_gest.model.devices import AtOnce
 from napari_gest.model.field import FEWEST, SectionField
 from napari_gest.model.sampling import read_out
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.generation.cell_types import NamedTypes, name_in_proportion
-from napari_gest.tasks.generation.emission import Donors, normalized
+from napari_gest.tasks.generation.emission import N_CANDIDATES, Donors, normalized
 from napari_gest.tasks.generation.generated import Generated, Painted
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tissue.expression import log_normalize
@@ -33,29 +34,33 @@ from napari_gest.tissue.window import compact_groups, reach, symmetries
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import GenerateRequest
 
-# Cells that share one encoded context: as many as training predicts from one.
+# A window's contexts, each with the turns of the window that it holds.
+Turns = list[tuple[slice, Context]]
+
+# Cells that share one encoded context, as in training.
 WINDOW_TARGETS = 192
-# Cells that may give their expression, the nearest to the region.
+# Donors at most, the cells nearest to the region.
 MOST_DONORS = 20_000
-# The field learns from this many known cells at most, drawn within its reach of the cells to
-# generate; more cost time and change little.
+# The field learns from at most this many known cells, drawn within its reach of the cells to
+# generate; more cells cost time and change little.
 _FIELD_CELLS, _FIELD_REACH = 8000, 60.0  # cells, distances between neighbouring cells
 
 
 class Generation:
-    """The moving parts of one run; they live as long as it does."""
+    """The state of one run, for as long as it runs."""
 
     def __init__(self, request: GenerateRequest) -> None:
-        section, model = request.section, request.model
+        section, model = request.section, request.model.on(request.device)
         self.request, self.model = request, model
-        # In the section's order, so that all that is drawn follows the cells and not the rows.
+        self.model_digest = model.digest  # once, in the worker: it takes 0.1 s
+        # In the section's order, so that draws depend on the cells and not on the order of rows.
         self.index = section.where(request.unseen)
         self.coords = np.concatenate([section.coords_um[self.index], request._new])
-        # Where the cells to generate stand among all positions, seen, unseen and new.
+        # Index of the cells to generate among all positions: seen, unseen and new.
         everywhere = np.concatenate([section.coords_um, request._new])
         self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
         self.geometry = Geometry(everywhere) if len(request._new) else section.geometry
-        # The cells to generate by row, new ones last, and the place of each among those.
+        # The cells to generate by row, new ones last, and the index of each among those.
         self.by_row = np.argsort(self.position_of)
         self.place_by_row = np.argsort(self.by_row)
         self.measured = section.measured(model.genes)
@@ -68,7 +73,7 @@ class Generation:
         self.sd_of = np.empty((n, len(model.genes)), np.float32)
         self.entropy = np.empty(n, np.float32)
         self.meta_cell = np.empty(n, np.int32)
-        # Of the cells known and met so far, and of the generated ones.
+        # Of the known cells used so far, and of the generated ones.
         self.known_residual: dict[int, NDArray[np.float32]] = {}
         self.residual = np.zeros((n, len(model.genes)), np.float32)
         self.generated = np.zeros(n, bool)
@@ -79,6 +84,7 @@ class Generation:
         if request.types is not None:
             self.type_share = np.zeros((n, len(request.types.names)), np.float32)
         self.turns = torch.from_numpy(symmetries()[: request.passes])
+        self.at_once = AtOnce(request.passes)
         self.mean = torch.from_numpy(model.tokenizer.c_expr)
         self.variance = torch.from_numpy(model.tokenizer.v_expr)
 
@@ -116,10 +122,10 @@ class Generation:
 
     @cached_property
     def donor_places(self) -> NDArray[np.int64]:
-        """(n,) index among the known cells of those that may give their expression.
+        """(n,) index of the donors among the known cells.
 
-        They are the nearest to the region, ``MOST_DONORS`` at most: more cost time, and what is
-        far away resembles the region less.
+        They are the ``MOST_DONORS`` nearest to the region at most: more cost time, and far cells
+        resemble the region less.
         """
         filled, most = np.flatnonzero(self.filled), self.most_donors
         if not len(filled):
@@ -157,11 +163,11 @@ class Generation:
         return self.request.types.probability(weights, self.donor_cells, self.all_known)
 
     def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return (n,) the name that each cell gets, an index into the C names."""
+        """Return (n,) the name of each cell, an index into the C names."""
         return name_in_proportion(probability, self.coords)
 
     def named(self, made: Generated) -> Generated:
-        """Return a finished result with the types of its cells, where they were asked for."""
+        """Return a finished result with the types of its cells, if they were requested."""
         types, share = self.request.types, self.type_share
         if types is None or share is None:
             return made
@@ -174,7 +180,7 @@ class Generation:
         return np.asarray(cKDTree(self.coords).query(self.tree.data)[0])
 
     def fit_field(self) -> Generator[Progress, None, NDArray[np.float32] | None]:
-        """Return (n, G) what the section's own field says of the cells, model space, if asked."""
+        """Return (n, G) the prediction of the section's own field, model space, if requested."""
         if self.request.mode == "pick" or not self.request.field or len(self.known) < FEWEST:
             return None
         rng = np.random.default_rng(self.request.seed)
@@ -200,7 +206,7 @@ class Generation:
         return made
 
     def steps(self) -> Generator[Progress, None, Generated]:
-        # The decoder's cells can be seen while the field, which takes longer, is fitted.
+        # The decoder's cells are shown while the field, which takes longer, is fitted.
         yield from self.fill()
         self.field = yield from self.fit_field()
         made = self.so_far()
@@ -217,8 +223,29 @@ class Generation:
             self.read_types(made.expression[self.place_by_row])
         return self.named(made)
 
+    def with_candidates(self, made: Generated) -> Generator[Progress, None, Generated]:
+        """Return a finished result of means with cells that could have given each of its cells.
+
+        Names of any column can then be told of them, as of drawn ones. Without donors there are
+        none.
+        """
+        try:
+            donors = self.donors
+        except InputError:
+            return made
+        expected = made.expression[self.place_by_row]
+        found = np.full((len(expected), N_CANDIDATES), -1, np.int64)
+        clock = Clock("Naming cells", len(expected))
+        for start in range(0, len(expected), WINDOW_TARGETS):
+            part = slice(start, start + WINDOW_TARGETS)
+            given = self.mixture[part].numpy(), expected[part], self.coords[part]
+            weights = normalized(donors.log_weights(*given))
+            found[part] = donors.quantiles(weights, N_CANDIDATES)
+            yield clock.tick(min(start + WINDOW_TARGETS, len(expected)))
+        return replace(made, candidates=self.donor_cells[found[self.by_row]])
+
     def read_types(self, expected: NDArray[np.float32]) -> None:
-        """Note the type probabilities of all cells, given their expected expression (n, G)."""
+        """Store the type probabilities of all cells, given their expected expression (n, G)."""
         assert self.type_share is not None
         probability = self.mixture.numpy()
         for start in range(0, len(expected), WINDOW_TARGETS):
@@ -229,12 +256,12 @@ class Generation:
             self.type_share[part] = self.type_probability(weights)
 
     def so_far(self) -> Generated:
-        """Return the cells painted by now, by the decoder alone; all there is of a run cut off."""
+        """Return the cells painted so far, by the decoder alone; the result of a cancelled run."""
         section, done = self.request.section, self.by_row[self.painted[self.by_row]]
         rows = np.concatenate([section.rows[self.index], np.full(len(self.request._new), -1)])
         settings = {
             "model": self.model.name,
-            "model_digest": self.model.digest,
+            "model_digest": self.model_digest,
             "version": napari_gest.__version__,
             "seed": self.request.seed,
             "mode": self.request.mode,
@@ -267,7 +294,7 @@ class Generation:
             for window in joining:
                 for cells in self.frontiers(window):
                     probability, residual = self.predict()
-                    # Before anything is drawn by them, and before a caller paints a cell.
+                    # Before cells are drawn by them, and before a caller paints a cell.
                     require_finite("The generated cells", probability=probability)
                     painted = self.paint(cells, probability, residual)
                     require_finite(
@@ -278,19 +305,22 @@ class Generation:
                     self.painted[cells] = True
                     done += len(cells)
                     yield clock.tick(done, painted)
+                    if news := self.at_once.news():
+                        yield Progress(news, done, len(self.coords))
             self.generated[np.concatenate(joining)] = True
 
     def paint(
         self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
     ) -> Painted:
-        """Return the cells of a frontier, and let them enter the content.
+        """Return the cells of a frontier, and add them to the content.
 
         Parameters
         ----------
         cells
             (f,) index into the cells of the run.
         probability, residual
-            What ``predict`` returned for them.
+            Results of ``predict`` for them.
+
         """
         weighted = self.request.mode == "weighted"
         likeliest = probability.argmax(-1)
@@ -299,7 +329,7 @@ class Generation:
         if residual is not None:
             self.residual[cells] = residual
             made = np.maximum(made + residual, 0)
-        # Weighted cells stay as uncertain in the content as they were predicted.
+        # Weighted cells enter the content with their predicted uncertainty.
         self.mixture[cells] = (
             probability if weighted else F.one_hot(likeliest, len(self.mean)).float()
         )
@@ -312,12 +342,12 @@ class Generation:
         )
 
     def forget(self, cells: NDArray[np.int64]) -> None:
-        """Take known cells of the section out of the content."""
+        """Remove known cells of the section from the content."""
         if len(cells):
             self.surround(self.all_known[~np.isin(self.all_known, cells)])
 
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """Yield the window's cells a frontier at a time, while the content grows with each."""
+        """Yield the window's cells frontier by frontier, while the content grows with each."""
         centre = self.coords[window].mean(0)
         near, mixture, mass, residual, shift, geometry = self.content(centre)
         context = self.encode(near, mixture, centre, None, mass, shift, geometry)
@@ -338,7 +368,7 @@ class Generation:
     ) -> tuple[NDArray[np.float64], Tensor, Tensor, NDArray[np.float32], Tensor | None, Tensor]:
         """Return positions, meta cells, masses, residuals, shifts and geometry of L items.
 
-        They are known or generated cells, near ones singly and the others pooled, far ones first.
+        They are known or generated cells; near ones are single, the others pooled, far ones first.
         """
         n = self.model.config.window_cells
         made = np.flatnonzero(self.generated)
@@ -375,7 +405,7 @@ class Generation:
         )
 
     def tokenize(self, near: NDArray[np.int64]) -> None:
-        """Look up the meta cells of those known cells that are met for the first time."""
+        """Compute the meta cells of known cells that are used for the first time."""
         new = near[self.token[near] < 0]
         if len(new):
             tokenizer = self.model.tokenizer
@@ -386,16 +416,16 @@ class Generation:
             self.known_residual.update(zip(new.tolist(), residual, strict=True))
 
     def values(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return (n, G) what is known of cells of the section, model space."""
+        """Return (n, G) expression of known cells of the section, model space."""
         place = np.searchsorted(self._read, cells)
         return log_normalize(self.expression[place], self.model.target_sum)
 
     def shift(self, cells: NDArray[np.int64]) -> Tensor | None:
-        """Return (n, D) what known cells add to their meta cell's embedding; None is nothing."""
+        """Return (n, D) to add to the embeddings of known cells' meta cells; None for zero."""
         return None
 
     def place(self, coords: NDArray[np.float64], centre: NDArray[np.float64]) -> Tensor:
-        """Return (passes, n, 2) positions in half windows, turned and reflected."""
+        """Return (passes, n, 2) positions in half windows, rotated and reflected."""
         return self.model.positions(coords, centre) @ self.turns
 
     def encode(
@@ -403,32 +433,63 @@ class Generation:
         coords: NDArray[np.float64],
         mixture: Tensor,
         centre: NDArray[np.float64],
-        context: Context | None,
+        before: Turns | None,
         mass: Tensor | None = None,
         shift: Tensor | None = None,
         geometry: Tensor | None = None,
-    ) -> Context:
-        xy = self.place(coords, centre)
-        mixture = mixture.expand(len(xy), -1, -1)
-        mass = mass if mass is None else mass.expand(len(xy), -1)
-        return self.model.network.encode(self.table, mixture, xy, context, mass, shift, geometry)
+    ) -> Turns:
+        xy, device = self.place(coords, centre).to(self.model.device), self.model.device
+        mixture = mixture.to(device)
+        mass, shift, geometry = (x if x is None else x.to(device) for x in (mass, shift, geometry))
+
+        def some(part: slice) -> tuple[slice, Context]:
+            n = part.stop - part.start
+            return part, self.model.network.encode(
+                self.table,
+                mixture.expand(n, -1, -1),
+                xy[part],
+                None if before is None else _of_turns(before, part),
+                mass if mass is None else mass.expand(n, -1),
+                shift,
+                geometry,
+            )
+
+        return self.at_once.each(len(xy), some)
 
     def predict(self) -> tuple[Tensor, NDArray[np.float32] | None]:
-        """Return (n, K) p(meta cell) and (n, G) inherited residuals, averaged over the passes."""
+        """Return (n, K) p(meta cell) and (n, G) smoothed residuals, averaged over the passes."""
         context, xy, residual, geometry = self.asked
-        network = self.model.network
-        hidden = network.ask(context, xy, geometry=geometry)
-        logits, inherited = network.predict(hidden, context, xy)
-        probability = (logits / self.temperature).softmax(-1).mean(0)
-        if inherited is None or not self.request.residuals or self.request.mode == "pick":
+        network, device = self.model.network, self.model.device
+        xy, geometry = xy.to(device), geometry.to(device)
+
+        def some(part: slice) -> tuple[Tensor, Tensor | None]:
+            own = _of_turns(context, part)
+            hidden = network.ask(own, xy[part], geometry=geometry)
+            logits, inherited = network.predict(hidden, own, xy[part])
+            probability = (logits / self.temperature).softmax(-1).cpu()
+            return probability, None if inherited is None else inherited.cpu()
+
+        probabilities, weights = zip(*self.at_once.each(len(xy), some), strict=True)
+        probability = torch.cat(probabilities).mean(0)
+        if weights[0] is None or not self.request.residuals or self.request.mode == "pick":
             return probability, None
-        return probability, inherited.mean(0).numpy() @ residual
+        return probability, torch.cat(weights).mean(0).numpy() @ residual
+
+
+def _of_turns(contexts: Turns, part: slice) -> Context:
+    """Return the context of some turns of a window: parts only ever get smaller."""
+    for whole, context in contexts:
+        if whole.start <= part.start and part.stop <= whole.stop:
+            if part == whole:
+                return context
+            return context.windows(slice(part.start - whole.start, part.stop - whole.start))
+    raise AssertionError(f"no context holds turns {part.start} to {part.stop}")
 
 
 def rim_first(
     coords: NDArray[np.float64], depth: NDArray[np.float64], size: int
 ) -> list[NDArray[np.int64]]:
-    """Split cells into compact groups of ``size`` at most, rim first; rim first inside each too."""
+    """Split cells into compact groups of ``size`` at most; groups and their cells go rim first."""
     groups = [
         group[np.argsort(depth[group], kind="stable")] for group in compact_groups(coords, size)
     ]

@@ -1,4 +1,4 @@
-"""Generation in mode ``sample``: whole cells, drawn from donors from the rim inward."""
+"""Generation in mode ``sample``: whole cells are drawn from donors, from the rim inward."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_gest.tasks.generation.emission import draw_once, normalized, sharpened
+from napari_gest.tasks.generation.emission import (
+    N_CANDIDATES,
+    draw_once,
+    normalized,
+    sharpened,
+)
 from napari_gest.tasks.generation.generated import Draw, Generated, Painted
 from napari_gest.tasks.generation.generation import Generation
 from napari_gest.tasks.progress import Progress
 
 if TYPE_CHECKING:
     from napari_gest.tasks.generation.generate import GenerateRequest
-
-# Donors that stand for all that could have given a cell: a share among them is known to 0.02.
-N_CANDIDATES = 64
 
 
 class SampledGeneration(Generation):
@@ -32,15 +34,15 @@ class SampledGeneration(Generation):
         self.temperature = request.temperature * self.emission.temperature
         self.donor = np.full(len(self.coords), -1, np.int64)
         self.candidates = np.full((len(self.coords), N_CANDIDATES), -1, np.int64)
-        self.number = 0  # of the draw at work, from 1 on
-        self.whole: Generated | None = None  # once the region was drawn
-        # What mode "weighted" does, where it is asked for.
+        self.number = 0  # of the current draw, from 1 on
+        self.whole: Generated | None = None  # once the region is drawn
+        # The part of mode "weighted", if it is requested.
         self.mean_run: Generation | None = None
         self.mean_result: Generated | None = None
-        assert len(self.donor_places)  # or it says what is missing, before any work
+        assert len(self.donor_places)  # raises an error before any work if there are none
 
     def begin_draw(self, number: int) -> None:
-        """Forget what was drawn, and get ready for draw ``number``, from 1 on."""
+        """Reset the content, and prepare draw ``number``, from 1 on."""
         self.random = np.random.default_rng([self.request.seed, number - 1])
         self.free = np.ones(len(self.donors), bool)
         self.common = self.donors.draw_common(self.coords, self.depth, self.random)
@@ -65,11 +67,11 @@ class SampledGeneration(Generation):
         return self.whole
 
     def resume(self) -> Generator[Progress, None, None]:
-        """Fit what draws need, and draw nothing: to go on with a run that is gone."""
+        """Fit everything that draws need, without drawing: to resume a run that was released."""
         self.field = yield from self.fit_field()
 
     def expect(self) -> Generator[Progress, None, None]:
-        """Do what mode ``weighted`` does, and take its field over."""
+        """Compute the result of mode ``weighted``, and reuse its field."""
         asked = replace(self.request, mode="weighted", expected=False, draws=1, types=None)
         self.mean_run = Generation(asked)
         self.mean_result = yield from self.mean_run.steps()
@@ -79,9 +81,9 @@ class SampledGeneration(Generation):
     def another(
         self, number: int, stage: str = "Drawing the region again"
     ) -> Generator[Progress, None, Draw]:
-        """Return draw ``number``, from 2 on, with nothing fitted anew.
+        """Return draw ``number``, from 2 on; all fits are reused.
 
-        It is the same whatever was drawn before, and what a run with ``draws=number`` has.
+        It does not depend on earlier draws, and equals that of a run with ``draws=number``.
         """
         self.begin_draw(number)
         for tick in self.fill():
@@ -91,7 +93,7 @@ class SampledGeneration(Generation):
         return Draw(again.expression, again.meta_cell, again.donor)
 
     def so_far(self) -> Generated:
-        """Return the cells made by now; those expected, where they are, until all are drawn."""
+        """Return the cells made so far: expected ones, if requested, until all are drawn."""
         if self.whole is not None:
             return self.whole
         if self.mean_result is not None:
@@ -99,7 +101,7 @@ class SampledGeneration(Generation):
         return self.drawn() if self.mean_run is None else self.mean_run.so_far()
 
     def drawn(self) -> Generated:
-        """Return the cells drawn by now."""
+        """Return the cells drawn so far."""
         made, done = super().so_far(), self.by_row[self.painted[self.by_row]]
         settings = made.settings | {
             "field": 0.0 if self.field is None else self.request.field,
@@ -116,7 +118,7 @@ class SampledGeneration(Generation):
         )
 
     def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Return (n,) the names of the donors; one without a name is called what is likeliest."""
+        """Return (n,) the names of the donors; the likeliest name where a donor has none."""
         assert self.request.types is not None
         of_donor = self.request.types.one_hot[self.donor_cells[self.donor]]
         return np.where(of_donor.any(1), of_donor.argmax(1), probability.argmax(1))
@@ -127,7 +129,7 @@ class SampledGeneration(Generation):
         probability: NDArray[np.float32],
         residual: NDArray[np.float32] | None,
     ) -> NDArray[np.float32]:
-        """Return (f, G) the expression that decoder, residuals and field expect of ``cells``."""
+        """Return (f, G) expected expression of ``cells``, by decoder, residuals and field."""
         expected = probability @ self.mean.numpy()
         if residual is not None:
             expected = np.maximum(expected + residual, 0)
@@ -139,7 +141,7 @@ class SampledGeneration(Generation):
     def paint(
         self, cells: NDArray[np.int64], probability: Tensor, residual: NDArray[np.float32] | None
     ) -> Painted:
-        """Return the cells of a frontier: a donor for each, which enters the content as it is."""
+        """Return the cells of a frontier: a donor for each, which enters the content unchanged."""
         if self.request.top_k is not None and self.request.top_k < probability.shape[-1]:
             least = probability.topk(self.request.top_k, -1).values[:, -1:]
             probability = probability.masked_fill(probability < least, 0.0)
@@ -149,10 +151,10 @@ class SampledGeneration(Generation):
         given = sharp, self.expected(cells, sharp, residual), self.coords[cells]
         log_weights = self.donors.log_weights(*given, self.free if enough else None, common)
         drawn = draw_once(log_weights, self.free, self.random)
-        spread = np.zeros_like(given[1])  # of further draws nobody asks for it
+        spread = np.zeros_like(given[1])  # not reported for further draws
         if self.number == 1:
-            # What is reported of a place is asked of all donors, whoever has given before, and
-            # by the probability that is calibrated.
+            # Reported values are over all donors, including used ones, and by the calibrated
+            # probability.
             plain = probability.numpy()
             given = plain, self.expected(cells, plain, residual), self.coords[cells]
             weights = normalized(self.donors.log_weights(*given))

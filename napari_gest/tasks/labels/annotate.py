@@ -17,6 +17,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.head import ARRAYS, LabelHead
 from napari_gest.tasks.finite import require_finite
@@ -40,30 +41,30 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _MAX_STEPS = 500
-_AROUND = 13  # cells whose labels lean on each other, the cell itself among them
-_RIDGE = 1e-3  # of each feature's variance inside labels
+_AROUND = 13  # cells whose labels the random field smooths, including the cell itself
+_RIDGE = 1e-3  # of each feature's variance within labels
 _TEMPERATURE = "temperature"
 _AGAIN = "Train the label layer again: train_head, or 'napari-gest fine-tune --label-key'."
 
 
 class HeadConfig(BaseModel):
-    """How labels are read off the embeddings. Frozen, and stored with the head.
+    """Settings of a label head. Frozen, and stored with the head.
 
     Attributes
     ----------
     reads, form, niche_cells
-        As in ``EmbedRequest``; several reads are put side by side. The paper's is ``"hidden"``.
+        As in ``EmbedRequest``; several reads are concatenated. The paper's read is ``"hidden"``.
         The content is that of single cells, averaged over the pools.
     pools
-        Each read is averaged over this many nearest cells, the cell itself among them, and
-        the averages are put side by side. The paper's is one pool, the niche.
+        Each read is averaged over this many nearest cells, including the cell itself, and the
+        averages are concatenated. The paper uses one pool, the niche.
     penalty
         Strength of the ridge on the linear layer, in features of unit variance.
     adapt
-        Find the mean features of each label anew on the section that is labelled, all its cells
-        together. The paper labels by the linear layer alone.
+        Refit the mean features of each label on all cells of the section that is labelled. The
+        paper labels by the linear layer alone.
     smoothing
-        How strongly a cell's label leans on those of the cells around it; 0: not at all.
+        Strength of the random field that smooths labels over neighbouring cells; 0 is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -79,19 +80,21 @@ class HeadConfig(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class HeadRequest:
-    """One training of a head and all it needs.
+    """A request to train a head.
 
     Attributes
     ----------
     model
-        The model; its network stays as it is.
+        The model; its network is not changed.
     sections, labels
         Labelled sections, and per section an (n_obs,) object array with None where a cell has
-        no label. Such cells are tissue around others, and nothing more.
+        no label. Such cells only serve as neighbours of labelled cells.
     config
-        How labels are read off.
+        Settings of the head.
     label_key
-        Where the labels came from, for the model's card.
+        Source of the labels, for the model's card.
+    device
+        As in ``EmbedRequest``.
     """
 
     model: GeST
@@ -99,9 +102,10 @@ class HeadRequest:
     labels: Sequence[NDArray[np.object_]]
     config: HeadConfig
     label_key: str | None = None
+    device: Device = "auto"
 
     def check(self) -> None:
-        """Raise InputError if there is nothing to learn from."""
+        """Raise InputError if there are too few labels to learn from."""
         if not self.sections or len(self.sections) != len(self.labels):
             raise InputError(
                 f"There are {len(self.sections)} sections and {len(self.labels)} sets of labels.",
@@ -121,14 +125,15 @@ class HeadRequest:
                 f"Labels to train on: {found}.",
                 "Label cells of two kinds at least.",
             )
+        check_device(self.device)
 
     def run(self) -> Generator[Progress, None, GeST]:
         """Train the layer; returns a model with the head."""
         self.check()
         tissues = []
-        for i in name_order(self.sections):  # neither rows nor sections of a file set an order
+        for i in name_order(self.sections):  # independent of the order of rows and sections
             section, labels = self.sections[i].ordered(), self.labels[i][self.sections[i].order]
-            reads = yield from _read(self.sections[i], self.model, self.config)
+            reads = yield from _read(self.sections[i], self.model, self.config, self.device)
             tissues.append(_Tissue(section, reads, labels))
         yield Progress("Training the label layer", 0, 1)
         settings: dict[str, Any] = {
@@ -150,7 +155,7 @@ class HeadRequest:
 
 @dataclass(frozen=True, eq=False)
 class _Tissue:
-    """A section as a head reads it: reads (n, D) of its cells, and labels where they are known."""
+    """A section with the reads (n, D) of its cells, and its known labels."""
 
     section: Section
     reads: list[NDArray[np.float32]]
@@ -187,7 +192,7 @@ def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any
         solver="lbfgs",
     ).fit((x - mean) / spread, names)
     weight, bias = layer.coef_, layer.intercept_
-    if len(layer.classes_) == 2:  # one row says it all; softmax wants two
+    if len(layer.classes_) == 2:  # scikit-learn stores one row; softmax needs two
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
     means, covariance = _moments(x, np.searchsorted(layer.classes_, names))
@@ -202,10 +207,10 @@ def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any
 
 
 def _held_out(tissues: Sequence[_Tissue], config: HeadConfig, fold: int) -> list[Held]:
-    """Return what a head trained on the other cells says of those of a fold.
+    """Return the labels of held-out cells by a head trained on the other cells.
 
-    Of several sections every other one is held out, as a section to come will be another; of one
-    section every other block.
+    Where there are several sections, every other one is held out, like a new section; where there
+    is one, every other block.
     """
     rest, tests = [], []
     for i, tissue in enumerate(tissues):
@@ -231,7 +236,7 @@ def _held_out(tissues: Sequence[_Tissue], config: HeadConfig, fold: int) -> list
 def _moments(
     x: NDArray[np.float32], of: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return means (C, F) of the labels ``of`` (n,) of cells, and the covariance (F, F) inside."""
+    """Return means (C, F) of the labels ``of`` (n,), and the covariance (F, F) within labels."""
     means = np.stack([x[of == label].mean(0, dtype=np.float64) for label in range(of.max() + 1)])
     rest = x - means[of].astype(np.float32)
     covariance = (rest.T @ rest).astype(np.float64) / len(x)
@@ -247,16 +252,17 @@ def train_head(
     config: HeadConfig | None = None,
     *,
     label_key: str | None = None,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
     """Train a label layer on a model's embeddings and return the model with it.
 
     Parameters
     ----------
-    model, sections, labels, label_key
+    model, sections, labels, label_key, device
         As in ``HeadRequest``.
     config
-        How labels are read off; by default as ``HeadConfig`` says.
+        Settings of the head; those of ``HeadConfig`` by default.
     on_progress
         Called between steps.
 
@@ -265,15 +271,15 @@ def train_head(
     InputError
         If there is nothing to learn from.
     """
-    request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key)
+    request = HeadRequest(model, sections, labels, config or HeadConfig(), label_key, device)
     return finish(request.run(), on_progress)
 
 
 def renamed(model: GeST, name: str) -> GeST:
-    """Return a model with a trained head as a model of its own.
+    """Return a model with a trained head as a separate model.
 
-    Its card names the model it started from and says what taught the labels. How the network
-    came to be, and what may be done with the data, is on the card of the former.
+    Its card names the model it started from and the source of the labels. The training of the
+    network and the licence of its data are on the card of the starting model.
     """
     assert model.head is not None
     card = {
@@ -287,12 +293,12 @@ def renamed(model: GeST, name: str) -> GeST:
 
 
 def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
-    """Return how the labels of a model's head are read off.
+    """Return the settings of a model's label head.
 
     Raises
     ------
     CheckpointError
-        If the head's settings are damaged, or its arrays are not of the features they name.
+        If the head's settings are damaged, or do not match its arrays.
     """
     try:
         config = HeadConfig.model_validate(head.settings.get("config"))
@@ -316,12 +322,12 @@ def stored_config(head: LabelHead, model: GeST) -> HeadConfig:
 
 
 def stored_temperature(head: LabelHead, model: GeST) -> float:
-    """Return how far the confidence of a model's labels is tempered; 1 where it never was.
+    """Return the temperature of a model's label confidence; 1 if none was fitted.
 
     Raises
     ------
     CheckpointError
-        If it is no positive number.
+        If it is not a positive number.
     """
     value = head.settings.get(_TEMPERATURE, 1.0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
@@ -335,22 +341,23 @@ def stored_temperature(head: LabelHead, model: GeST) -> float:
 
 @dataclass(frozen=True, eq=False)
 class AnnotateRequest:
-    """Labels for the cells of a section, by a model that was trained to give them.
+    """A request to label the cells of a section by a model with a label layer.
 
     Attributes
     ----------
     section, model
         The section, and a model with a label layer.
-    workers
+    device, workers
         As in ``EmbedRequest``.
     """
 
     section: Section
     model: GeST
+    device: Device = "auto"
     workers: Workers = HERE
 
     def check(self) -> None:
-        """Raise InputError if the model has no labels to give, or the panel does not fit."""
+        """Raise InputError if the model has no label layer, or the panel does not fit."""
         if self.model.head is None:
             raise InputError(
                 f"Model '{self.model.name}' was not trained on labels.",
@@ -358,6 +365,7 @@ class AnnotateRequest:
             )
         stored_config(self.model.head, self.model)
         stored_temperature(self.model.head, self.model)
+        check_device(self.device)
         self.section.measured(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Annotated]:
@@ -367,7 +375,7 @@ class AnnotateRequest:
         assert head is not None
         config = stored_config(head, self.model)
         section = self.section.ordered()
-        reads = yield from _read(self.section, self.model, config, self.workers)
+        reads = yield from _read(self.section, self.model, config, self.device, self.workers)
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
@@ -402,11 +410,11 @@ class Annotated:
     labels
         (n,) int64 index of each cell's label in ``classes``.
     probability
-        (n, C) float32, rows sum to 1; tempered, so that it is right as often as it says.
+        (n, C) float32, rows sum to 1; calibrated by the head's temperature.
     classes
         C names.
     settings
-        What made them.
+        Model and settings of the labels.
     """
 
     section: Section
@@ -431,7 +439,7 @@ class Annotated:
         return self.probability.max(1)
 
     def write(self, adata: AnnData) -> frozenset[str]:
-        """Write labels and their probability; cells of other sections keep what they had.
+        """Write labels and their probability; cells of other sections keep their values.
 
         Returns
         -------
@@ -451,7 +459,7 @@ class Annotated:
         return frozenset({keys.LABEL, keys.LABEL_CONFIDENCE})
 
     def agreement(self, labels: NDArray[np.object_]) -> LabelAgreement:
-        """Return how the predictions agree with known labels (n,), None where there is none."""
+        """Return the agreement with known labels (n,), which are None where unknown."""
         has = np.array([x is not None for x in labels], bool)
         truth, made = labels[has].astype(str), self.names[has]
         every = sorted(set(truth))
@@ -490,6 +498,7 @@ def annotate(
     section: Section,
     model: GeST,
     *,
+    device: Device = "auto",
     workers: Workers = HERE,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Annotated:
@@ -501,17 +510,17 @@ def annotate(
         The section.
     model
         A model with a label layer (`train_head`).
-    workers
-        As in ``EmbedRequest``.
+    device, workers
+        As for ``embed_niches``.
     on_progress
         Called after every few windows.
 
     Raises
     ------
     InputError
-        If the model has no labels to give, or the panel does not fit.
+        If the model has no label layer, or the panel does not fit.
     """
-    return finish(AnnotateRequest(section, model, workers).run(), on_progress)
+    return finish(AnnotateRequest(section, model, device, workers).run(), on_progress)
 
 
 def labels_from_obs(
@@ -535,13 +544,13 @@ def labels_from_obs(
     ignore
         Values that mean no label.
     include_generated
-        Take the labels of new cells too, which are no observations (decision 31); by default they
-        are None.
+        Return the labels of new cells too, which are not observations (decision 31); by default
+        these are None.
 
     Raises
     ------
     InputError
-        If the column is absent, or holds numbers and no labels.
+        If the column is absent, or holds numbers instead of labels.
     """
     remedy = "Name the column that holds the labels (--label-key)."
     column = obs_column(adata, key, remedy, rows)
@@ -560,20 +569,24 @@ def labels_from_obs(
 
 
 def _read(
-    section: Section, model: GeST, config: HeadConfig, workers: Workers = HERE
+    section: Section,
+    model: GeST,
+    config: HeadConfig,
+    device: Device,
+    workers: Workers = HERE,
 ) -> Generator[Progress, None, list[NDArray[np.float32]]]:
     """Return the reads (n_obs, D) of every cell, in the section's order."""
     reads = []
     for read in config.reads:
         n_cells = 1 if read == "content" else config.niche_cells
-        asked = EmbedRequest(section, model, read, config.form, n_cells, workers)
-        embedded = yield from asked.run()
+        request = EmbedRequest(section, model, read, config.form, n_cells, device, workers)
+        embedded = yield from request.run()
         reads.append(embedded.embedding[section.order])
     return reads
 
 
 def _macro_f1(truth: NDArray[np.str_], made: NDArray[np.str_]) -> float:
-    """Return the mean F1 over the labels there are."""
+    """Return the mean F1 over the labels in ``truth``."""
     labels = sorted(set(truth))
     return float(f1_score(truth, made, labels=labels, average="macro", zero_division=0))
 

@@ -1,7 +1,7 @@
-"""How far the confidence of labels is tempered, so that it is right as often as it says.
+"""Temperature that calibrates the confidence of labels.
 
-One number, fitted to labelled cells that were held out (Guo et al. 2017). Labels stay what they
-are: only how sure they are changes.
+One number, fitted to held-out labelled cells (Guo et al. 2017). It changes the confidence, not
+the labels.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from scipy.optimize import minimize_scalar
 N_FOLDS = 2
 _BLOCKS = 10  # along each axis of a section
 _COOLEST, _HOTTEST = 0.5, 20.0
-_FEWEST = 50  # held-out cells that tell a temperature
+_FEWEST = 50  # held-out cells from which a temperature is fitted, at least
 _SMALLEST = 1e-9  # probability
 
-Held = tuple[NDArray[np.float32], NDArray[np.int64]]  # (n, C) of labels, and (n,) the right ones
+Held = tuple[NDArray[np.float32], NDArray[np.int64]]  # (n, C) probabilities, (n,) true labels
 
 
 def chessboard(coords_um: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return (n,) 0 or 1, the fold of each cell: blocks of as many cells along x and along y.
+    """Return (n,) 0 or 1, the fold of each cell: blocks of equal cell number along x and y.
 
-    Cells that lie side by side are much alike, so what is held out is held out in blocks.
+    Neighbouring cells resemble each other, so whole blocks are held out.
     """
     place = np.zeros(len(coords_um), np.int64)
     for axis in coords_um.T:
@@ -35,7 +35,7 @@ def chessboard(coords_um: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def fit_temperature(held: Sequence[Held]) -> float:
-    """Return the temperature at which held-out cells are most likely; 1 where there are few."""
+    """Return the maximum-likelihood temperature of held-out cells; 1 if there are too few."""
     if sum(len(right) for _, right in held) < _FEWEST:
         return 1.0
 

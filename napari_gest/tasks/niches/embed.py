@@ -12,10 +12,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 import napari_gest
 from napari_gest import keys
 from napari_gest.limits import check_choice, check_number
+from napari_gest.model.devices import AtOnce, Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.finite import require_finite
@@ -69,6 +71,8 @@ class EmbedRequest:
     niche_cells
         Cells N of a niche, the cell itself among them, or of a shared window. By default 37, and
         the model's window for shared ones.
+    device
+        Where the network computes, as in ``GenerateRequest``; ``"content"`` needs none.
     workers
         What reads cells and looks up what they hold; the result does not depend on it.
     """
@@ -78,6 +82,7 @@ class EmbedRequest:
     read: Read = "content"
     form: Form | None = None
     niche_cells: int | None = None
+    device: Device = "auto"
     workers: Workers = HERE
 
     @property
@@ -96,6 +101,7 @@ class EmbedRequest:
             lowest = 2 * SHARED_TARGETS
         if self.niche_cells is not None:
             check_number("niche_cells", self.niche_cells, lowest, whole=True)
+        check_device(self.device)
         self.section.measured(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Embedded]:
@@ -220,6 +226,7 @@ def embed_niches(
     read: Read = "content",
     form: Form | None = None,
     niche_cells: int | None = None,
+    device: Device = "auto",
     workers: Workers = HERE,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Embedded:
@@ -227,7 +234,7 @@ def embed_niches(
 
     Parameters
     ----------
-    section, model, read, form, niche_cells, workers
+    section, model, read, form, niche_cells, device, workers
         As in ``EmbedRequest``.
     on_progress
         Called after every few windows.
@@ -237,7 +244,8 @@ def embed_niches(
     InputError
         If the run cannot be done as asked.
     """
-    return finish(EmbedRequest(section, model, read, form, niche_cells, workers).run(), on_progress)
+    request = EmbedRequest(section, model, read, form, niche_cells, device, workers)
+    return finish(request.run(), on_progress)
 
 
 def _digest(section: Section, embedding: NDArray[np.float32]) -> str:
@@ -328,13 +336,13 @@ def _weighted_means(
 @torch.inference_mode()
 def _decoded(request: EmbedRequest) -> Generator[Progress, None, NDArray[np.float32]]:
     """Return (n, D) hidden states or expectations, cells in the section's order."""
-    model = request.model
+    model = request.model.on(request.device)
     expected = request.read == "expression"
     token, beyond = yield from _tokens(request, expected)
     token, section = token[request.section.order], request.section.ordered()
     if expected:
         beyond = beyond[request.section.order]
-    n, network = section.n_obs, model.network
+    n, network, device = section.n_obs, model.network, model.device
     exact = request._form == "exact"
     n_content = request._niche_cells
     groups = compact_groups(section.coords_um, 1 if exact else SHARED_TARGETS)
@@ -343,11 +351,10 @@ def _decoded(request: EmbedRequest) -> Generator[Progress, None, NDArray[np.floa
     tree, of_cell = cKDTree(section.coords_um), section.geometry
     parts = [of_cell(np.arange(a, min(a + _CHUNK, n))) for a in range(0, n, _CHUNK)]
     geometry = np.concatenate(parts)
-    table, c_pca = network.table(), torch.from_numpy(model.tokenizer.c_pca)
+    table, c_pca = network.table(), torch.from_numpy(model.tokenizer.c_pca).to(device)
     together = max(1, _CONTENT_PER_STEP // n_content)
-    clock, done = Clock("Embedding niches", n), 0
-    for start in range(0, len(groups), together):
-        batch = groups[start : start + together]
+
+    def of_groups(batch: list[NDArray[np.int64]]) -> Tensor:
         centre = np.stack([section.coords_um[group].mean(0) for group in batch])
         # A niche is its cells; a shared window sees as far as generation does.
         seen = n_content if exact else min(reach(n_content), n)
@@ -356,24 +363,37 @@ def _decoded(request: EmbedRequest) -> Generator[Progress, None, NDArray[np.floa
         content = _Content(offset, n_content)
         # Queries do not see each other, so short groups are filled up and cut again.
         target = np.stack([np.resize(group, max(map(len, batch))) for group in batch])
-        at = model.positions(section.coords_um[target], centre[:, None])
+        at = model.positions(section.coords_um[target], centre[:, None]).to(device)
         context = network.encode(
             table,
-            torch.from_numpy(content.shares(token[near], len(table))),
-            model.positions(content.mean(offset).astype(np.float64), np.zeros(2)),
-            mass=torch.from_numpy(content.mass),
-            geometry=torch.from_numpy(content.mean(geometry[near])),
+            torch.from_numpy(content.shares(token[near], len(table))).to(device),
+            model.positions(content.mean(offset).astype(np.float64), np.zeros(2)).to(device),
+            mass=torch.from_numpy(content.mass).to(device),
+            geometry=torch.from_numpy(content.mean(geometry[near])).to(device),
         )
-        out = network.ask(context, at, geometry=torch.from_numpy(geometry[target]))
+        out = network.ask(context, at, geometry=torch.from_numpy(geometry[target]).to(device))
         if expected:
             logits, inherited = network.predict(out, context, at)
             out = logits.softmax(-1) @ c_pca
             if inherited is not None:
-                out = out + inherited @ torch.from_numpy(content.mean(beyond[near]))
-        for group, rows in zip(batch, out.numpy(), strict=True):
-            embedding[group] = rows[: len(group)]
+                out = out + inherited @ torch.from_numpy(content.mean(beyond[near])).to(device)
+        return out.cpu()
+
+    clock, done, at_once = Clock("Embedding niches", n), 0, AtOnce(together)
+    for start in range(0, len(groups), together):
+        batch = groups[start : start + together]
+
+        def some(part: slice, batch: list[NDArray[np.int64]] = batch) -> Tensor:
+            return of_groups(batch[part])
+
+        made = at_once.each(len(batch), some)
+        rows = (row for part in made for row in part.numpy())
+        for group, row in zip(batch, rows, strict=True):
+            embedding[group] = row[: len(group)]
             done += len(group)
         yield clock.tick(done)
+        if news := at_once.news():
+            yield Progress(news, done, n)
     return embedding
 
 

@@ -16,6 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation.generated import Generated
 from napari_gest.tasks.niches.embed import Embedded, EmbedRequest
@@ -48,16 +49,20 @@ class GeneratedNicheRequest:
         Measured cells of one or more sections, as they were clustered.
     draw
         Which draw of mode ``sample`` is read, 1 to ``Generated.n_draws``.
+    device
+        As in ``EmbedRequest``.
     """
 
     generated: Generated
     model: GeST
     embedded: Sequence[Embedded]
     draw: int = 1
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if another model embedded the measured cells, or there is no draw."""
         check_number("draw", self.draw, 1, self.generated.n_draws, whole=True)
+        check_device(self.device)
         # By what models compute with: another one may have the same name, and the same another.
         if {e.settings.get("model_digest") for e in self.embedded} != {self.model.digest}:
             made_by = ", ".join(sorted({str(e.settings["model"]) for e in self.embedded}))
@@ -82,6 +87,7 @@ class GeneratedNicheRequest:
         made = yield from EmbedRequest(
             tissue.subset(near),
             self.model,
+            device=self.device,
             **{name: settings[name] for name in _ALIKE_SETTINGS if name in settings},
         ).run()
         yield Progress("Comparing generated cells", 0, 1)
@@ -215,6 +221,7 @@ def generated_niches(
     embedded: Embedded | Sequence[Embedded],
     *,
     draw: int = 1,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeneratedNiches:
     """Find the measured cells whose niches are most like those of generated cells.
@@ -227,6 +234,8 @@ def generated_niches(
         What ``embed_niches`` returned, for one section or several.
     draw
         Which draw of mode ``sample`` is read, 1 to ``generated.n_draws``.
+    device
+        As for ``embed_niches``.
     on_progress
         Called between steps.
 
@@ -236,7 +245,8 @@ def generated_niches(
         If the measured cells were embedded by another model, or there is no such draw.
     """
     several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
-    return finish(GeneratedNicheRequest(generated, model, several, draw).run(), on_progress)
+    request = GeneratedNicheRequest(generated, model, several, draw, device)
+    return finish(request.run(), on_progress)
 
 
 def as_section(generated: Generated) -> Section:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_gest.model.devices import Device
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation.generate import GenerateRequest
 from napari_gest.tasks.generation.generation import Generation
@@ -90,7 +91,7 @@ class RegenerationPredictor:
     input
         ``token``: an edited cell enters as the meta cell nearest to it. ``continuous``: it keeps
         its meta cell, and the edit is added to its embedding through the same linear layer.
-    seed, frontier, passes
+    seed, frontier, passes, device
         As in ``GenerateRequest``.
     """
 
@@ -101,6 +102,7 @@ class RegenerationPredictor:
     seed: int
     frontier: int
     passes: int
+    device: Device = "auto"
 
     def request(self) -> GenerateRequest:
         """Return the request of the control generation."""
@@ -115,6 +117,7 @@ class RegenerationPredictor:
             passes=self.passes,
             residuals=False,
             field=0.0,
+            device=self.device,
         )
 
     def expression(self, edited: Edited | None, stage: str) -> Answer:

@@ -13,6 +13,7 @@ from torch import Tensor
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number
 from napari_gest.model.decoder import Context
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.finite import require_finite
@@ -49,6 +50,8 @@ class InfluenceRequest:
         Random removals it is compared with.
     around
         The section as the model reads it, kept from an earlier request to save time.
+    device
+        As in ``GenerateRequest``; that of ``around`` where it is given.
     """
 
     section: Section
@@ -58,6 +61,7 @@ class InfluenceRequest:
     k: int = 8
     n_random: int = 50
     around: Around | None = None
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if there is no such cell, or too few around it."""
@@ -65,6 +69,7 @@ class InfluenceRequest:
         check_seed(self.seed)
         check_number("k", self.k, 1, whole=True)
         check_number("n_random", self.n_random, 1, _MOST_RANDOM, whole=True)
+        check_device(self.device)
         if self.section.n_obs < self.k + 3:
             raise InputError(
                 f"k is {self.k}, and the section has {self.section.n_obs} cells.",
@@ -75,7 +80,7 @@ class InfluenceRequest:
     def run(self) -> Generator[Progress, None, Influence]:
         """Yield progress; return the influence of every cell of the context."""
         self.check()
-        around = self.around or Around(self.section, self.model)
+        around = self.around or Around(self.section, self.model, self.device)
         neighbours, pool, query = context_of(around, self.cell)
         n = len(pool.mass)
         clock = Clock("Leaving neighbours out", n + self.n_random + 1)
@@ -179,13 +184,13 @@ class Query:
         """Return (m, G): the prediction with the items of each row of ``hidden`` (m, n) hidden."""
         network = self.model.network
         mask = torch.zeros(hidden.shape).masked_fill(torch.from_numpy(hidden), float("-inf"))
-        mask = mask[None, None]
+        mask = mask[None, None].to(self.model.device)
         xy = self.xy.expand(1, len(hidden), 2)
         geometry = self.geometry.expand(len(hidden), -1)
         state = network.ask(self.context, xy, geometry=geometry, mask=mask)
         logits = network.logits(state, self.context, xy, mask=mask)[0]
         profiles = torch.from_numpy(self.model.tokenizer.c_expr)
-        result: NDArray[np.float32] = (logits.softmax(-1) @ profiles).numpy()
+        result: NDArray[np.float32] = (logits.softmax(-1).cpu() @ profiles).numpy()
         return result
 
 
@@ -206,13 +211,14 @@ def influence(
     k: int = 8,
     n_random: int = 50,
     around: Around | None = None,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Influence:
     """Return which measured neighbours drove the prediction of a cell.
 
     Parameters
     ----------
-    section, model, cell, seed, k, n_random, around
+    section, model, cell, seed, k, n_random, around, device
         As in ``InfluenceRequest``.
     on_progress
         Called after every few removals.
@@ -222,5 +228,5 @@ def influence(
     InputError
         If there is no such cell, or there are too few around it.
     """
-    request = InfluenceRequest(section, model, cell, seed, k, n_random, around)
+    request = InfluenceRequest(section, model, cell, seed, k, n_random, around, device)
     return finish(request.run(), on_progress)

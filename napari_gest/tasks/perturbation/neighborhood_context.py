@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from napari_gest.model.decoder import Context
+from napari_gest.model.devices import Device
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.perturbation.counterfactual import model_space
 from napari_gest.tissue.pool import Pool
@@ -27,10 +28,13 @@ class Around:
     ----------
     section, model
         The tissue and the model.
+    device
+        Where the network computes, as in ``GenerateRequest``.
     """
 
-    def __init__(self, section: Section, model: GeST) -> None:
-        self.section, self.model = section, model
+    def __init__(self, section: Section, model: GeST, device: Device = "auto") -> None:
+        self.section, self.source, self.device = section, model, device
+        self.model = model.on(device)
         self.tree = cKDTree(section.coords_um[section.order])
         self.geometry = section.geometry
         self._token = np.full(section.n_obs, -1, np.int64)
@@ -67,16 +71,18 @@ class Around:
         pool = Pool.around(coords[near] - centre, n)
         shares = pool.shares(self.tokens(near), self.model.tokenizer.n_meta_cells)
         at = centre + pool.mean(coords[near] - centre)
+        device = self.model.device
         context = self.model.network.encode(
             self._table,
-            torch.from_numpy(shares)[None],
-            self.model.positions(at, centre)[None],
-            mass=torch.from_numpy(pool.mass)[None],
-            geometry=torch.from_numpy(pool.mean(self.geometry(near))),
+            torch.from_numpy(shares)[None].to(device),
+            self.model.positions(at, centre)[None].to(device),
+            mass=torch.from_numpy(pool.mass)[None].to(device),
+            geometry=torch.from_numpy(pool.mean(self.geometry(near))).to(device),
         )
         return near, pool, context
 
     def query(self, cells: NDArray[np.int64], centre: NDArray[np.float64]) -> tuple[Tensor, Tensor]:
         """Return positions (1, m, 2) in half windows and geometry (m, n_geometry) of cells."""
         xy = self.model.positions(self.section.coords_um[cells], centre)[None]
-        return xy, torch.from_numpy(self.geometry(cells))
+        geometry = torch.from_numpy(self.geometry(cells))
+        return xy.to(self.model.device), geometry.to(self.model.device)

@@ -52,10 +52,9 @@ def exchange(
     """
     clock = Clock("Exchanging like cells", tissue.n_identities)
     edited = np.abs(direction) > 1e-6
-    level = _level(tissue, direction, edited)
-    section = np.repeat(np.arange(len(tissue.sections)), list(tissue.sections.values()))
+    level = own_level(tissue, direction, edited)
     strata = [
-        np.flatnonzero((tissue.identity == c) & (section == s))
+        np.flatnonzero((tissue.identity == c) & (tissue.section == s))
         for c in range(tissue.n_identities)
         for s in range(len(tissue.sections))
     ]
@@ -94,7 +93,7 @@ def exchange(
     return found[:, 0], found[:, 1:]
 
 
-def _level(
+def own_level(
     tissue: Residuals, direction: NDArray[np.float64], edited: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """Return (n,) expression along the edit less what the genes that are not edited predict."""

@@ -17,6 +17,7 @@ import napari_gest
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.limits import check_choice, check_number, shown
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.response import ResponseHead
 from napari_gest.seeds import check_seed
@@ -81,6 +82,8 @@ class PerturbRequest:
     response
         A fitted head for the read-out ``response``, such as that of an earlier result; by default
         the model's own, or one that is fitted on the section.
+    device
+        As in ``GenerateRequest``.
     """
 
     section: Section
@@ -99,6 +102,7 @@ class PerturbRequest:
     frontier: int = WINDOW_TARGETS
     passes: int = 4
     response: ResponseHead | None = None
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if the run cannot be done as asked, or would show nothing."""
@@ -112,6 +116,7 @@ class PerturbRequest:
         check_choice("readout", self.readout, get_args(Readout))
         check_choice("input", self.input, get_args(Input))
         check_seed(self.seed)
+        check_device(self.device)
         check_number("strength", self.strength, 0, MAX_STRENGTH)
         check_number("reach_um", self.reach_um, 0, above=True)
         check_number("frontier", self.frontier, 1, whole=True)
@@ -211,10 +216,11 @@ class PerturbRequest:
                 self.seed,
                 self.frontier,
                 self.passes,
+                self.device,
             )
         return (
             yield from ResponsePredictor.prepare(
-                self.section, self.model, self.index, self.input, self.response
+                self.section, self.model, self.index, self.input, self.response, self.device
             )
         )
 
@@ -442,6 +448,7 @@ def perturb(
     frontier: int = WINDOW_TARGETS,
     passes: int = 4,
     response: ResponseHead | None = None,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Perturbed:
     """Predict how the surroundings of a region respond to an edit of its cells.
@@ -458,6 +465,8 @@ def perturb(
         How far around the region to look, in um.
     seed, frontier, passes
         Of the read-out ``generation``; the seed also draws what replaces cells.
+    device
+        Where the network computes.
     on_progress
         Called with every tick.
 
@@ -483,6 +492,7 @@ def perturb(
         frontier=frontier,
         passes=passes,
         response=response,
+        device=device,
     )
     return finish(request.run(), on_progress)
 

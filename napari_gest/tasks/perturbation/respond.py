@@ -14,6 +14,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.response import IDENTITY, ResponseHead
 from napari_gest.model.tokenizer import floored
@@ -46,35 +47,40 @@ class ResponseRequest:
         Measured tissue that the edit is not part of, such as the model's training sections.
     model
         The model whose predictions are regressed out.
+    device
+        As in ``GenerateRequest``.
     """
 
     sections: Sequence[Section]
     model: GeST
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if there is no section, or one on another panel."""
         if not self.sections:
             raise InputError("There is no section to fit a response on.", "Give one at least.")
+        check_device(self.device)
         for section in self.sections:
             section.align(self.model.genes)
 
     def run(self) -> Generator[Progress, None, Residuals]:
         """Read the tissue; yields after every window."""
         self.check()
-        return (yield from _residuals(self.sections, self.model))
+        return (yield from _residuals(self.sections, self.model, self.device))
 
 
 def fit_response(
     model: GeST,
     sections: Sequence[Section],
     *,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
     """Return the model with a response head fitted on measured sections; it is saved with it.
 
     Parameters
     ----------
-    model, sections
+    model, sections, device
         As in ``ResponseRequest``.
     on_progress
         Called after every window.
@@ -84,7 +90,8 @@ def fit_response(
     InputError
         If there is no section, or one on another panel.
     """
-    return with_response(model, finish(ResponseRequest(sections, model).run(), on_progress))
+    request = ResponseRequest(sections, model, device)
+    return with_response(model, finish(request.run(), on_progress))
 
 
 def with_response(model: GeST, residuals: Residuals) -> GeST:
@@ -115,6 +122,10 @@ class Residuals:
         (G,) what a gene is divided by, and whether it was measured everywhere.
     width_um
         Of the Gaussian.
+    coords_um
+        (n, 2) um, x y, of each cell in its section.
+    depth
+        (n,) logarithm of one more than a cell's total on the model's genes.
     """
 
     sections: dict[str, int]
@@ -127,6 +138,13 @@ class Residuals:
     spread: NDArray[np.float32]
     measured: NDArray[np.bool_]
     width_um: float
+    coords_um: NDArray[np.float64]
+    depth: NDArray[np.float64]
+
+    @property
+    def section(self) -> NDArray[np.int64]:
+        """(n,) number of the section of each cell."""
+        return np.repeat(np.arange(len(self.sections)), list(self.sections.values()))
 
     @cached_property
     def head(self) -> ResponseHead:
@@ -151,14 +169,16 @@ class Residuals:
         return ResponseHead(gram, cross, square, freedom, self.spread, width)
 
 
-def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, None, Residuals]:
+def _residuals(
+    sections: Sequence[Section], model: GeST, device: Device
+) -> Generator[Progress, None, Residuals]:
     sections = [sections[i].ordered() for i in name_order(sections)]
     clock = Clock("Fitting the response", sum(s.n_obs for s in sections))
     predictions, done = [], 0
     read = [_read(section, model) for section in sections]
     for section, cells in zip(sections, read, strict=True):
         predicted = np.empty_like(cells.values)
-        for group, values in _predictions(section, model):
+        for group, values in _predictions(section, model, device):
             require_finite("The predictions", expression=values)
             predicted[group] = values
             done += len(group)
@@ -188,6 +208,8 @@ def _residuals(sections: Sequence[Section], model: GeST) -> Generator[Progress, 
         spread,
         measured,
         width,
+        np.concatenate([s.coords_um for s in sections]),
+        np.concatenate([_depth(s, model) for s in sections]),
     )
 
 
@@ -216,11 +238,12 @@ class ResponsePredictor:
         index: NDArray[np.int64],
         input: Input,
         head: ResponseHead | None,
+        device: Device = "auto",
     ) -> Generator[Progress, None, ResponsePredictor]:
         """Return what answers for cells ``index``; without a head one is fitted on the section."""
         head, tissue = head or model.response, None
         if head is None:
-            tissue = yield from ResponseRequest([section], model).run()
+            tissue = yield from ResponseRequest([section], model, device).run()
             head = tissue.head
         return cls(section, model, index, input, head, _read(section, model, index).token, tissue)
 
@@ -303,12 +326,18 @@ def _read(section: Section, model: GeST, cells: NDArray[np.int64] | None = None)
     return _Cells(values, measured, token, model.tokenizer.levels[token, IDENTITY])
 
 
+def _depth(section: Section, model: GeST) -> NDArray[np.float64]:
+    total = section.align(model.genes)[0].sum(1, dtype=np.float64)
+    return np.log1p(np.asarray(total).ravel())
+
+
 @torch.inference_mode()
 def _predictions(
-    section: Section, model: GeST
+    section: Section, model: GeST, device: Device
 ) -> Generator[tuple[NDArray[np.int64], NDArray[np.float32]], None, None]:
     """Yield groups of cells and (n, G) what GeST predicts for them from all cells around."""
-    around, coords, network = Around(section, model), section.coords_um, model.network
+    around, coords = Around(section, model, device), section.coords_um
+    network = around.model.network
     profiles = torch.from_numpy(model.tokenizer.c_expr)
     # A small section must keep more cells than it hides.
     size = min(_GROUP, max(1, section.n_obs // 4))
@@ -317,7 +346,7 @@ def _predictions(
         context = around.context(centre, group)[2]
         xy, geometry = around.query(group, centre)
         logits = network.logits(network.ask(context, xy, geometry=geometry), context, xy)[0]
-        yield group, (logits.softmax(-1) @ profiles).numpy()
+        yield group, (logits.softmax(-1).cpu() @ profiles).numpy()
 
 
 def _neighbours(

@@ -5,22 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
+from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.limits import check_number
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.perturbation.counterfactual import Edited, model_space
+from napari_gest.tasks.perturbation.false_signs import (
+    SIGN_LEVEL,
+    SignModel,
+    Signs,
+    s_values,
+)
+from napari_gest.tasks.perturbation.local_slopes import local_slopes
 from napari_gest.tasks.perturbation.permutation_null import exchange
 from napari_gest.tasks.perturbation.perturb import Perturbed
 from napari_gest.tasks.perturbation.respond import Residuals, ResponsePredictor, ResponseRequest
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 # With fewer draws no p-value can be below 0.05.
 _FEWEST = 19
@@ -29,7 +40,11 @@ _MOST = 100_000  # draws: their statistics are all kept
 
 @dataclass(frozen=True, eq=False)
 class SignificanceRequest:
-    """One test of an effect against two permutation nulls.
+    """One test of an effect: how sure its signs are, and two permutation nulls.
+
+    For a response the probability that a sign is wrong comes from slopes on measured tissue
+    (``local_slopes``) and empirical Bayes over genes and identities (``SignModel``). It needs no
+    draws. The permutation nulls are stricter.
 
     The first null edits random genes by as much, counted in each gene's own spread. An edit of
     any gene of a gradient seems to move all genes of it, so what counts is how far a gene stands
@@ -98,12 +113,13 @@ class SignificanceRequest:
             for one, null in zip(observed, np.stack(by_gene, 1), strict=True)
         ]
         if self._response is not None:
-            tissue, p_positions = yield from self._exchanged(self._response, rng)
+            tissue, p_positions, rates = yield from self._exchanged(self._response, rng)
         else:
             tissue, p_positions = None, (yield from self._moved(rng))
+            rates = np.full(p_positions.shape, np.nan)
         return Significance(
             self.perturbed,
-            self._table(np.stack(p_genes), p_positions),
+            self._table(np.stack(p_genes), p_positions, rates),
             {"n_permutations": self.n_permutations, "seed": self.seed},
             tissue,
         )
@@ -115,28 +131,31 @@ class SignificanceRequest:
 
     def _exchanged(
         self, response: ResponsePredictor, rng: np.random.Generator
-    ) -> Generator[Progress, None, tuple[Residuals, NDArray[np.float64]]]:
-        """Return the tissue, and (n_bands, G) p-values where like cells exchange their levels."""
+    ) -> Generator[Progress, None, tuple[Residuals, NDArray[np.float64], NDArray[np.float64]]]:
+        """Return the tissue, and by band and gene what it says of the effect.
+
+        These are p-values where like cells exchange their levels, and local false sign rates.
+        """
         perturbed, tissue = self.perturbed, self.tissue or response.tissue
         if tissue is None:
-            request = ResponseRequest([perturbed.section], response.model)
+            request = ResponseRequest([perturbed.section], response.model, perturbed.request.device)
             tissue = yield from request.run()
-        # The head and the tissue may have other spreads; the edit is the same.
-        direction = response.change(perturbed.edited).sum(0) * response.head.spread / tissue.spread
-        direction[~tissue.measured] = 0
-        direction /= max(float(np.linalg.norm(direction)), 1e-12)
+        direction = _direction(perturbed, response, tissue)
         bands = list(perturbed.bands().values())
         doses = [response.doses(perturbed.edited, inside) for inside in bands]
         found, drawn = yield from exchange(tissue, direction, doses, self.n_permutations, rng)
         require_finite("The test", statistic=found, permuted=drawn)
         tested = tissue.measured & ~self._edited_genes
-        p = np.full(found.shape, np.nan)
+        p, rates = np.full(found.shape, np.nan), np.full(found.shape, np.nan)
+        signs = signs_of(perturbed, tissue)
+        yield Progress("Probabilities of wrong signs", 1, 1)
         for b, inside in enumerate(bands):
             sign = np.sign(perturbed.effect[inside].mean(0, dtype=np.float64))
+            rates[b, tested] = signs[b].false_rate(sign)[tested]
             # Tissue that contradicts the predicted direction speaks for no response.
             agreed = np.maximum(found[b] * sign, 0)
             p[b, tested] = pooled_p(agreed[tested], drawn[b][:, tested])
-        return tissue, p
+        return tissue, p, rates
 
     def _moved(self, rng: np.random.Generator) -> Generator[Progress, None, NDArray[np.float64]]:
         """Return (n_bands, G) p-values of the same edit in random cells elsewhere."""
@@ -236,16 +255,26 @@ class SignificanceRequest:
         return np.stack(out)
 
     def _table(
-        self, p_genes: NDArray[np.float64], p_positions: NDArray[np.float64]
+        self,
+        p_genes: NDArray[np.float64],
+        p_positions: NDArray[np.float64],
+        rates: NDArray[np.float64],
     ) -> pd.DataFrame:
         measured = self.perturbed.request.measured
         pvalue = np.maximum(p_genes, p_positions)
         if self._response is not None:
             pvalue = np.where(self._edited_genes, p_genes, p_positions)
         fdr = np.stack([false_discovery_rates(p[measured]) for p in pvalue])
-        columns = {"p_genes": p_genes, "p_positions": p_positions, "pvalue": pvalue}
+        svalue = np.stack([s_values(rate[measured]) for rate in rates]).ravel()
+        columns = {
+            "p_genes": p_genes,
+            "p_positions": p_positions,
+            "pvalue": pvalue,
+            "lfsr": rates,
+        }
         values = {name: p[:, measured].ravel() for name, p in columns.items()}
-        return self.perturbed.effects().assign(**values, fdr=fdr.ravel())
+        table = self.perturbed.effects().assign(**values, fdr=fdr.ravel(), svalue=svalue)
+        return table.assign(reported=table["direction"].where(svalue <= SIGN_LEVEL, "none"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,8 +286,11 @@ class Significance:
     perturbed
         The effect.
     table
-        ``Perturbed.effects`` and ``p_genes``, ``p_positions``, ``pvalue`` and ``fdr``,
-        ``false_discovery_rates`` within a band; missing where a gene was not tested.
+        ``Perturbed.effects``; ``p_genes``, ``p_positions``, ``pvalue`` and ``fdr``,
+        ``false_discovery_rates`` within a band; for a response also ``lfsr``, the probability
+        that the direction is wrong or that there is no response, ``svalue``, the share of wrong
+        signs among all genes of the band with no larger ``lfsr``, and ``reported``, the direction
+        where that is 5 % at most, else none. Missing where a gene was not tested.
     settings
         What made it.
     tissue
@@ -269,6 +301,23 @@ class Significance:
     table: pd.DataFrame
     settings: dict[str, Any]
     tissue: Residuals | None = None
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(n,) row of each surrounding cell in the AnnData."""
+        return self.perturbed.rows
+
+    def write(self, adata: AnnData) -> frozenset[str]:
+        """Write the effect as ``Perturbed.write`` does, with the table in ``uns``.
+
+        Returns
+        -------
+        The names of the keys that changed.
+        """
+        changed = self.perturbed.write(adata)
+        adata.uns[keys.PERTURBATION]["test"] = {**self.settings, "sign_level": SIGN_LEVEL}
+        adata.uns[keys.PERTURBATION]["genes"] = self.table.copy()
+        return changed
 
 
 def significance(
@@ -295,6 +344,45 @@ def significance(
     """
     request = SignificanceRequest(perturbed, n_permutations, seed, tissue)
     return finish(request.run(), on_progress)
+
+
+def signs_of(perturbed: Perturbed, tissue: Residuals) -> list[Signs]:
+    """Return for each band what measured tissue says of the signs of a response.
+
+    Raises
+    ------
+    InputError
+        If the effect is no response, but was generated.
+    """
+    response = perturbed.predictor
+    if not isinstance(response, ResponsePredictor):
+        raise InputError(
+            "A generated effect has no slopes whose signs could be wrong.",
+            "Choose the read-out 'response'.",
+        )
+    direction = _direction(perturbed, response, tissue)
+    slopes = local_slopes(tissue, direction)
+    require_finite("The test", slope=slopes.slope)
+    edited = (perturbed.edited.after != perturbed.edited.before).any(0)
+    model = SignModel.fit(slopes.slope, slopes.error, tissue.measured & ~edited)
+    bands = perturbed.bands().values()
+    return [model.signs(response.doses(perturbed.edited, inside)) for inside in bands]
+
+
+def _direction(
+    perturbed: Perturbed, response: ResponsePredictor, tissue: Residuals
+) -> NDArray[np.float64]:
+    """Return (G,) of unit length, the edit in spreads of the tissue."""
+    # The head and the tissue may have other spreads; the edit is the same.
+    direction = response.change(perturbed.edited).sum(0) * response.head.spread / tissue.spread
+    direction[~tissue.measured] = 0
+    return np.asarray(direction / max(float(np.linalg.norm(direction)), 1e-12))
+
+
+def untested(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of effects with the columns of a test, all of them missing."""
+    missing = dict.fromkeys(("pvalue", "fdr", "lfsr", "svalue"), np.nan)
+    return table.assign(**missing, reported="none")
 
 
 def stand_out(evidence: NDArray[np.float64], judged: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -10,11 +10,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_gest.errors import InputError
 from napari_gest.files import check_output
+from napari_gest.limits import check_number
 from napari_gest.model.about import ModelName, shortened
+from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.training.budget import LEAST, MOST, Budget
+from napari_gest.tasks.training.ranks import Scale, Strategy, join
+from napari_gest.tasks.training.start import FROM_SCRATCH, check_shape, start_of
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tasks.training.train_state import STATE, TrainState
 from napari_gest.tissue.geometry import N_GEOMETRY
@@ -23,6 +29,8 @@ from napari_gest.tissue.section import Section
 # From so many cells on a larger decoder, trained for longer, predicts held-out sections better;
 # with fewer it learns them by heart (decision 18).
 MANY_CELLS = 15_000
+# What suits a base, whatever the number of cells (decision 38).
+FROM_BASE = TrainConfig(n_steps=400, batch_windows=4)
 
 
 def configs_for(
@@ -32,6 +40,8 @@ def configs_for(
 
     A model to ``start`` from keeps its shape, and what it was trained for is done.
     """
+    if isinstance(start, Base):
+        return start.config, FROM_BASE
     if start is not None:
         return start.config, TrainConfig()
     if sum(section.n_obs for section in sections) < MANY_CELLS:
@@ -71,7 +81,7 @@ class FitRequest:
     sections
         Sections to train on. Their panel must be the same.
     model_config
-        Shape of the model; ignored but for its vocabulary where ``start`` is given.
+        Shape of the model; where ``start`` is given, its own but for the vocabulary.
     train_config
         How to train.
     seed
@@ -84,9 +94,19 @@ class FitRequest:
         absent, empty, or hold a training state and nothing else.
     start
         Model to train on. If its panel differs, its transformer is kept and the vocabulary and
-        the two gene-facing layers are made anew.
+        the two gene-facing layers are made anew. A base has no panel; of its network a vocabulary
+        of any genes is read.
     name
         Name of the trained model.
+    budget
+        Wall time in which training is to end. It settles the number of steps, ``n_steps`` at most.
+    device
+        Where the network computes: ``cpu``, ``cuda``, ``mps``, or ``auto``, an NVIDIA GPU where
+        there is one. The trained model is on the processor's side.
+    devices, nodes, strategy
+        Processes on each machine, machines, and how the processes share the work, as in ``Scale``.
+        More than one process needs Lightning Fabric (the extra ``scale``), which runs the program
+        once for each; all return the same model.
     """
 
     sections: Sequence[Section]
@@ -97,6 +117,16 @@ class FitRequest:
     checkpoint_dir: Path | None = None
     start: GeST | None = None
     name: str = "unnamed"
+    budget: Budget | None = None
+    device: Device = "auto"
+    devices: int = 1
+    nodes: int = 1
+    strategy: Strategy = "ddp"
+
+    @property
+    def scale(self) -> Scale:
+        """How many processes train together."""
+        return Scale(self.devices, self.nodes, self.strategy)
 
     def check(self) -> None:
         """Raise InputError if the sections cannot be trained on together.
@@ -106,6 +136,8 @@ class FitRequest:
         if not self.sections:
             raise InputError("There is no section to train on.", "Give one at least.")
         check_seed(self.seed)
+        check_device(self.device)
+        self.scale.check(self.device, self.train_config.batch_windows)
         genes = self.sections[0].genes
         for section in [*self.sections, *([self.validation] if self.validation else [])]:
             if section.genes != genes:
@@ -138,7 +170,11 @@ class FitRequest:
                 f"n_geometry is {self.model_config.n_geometry}.",
                 f"It is {N_GEOMETRY}, or 0 to leave the arrangement of cells out.",
             )
-        if self.checkpoint_dir is not None:
+        if self.start is not None:
+            check_shape(self.model_config, self.start)
+        if self.budget is not None:
+            check_number("budget", self.budget.seconds, LEAST, MOST)
+        if self.checkpoint_dir is not None and self.scale.is_first:
             TrainState.find(Path(self.checkpoint_dir))  # says what is wrong with a damaged one
             check_output(self.checkpoint_dir, STATE, overwrite=True, parents=True)
         smallest = min(self.sections, key=lambda s: s.n_obs)
@@ -154,7 +190,8 @@ class FitRequest:
         yield Progress("Building the vocabulary", 0, 1)
         from napari_gest.tasks.training.train_loop import TrainLoop
 
-        return Fitted(*(yield from TrainLoop(self).steps()))
+        ranks = join(self.scale, self.device)
+        return Fitted(*(yield from TrainLoop(self, ranks).steps()))
 
 
 def fit(
@@ -162,13 +199,19 @@ def fit(
     model_config: ModelConfig | None = None,
     train_config: TrainConfig | None = None,
     *,
+    start: GeST | str | Path | None = None,
+    budget: float | None = None,
     seed: int = 0,
     validation: Section | None = None,
     checkpoint_dir: Path | None = None,
     name: str = "unnamed",
+    device: Device = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: Strategy = "ddp",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
-    """Train a model from scratch and return it.
+    """Train a model of new tissue and return it.
 
     Parameters
     ----------
@@ -176,7 +219,15 @@ def fit(
         Sections measured with one panel.
     model_config, train_config
         Shape and training; by default what suits the number of cells (`configs_for`).
-    seed, validation, checkpoint_dir, name
+    start
+        What training begins with: a base or a model, its name or its folder, or ``"none"`` for
+        random weights. By default the bundled base, or random weights where ``model_config``
+        gives a shape.
+    budget
+        Seconds of wall time that it may take, 10 at least; the number of steps follows from how
+        long one takes here, and is in ``card["training"]``. ``of_length`` with that number gives
+        the same training without a clock.
+    seed, validation, checkpoint_dir, name, device, devices, nodes, strategy
         As in ``FitRequest``.
     on_progress
         Called after every step.
@@ -184,10 +235,17 @@ def fit(
     Raises
     ------
     InputError
-        If the sections cannot be trained on together, or ``checkpoint_dir`` is neither absent nor
-        empty nor a training state alone.
+        If the sections cannot be trained on together, ``start`` has another shape than
+        ``model_config``, ``checkpoint_dir`` is neither absent nor empty nor a training state
+        alone, or there are not so many devices.
+    CheckpointError
+        If there is no model to start from, or it is damaged.
+    ProcessError
+        If one of several processes failed or ended.
     """
-    shape, training = configs_for(sections)
+    clock = None if budget is None else Budget(budget)
+    begin = start_of(FROM_SCRATCH if start is None and model_config is not None else start)
+    shape, training = configs_for(sections, begin)
     request = FitRequest(
         sections,
         model_config or shape,
@@ -195,7 +253,13 @@ def fit(
         seed,
         validation=validation,
         checkpoint_dir=checkpoint_dir,
+        start=begin,
         name=name,
+        budget=clock,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
     )
     return finish(request.run(), on_progress).model
 
@@ -209,6 +273,10 @@ def fine_tune(
     validation: Section | None = None,
     checkpoint_dir: Path | None = None,
     name: str = "unnamed",
+    device: Device = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: Strategy = "ddp",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> GeST:
     """Train a model on with new tissue ("Ours-FT", Sec. 5.2) and return a new model.
@@ -221,21 +289,25 @@ def fine_tune(
         The model to start from; it stays as it is.
     sections, train_config, seed, validation, checkpoint_dir, name, on_progress
         As in ``fit``.
+    device, devices, nodes, strategy
+        As in ``fit``.
 
     Raises
     ------
     InputError
         As ``fit``.
     """
-    shape, training = configs_for(sections, model)
-    request = FitRequest(
+    return fit(
         sections,
-        shape,
-        train_config or training,
-        seed,
+        train_config=train_config,
+        start=model,
+        seed=seed,
         validation=validation,
         checkpoint_dir=checkpoint_dir,
-        start=model,
         name=name,
+        on_progress=on_progress,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
     )
-    return finish(request.run(), on_progress).model

@@ -20,6 +20,8 @@ class TrainConfig(BaseModel):
         Cells predicted in a window of order ``hole``, 100,000 at most.
     learning_rate, weight_decay
         Of AdamW.
+    warmup
+        Steps over which the learning rate rises.
     ema_decay
         The model kept is a running average of the weights; this is its decay per step.
     cell_dropout
@@ -46,6 +48,7 @@ class TrainConfig(BaseModel):
     targets: int = Field(192, ge=1, le=100_000)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.05, ge=0)
+    warmup: int = Field(100, ge=1)
     ema_decay: float = Field(0.99, ge=0, lt=1)
     cell_dropout: float = Field(0.3, ge=0, lt=1)
     order: Literal["hole", "inward", "corner", "eq6", "random", "strict"] = "hole"

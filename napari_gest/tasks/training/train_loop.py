@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
+import secrets
 import time
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,43 +23,51 @@ from torch import Tensor, nn
 
 import napari_gest
 from napari_gest.errors import InputError, ResultError
-from napari_gest.files import replacing
+from napari_gest.files import Scratch, replacing
 from napari_gest.model.decoder import Decoder
+from napari_gest.model.devices import AtOnce, chosen_device, full_precision
 from napari_gest.model.gest import GeST
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.temperature import best_temperature
-from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress
+from napari_gest.tasks.training.budget import planned_before
+from napari_gest.tasks.training.ranks import Ranks
+from napari_gest.tasks.training.start import model_to_train
+from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tasks.training.train_state import (
     FORMAT,
     STATE,
     STATE_SETTINGS,
     STATE_TENSORS,
+    AboutState,
     TrainState,
     digest_of,
 )
 from napari_gest.tasks.training.train_windows import (
     Batch,
     Score,
+    Tissue,
+    Window,
     discs,
     draw_window,
+    fill,
     stack,
     tissue_of,
     validation_batches,
 )
 from napari_gest.tissue.fingerprint import fingerprints
-from napari_gest.tissue.model_space import ModelSpace
 from napari_gest.tissue.section import Section, name_order, section_record
-from napari_gest.tissue.window import symmetries, window_side
+from napari_gest.tissue.window import symmetries
 
 if TYPE_CHECKING:
     from napari_gest.tasks.training.train import FitRequest
 
-_WARMUP = 100  # steps
 _CLIP = 1.0  # gradient norm
+_REHEARSED = 4  # steps whose time is taken before the number of steps is settled
+MOST_IN_MEMORY = 2**30  # bytes of training tissue; above, it is read from files
 _TURNS = 4  # of a window, over which generation averages p(meta cell)
 _TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section is for
 
@@ -65,36 +75,25 @@ _TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section 
 class TrainLoop:
     """The moving parts of one training run."""
 
-    def __init__(self, request: FitRequest) -> None:
+    def __init__(self, request: FitRequest, ranks: Ranks | None = None) -> None:
         request = _in_order(request)
         self.request, self.config = request, request.train_config
-        folder = request.checkpoint_dir
-        self.found = TrainState.find(None if folder is None else Path(folder))
+        self.ranks = ranks = ranks or Ranks(chosen_device(request.device))
+        self.device = ranks.device
         patches = _patches(request)
         hidden = [role != _TRAINED for role in patches]
-        training = [s.subset(~h) for s, h in zip(request.sections, hidden, strict=True)]
-        self.model = _model(request, training)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        pairs = list(zip(request.sections, hidden, strict=True))
+        self.model = ranks.once(lambda: model_to_train(request, [s.subset(~h) for s, h in pairs]))
+        self.at_once = AtOnce(self.config.batch_windows)
         self.network = self.model.network.to(self.device)
         self.average = copy.deepcopy(self.network)
-        target_sum, tokenizer = self.model.target_sum, self.model.tokenizer
+        tokenizer = self.model.tokenizer
         self.score = Score.of(tokenizer)
-        self.tissues = [
-            tissue_of(s, ~h, target_sum, tokenizer, self.score)
-            for s, h in zip(request.sections, hidden, strict=True)
-        ]
-        if request.validation is not None:
-            holes = discs(request.validation, 0.2, self.model.config, request.seed) >= 0
-            checked = [(request.validation, holes, holes)]
-        else:
-            selecting = [role == _SELECTING for role in patches]
-            checked = list(zip(request.sections, hidden, selecting, strict=True))
-        self.validation = [
-            batch.to(self.device)
-            for s, h, asked in checked
-            for batch in validation_batches(s, h, asked, self.model, self.score)
-        ]
-        self.cells = _training_cells(request, patches)
+        self.scratch: Scratch | None = None
+        self.tissues = self._read(pairs)
+        # Validated by the first process; what the others are told is enough for them.
+        self.validation = self._validation(pairs, patches) if ranks.first else []
+        self.cells = ranks.once(lambda: _training_cells(request, patches))
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
         self.levels = torch.from_numpy(tokenizer.levels).to(self.device)
@@ -110,15 +109,80 @@ class TrainLoop:
         self.best: dict[str, Tensor] = {}
         self.losses: list[float] = []
         self.spent = 0.0
+        self.budget, self.validation_s = request.budget, 0.0
+        self.clock = time.monotonic if self.budget is None else self.budget.clock
+
+    def _read(self, pairs: Sequence[tuple[Section, NDArray[np.bool_]]]) -> list[Tissue]:
+        """Return the training tissue: in memory, or in files that a machine's processes share."""
+        ranks, tokenizer = self.ranks, self.model.tokenizer
+        given = (self.model.target_sum, tokenizer, self.score)
+        n = sum(int((~h).sum()) for _, h in pairs)
+        if ranks.n == 1 and 8 * n * len(self.score.genes) < MOST_IN_MEMORY:
+            return [tissue_of(s, ~h, *given) for s, h in pairs]
+        # Of each machine the process with the lowest rank fills the files.
+        token = ranks.once(lambda: secrets.token_hex(8))
+        name, owner = f"{token}-{ranks.rank - ranks.local_rank}", ranks.local_rank == 0
+
+        def filled() -> tuple[None, tuple[()]]:
+            if owner:
+                self.scratch = scratch = Scratch(name)
+                for i, (s, h) in enumerate(pairs):
+                    fill(s, ~h, *given, lambda what, *made, i=i: scratch.make(f"{i}-{what}", *made))
+            return None, ()
+
+        def read() -> list[Tissue]:
+            files, k = self.scratch or Scratch(name, owner=False), tokenizer.n_meta_cells
+            return [
+                Tissue.of(lambda what, i=i: files.read(f"{i}-{what}"), k)  # type: ignore[misc]
+                for i in range(len(pairs))
+            ]
+
+        try:
+            ranks.least(filled)
+            return ranks.least(lambda: (read(), ()))[0]
+        except BaseException:
+            self.close()
+            raise
+
+    def _validation(
+        self,
+        pairs: Sequence[tuple[Section, NDArray[np.bool_]]],
+        patches: Sequence[NDArray[np.int64]],
+    ) -> list[Batch]:
+        request = self.request
+        if request.validation is not None:
+            holes = discs(request.validation, 0.2, self.model.config, request.seed) >= 0
+            checked = [(request.validation, holes, holes)]
+        else:
+            roles = zip(pairs, patches, strict=True)
+            checked = [(s, h, role == _SELECTING) for (s, h), role in roles]
+        return [
+            batch.to(self.device)
+            for s, h, asked in checked
+            for batch in validation_batches(s, h, asked, self.model, self.score)
+        ]
+
+    def close(self) -> None:
+        """Let go of the training tissue, and of its files where it has some."""
+        self.tissues = []
+        if self.scratch is not None:
+            self.scratch.close()
 
     def steps(self) -> Generator[Progress, None, tuple[GeST, list[dict[str, float]]]]:
         """Train; yields after every step, returns the best model and the validation curve."""
+        try:
+            return (yield from self._steps())
+        finally:
+            self.close()
+
+    def _steps(self) -> Generator[Progress, None, tuple[GeST, list[dict[str, float]]]]:
         first = self.resume()
-        clock = Clock("Training", self.config.n_steps - first)
         started = time.monotonic() - self.spent
         if not self.curve:
             self.validate(0, 0.0)
+            self.plan()
             yield Progress("Training", 0, self.config.n_steps, payload=self.curve[-1])
+        clock = Clock("Training", self.config.n_steps - first)
         for step in range(first, self.config.n_steps):
             if self.exhausted():
                 break
@@ -127,23 +191,30 @@ class TrainLoop:
             if not math.isfinite(self.losses[-1]):
                 raise self._diverged(f"in step {done}")
             tick = clock.tick(done - first)
-            if done % self.config.validate_every == 0 or done == self.config.n_steps:
+            late = self.budget is not None and self.ranks.once(self._over)
+            if done % self.config.validate_every == 0 or done == self.config.n_steps or late:
                 self.spent = time.monotonic() - started
                 self.validate(done, self.spent)
                 self.save(done)
                 yield replace(tick, payload=self.curve[-1])
+                if late:
+                    break
             else:
                 yield tick
+            if news := self.at_once.news():
+                yield replace(tick, stage=news)
         require_finite("The trained model", **self.best)
         self.average.load_state_dict(self.best)
-        temperature = temperature_on(self.average, self.validation)
+        temperature = self.ranks.once(lambda: temperature_on(self.average, self.validation))
         card = {
             "version": napari_gest.__version__,
             "sections": [section_record(s, s.n_obs) for s in self.request.sections],
             "parameters": self.model.n_parameters,
             "training": self.config.model_dump(),
+            "budget_s": None if self.budget is None else self.budget.seconds,
             "seed": self.request.seed,
             "device": self.device.type,
+            **({"processes": self.ranks.n} if self.ranks.n > 1 else {}),
             "start": self.request.start.name if self.request.start else None,
             "curve": self.curve,
         }
@@ -157,14 +228,28 @@ class TrainLoop:
         )
         return model, self.curve
 
+    def plan(self) -> None:
+        """Settle the number of steps by how long a few take that train nothing."""
+        if self.budget is None:
+            return
+        taken = []
+        for number in range(_REHEARSED):
+            began = self.clock()
+            self.gradients(number)
+            self.network.zero_grad(set_to_none=True)
+            taken.append(self.clock() - began)
+        # The first one is slower, and the optimiser is left out.
+        step_s = 1.05 * float(np.mean(taken[1:]))
+        plan, validation_s = self.budget.plan, self.validation_s
+        self.config = self.ranks.once(lambda: plan(self.config, step_s, validation_s))
+
+    def _over(self) -> bool:
+        assert self.budget is not None
+        return self.budget.over(self.validation_s)
+
     def step(self, step: int) -> float:
         """Take one optimiser step; all its randomness comes from the seed and the step."""
-        batch = self.batch(np.random.default_rng([self.request.seed, step])).to(self.device)
-        self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.request.seed * 1_000_003 + step)
-            loss = self.loss(batch)
-        loss.backward()
+        loss = self.gradients(step)
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         self.optimizer.step(self.config.learning_rate * self.warmth(step))
         # Early on the average follows closely, or the first, random weights would linger.
@@ -172,15 +257,53 @@ class TrainLoop:
         with torch.no_grad():
             for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 kept.lerp_(new, 1 - decay)
+        return loss
+
+    def gradients(self, step: int) -> float:
+        """Put the gradients of a step in place and return its loss, over all processes."""
+        batch = self.batch(step)
+        parameters = list(self.network.parameters())
+
+        def own() -> list[Tensor]:
+            loss = self._own_gradients(step, batch, parameters)
+            made = [p.grad if p.grad is not None else torch.zeros_like(p) for p in parameters]
+            return [*made, torch.tensor([loss], device=self.device)]
+
+        if self.ranks.n == 1:
+            return self._own_gradients(step, batch, parameters)
+        *sums, loss = self.ranks.sum(own)
+        for p, gradient in zip(parameters, sums, strict=True):
+            if p.grad is not None:
+                p.grad = gradient
         return loss.item()
+
+    def _own_gradients(self, step: int, batch: Batch, parameters: Sequence[nn.Parameter]) -> float:
+        """Add up the gradients of this process's windows; in parts where memory is short."""
+        self.network.train()
+        ranks, n = self.ranks, self.config.batch_windows
+
+        def some(part: slice) -> float:
+            windows = batch.windows(part).to(self.device)
+            with torch.random.fork_rng(devices=[]):
+                first = ranks.rank + part.start * ranks.n  # index in the batch of all
+                torch.manual_seed(_key(self.request.seed, step, first))
+                loss = self.loss(windows) * (windows.n_windows / n)
+            # Taken from a part that runs out of memory on the way, no gradient is added twice.
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            for p, gradient in zip(parameters, found, strict=True):
+                if gradient is not None:
+                    p.grad = gradient if p.grad is None else p.grad.add_(gradient)
+            return loss.item()
+
+        return sum(self.at_once.each(batch.n_windows, some))
 
     def warmth(self, step: int) -> float:
         """Return the share of the learning rate in force at a step."""
         fall = 0.5 * (1 + math.cos(math.pi * step / self.config.n_steps))
-        return min(1.0, (step + 1) / _WARMUP) * fall
+        return min(1.0, (step + 1) / self.config.warmup) * fall
 
     def loss(self, batch: Batch) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=fast_bfloat16(self.device)):
+        with _fast(self.device):
             logits, residual = _predict(self.network, batch)
         loss = hierarchical_loss(logits, batch.target, self.levels).mean()
         if self.config.expression_weight:
@@ -192,26 +315,36 @@ class TrainLoop:
         """Return the squared error of the weighted read-out in genes of unit variance."""
         return F.mse_loss(logits.softmax(-1) @ self.scaled + residual, values)
 
-    def batch(self, rng: np.random.Generator) -> Batch:
-        """Draw windows from the training tissue."""
-        windows = [
-            draw_window(
-                self.tissues[rng.choice(len(self.tissues), p=self.share)],
-                self.model.config,
-                self.config,
-                rng,
-            )
-            for _ in range(self.config.batch_windows)
-        ]
+    def batch(self, step: int) -> Batch:
+        """Draw this process's windows of a step: each by the seed, the step and its index."""
+
+        def own() -> tuple[list[Window], tuple[int, int]]:
+            windows = []
+            for index in range(self.ranks.rank, self.config.batch_windows, self.ranks.n):
+                rng = np.random.default_rng([self.request.seed, step, index])
+                tissue = self.tissues[rng.choice(len(self.tissues), p=self.share)]
+                windows.append(draw_window(tissue, self.model.config, self.config, rng))
+            n_context = min(len(w.pool.mass) for w in windows)
+            return windows, (n_context, min(len(w.targets) for w in windows))
+
         # Windows at a section's end may hold fewer cells; all are cut to the shortest.
-        n_context = min(len(w.pool.mass) for w in windows)
-        n_targets = min(len(w.targets) for w in windows)
+        windows, (n_context, n_targets) = self.ranks.least(own)
         return stack([w.read(n_context, n_targets) for w in windows], self.config.order != "hole")
 
     @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
         """Score the averaged weights on the validation holes and keep them if they are best."""
+        began = self.clock()
         self.average.eval()
+        entry = self.ranks.once(lambda: self._scored(step, seconds))
+        self._require_finite(entry)
+        self.curve.append(entry)
+        self.validation_s = self.clock() - began
+        if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
+            self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+
+    @torch.inference_mode()
+    def _scored(self, step: int, seconds: float) -> dict[str, float]:
         nll = error = 0.0
         n = sum(len(batch.target) for batch in self.validation)
         made, truth = [], []
@@ -231,10 +364,7 @@ class TrainLoop:
         }
         if recent := self.losses[-self.config.validate_every :]:
             entry["train_loss"] = float(np.mean(recent))
-        self._require_finite(entry)
-        self.curve.append(entry)
-        if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
-            self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
+        return entry
 
     def _require_finite(self, entry: dict[str, float]) -> None:
         """Raise ResultError where there is nothing to choose the best weights by."""
@@ -282,12 +412,16 @@ class TrainLoop:
     def save(self, step: int) -> None:
         if self.request.checkpoint_dir is None:
             return
+        self.ranks.once(lambda: self._write(step))
+
+    def _write(self, step: int) -> None:
+        assert self.request.checkpoint_dir is not None
         tensors = {f"now.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
         tensors["vocabulary"] = torch.from_numpy(self.model.tokenizer.c_expr)
-        packed = save({k: v.contiguous() for k, v in tensors.items()})
+        packed = save({k: v.cpu().contiguous() for k, v in tensors.items()})
         about = {
             "format": FORMAT,
             "tensors": digest_of(packed),
@@ -305,23 +439,10 @@ class TrainLoop:
 
     def resume(self) -> int:
         """Go on from a checkpoint if there is one; return the step to take next."""
-        if self.found is None:
+        found = self.ranks.once(self._found)
+        if found is None:
             return 0
-        about = self.found.about
-        self.found.check(self.settings, self.config.n_steps)
-        weights = {k: tuple(v.shape) for k, v in self.network.state_dict().items()}
-        means = {k: tuple(v.shape) for k, v in self.optimizer.state().items()}
-        groups = {"now.": weights, "average.": weights, "best.": weights, "optimizer.": means}
-        shapes = {prefix + k: v for prefix, part in groups.items() for k, v in part.items()}
-        now = self.model.tokenizer.c_expr
-        tensors = self.found.tensors(shapes | {"vocabulary": now.shape})
-        if not np.allclose(tensors["vocabulary"].numpy(), now, atol=1e-3):
-            raise InputError(
-                f"The training state in {self.found.folder} has another vocabulary than these"
-                " sections give here.",
-                "Go on with the data and the library versions it was begun with, or give"
-                " another folder.",
-            )
+        about, tensors, self.config = found
 
         def part(prefix: str) -> dict[str, Tensor]:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
@@ -331,8 +452,31 @@ class TrainLoop:
         self.best = part("best.")
         self.optimizer.load(part("optimizer."), about.step)
         self.curve, self.spent, self.losses = list(about.curve), about.spent, list(about.losses)
-        self.found = None
         return about.step
+
+    def _found(self) -> tuple[AboutState, dict[str, Tensor], TrainConfig] | None:
+        """Return the state that is on the disk, once it is known to be of this run."""
+        folder = self.request.checkpoint_dir
+        state = TrainState.find(None if folder is None else Path(folder))
+        if state is None:
+            return None
+        if self.budget is not None:
+            self.config = planned_before(self.config, state.about.settings)
+        state.check(self.settings, self.config.n_steps)
+        weights = {k: tuple(v.shape) for k, v in self.network.state_dict().items()}
+        means = {k: tuple(v.shape) for k, v in self.optimizer.state().items()}
+        groups = {"now.": weights, "average.": weights, "best.": weights, "optimizer.": means}
+        shapes = {prefix + k: v for prefix, part in groups.items() for k, v in part.items()}
+        now = self.model.tokenizer.c_expr
+        tensors = state.tensors(shapes | {"vocabulary": now.shape})
+        if not np.allclose(tensors["vocabulary"].numpy(), now, atol=1e-3):
+            raise InputError(
+                f"The training state in {state.folder} has another vocabulary than these"
+                " sections give here.",
+                "Go on with the data and the library versions it was begun with, or give"
+                " another folder.",
+            )
+        return state.about, tensors, self.config
 
 
 @torch.inference_mode()
@@ -350,8 +494,21 @@ def fast_bfloat16(device: torch.device) -> bool:
     """Whether this device multiplies bfloat16 faster than float32."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
+    if device.type != "cpu":
+        return False
     flags = torch.backends.cpu.get_cpu_capability()
     return "AMX" in flags or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
+
+
+def _fast(device: torch.device) -> AbstractContextManager[object]:
+    if fast_bfloat16(device):
+        return torch.autocast(device.type, torch.bfloat16)
+    return full_precision(device)
+
+
+def _key(*numbers: int) -> int:
+    """Return one seed for torch from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def _predict(network: Decoder, batch: Batch) -> tuple[Tensor, Tensor | float]:
@@ -385,38 +542,6 @@ def _in_order(request: FitRequest) -> FitRequest:
         sections=[request.sections[i].ordered() for i in name_order(request.sections)],
         validation=None if validation is None else validation.ordered(),
     )
-
-
-def _model(request: FitRequest, training: Sequence[Section]) -> GeST:
-    """Return the model to train: new, the one to go on with, or its transformer in a new panel."""
-    start, genes = request.start, training[0].genes
-    if start is not None and start.genes == genes:
-        # What was fitted to the predictions of a network goes with it.
-        return replace(start, network=copy.deepcopy(start.network), head=None, response=None)
-    totals = np.concatenate([np.asarray(s.expression.sum(1)).ravel() for s in training])
-    target_sum = float(np.median(totals[totals > 0]))
-    config = start.config if start is not None else request.model_config
-    side = float(np.mean([window_side(s.coords_um, config.window_cells) for s in training]))
-    # Positions count in half windows, so a transformer meets its window at the density it knows.
-    config = config.model_copy(update={"window_um": side})
-    tokenizer = MetaCellTokenizer.fit(
-        ModelSpace(training, target_sum),
-        genes,
-        target_sum,
-        n_meta_cells=config.n_meta_cells,
-        n_pcs=config.n_pcs,
-        level_sizes=config.level_sizes,
-        seed=request.seed,
-    )
-    model = GeST.create(config, tokenizer, seed=request.seed, name=request.name)
-    if start is not None:
-        kept = {
-            k: v
-            for k, v in start.network.state_dict().items()
-            if not k.startswith(("embed.", "to_genes."))
-        }
-        model.network.load_state_dict(kept, strict=False)
-    return model
 
 
 def _patches(request: FitRequest) -> list[NDArray[np.int64]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -17,12 +17,14 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer, floored
 from napari_gest.tasks.training.train_config import TrainConfig
+from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.order import serialize
 from napari_gest.tissue.pool import Pool
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import crop, hole_window, reach, reflect_rotate
 
 _SCORED_GENES = 500  # the most variable ones, so that the cost does not grow with the panel
+_CHUNK = 8192  # cells read at a time
 _VALIDATION_CELLS = 2000  # at most, so that validating stays cheap
 
 
@@ -57,6 +59,15 @@ class Tissue:
     tree: cKDTree
     n_meta_cells: int  # of the vocabulary, which may be smaller than was asked for
 
+    @classmethod
+    def of(cls, read: Callable[[str], NDArray[Any]], n_meta_cells: int) -> Tissue:
+        """Return the tissue whose arrays ``read`` returns by name."""
+        arrays = {name: read(name) for name in ARRAYS}
+        return cls(**arrays, tree=cKDTree(arrays["coords"]), n_meta_cells=n_meta_cells)
+
+
+ARRAYS = ("coords", "token", "values", "residual", "geometry")
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -76,6 +87,20 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self)[:-1]}
         return Batch(**tensors, causal=self.causal)
+
+    @property
+    def n_windows(self) -> int:
+        return len(self.mixture)
+
+    def windows(self, part: slice) -> Batch:
+        """Return some of the B windows, one after another."""
+        n_queries = self.query_xy.shape[1]
+        queries = slice(part.start * n_queries, part.stop * n_queries)
+        parts = {
+            f.name: getattr(self, f.name)[queries if f.name in ("target", "values") else part]
+            for f in fields(self)[:-1]
+        }
+        return Batch(**parts, causal=self.causal)
 
     def turned(self, turn: Tensor) -> Batch:
         """Return the batch with its positions turned or reflected by ``turn`` (2, 2)."""
@@ -130,14 +155,40 @@ def tissue_of(
     score: Score,
 ) -> Tissue:
     """Return the cells ``seen`` (n_obs,) of a section as training reads them."""
-    geometry = section.geometry(np.flatnonzero(seen))
-    section = section.subset(seen)
-    values = section.model_space(target_sum)
-    token = tokenizer.tokens(values).astype(np.int64)
-    scaled = score.scale(values)
-    residual = scaled - score.scale(tokenizer.c_expr)[token]
-    tree, k = cKDTree(section.coords_um), tokenizer.n_meta_cells
-    return Tissue(section.coords_um, token, scaled, residual, geometry, tree, k)
+    arrays = fill(section, seen, target_sum, tokenizer, score, lambda _, *made: np.empty(*made))
+    return Tissue.of(arrays.__getitem__, tokenizer.n_meta_cells)
+
+
+def fill(
+    section: Section,
+    seen: NDArray[np.bool_],
+    target_sum: float,
+    tokenizer: MetaCellTokenizer,
+    score: Score,
+    make: Callable[[str, tuple[int, ...], DTypeLike], NDArray[Any]],
+) -> dict[str, NDArray[Any]]:
+    """Fill the arrays of a ``Tissue``, each made by name, shape and type; some cells at a time."""
+    cells = np.flatnonzero(seen)
+    n, n_genes = len(cells), len(score.genes)
+    n_geometry = section.geometry(cells[:1]).shape[1]
+    shapes: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
+        "coords": ((n, 2), np.float64),
+        "token": ((n,), np.int64),
+        "values": ((n, n_genes), np.float32),
+        "residual": ((n, n_genes), np.float32),
+        "geometry": ((n, n_geometry), np.float32),
+    }
+    arrays = {name: make(name, *shape) for name, shape in shapes.items()}
+    profiles = score.scale(tokenizer.c_expr)
+    for start in range(0, n, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        values = log_normalize(section.expression[cells[part]], target_sum)
+        arrays["values"][part] = scaled = score.scale(values)
+        arrays["token"][part] = token = tokenizer.tokens(values)
+        arrays["residual"][part] = scaled - profiles[token]
+        arrays["geometry"][part] = section.geometry(cells[part])
+    arrays["coords"][:] = section.coords_um[cells]
+    return arrays
 
 
 def draw_window(

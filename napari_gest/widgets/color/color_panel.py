@@ -11,7 +11,7 @@ from superqt.utils import qdebounced
 from napari_gest.app import colors
 from napari_gest.app.actions import ChangeView
 from napari_gest.app.first_view import telling_gene
-from napari_gest.app.obs_columns import columns
+from napari_gest.app.obs_columns import columns, likely_column
 from napari_gest.app.runs.check import believable
 from napari_gest.app.view_state import CENTRED, Legend
 from napari_gest.widgets.color.legend import LegendView
@@ -28,6 +28,7 @@ from napari_gest.widgets.context import Context
 
 _HELP = "By a gene, or by any column of obs: type part of its name."
 _SLIDER_WAIT_MS = 60  # a style change sends every cell to the GPU again
+_KINDS = ("gene", "column")
 _NO_LIMITS = {
     "value_limits": None,
     "difference_limits": None,
@@ -61,6 +62,7 @@ class ColorPanel(Panel):
         self.legend.hidden_changed.connect(self._hide)
         self._moving = False  # a handle has not come to rest
         self._kind = "gene"
+        self._seen: dict[str, str] = {}  # the gene and the column that were shown last
         self.help = note(_HELP)
         for widget in (self.help, self.kind, self.gene, self.obs, self.legend):
             self.column.addWidget(widget)
@@ -100,6 +102,7 @@ class ColorPanel(Panel):
             fill(self.gene, list(texts), shown)
             fill(self.obs, columns(opened), view.column)
         self.help.setVisible(opened is None)
+        self._seen |= {k: v for k in _KINDS if (v := getattr(view, k)) is not None}
         if view.gene is not None or view.column is not None:
             self._kind = "gene" if view.gene is not None else "column"
         self.kind.set_current(self._kind)
@@ -129,13 +132,14 @@ class ColorPanel(Panel):
         opened = self.context.opened
         if opened is None or kind == self._kind:
             return
-        box = self.gene if kind == "gene" else self.obs
-        text = box.currentText()
         self._kind = kind
+        there = columns(opened)
         if kind == "gene":
-            self.show_gene(text or telling_gene(opened))
-        elif text or columns(opened):
-            self.show_column(text or columns(opened)[0])
+            seen = self._seen.get("gene")
+            self.show_gene(seen if seen in opened.section.genes else telling_gene(opened))
+        elif there:
+            seen = self._seen.get("column")
+            self.show_column(seen if seen in there else likely_column(there) or there[0])
         else:
             self.refresh()
 

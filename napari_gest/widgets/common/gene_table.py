@@ -87,6 +87,11 @@ class GeneTable(QTableView):
         """Show only genes whose name contains a text, whatever the case."""
         self.rows.search(text)
 
+    def show_rows(self, n: int) -> None:
+        """Be as high as the heading and ``n`` rows, so that none is cut in two."""
+        heading = self.horizontalHeader().sizeHint().height()
+        self.setFixedHeight(heading + n * _ROW + 2 * self.frameWidth())
+
 
 class _Rows(QAbstractTableModel):
     """The rows of a data frame."""

@@ -30,8 +30,8 @@ class CheckMapPanel(Panel):
         self.page = Panel()
         self.verdict, self.legend = note(name="gestFacts"), LegendView()
         self.show_button = button("Show the map", self.show_map)
-        self.keep_button = button("Keep", self.keep)
-        self.save_button = button("Export table…", self._choose_file, "Write all tiles as csv")
+        self.keep_button = button("Keep the map", self.keep)
+        self.save_button = button("Export…", self._choose_file, "Write all tiles as csv")
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.addWidget(self.ask_button)
         self.column.addWidget(self.page)
@@ -110,7 +110,11 @@ class CheckMapPanel(Panel):
         self.legend.setVisible(shown)
         if shown:
             self.legend.show_legend(self.context.painter.legend, state.view.hidden)
-        self.verdict.setText(entry.outcome.report.verdict)
+        said = entry.outcome.report.verdict.replace(" um", " µm")
+        if entry.partial:
+            at_work = self.context.job_bar.running(self)
+            said = f"{'So far' if at_work else 'Cancelled before the end'}: {said}"
+        self.verdict.setText(said)
         allow(self.show_button, "It is shown." if shown else None, "Colour the tissue by it")
         running = "Wait until the run has ended." if self.context.jobs.busy else None
         kept = "This map is kept already." if entry.id in state.kept else None

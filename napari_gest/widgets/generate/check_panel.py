@@ -41,8 +41,10 @@ class CheckPanel(Panel):
         self.context = context
         self.latest = LatestJob()
         self.contour = CheckContour(context.scene)
-        self.by_itself = QCheckBox("Check after each run")
-        self.by_itself.setToolTip("In the background, on one processor: half a minute or less")
+        self.by_itself = QCheckBox("After each run")
+        self.by_itself.setToolTip(
+            "Check by itself, in the background: half a minute or so on one processor"
+        )
         self.by_itself.toggled.connect(lambda on: context.do(Choose.of(check=on), self))
         self.ask_button = button("How well will it work here?", self.ask)
         self.bar, self.message = ProgressBar(), note(name="gestFacts")

@@ -46,7 +46,7 @@ _COLUMNS = (
         "none: the patches are too small to say anything of this gene",
     ),
 )
-_TABLE_HEIGHT = 190
+_ROWS = 8
 
 
 class CheckResult(Panel):
@@ -74,10 +74,10 @@ class CheckResult(Panel):
         self.search.setPlaceholderText("Find a gene…")
         self.search.setClearButtonEnabled(True)
         self.genes = GeneTable(_COLUMNS, claimed="claim")
-        self.genes.setFixedHeight(_TABLE_HEIGHT)
+        self.genes.show_rows(_ROWS)
         self.genes.picked.connect(self.show_gene)
         self.search.textChanged.connect(self.genes.search)
-        self.keep_button = button("Keep", self.keep)
+        self.keep_button = button("Keep the check", self.keep)
         self.save_button = button("Export table…", self._choose_file, "Write all genes as csv")
         page = Panel()
         page.column.addWidget(self.search)
@@ -140,7 +140,7 @@ class CheckResult(Panel):
         check: Check = entry.outcome.check
         self._grade(check)
         self.headline.setText(check.headline)
-        self.reasons.setText(" ".join(check.reasons))
+        self.reasons.setText(" ".join(check.reasons).replace(" um", " µm"))
         told = [why_stale(entry, state)]
         if entry.id in state.kept:
             told.append("Kept in the open tissue; save it to a file.")

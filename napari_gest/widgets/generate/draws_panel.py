@@ -120,15 +120,19 @@ class DrawsPanel(Panel):
               "Stop at the draw that is seen" if self.playing else tip)  # fmt: skip
         self.play_button.setText("Stop" if self.playing else "Play")
         made = entry.outcome.cells
-        with QSignalBlocker(self.number):
-            self.number.setRange(1, max(made.of, 1))
-            self.number.setValue(made.number)
-            self.number.setSuffix(f" of {made.of}")
+        if not self.playing:
+            self._show_number(made)
         only = "There is one draw. Press Again for another." if made.of == 1 else None
         allow(self.number, only if made.draws else NO_DRAWS, "The draw that is shown, and kept")
         waiting = waiting or (self.playing and made.of + len(self.redraws.ready(entry)) == 1)
         self.waiting.setText(_DRAWING if self.redraws.holds(entry) else _FITTING)
         self.waiting.setVisible(waiting)
+
+    def _show_number(self, made: GeneratedCells) -> None:
+        with QSignalBlocker(self.number):
+            self.number.setRange(1, max(made.of, 1))
+            self.number.setValue(made.number)
+            self.number.setSuffix(f" of {made.of}")
 
     def why_not(self, entry: RunEntry) -> str | None:
         """Return why the region of a run cannot be drawn again, or None."""
@@ -173,6 +177,7 @@ class DrawsPanel(Panel):
             result = entry.outcome.of_draw(self._at, ready)
             made = GeneratedCells.showing(entry.run.snapshot, result, self._at, total)
             self.context.painter.play(entry.id, made)
+            self._show_number(made)
 
     def _seen(self) -> tuple[object, ...]:
         """Return what may not change while draws are played."""

@@ -15,6 +15,7 @@ from napari_gest.app.generated_view import NO_DRAWS, NO_MEAN, shown_view
 from napari_gest.app.runs.base import RunEntry, is_closed, why_stale
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.script import Script
+from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, rich, row
 from napari_gest.widgets.common.saving import choose_file, save_opened
 from napari_gest.widgets.context import Context
@@ -37,6 +38,7 @@ _TIPS = {
     "difference": "Expected minus measured",
     "measured": "What was measured there",
 }
+_OWN_SCALE = ("uncertainty", "difference")  # views of other numbers than expression
 _NOTHING = "There is no result."
 
 
@@ -50,6 +52,7 @@ class ResultPanel(Panel):
         self.views.picked.connect(lambda view: context.do(ChangeView.of(view=view), self))
         self.entropy = QCheckBox("of the meta cell (entropy), not of the gene")
         self.entropy.toggled.connect(lambda on: context.do(ChangeView.of(entropy=on), self))
+        self.legend = LegendView()  # that of the colours is in step 2, out of sight
         self.agreement = note(name="gestFacts")
         self.agreement.setTextFormat(Qt.TextFormat.RichText)  # of numbers; other text is escaped
         self.keep_button = button("Keep", self.keep, primary=True)
@@ -57,7 +60,7 @@ class ResultPanel(Panel):
         self.draws = DrawsPanel(context)
         self.save_button = button("Save…", self._choose_file)
         self.copy_button = button("Copy as Python", self.copy)
-        for widget in (self.views, self.entropy, self.draws, self.agreement):
+        for widget in (self.views, self.entropy, self.legend, self.draws, self.agreement):
             self.column.addWidget(widget)
         self.column.addLayout(row(self.keep_button, self.discard_button))
         self.column.addLayout(row(self.save_button, self.copy_button))
@@ -103,6 +106,10 @@ class ResultPanel(Panel):
         self.entropy.setVisible(view.view == "uncertainty")
         with QSignalBlocker(self.entropy):
             self.entropy.setChecked(view.entropy)
+        own_scale = view.view in _OWN_SCALE and bool(on_canvas)
+        self.legend.setVisible(own_scale)
+        if own_scale:
+            self.legend.show_legend(context.painter.legend, view.hidden)
         running = "Wait until the run has ended." if context.jobs.busy else None
         nothing = running or (None if entry is not None else _NOTHING)
         kept = entry is not None and self._is_kept(entry)
@@ -150,7 +157,7 @@ class ResultPanel(Panel):
     def _facts(self, entry: RunEntry | None, kept: bool, stale: str | None) -> str:
         if entry is None:
             return ""
-        text = agreement_text(entry.outcome.agreement)
+        text = agreement_text(entry.outcome.agreement, entry.run.snapshot.section.unit)
         about = [rich(stale)] if stale is not None else []
         if kept:
             about.append("Kept in the open tissue; save it to a file.")
@@ -166,7 +173,7 @@ class ResultPanel(Panel):
             self.save(path, overwrite=True)
 
 
-def agreement_text(agreement: Agreement | None) -> str:
+def agreement_text(agreement: Agreement | None, unit: str) -> str:
     """Return agreement with the measured cells in words, beside the simple baseline."""
     if agreement is None:
         return ""
@@ -180,6 +187,6 @@ def agreement_text(agreement: Agreement | None) -> str:
         for who, one in rows.items()
     )
     return (
-        f"Agreement with {agreement.n_cells:,} measured cells"
+        f"Agreement with {agreement.n_cells:,} measured {unit}s"
         f"<table cellspacing=0><tr><td></td>{head}</tr>{body}</table>"
     )

@@ -7,6 +7,7 @@ from typing import Any
 from napari_gest.app.actions import ChangeView
 from napari_gest.app.first_view import telling_gene
 from napari_gest.app.runs.generation import GenerationRun
+from napari_gest.app.wording import counted
 from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.runner import CLOSED
 from napari_gest.errors import GestError
@@ -61,6 +62,7 @@ class RunPanel(Panel):
         gene = view.gene or telling_gene(context.state.sections[run.snapshot.label])
         first = "generated" if run.mode == "sample" else "expected"
         self.result.draws.redraws.rest()
+        context.scene.put_aside()
         context.do(ChangeView.of(gene=gene, column=None, view=first), self)
         follower = context.follower(run)
 
@@ -68,8 +70,10 @@ class RunPanel(Panel):
             entry = follower.on_done(outcome)
             if entry is not None and entry.outcome.result.is_drawn:
                 self.result.draws.redraws.take(entry, follower.generation)
-            n = 0 if entry is None else len(entry.outcome.cells.cells)
-            said = f"{n:,} cells generated. Keep them, or discard them." if entry else CLOSED
+            said = CLOSED
+            if entry is not None:
+                n = counted(len(entry.outcome.cells.cells), run.snapshot.section)
+                said = f"{n} generated. Keep them, or discard them."
             call_later(lambda: context.job_bar.say(said))
             if entry is not None:
                 self.check.after_run(run)
@@ -78,8 +82,8 @@ class RunPanel(Panel):
             entry = follower.on_cancelled()
             if entry is None:
                 return None if context.session.is_open(run.snapshot) else CLOSED
-            made = len(entry.outcome.cells.cells)
-            return f"Cancelled after {made:,} cells. Keep them, or discard them."
+            made = counted(len(entry.outcome.cells.cells), run.snapshot.section)
+            return f"Cancelled after {made}. Keep them, or discard them."
 
         context.job_bar.start(
             lambda: run.work(context.registry.load),

@@ -17,6 +17,7 @@ from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry, why_stale
 from napari_gest.app.runs.niche_outcome import Asked, NicheOutcome
 from napari_gest.app.runs.niches import NicheRun, NicheSearch
+from napari_gest.app.wording import counted
 from napari_gest.canvas.runner import CLOSED
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
@@ -131,8 +132,8 @@ class NichesPanel(Panel):
         def done(search: NicheSearch) -> None:
             first = min(_FIRST, search.tree.n_leaves)
             entry = follower.on_done(NicheOutcome.of(search, first))
-            n = sum(o.section.n_obs for o in run.opened)
-            embedded = f"{n:,} cells embedded. Move the slider; nothing is embedded again."
+            n = counted(sum(o.section.n_obs for o in run.opened), run.opened[0].section)
+            embedded = f"{n} embedded. Move the slider; nothing is embedded again."
             context.job_bar.say(CLOSED if entry is None else embedded)
 
         context.job_bar.start(

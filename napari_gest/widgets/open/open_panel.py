@@ -25,6 +25,8 @@ from napari_gest.app.obs_columns import columns
 from napari_gest.app.opened import Opened, open_sections
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import State
+from napari_gest.app.wording import counted
+from napari_gest.canvas import layers
 from napari_gest.canvas.jobs import Work
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress
@@ -188,7 +190,8 @@ class OpenPanel(Panel):
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
                 opened += open_sections(adata, path, [name], asked.reading)
-                opened[-1].section.geometry  # noqa: B018 - so that the first run need not measure it
+                opened[-1].prepare()
+            layers.warm_up()
             return opened
 
         if wanted:
@@ -250,7 +253,7 @@ class OpenPanel(Panel):
         section = opened.section
         width, height = (section.coords_um.max(axis=0) - section.coords_um.min(axis=0)) / 1000
         self.about.setText(
-            f"{section.n_obs:,} cells · {len(section.genes):,} genes ·"
+            f"{counted(section.n_obs, section)} · {len(section.genes):,} genes ·"
             f" {width:.2f} × {height:.2f} mm{_generated(section)}"
         )
 

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QMenu, QPushButton, QTabWidget
 
 from napari_gest.app.actions import ChangeView, Keep
 from napari_gest.app.runs.base import RunEntry, why_stale
-from napari_gest.app.runs.effect import FDR, Effect, view_of
+from napari_gest.app.runs.effect import Effect, response_text, view_of
 from napari_gest.app.view_state import EFFECT_VIEWS, Limits
-from napari_gest.app.wording import p_text
+from napari_gest.app.wording import counted, p_text
 from napari_gest.files import write_table
 from napari_gest.widgets.color.legend import LegendView
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
@@ -41,6 +41,8 @@ GENES = (
     Column("gene", "gene"),
     Column("effect", "effect", lambda v: f"{v:+.4f}" if np.isfinite(v) else "–", by_size=True),
     Column("direction", "direction"),
+    Column("lfsr", "wrong sign", p_text),
+    Column("reported", "reported"),
     Column("pvalue", "p", p_text),
     Column("fdr", "FDR", p_text),
 )
@@ -235,17 +237,15 @@ class EffectPanel(Panel):
 
     def _facts(self, entry: RunEntry) -> str:
         effect, removed = entry.outcome, entry.run.remove
-        here = self._here(effect)
+        here, section = self._here(effect), effect.snapshot.section
         band = here["band"].iloc[0]
-        text = f"{effect.result.n_edited:,} cells {'removed' if removed else 'edited'}"
+        text = f"{counted(effect.result.n_edited, section)} {'removed' if removed else 'edited'}"
         if not removed:
             text += f", {effect.result.n_changed_tokens:,} to another meta cell"
         where = "around" if band == "all" else f"at {band.replace(' um', ' µm')}"
-        text += f" · {int(here['n_cells'].iloc[0]):,} cells {where}"
+        text += f" · {counted(int(here['n_cells'].iloc[0]), section)} {where}"
         if effect.tested is not None:
-            sure = int((here["fdr"] <= FDR).sum())
-            tested = int(here["fdr"].notna().sum())
-            text += f" · {sure} of {tested} genes respond at FDR {FDR:g}"
+            text += f" · {response_text(here)}"
         state = self.context.state
         more = [why_stale(entry, state), _KEPT if entry.id in state.kept else None]
         return " ".join([f"{text}.", *(one for one in more if one)])

@@ -52,7 +52,7 @@ class InfluencePanel(Panel):
             return
         # The worker looks at no panel and at no state: all it needs is taken now.
         section, model = context.opened.section, context.model.name
-        known, seed, load = self._around, context.state.choices.seed, context.registry.load
+        known, choices, load = self._around, context.state.choices, context.registry.load
 
         def work() -> Any:
             yield Progress("Loading the model", 0, 1)
@@ -61,10 +61,11 @@ class InfluencePanel(Panel):
             from napari_gest.tasks.threads import share_processors
 
             share_processors()
-            loaded, around = load(model), known
-            if around is None or (around.section, around.model) != (section, loaded):
-                around = Around(section, loaded)
-            request = InfluenceRequest(section, loaded, cell, seed=seed, around=around)
+            loaded, around, device = load(model), known, choices.device
+            asked = (section, loaded, device)
+            if around is None or (around.section, around.source, around.device) != asked:
+                around = Around(*asked)
+            request = InfluenceRequest(section, loaded, cell, seed=choices.seed, around=around)
             return around, (yield from request.run())
 
         def done(found: tuple[Around, Influence]) -> None:

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QFontMetricsF
 
+from napari_gest.app.runs.effect import has_signs, responding, response_text
 from napari_gest.app.wording import p_text
 from napari_gest.widgets.plots.axes import DOWN, QUIET, UP, Axes, scatter
 
-FDR = 0.05
 _NAMED = 6  # genes named without being asked for
 _OFF = 8  # pixels from a point to its name
 _TEXT_MARGIN = 4  # pixels that Qt leaves around text
 _MIDDLE = Qt.TextElideMode.ElideMiddle
-_COLUMNS = ("gene", "band", "effect", "control", "pvalue", "fdr")
+_COLUMNS = ("gene", "band", "effect", "control", "pvalue", "fdr", "lfsr", "svalue", "reported")
 
 
 class Volcano(Axes):
@@ -39,20 +39,24 @@ class Volcano(Axes):
         self.plot.getViewBox().sigResized.connect(self._place_names)
 
     def show_table(self, table: pd.DataFrame, chosen: str | None) -> None:
-        """Show the rows of one band: gene, effect, control, and pvalue and fdr where known."""
+        """Show the rows of one band: gene, effect, control, and what a test says where known.
+
+        That is pvalue and fdr, and for responses lfsr, svalue and reported.
+        """
         tested = "pvalue" in table
+        chance = "lfsr" if tested and has_signs(table) else "pvalue"
         if tested:
-            table = table[table["pvalue"].notna()]
+            table = table[table[chance].notna()]
         self.data = table[[name for name in _COLUMNS if name in table]]
         self.genes = table["gene"].to_numpy(str)
         self.x = table["effect"].to_numpy(float)
         self.x_name = "effect (perturbed − control)"
         if tested:
-            p = table["pvalue"].to_numpy(float)
+            p = table[chance].to_numpy(float)
             least = p[p > 0].min() if (p > 0).any() else 1.0
             self.y = -np.log10(np.maximum(p, least))
-            self.y_name = "−log10 p"
-            self.sure = table["fdr"].to_numpy(float) <= FDR
+            self.y_name = "−log10 p" if chance == "pvalue" else "−log10 chance of a wrong sign"
+            self.sure = responding(table)
         else:
             self.y = table["control"].to_numpy(float)
             self.y_name = "control; not tested yet"
@@ -60,7 +64,7 @@ class Volcano(Axes):
         self._chosen = chosen
         self.say("" if len(self.genes) else "No gene was tested.")
         self.describe(
-            f"{len(self.genes)} genes, {int(self.sure.sum())} with an FDR of at most {FDR:g}"
+            response_text(table) if tested else f"{len(self.genes)} genes, not tested yet"
         )
         colors = np.where(self.sure, np.where(self.x > 0, "up", "down"), "quiet")
         self._weight = np.abs(self.x) / (np.abs(self.x).max(initial=0.0) or 1.0)
@@ -91,7 +95,10 @@ class Volcano(Axes):
         row = self.data.iloc[index]
         text = f"{row['gene']}: {row['effect']:+.3g}"
         if "pvalue" in row:
-            return f"{text}, p {p_text(row['pvalue'])}, FDR {p_text(row['fdr'])}"
+            strict = f"p {p_text(row['pvalue'])}, FDR {p_text(row['fdr'])}"
+            if np.isfinite(row.get("lfsr", np.nan)):
+                return f"{text}, chance of a wrong sign {p_text(row['lfsr'])}; {strict}"
+            return f"{text}, {strict}"
         return f"{text}, control {row['control']:.3g}"
 
     def ink(self, color: QColor) -> None:

@@ -10,6 +10,7 @@ from napari_gest.app.actions import Choose, SetShapes
 from napari_gest.app.obs_columns import masks
 from napari_gest.app.regions import drawn_region
 from napari_gest.app.runs.generation import unseen_cells
+from napari_gest.app.wording import counted
 from napari_gest.errors import GestError
 from napari_gest.tissue.roi import Roi
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, fill, note, row
@@ -38,7 +39,7 @@ _FAR = 5.0  # typical distances between cells from which a region lies off the t
 class RegionPanel(Panel):
     """Draws regions and says how many cells they hold."""
 
-    inputs = frozenset({"sections", "active", "shapes", "choices"})
+    inputs = frozenset({"sections", "active", "shapes", "choices", "jobs"})
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -80,6 +81,7 @@ class RegionPanel(Panel):
         fill(self.source, items, _DRAWN if key is None else f"Column: {key}")
         self.source.setVisible(bool(keys))
         self.tools.setVisible(key is None)
+        self.tools.set_current(self.context.scene.tool())
         self.clear.setVisible(key is None)
         drawn = bool(state.region("unseen"))
         allow(self.clear, None if drawn else "Nothing is drawn yet.", "Remove the shapes drawn")
@@ -106,8 +108,8 @@ class RegionPanel(Panel):
                     f"The region lies {far:,.0f} µm off the tissue{area}. Move it to the tissue:"
                     " the model generates from what surrounds a region."
                 )
-            return f"No cells inside{area}: new ones will be placed."
-        return f"{inside:,} cell{'s' if inside != 1 else ''} inside{area}"
+            return f"No {opened.section.unit}s inside{area}: new ones will be placed."
+        return f"{counted(inside, opened.section)} inside{area}"
 
     def _pick_source(self, text: str) -> None:
         key = None if text == _DRAWN else text.removeprefix("Column: ")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QLabel, QLineEdit
 
-from napari_gest.app.runs.training import TrainingOutcome, TrainingRun
+from napari_gest.app.runs.training import TrainingOutcome, TrainingRun, free_name
 from napari_gest.canvas.jobs import Tick
 from napari_gest.errors import GestError
 from napari_gest.tasks.training.train_config import TrainConfig
@@ -21,7 +22,23 @@ _HELP = (
     " are left out, so that they stay unseen."
 )
 _GOES_ON = "Stopped. With the same name, tissue and length it goes on from there."
-_LENGTHS = {"Short": 0.25, "Usual": 1.0, "Long": 3.0}  # of the steps that suit the tissue
+
+
+@dataclass(frozen=True)
+class Duration:
+    """How long to train: a share of the steps that suit the tissue, or seconds."""
+
+    share: float = 1.0
+    budget_s: float | None = None
+
+
+_DURATIONS = {
+    "1 minute": Duration(budget_s=60.0),
+    "3 minutes": Duration(budget_s=180.0),
+    "Until done": Duration(),
+    "Long": Duration(share=3.0),
+}
+_NOTHING = "Nothing"
 
 _SETTINGS = {
     "learning_rate": {
@@ -62,26 +79,31 @@ class TrainPanel(Panel):
         self.context = context
         self._choose = choose
         self.name = QLineEdit()
-        self.name.setPlaceholderText("Name of the new model")
         self.length = combo("Length of training")
-        for text, share in _LENGTHS.items():
-            self.length.addItem(text, share)
-        self.length.setCurrentText("Usual")
+        for text, duration in _DURATIONS.items():
+            self.length.addItem(text, duration)
         self.length.setToolTip(
-            "Usual is what predicts unseen sections best: minutes for some thousand cells, half an"
-            " hour from 15,000 on. Training ends early where nothing more is gained."
+            "1 minute gives a useful model of 10,000 cells and 3 minutes a good one. Until done is"
+            " what predicts unseen sections best; it ends early where nothing more is gained."
+        )
+        self.begin = combo("Start from")
+        self.begin.setToolTip(
+            "A base knows how tissue is laid out and learns yours in less time; nothing starts"
+            " with random numbers"
         )
         self.settings = form(TrainConfig, _SETTINGS, names=tuple(_SETTINGS))
         fields = Panel()
         fields.column.addLayout(rows(self.settings))
         self.fold = Fold("Settings of training", fields)
-        self.fit = button("Fit new", lambda: self.start(tune=False))
+        self.fit = button("Fit new", self.start)
         self.tune = button("Fine-tune", lambda: self.start(tune=True))
         self.curve = TrainingCurve("step", "validation error")
         self.curve.hide()
         self.message = note(_HELP)
-        for widget in (self.message, self.name, self.length, self.fold):
+        for widget in (self.message, self.name):
             self.column.addWidget(widget)
+        self.column.addLayout(row(self.length, QLabel("from"), self.begin))
+        self.column.addWidget(self.fold)
         self.column.addLayout(row(self.fit, self.tune))
         self.column.addWidget(self.curve)
 
@@ -92,13 +114,25 @@ class TrainPanel(Panel):
         said = {field.name: field.value for field in self.settings}
         return {name: value for name, value in said.items() if value != getattr(usual, name)}
 
-    def start(self, tune: bool) -> None:
+    @property
+    def _suggested(self) -> str:
+        opened = self.context.opened
+        return "" if opened is None else free_name(opened.label)
+
+    def start(self, tune: bool = False) -> None:
         """Train on the open sections; ``tune`` continues from the chosen model."""
         context = self.context
-        start = context.model if tune else None
+        start = context.model if tune else context.registry.bases.get(self.begin.currentText())
         try:
-            share = self.length.currentData()
-            run = TrainingRun.of(context.state, self.name.text(), share, start, self.config)
+            length = self.length.currentData()
+            run = TrainingRun.of(
+                context.state,
+                self.name.text().strip() or self._suggested,
+                length.share,
+                start,
+                self.config,
+                length.budget_s,
+            )
             run.check()
         except GestError as error:
             context.report(self, error)
@@ -120,9 +154,15 @@ class TrainPanel(Panel):
             self.curve.show()
 
     def refresh(self) -> None:
-        """Enable what is possible now."""
+        """List what to start from, and enable what is possible now."""
+        bases = [*self.context.registry.bases, _NOTHING]
+        if [self.begin.itemText(i) for i in range(self.begin.count())] != bases:
+            self.begin.clear()
+            self.begin.addItems(bases)
         busy = "A job is running." if self.context.jobs.busy else None
-        allow(self.fit, busy, "Train a new model from nothing")
+        allow(self.fit, busy, "Train a new model of this tissue")
+        suggested = self._suggested
+        self.name.setPlaceholderText(f"Name of the new model: {suggested}" if suggested else "")
         none = None if self.context.model is not None else "Choose a model to start from."
         allow(
             self.tune, busy or none, "Train the chosen model on, with a vocabulary of this tissue"

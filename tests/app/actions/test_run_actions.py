@@ -68,6 +68,9 @@ def test_another_outcome_takes_the_place_of_one(work, add):
     other = replace(entry.outcome, agreement_text="better")
     work.do(UpdateRun(id="run-1", outcome=other))
     work.do(UpdateRun(id="gone", outcome=other))
+    assert not work.session.state.entry("run-1").partial
+    work.do(UpdateRun(id="run-1", outcome=other, partial=True))
+    assert work.session.state.entry("run-1").partial
     assert work.session.state.entry("run-1").outcome is other
     assert work.undoes is None
 

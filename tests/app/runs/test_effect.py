@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from napari_gest.app.runs.effect import Effect, delta_legend, effect_rgba, view_of
+from napari_gest.app.runs.effect import (
+    Effect,
+    delta_legend,
+    effect_rgba,
+    responding,
+    response_text,
+    view_of,
+)
 from napari_gest.app.view_state import ViewState
 from napari_gest.tasks.perturbation.perturb import perturb
 
@@ -63,3 +71,21 @@ def test_a_new_effect_is_shown_by_its_strongest_gene_or_the_one_in_use(effect):
     unknown = ViewState(gene="of another panel", view="delta")
     assert view_of(effect, unknown)["gene"] == effect.strongest
     assert view_of(effect, measured, effect.result.genes[2])["gene"] == effect.result.genes[2]
+
+
+def made_up_table(**columns):
+    table = pd.DataFrame({"gene": list("abc"), "pvalue": 0.5, "fdr": [0.01, 1.0, np.nan]})
+    return table.assign(**columns)
+
+
+def test_a_gene_responds_by_its_sign_and_a_generated_one_by_the_strict_test():
+    generated = made_up_table(lfsr=np.nan, svalue=np.nan, reported="none")
+    for table in (made_up_table(), generated):
+        assert responding(table).tolist() == [True, False, False]
+        assert response_text(table) == "1 of 2 genes respond at FDR 0.05"
+    signs = made_up_table(lfsr=[0.01, 0.02, np.nan], svalue=[0.01, 0.015, np.nan],
+                          reported=["up", "down", "none"])  # fmt: skip
+    assert responding(signs).tolist() == [True, True, False]
+    text = response_text(signs)
+    assert text.startswith("2 of 2 genes respond (expected share of wrong signs at most 5 %)")
+    assert text.endswith("1 of them at FDR 0.05 in the stricter test")

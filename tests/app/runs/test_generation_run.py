@@ -9,10 +9,12 @@ from app_stubs import entry_of
 from napari_gest.app.actions import Activate, AddRun, Choose, CloseSections, SetShapes
 from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape, drawn_region, of_role
-from napari_gest.app.runs.base import why_stale
+from napari_gest.app.runs.base import on_device, why_stale
+from napari_gest.app.runs.check import CheckRun
 from napari_gest.app.runs.generation import Begun, GenerationRun, Prepared, unseen_cells
 from napari_gest.app.state import State
 from napari_gest.errors import InputError
+from napari_gest.model import devices
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
@@ -61,7 +63,7 @@ def test_it_is_of_what_is_drawn_and_chosen(work, draw, model_info):
     assert run.snapshot.section is section
     np.testing.assert_array_equal(run.unseen, drawn_region(drawn).contains(section.coords_um))
     assert run.title == f"{run.unseen.sum():,} cells"
-    assert run.settings == "typical cells and their mean, drawn region"
+    assert run.settings == "typical cells and mean, drawn region"
     assert run.outline.area == pytest.approx(run.roi.area_um2)
 
 
@@ -74,7 +76,7 @@ def test_a_column_marks_cells_in_place_of_a_region(work, draw, model_info, tissu
     np.testing.assert_array_equal(run.unseen, tissue.obs["middle"].to_numpy()[section.rows])
     assert run.shapes == ()
     assert run.roi is None
-    assert run.settings == "typical cells and their mean, column middle"
+    assert run.settings == "typical cells and mean, column middle"
     around = Roi(run.outline)
     assert around.contains(section.coords_um[run.unseen]).all()
 
@@ -245,3 +247,24 @@ def test_the_script_has_a_hole_that_an_outline_encloses(section, model_info):
     exec("from shapely import from_geojson\n" + lines[0], scope)
     assert scope["roi"].geometry.equals_exact(run.roi.geometry, 0)
     assert scope["roi"].geometry.area == run.roi.geometry.area
+
+
+def test_a_device_that_was_chosen_is_in_the_run_and_its_script(work, draw, model_info):
+    draw(square(work.session.state.opened.section))
+    assert "device=" not in GenerationRun.of(work.session.state, model_info).script()
+    work.do(Choose.of(device="cpu"))
+    run = GenerationRun.of(work.session.state, model_info)
+    run.check()
+    assert run.device == "cpu"
+    assert "device='cpu')" in run.script()
+    elsewhere = on_device(CheckRun(run), "mps")
+    assert elsewhere.generation.device == "mps"
+    assert "device='mps')" in elsewhere.script()
+
+
+def test_a_device_that_is_not_here_is_refused_before_work(work, draw, model_info, monkeypatch):
+    monkeypatch.setattr(devices, "devices_here", lambda: ("cpu",))
+    draw(square(work.session.state.opened.section))
+    work.do(Choose.of(device="cuda"))
+    with pytest.raises(InputError, match="no NVIDIA GPU"):
+        GenerationRun.of(work.session.state, model_info).check()

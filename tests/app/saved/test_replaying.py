@@ -7,12 +7,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from saved_sessions import same, square
 from typer.testing import CliRunner
 
-from napari_gest.app.actions import SetShapes
+from napari_gest.app.actions import AddRun, SetShapes
 from napari_gest.app.model_registry import ModelInfo
+from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved.replaying import called, replay, write_replayed
 from napari_gest.app.script import session_script
 from napari_gest.cli import app
@@ -78,8 +80,7 @@ def test_tissue_that_changed_is_refused(small, tmp_path):
 
 
 def test_a_run_that_was_cut_off_is_refused_by_name(small):
-    from napari_gest.app.actions import AddRun, Discard
-    from napari_gest.app.runs.base import RunEntry
+    from napari_gest.app.actions import Discard
 
     id_ = small.generate(small.state.opened, "pick", 30)
     whole = small.state.entry(id_)
@@ -131,3 +132,21 @@ def test_a_model_whose_weights_changed_is_refused(small, tiny_model, tmp_path):
         finish(replay(small.journal.log.folder))
     tiny_model.save(folder, overwrite=True)
     finish(replay(small.journal.log.folder))
+
+
+def test_a_session_is_replayed_on_another_device(small, monkeypatch):
+    from napari_gest.model import devices
+
+    id_ = small.generate(small.state.opened, "pick", 30)
+    entry = small.state.entry(id_)
+    run = replace(entry.run, device="mps")
+    outcome = replace(entry.outcome, run=run, result=replace(entry.outcome.result))
+    small.journal.do(AddRun.of(RunEntry("run-9", "elsewhere", run, outcome)))
+    small.keep("run-9")
+    small.journal.log.flush()
+    monkeypatch.setattr(devices, "devices_here", lambda: ("cpu",))
+    with pytest.raises(InputError, match="no Apple GPU"):
+        finish(replay(small.journal.log.folder))
+    (again,) = finish(replay(small.journal.log.folder, device="cpu")).runs
+    assert again.run.device == "cpu"
+    np.testing.assert_array_equal(again.outcome.result.expression, outcome.result.expression)

@@ -55,17 +55,17 @@ def test_few_cells_are_hidden_at_a_time_and_each_tile_once(
     hidden: list[np.ndarray] = []
     real = maps.hide_and_generate
 
-    def watched(section, model, cells, *rest):
+    def watched(section, model, cells, *rest, **options):
         hidden.append(cells)
-        return real(section, model, cells, *rest)
+        return real(section, model, cells, *rest, **options)
 
     monkeypatch.setattr(maps, "hide_and_generate", watched)
     unseen = np.zeros(section.n_obs, bool)
     unseen[:20] = True
-    payloads = []
+    ticks = []
     found = check_map(
         section, tiny_model, unseen=unseen, size_um=120.0,
-        on_progress=lambda tick: payloads.append(tick.payload),
+        on_progress=ticks.append,
     )  # fmt: skip
     assert all(cells[unseen].all() for cells in hidden)
     assert max((cells & ~unseen).sum() for cells in hidden) <= 0.2 * (~unseen).sum()
@@ -74,10 +74,13 @@ def test_few_cells_are_hidden_at_a_time_and_each_tile_once(
     assert (np.isfinite(found.gain_of_cells[~unseen]) == (times == 1)).all()
     assert np.isnan(found.gain_of_cells[unseen]).all()
     # What is known so far comes round by round.
-    so_far = [p for p in payloads if p is not None]
+    so_far = [tick.payload for tick in ticks if tick.payload is not None]
     assert len(so_far) == len(hidden) - 1
     n_said = [p.table["gain"].notna().sum() for p in so_far]
     assert n_said == sorted(set(n_said))
+    done = [tick.done for tick in ticks if tick.stage == "Checking tiles"]
+    assert done == sorted(done)
+    assert done[-1] == ticks[-1].total
 
 
 def test_what_trained_the_model_is_not_checked(section: Section, tiny_model: GeST) -> None:

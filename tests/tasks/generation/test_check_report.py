@@ -94,7 +94,7 @@ def test_the_grade_follows_genes_and_depths() -> None:
     # A region that is deeper than the patches is not vouched for.
     deep = replace(good, region_depth_um=2 * good.deepest_um)
     assert deep.grade == "partly"
-    assert "nothing is known beyond" in deep.verdict
+    assert "the deepest patch reaches only" in deep.verdict
     none = replace(nothing, table=nothing.table.assign(p_gain=0.3))
     assert (none.grade, none.next_step) == ("hardly", "train")
     assert none.headline.startswith("Hardly better than the mean of 60 neighbours")

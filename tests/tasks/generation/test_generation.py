@@ -10,8 +10,10 @@ from scipy import sparse
 
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation import generation
+from napari_gest.tasks.generation.emission import N_CANDIDATES
 from napari_gest.tasks.generation.generate import GenerateRequest
 from napari_gest.tasks.generation.generation import Generation, rim_first
+from napari_gest.tasks.progress import finish
 from napari_gest.tissue.section import Section
 
 
@@ -44,3 +46,17 @@ def test_donors_are_filled_known_cells_the_nearest_of_many(
     taken = np.isin(np.arange(len(few.known)), few.donor_places)
     filled = ~np.isin(few.known, known[:5])
     assert distance[taken].max() <= distance[~taken & filled].min(initial=np.inf)
+
+
+@pytest.mark.parametrize("mode", ["weighted", "pick"])
+def test_means_can_tell_which_known_cells_could_have_given_them(
+    section: Section, tiny_model: GeST, mode: str
+) -> None:
+    unseen = np.zeros(section.n_obs, bool)
+    unseen[100:110] = True
+    run = GenerateRequest(section, tiny_model, unseen, mode=mode, field=0.0).begin()
+    made = finish(run.steps())
+    named = finish(run.with_candidates(made))
+    assert named.candidates.shape == (10, N_CANDIDATES)
+    assert not unseen[named.candidates].any()
+    np.testing.assert_array_equal(named.expression, made.expression)

@@ -21,7 +21,7 @@ def test_it_is_the_context_of_generation(section: Section, tiny_model: GeST) -> 
     unseen[hidden] = True
     generation = Generation(GenerateRequest(section, tiny_model, unseen, passes=1))
     coords, mixture, mass, _, _, geometry = generation.content(centre)
-    expected = generation.encode(coords, mixture, centre, None, mass, None, geometry)
+    ((_, expected),) = generation.encode(coords, mixture, centre, None, mass, None, geometry)
     around = Around(section, tiny_model)
     near, pool, context = around.context(centre, hidden)
     assert not set(near) & set(hidden)

@@ -47,6 +47,8 @@ def made_up(seed: int, slope: float) -> Residuals:
         np.ones(GENES, np.float32),
         np.ones(GENES, bool),
         20.0,
+        coords,
+        np.full(N, np.log1p(100.0)),
     )
 
 

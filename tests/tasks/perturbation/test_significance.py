@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from anndata import AnnData
 from scipy.stats import kstest
 
+from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.tasks.perturbation.perturb import Perturbed, perturb
 from napari_gest.tasks.perturbation.significance import (
@@ -83,6 +85,25 @@ def test_the_table_has_a_row_for_each_gene_and_band(effect: Perturbed) -> None:
     # A response is tested where like cells exchange levels; random genes are shown beside it.
     assert np.array_equal(tested["pvalue"], tested["p_positions"])
     assert tested["p_genes"].notna().all()
+    # How sure the direction is; the share among all that are as sure is no larger.
+    assert table.loc[edited, ["lfsr", "svalue"]].isna().all(axis=None)
+    assert (table.loc[edited, "reported"] == "none").all()
+    assert tested["lfsr"].between(0, 1).all()
+    assert (tested["svalue"] <= tested["lfsr"] + 1e-12).all()
+    sure = tested["svalue"] <= 0.05
+    assert (tested.loc[sure, "reported"] == tested.loc[sure, "direction"]).all()
+    assert (tested.loc[~sure, "reported"] == "none").all()
+
+
+def test_a_tested_effect_is_written_with_its_table(effect: Perturbed) -> None:
+    tested = significance(effect, n_permutations=20, seed=1)
+    adata = AnnData(np.zeros((effect.section.n_obs, 30), np.float32))
+    adata.var_names = list(effect.genes)
+    changed = tested.write(adata)
+    assert keys.PERTURBATION in changed
+    held = adata.uns[keys.PERTURBATION]
+    assert held["genes"].equals(tested.table)
+    assert held["test"] == {"n_permutations": 20, "seed": 1, "sign_level": 0.05}
 
 
 def test_a_generated_effect_has_to_beat_both_nulls(effect: Perturbed) -> None:

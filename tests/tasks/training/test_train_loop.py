@@ -150,3 +150,59 @@ def test_the_temperature_is_learned_on_validation_cells_and_kept(
     assert GeST.load(tmp_path / "model").emission.temperature == own
     again = fit(sections, MODEL, config)
     assert again.emission == model.emission
+
+
+def test_gradients_in_parts_are_those_of_the_whole_batch(
+    sections: list[Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory runs out on the first try: the batch is halved, and said to be."""
+    config = SHORT.model_copy(update={"batch_windows": 5, "n_steps": 3, "validate_every": 3})
+    shape = MODEL.model_copy(update={"dropout": 0.0})
+    loops = [TrainLoop(FitRequest(sections, shape, config, 0)) for _ in range(2)]
+    whole = [loops[0].step(step) for step in range(3)]
+    loss, sizes = TrainLoop.loss, []
+
+    def short_of_memory(self: TrainLoop, batch: Any) -> torch.Tensor:
+        sizes.append(batch.n_windows)
+        if batch.n_windows > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return loss(self, batch)
+
+    monkeypatch.setattr(TrainLoop, "loss", short_of_memory)
+    parts = [loops[1].step(step) for step in range(3)]
+    assert sizes == [5, 2, 2, 1, 2, 2, 1, 2, 2, 1]
+    assert parts == pytest.approx(whole, abs=1e-5)
+    one, two = (dict(loop.network.named_parameters()) for loop in loops)
+    for name, weight in one.items():
+        if not name.endswith("qkv.bias"):  # keys' have no gradient but rounding
+            torch.testing.assert_close(two[name], weight, atol=1e-4, rtol=0)
+    assert loops[1].at_once.news() == "Memory ran out: going on with 2 windows at once"
+
+
+def test_memory_that_runs_out_is_told_in_the_progress(
+    sections: list[Section], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = TrainLoop.loss
+
+    def short_of_memory(self: TrainLoop, batch: Any) -> torch.Tensor:
+        if batch.n_windows > 1:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return loss(self, batch)
+
+    monkeypatch.setattr(TrainLoop, "loss", short_of_memory)
+    config = SHORT.model_copy(update={"n_steps": 2, "validate_every": 2})
+    said = [tick.stage for tick in FitRequest(sections, MODEL, config, 0).run()]
+    assert said.count("Memory ran out: going on with 1 window at once") == 1
+
+
+def test_windows_depend_on_seed_step_and_index_alone(sections: list[Section]) -> None:
+    """So that a batch can be drawn by several processes, each its own windows of it."""
+    config = SHORT.model_copy(update={"batch_windows": 3})
+    loop = TrainLoop(FitRequest(sections, MODEL, config, 0))
+    longer = config.model_copy(update={"batch_windows": 5})
+    more = TrainLoop(FitRequest(sections, MODEL, longer, 0))
+    one, two = loop.batch(4), more.batch(4).windows(slice(0, 3))
+    n = min(one.query_xy.shape[1], two.query_xy.shape[1])
+    assert torch.equal(one.query_xy[:, :n], two.query_xy[:, :n])
+    assert not torch.equal(one.query_xy[0], one.query_xy[1])
+    assert not torch.equal(one.query_xy, loop.batch(5).query_xy)

@@ -12,12 +12,13 @@ from napari.layers import Points
 from napari_gest.canvas._napari_private import attributes, rasterized_points
 from napari_gest.canvas._napari_private.compat import scale_bar
 from napari_gest.canvas.layer_list import add_layer, remove_layer
-from napari_gest.canvas.layers import OUTLINES
+from napari_gest.canvas.layers import OUTLINES, outlines_layer
 from napari_gest.canvas.shapes import role_of
 
 pytestmark = pytest.mark.gui
 
 EVERYTHING = ("_qt_viewer", "events.colors", "_current")
+CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
 ADDED = (np.zeros((3, 2)), {"name": "added"}, "points")
 
 
@@ -90,18 +91,42 @@ def show_genes(home, on_canvas) -> None:
     np.testing.assert_allclose(shown, sent_again(home.context.scene.viewer, on_canvas), atol=2)
 
 
-def test_napari_has_all_parts(large, opened_home, viewer, warned):
+def test_napari_has_all_parts(large, opened_home, viewer, warned, until):
     context = opened_home.context
     cells = context.scene.active_layer
     opened_home.color_panel.show_gene(context.scene.active.section.genes[3])
     layer = add_layer(viewer, ADDED)
+    lines = add_layer(viewer, outlines_layer([CORNERS], ["generated: draw 1"], 2.0))
+    until(lambda: lines in context.painter.drawing.halos.followed)  # it is made in later turns
+    assert attributes.text_visual(viewer, lines, ()) is not None
     assert attributes.layer_makers(viewer) is not None
-    assert attributes.points_visual(viewer, cells) is not None
+    assert attributes.layer_visual(viewer, cells) is not None
     assert attributes.colors_event(viewer, cells, "face") is not None
     assert attributes.colors_event(viewer, cells, "border") is not None
     assert attributes.scene_canvas(viewer) is not None
     remove_layer(viewer, layer)
+    remove_layer(viewer, lines)
+    assert lines not in context.painter.drawing.halos.followed
     assert warned() == []
+
+
+def test_a_caption_can_be_read_on_cells_of_many_colours(home, viewer, on_canvas, until):
+    """A halo in the colour of the canvas, whichever that is, lies around the letters."""
+    rng = np.random.default_rng(0)
+    under = viewer.add_points(rng.random((9000, 2)) * 1000, size=30, border_width=0)
+    under.face_color = np.column_stack([rng.random((9000, 3)) * 0.4 + 0.3, np.ones(9000)])
+    lines = add_layer(viewer, outlines_layer([CORNERS * 500 + 250], ["MMMMMMMMMM"], 2.0))
+    viewer.reset_view()
+    until(lambda: lines in home.context.painter.drawing.halos.followed)
+    for theme, dark in (("dark", True), ("light", False)):
+        viewer.theme = theme
+        until(lambda: attributes.text_visual(viewer, lines, ())[0].visible)
+        lines.visible = True
+        with_text = on_canvas()
+        lines.visible = False
+        changed = np.abs(on_canvas() - with_text).max(-1) > 60
+        extreme = with_text.max(-1) < 40 if dark else with_text.min(-1) > 215
+        assert (changed & extreme).sum() > 200
 
 
 @pytest.mark.parametrize("pictured", [True, False])

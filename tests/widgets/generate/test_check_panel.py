@@ -245,10 +245,16 @@ def test_where_it_would_be_worth_something(drawn, panel, qtbot, until, tmp_path)
     context, maps = drawn.context, panel.map
     press(qtbot, maps.ask_button)
     assert context.jobs.busy
-    until(lambda: maps.entry is not None and not context.jobs.busy)
+    until(lambda: maps.entry is not None)  # it is shown from its first tiles on
+    assert maps.entry.partial
+    assert context.jobs.busy
+    assert maps.verdict.text().startswith("So far")
+    until(lambda: not context.jobs.busy)
+    assert not maps.entry.partial
+    assert len([e for e in context.state.listed("map")]) == 1
     report = maps.entry.outcome.report
     assert context.state.view.of_run == (maps.entry.id, "gain")
-    assert maps.verdict.text() == report.verdict
+    assert maps.verdict.text() == report.verdict.replace(" um", " µm")
     assert maps.legend.isVisible()
     assert "error saved" in context.painter.legend.title
     grey = np.isnan(report.gain_of_cells)

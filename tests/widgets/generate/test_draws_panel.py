@@ -82,7 +82,9 @@ def test_play_goes_round_and_leaves_one_line(drawn_home, until, qtbot):
     assert draws.play_button.text() == "Stop"
     until(lambda: draws._at == 2)
     assert not np.allclose(layer.face_color, plain)
+    assert draws.number.value() == 2
     until(lambda: draws._at == 3)  # which comes while the others are played
+    assert draws.number.value() == 3
     assert (told, n_lines(home)) == ([], lines)
     seen = layer.face_color.copy()
     press(qtbot, draws.play_button)
@@ -134,7 +136,7 @@ def test_means_have_no_draws_and_say_so(opened_home, until, mode):
     for one in (result.views.option("generated"), result.draws.again_button,
                 result.draws.play_button):  # fmt: skip
         assert not one.isEnabled()
-        assert "Typical cells and their mean" in one.toolTip()
+        assert "Typical cells and mean" in one.toolTip()
     home.context.do(ChangeView.of(view="generated"))
     assert result.views.option("expected").isChecked()  # which is what is seen
 

@@ -44,6 +44,14 @@ def volcano(chosen: str | None = None, p: float = 6.25e-4) -> Volcano:
     return made
 
 
+def signs() -> Volcano:
+    """Return a response: one gene's sign is sure although no gene passes the strict test."""
+    made, table = Volcano(), volcano().data.assign(fdr=1.0)
+    rates = {"lfsr": [0.01, 0.5, np.nan, 1.0], "svalue": [0.01, 0.255, np.nan, 0.5]}
+    made.show_table(table.assign(**rates, reported=["down", "none", "none", "none"]), None)
+    return made
+
+
 def decay(chosen: tuple[float, float] | None = None) -> DistanceDecay:
     made = DistanceDecay()
     far = np.linspace(0.1, 150, 600)
@@ -310,3 +318,13 @@ def test_the_lowest_error_of_a_training_is_marked(qtbot):
     plot.clear()
     assert plot.points == []
     assert "Waiting" in plot.message.text()
+
+
+def test_a_response_is_drawn_by_the_chance_of_a_wrong_sign(qtbot):
+    plot = signs()
+    qtbot.addWidget(plot)
+    assert plot.sure.tolist() == [True, False, False]
+    assert plot.y_name == "−log10 chance of a wrong sign"
+    np.testing.assert_allclose(plot.y, [2.0, -np.log10(0.5), 0.0])
+    assert "chance of a wrong sign 0.01" in plot.words(0)
+    assert "1 of 3 genes respond" in plot.accessibleDescription()

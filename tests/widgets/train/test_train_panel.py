@@ -23,6 +23,14 @@ def panel(opened_home, tmp_path, monkeypatch):
     return made
 
 
+def test_a_model_has_a_name_though_none_was_typed(opened_home, panel, until):
+    assert panel.name.placeholderText() == "Name of the new model: tissue"
+    panel.start(tune=True)
+    until(lambda: "tissue" in opened_home.context.registry.models)
+    until(lambda: not opened_home.context.jobs.busy)
+    assert panel.name.placeholderText() == "Name of the new model: tissue 2"
+
+
 def test_fine_tuning_ends_with_a_model_on_the_list(opened_home, panel, until):
     panel.name.setText("mine")
     panel.start(tune=True)

@@ -1,8 +1,9 @@
-"""Draws of a Points layer only the parts that show something.
+"""Draws of a layer only the parts that show something.
 
-napari draws each layer with four programs of OpenGL: its points, marks of selected ones, a box
-around them, and text. vispy writes and links a program when it is first drawn, 30 ms, and draws it
-in every frame, empty or not. Most layers of cells never have more than points.
+napari draws each layer with four or five programs of OpenGL: its points or shapes, marks of
+selected ones, a box around them, and text. vispy writes and links a program when it is first
+drawn, 30 ms, and draws it in every frame, empty or not. Most layers of cells never have more than
+points, and outlines no marks.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari._vispy.visuals.points import PointsVisual
-    from napari.layers import Points
+    from napari._vispy.visuals.shapes import ShapesVisual
+    from napari.layers import Points, Shapes
+
+_MARKS = ("selection_markers", "shape_highlights", "highlight_lines", "highlight_vertices")
 
 
 class Parts:
     """Hides the empty parts of the layers it is told of."""
 
     def __init__(self) -> None:
-        self._nodes: dict[Points, PointsVisual] = {}
+        self._nodes: dict[Points | Shapes, PointsVisual | ShapesVisual] = {}
 
-    def follow(self, layer: Points, node: PointsVisual) -> None:
+    def follow(self, layer: Points | Shapes, node: PointsVisual | ShapesVisual) -> None:
         """Draw of a layer, by its node in vispy's scene, what it has now and from now on."""
         self._nodes[layer] = node
         for emitter in _events(layer):
@@ -41,15 +45,19 @@ class Parts:
 
     def _choose(self, _event: Any = None) -> None:
         for layer, node in self._nodes.items():
-            # Points under the mouse are marked too, in all modes but that for moving about.
+            # What is under the mouse is marked too, in all modes but that for moving about.
             marks = layer.mode != "pan_zoom" or bool(layer.selected_data)
             _draw(node, marks, text=getattr(layer.text.string, "constant", None) != "")
 
 
-def _events(layer: Points) -> tuple[Any, ...]:
+def _events(layer: Points | Shapes) -> tuple[Any, ...]:
     return layer.events.highlight, layer.events.mode, layer.text.events.string
 
 
-def _draw(node: PointsVisual, marks: bool, text: bool) -> None:
-    node.selection_markers.visible = node.highlight_lines.visible = marks
-    node.text.visible = text
+def _draw(node: PointsVisual | ShapesVisual, marks: bool, text: bool) -> None:
+    for name in _MARKS:
+        drawn = getattr(node, name, None)
+        if drawn is not None:
+            drawn.visible = marks
+    if hasattr(node, "selection_markers"):  # those of shapes have halos, and appear with them
+        node.text.visible = text

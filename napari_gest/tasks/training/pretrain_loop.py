@@ -1,0 +1,245 @@
+"""The loop of a pretraining: steps that alternate between panels, validation, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save
+from torch import Tensor, nn
+
+import napari_gest
+from napari_gest.errors import ResultError
+from napari_gest.files import replacing
+from napari_gest.model.base import Base, axes_decoder, reading
+from napari_gest.model.config import N_AXES
+from napari_gest.model.loss import hierarchical_loss
+from napari_gest.model.optimizer import AdamW
+from napari_gest.model.training_cells import TrainingCells
+from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.progress import Clock, Progress
+from napari_gest.tasks.training.panels import Panel, by_panel
+from napari_gest.tasks.training.train_loop import _predict, _rmse_z, fast_bfloat16
+from napari_gest.tasks.training.train_state import (
+    FORMAT,
+    STATE,
+    STATE_SETTINGS,
+    STATE_TENSORS,
+    TrainState,
+    digest_of,
+)
+from napari_gest.tissue.section import section_record
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.training.pretrain import PretrainRequest
+
+_CLIP = 1.0  # gradient norm
+
+
+class PretrainLoop:
+    """The moving parts of one pretraining."""
+
+    def __init__(self, request: PretrainRequest) -> None:
+        self.request, self.config = request, request.train_config
+        self.found = TrainState.find(request.checkpoint_dir)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(request.seed)
+            self.network = axes_decoder(request.model_config, draw=True)
+        self.panels = [
+            Panel.of(sections, request.model_config, self.config, request.seed, self.network)
+            for sections in by_panel(request.sections)
+        ]
+        # Without the root a large panel would be all that is learned from.
+        share = np.sqrt([panel.n_cells for panel in self.panels])
+        self.share = share / share.sum()
+        self.average = copy.deepcopy(self.network)
+        parameters = list(self.network.parameters())
+        self.optimizer = AdamW(
+            parameters,
+            self.config.weight_decay,
+            betas=(0.9, 0.98),
+            decays=[p.ndim == 2 for p in parameters],
+        )
+        self.curve: list[dict[str, float]] = []
+        self.losses: list[float] = []
+        self.spent = 0.0
+
+    def steps(self) -> Generator[Progress, None, tuple[Base, list[dict[str, float]]]]:
+        """Train; yields after every step, returns the base and its validation curve."""
+        first = self.resume()
+        clock = Clock("Pretraining", self.config.n_steps - first)
+        started = time.monotonic() - self.spent
+        if not self.curve:
+            self.validate(0, 0.0)
+            yield Progress("Pretraining", 0, self.config.n_steps, payload=self.curve[-1])
+        for step in range(first, self.config.n_steps):
+            self.losses.append(self.step(step))
+            done = step + 1
+            if not math.isfinite(self.losses[-1]):
+                raise ResultError(
+                    f"Pretraining stopped: in step {done} the loss is not a finite number.",
+                    "Train with a smaller learning_rate, and look for extreme values in the"
+                    " tissue.",
+                )
+            tick = clock.tick(done - first)
+            if done % self.config.validate_every == 0 or done == self.config.n_steps:
+                self.spent = time.monotonic() - started
+                self.validate(done, self.spent)
+                self.save(done)
+                yield replace(tick, payload=self.curve[-1])
+            else:
+                yield tick
+        require_finite("The base", **self.average.state_dict())
+        cells = TrainingCells(
+            np.concatenate([panel.trained for panel in self.panels]),
+            np.concatenate([panel.selecting for panel in self.panels]),
+        )
+        card = {
+            "version": napari_gest.__version__,
+            "sections": [
+                section_record(s, s.n_obs)
+                for group in by_panel(self.request.sections)
+                for s in group
+            ],
+            "panels": [
+                {
+                    "name": panel.name,
+                    "genes": len(panel.tokenizer.genes),
+                    "cells": panel.n_cells,
+                    "meta_cells": panel.tokenizer.n_meta_cells,
+                    "window_um": round(panel.config.window_um, 1),
+                }
+                for panel in self.panels
+            ],
+            "parameters": sum(p.numel() for p in self.average.parameters()),
+            "training": self.config.model_dump(),
+            "seed": self.request.seed,
+            "curve": self.curve,
+        }
+        made = Base(self.request.model_config, self.average.eval(), self.request.name, card, cells)
+        return made, self.curve
+
+    def step(self, step: int) -> float:
+        """Take one optimiser step on one panel; its randomness comes from seed and step."""
+        rng = np.random.default_rng([self.request.seed, step])
+        panel = self.panels[rng.choice(len(self.panels), p=self.share)]
+        batch = panel.batch(self.config, rng)
+        # An axis and its opposite are the same: what is learned must hold for both.
+        signs = torch.from_numpy(rng.choice([-1.0, 1.0], N_AXES).astype(np.float32))
+        network = reading(self.network, panel.coordinates * signs, panel.tokenizer)
+        self.network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.request.seed * 1_000_003 + step)
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16(torch.device("cpu"))):
+                logits, residual = _predict(network, batch)
+            loss = hierarchical_loss(logits, batch.target, panel.levels).mean()
+            error = F.mse_loss(logits.softmax(-1) @ panel.scaled + residual, batch.values)
+            loss = loss + self.config.expression_weight * error
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.config.n_steps))
+        warmth = min(1.0, (step + 1) / self.config.warmup) * fall
+        self.optimizer.step(self.config.learning_rate * warmth)
+        decay = min(self.config.ema_decay, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                kept.lerp_(new, 1 - decay)
+        return loss.item()
+
+    @torch.inference_mode()
+    def validate(self, step: int, seconds: float) -> None:
+        """Score the averaged weights on the holes of every panel."""
+        self.average.eval()
+        entry: dict[str, float] = {"step": step}
+        each = []
+        for panel in self.panels:
+            network = reading(self.average, panel.coordinates, panel.tokenizer)
+            n = sum(len(batch.target) for batch in panel.validation)
+            nll = error = 0.0
+            made, truth = [], []
+            for batch in panel.validation:
+                logits, residual = _predict(network, batch)
+                read = logits.softmax(-1) @ panel.scaled + residual
+                weight = len(batch.target) / n
+                nll += weight * F.cross_entropy(logits, batch.target).item()
+                error += weight * F.mse_loss(read, batch.values).item()
+                made.append(read)
+                truth.append(batch.values)
+            rmse_z = _rmse_z(torch.cat(made), torch.cat(truth))
+            entry[f"rmse_z {panel.name}"] = rmse_z
+            each.append((nll, error, rmse_z))
+        entry |= dict(zip(("nll", "error", "rmse_z"), np.mean(each, 0).tolist(), strict=True))
+        entry["seconds"] = round(seconds, 1)
+        if recent := self.losses[-self.config.validate_every :]:
+            entry["train_loss"] = float(np.mean(recent))
+        self.curve.append(entry)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a run to go on from a checkpoint, as JSON has it."""
+        told = {
+            "model": self.request.model_config.model_dump(mode="json"),
+            "training": self.config.model_dump(mode="json"),
+            "seed": self.request.seed,
+            "sections": sorted(s.digest for s in self.request.sections),
+        }
+        settings: dict[str, Any] = json.loads(json.dumps(told))
+        return settings
+
+    def save(self, step: int) -> None:
+        if self.request.checkpoint_dir is None:
+            return
+        tensors = {f"now.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
+        tensors |= self.vocabularies
+        packed = save({k: v.contiguous() for k, v in tensors.items()})
+        about = {
+            "format": FORMAT,
+            "tensors": digest_of(packed),
+            "step": step,
+            "curve": self.curve,
+            "spent": self.spent,
+            "losses": self.losses[-self.config.validate_every :],
+            "settings": self.settings,
+        }
+        place = self.request.checkpoint_dir
+        with replacing(place, STATE, overwrite=True, parents=True) as folder:
+            (folder / STATE_TENSORS).write_bytes(packed)
+            (folder / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
+
+    @property
+    def vocabularies(self) -> dict[str, Tensor]:
+        return {f"vocabulary.{i}": panel.coordinates for i, panel in enumerate(self.panels)}
+
+    def resume(self) -> int:
+        """Go on from a checkpoint if there is one; return the step to take next."""
+        if self.found is None:
+            return 0
+        about = self.found.about
+        self.found.check(self.settings, self.config.n_steps)
+        weights = {k: tuple(v.shape) for k, v in self.network.state_dict().items()}
+        means = {k: tuple(v.shape) for k, v in self.optimizer.state().items()}
+        groups = {"now.": weights, "average.": weights, "optimizer.": means}
+        shapes = {prefix + k: v for prefix, part in groups.items() for k, v in part.items()}
+        shapes |= {k: tuple(v.shape) for k, v in self.vocabularies.items()}
+        tensors = self.found.tensors(shapes)
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("now."))
+        self.average.load_state_dict(part("average."))
+        self.optimizer.load(part("optimizer."), about.step)
+        self.curve, self.spent, self.losses = list(about.curve), about.spent, list(about.losses)
+        self.found = None
+        return about.step

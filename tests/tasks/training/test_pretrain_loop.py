@@ -1,0 +1,57 @@
+"""The loop of pretraining: it can be left, goes on to the same numbers, and stops where it must."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from training import MODEL, SHORT
+
+from napari_gest.errors import InputError, ResultError
+from napari_gest.tasks.progress import finish
+from napari_gest.tasks.training.pretrain import PretrainRequest
+from napari_gest.tasks.training.pretrain_loop import PretrainLoop
+from napari_gest.tissue.section import Section
+
+
+@pytest.fixture
+def request_(tissue: AnnData, sections: list[Section], tmp_path: Path) -> PretrainRequest:
+    panels = [sections[0], Section.from_anndata(tissue[:, 5:25].copy(), "section_2")]
+    return PretrainRequest(panels, MODEL, SHORT, 0, tmp_path / "state")
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(request_: PretrainRequest) -> None:
+    whole = finish(replace(request_, checkpoint_dir=None).run())
+    work = request_.run()
+    for tick in work:
+        if tick.stage == "Pretraining" and tick.done == 7:  # one step past the checkpoint
+            break
+    work.close()
+    resumed = finish(request_.run())
+    assert resumed.base.digest == whole.base.digest
+    assert [e["step"] for e in resumed.curve] == [e["step"] for e in whole.curve]
+
+
+def test_a_state_of_other_settings_is_refused(request_: PretrainRequest) -> None:
+    finish(request_.run())
+    with pytest.raises(InputError, match="seed"):
+        finish(replace(request_, seed=1).run())
+
+
+def test_panels_are_drawn_by_the_root_of_their_cells(request_: PretrainRequest) -> None:
+    second = request_.sections[1]
+    few = second.subset(np.arange(second.n_obs) < 150)
+    loop = PretrainLoop(replace(request_, sections=[request_.sections[0], few]))
+    cells = [panel.n_cells for panel in loop.panels]
+    assert loop.share[0] / loop.share[1] == pytest.approx((cells[0] / cells[1]) ** 0.5)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(
+    request_: PretrainRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PretrainLoop, "step", lambda self, step: float("nan"))
+    with pytest.raises(ResultError, match="in step 1 "):
+        finish(request_.run())
