@@ -302,7 +302,7 @@ def niche_scale(
     """Time and memory of embedding niches, cuts of the tree, shared and exact windows."""
     import torch
 
-    from benchmarks.scale.niche_scale import figures
+    from benchmarks.scale.niche_scale import figures, left_out
 
     torch.set_num_threads(1)
     sizes = (1000, 2000) if quick else tuple(int(n) for n in cells.split(","))
@@ -311,7 +311,50 @@ def niche_scale(
     def say(what: str) -> None:
         errors.print(what, style="dim")
 
+    for line in left_out(sizes):
+        errors.print(line)
     _show("Niches: cost", figures(sizes, 600 if quick else 4000, say), json_file)
+
+
+@app.command()
+def scale(
+    cells: Annotated[
+        str, typer.Option(help="Cells of the tissues, with commas, ascending.")
+    ] = "10000,100000,1000000,3000000",
+    folder: Annotated[
+        Path, typer.Option(help="Where tissue is simulated to: 1.5 GB for a million cells.")
+    ] = Path("runs/scale"),
+    rows: Annotated[
+        Path | None, typer.Option(help="Costs by now, to which others are added; in the folder.")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write the page of results, with a PNG beside it.")
+    ] = None,
+    only_show: Annotated[
+        bool, typer.Option("--only-show", help="Run nothing: show what was measured.")
+    ] = False,
+    keep: Annotated[bool, typer.Option(help="Leave the tissue where it is.")] = False,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Seconds and peak memory of atlases on disk; goes on where it was broken off."""
+    from benchmarks.scale import atlas
+    from benchmarks.scale.picture import draw
+
+    sizes = (1000, 2000) if quick else tuple(int(n) for n in cells.split(","))
+    folder = folder / "quick" if quick else folder
+    rows = rows or folder / "rows.json"
+    errors = Console(stderr=True)
+    if only_show:
+        costs = atlas.read(rows)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        costs = atlas.run(folder, sizes, rows, lambda what: errors.print(what, style="dim"), keep)
+    _show("Scale", atlas.figures(costs), json_file)
+    if page:
+        draw(costs, page.with_suffix(".png"))
+        text = atlas.markdown(costs, page.with_suffix(".png").name)
+        write_text(page, text, TEXT, overwrite=True, parents=True)
 
 
 def _labelled(work: Callable[..., Any], options: Any, markdown: Path | None) -> None:

@@ -68,6 +68,7 @@ _HOME = {
     "simulate": "tissue.simulate",
     "simulate_programme": "tissue.programme",
     "train_head": "tasks.labels.annotate",
+    "workers": "tasks.workers",
     "write_edits": "tissue.edits",
     "write_tissue": "tissue.io",
 }

@@ -23,6 +23,10 @@ class GestError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type[GestError], tuple[str, ...]]:
+        """Travel from a process that works on a part to the one that asked for it."""
+        return type(self), (self.cause, self.remedy)
+
 
 def _readable(text: str) -> str:
     """Return text for any terminal; the middle of a very long text is left out."""
@@ -51,6 +55,10 @@ class ReadingError(InputError):
     def __init__(self, cause: str, remedy: str, option: str) -> None:
         super().__init__(cause, remedy)
         self.option = option
+
+    def __reduce__(self) -> tuple[type[GestError], tuple[str, ...]]:
+        """Travel with the option, too."""
+        return type(self), (self.cause, self.remedy, self.option)
 
 
 class CheckpointError(GestError, OSError):

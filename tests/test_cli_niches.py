@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from napari_gest.tasks.niches.cluster import cluster_niches
 from napari_gest.tasks.niches.embed import EmbedRequest, embed_niches
 from napari_gest.tissue import on_disk
 from napari_gest.tissue.io import read_tissue, write_tissue
-from napari_gest.tissue.rows import StoredRows
+from napari_gest.tissue.rows import StoredMatrix, StoredRows
 from napari_gest.tissue.section import Section
 
 
@@ -253,3 +254,14 @@ def test_matrices_are_copied_from_file_to_file(
     assert made.obs[keys.NICHE].tolist() == tissue.obs[keys.NICHE].tolist()
     for a, b in ((made.X, tissue.X), (made.layers["counts"], tissue.layers["counts"])):
         assert (a != b).nnz == 0
+
+
+def test_info_reads_no_matrix(file: Path, tissue: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: StoredMatrix, *_: object) -> None:
+        pytest.fail("a matrix was read")
+
+    monkeypatch.setattr(StoredMatrix, "read", read)
+    monkeypatch.setattr(anndata, "read_h5ad", read)
+    told = run("info", file)
+    assert "1200" in told
+    assert all(name in told for name in ("section_1", "section_2", "cell_type", "spatial"))

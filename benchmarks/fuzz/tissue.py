@@ -67,6 +67,20 @@ def work(room: Room, path: Path) -> None:
     out = room.out / f"again{room.pick(('.h5ad',) * 5 + ('.zarr',))}"
     write_tissue(result, out)
     compare(result, read_tissue(out))
+    _left_on_disk(room, path, names[:3], options)
+
+
+def _left_on_disk(room: Room, path: Path, names: list[str], options: dict[str, Any]) -> None:
+    """Open what was read once more, lazily: cells and a copy of the file must be the same."""
+    opened, whole = read_tissue(path, lazy=True), read_tissue(path)
+    for name in names:
+        there = Section.from_anndata(opened, name, **options, lazy=True)
+        here = Section.from_anndata(whole, name, **options)
+        if not _same(here.expression, there.expression[:]):
+            raise WrongError(f"section {name!r} has other cells on disk")
+    out = room.out / f"copy{path.suffix}"
+    write_tissue(opened, out)
+    compare(in_memory(whole), read_tissue(out))
 
 
 def _x(adata: AnnData) -> Any:

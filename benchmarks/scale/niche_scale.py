@@ -28,6 +28,22 @@ READS: tuple[tuple[str, str | None, int], ...] = (
 )
 
 
+# Cells of which a tree is built at most.
+_MOST_TREE = 100_000
+
+
+def left_out(sizes: Sequence[int]) -> list[str]:
+    """Return what is not run at these sizes, a line each; nothing is left out without a word."""
+    lines = []
+    for n in sizes:
+        reads = [r if form is None else f"{r}, {form}" for r, form, most in READS if n > most]
+        if n > _MOST_TREE:
+            reads.append("the tree of niches")
+        if reads:
+            lines.append(f"{n:,} cells: left out, as too slow here: {'; '.join(reads)}.")
+    return lines
+
+
 def figures(
     sizes: Sequence[int] = SIZES, small: int = 4000, on_step: Callable[[str], None] = lambda _: None
 ) -> list[Figure]:
@@ -55,7 +71,7 @@ def figures(
                     {"cells": n, "wall_s": cost.wall_s, "peak_mb": cost.peak_mb},
                 )
             )
-            if read == "content" and n <= 100_000:
+            if read == "content" and n <= _MOST_TREE:
                 on_step(f"a tree of {n:,} cells")
                 found += _tree(embedded, n)
     on_step("shared windows beside exact ones")

@@ -17,10 +17,12 @@ from napari_gest.cli.options import (
     IncludeGenerated,
     Layer,
     Model,
+    NWorkers,
     OnDevice,
     OutTissue,
     Overwrite,
     Scale,
+    Scheduler,
     SectionKey,
     Seed,
     SpatialKey,
@@ -109,6 +111,8 @@ def niches(
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     device: OnDevice = Device.auto,
+    workers: NWorkers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Cluster the niches of cells; sections are clustered together and share their niches.
@@ -138,6 +142,7 @@ def niches(
     from napari_gest.tasks.labels.annotate import labels_from_obs
     from napari_gest.tasks.niches.cluster import ClusterRequest, check_asked
     from napari_gest.tasks.niches.embed import EmbedRequest
+    from napari_gest.tasks.workers import workers as working
     from napari_gest.tissue.io import write_tissue
 
     way: Way = method.value if resolution is None else "leiden"
@@ -145,10 +150,14 @@ def niches(
     if describe_by is not None:
         labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
-    requests = [EmbedRequest(s, loaded, read=read.value, device=device.value) for s in sections]
-    for request in requests:
-        request.check()
-    embedded = [_embedded(request, adata) for request in requests]
+    for taken in sections:
+        EmbedRequest(taken, loaded, read=read.value, device=device.value).check()
+    with working(scheduler, workers) as doing:
+        requests = [
+            EmbedRequest(s, loaded, read=read.value, device=device.value, workers=doing)
+            for s in sections
+        ]
+        embedded = [_embedded(request, adata) for request in requests]
     clustered = run(
         ClusterRequest(
             embedded,
@@ -207,6 +216,8 @@ def annotate(
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     device: OnDevice = Device.auto,
+    workers: NWorkers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Label cells with a model whose label layer 'fine-tune --label-key' trained.
@@ -226,12 +237,12 @@ def annotate(
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.labels.annotate import AnnotateRequest, labels_from_obs
+    from napari_gest.tasks.workers import workers as working
     from napari_gest.tissue.io import write_tissue
 
     loaded = GeST.load(model)
-    requests = [AnnotateRequest(s, loaded, device.value) for s in sections]
-    for request in requests:
-        request.check()
+    for taken in sections:
+        AnnotateRequest(taken, loaded, device.value).check()
     known = {}
     if compare_with is not None:
         known = {
@@ -240,7 +251,8 @@ def annotate(
             )
             for s in sections
         }
-    results = [run(request.run()) for request in requests]
+    with working(scheduler, workers) as doing:
+        results = [run(AnnotateRequest(s, loaded, device.value, doing).run()) for s in sections]
     for result in results:
         result.write(adata)
     write_tissue(adata, out, overwrite=overwrite)

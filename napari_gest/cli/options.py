@@ -93,6 +93,24 @@ IncludeGenerated = Annotated[
 ]
 
 
+NWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Read cells in this many processes on this machine; needs napari-gest[scale].",
+        show_default=False,
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Read cells on a Dask cluster, such as tcp://node1:8786; needs napari-gest[scale].",
+    ),
+]
+
+
 def take(
     reading: Reading,
     adata: AnnData,

@@ -109,6 +109,17 @@ def file_of(matrix: Any) -> Path | None:
     return None if root is None else Path(root)
 
 
+def opened_at(file: Path, place: str) -> Any:
+    """Return a matrix at a place in a file, as anndata leaves it on disk; opens the file anew."""
+    if file.suffix == ".zarr":
+        import zarr
+
+        return _left(zarr.open_group(file, mode="r")[place.strip("/")])
+    import h5py
+
+    return _left(h5py.File(file)[place])
+
+
 def without(adata: AnnData, stored: Mapping[str, Any]) -> AnnData:
     """Return ``adata`` less the matrices that are on disk, by the path of each; no value is copied.
 

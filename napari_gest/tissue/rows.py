@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from napari_gest.errors import ReadingError
+from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.expression import (
     check_linear,
     check_logarithms,
@@ -19,7 +20,7 @@ from napari_gest.tissue.expression import (
     undo_log,
     without_damage,
 )
-from napari_gest.tissue.on_disk import file_of, is_on_disk, stored_in
+from napari_gest.tissue.on_disk import file_of, is_on_disk, opened_at, stored_in
 from napari_gest.tissue.reading import ExpressionScale, where
 from napari_gest.tissue.structure import (
     COMPRESSED,
@@ -28,6 +29,7 @@ from napari_gest.tissue.structure import (
     check_sparse,
     check_stored,
     from_disk,
+    unify_index,
 )
 
 # Rows read from disk at a time, and rows between two that are wanted which are read along.
@@ -54,6 +56,7 @@ def take_rows(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_mat
     if sparse.issparse(values):
         # Rows of a CSR matrix are copied without a look at their indices, columns are not.
         (check_rows if values.format == "csr" else check_sparse)(values, name)
+        values = _one_index(values)
     whole = len(rows) == values.shape[0]
     if isinstance(values, np.ndarray) or sparse.issparse(values):
         return _float32(values if whole else values[rows], name)
@@ -99,10 +102,10 @@ class StoredMatrix:
                 check_stored(self._stored, self.shape[0], name)
                 self._ends = self._stored["indptr"][...].astype(np.int64)
 
-    @property
-    def place(self) -> tuple[str, str]:
-        """Path of the file, and of the matrix in it."""
-        return str(file_of(self._stored)), str(self._stored.name)
+    def __reduce__(self) -> tuple[Any, tuple[str, str, str, int]]:
+        """Travel as the place of the file: no two processes share what one has opened."""
+        file = file_of(self._stored)
+        return _reopened, (str(file), str(self._stored.name), self.name, _changed(file))
 
     @property
     def most_rows(self) -> int:
@@ -159,6 +162,36 @@ class StoredMatrix:
                 run = run[n:]
 
 
+def _changed(file: Path | None) -> int:
+    """Return when a file or folder was last changed."""
+    return -1 if file is None else file.stat().st_mtime_ns
+
+
+def _reopened(file: str, place: str, name: str, changed: int) -> StoredMatrix:
+    """Open a matrix in a process of its own, once for each file, and check it again.
+
+    ``changed`` is when the file was changed as it was opened first: it must still be the same.
+    """
+    try:
+        there = _changed(Path(file))
+    except OSError as error:
+        raise InputError(
+            f"A worker does not find '{file}'.", "Put it where all workers see it."
+        ) from error
+    if there != changed:
+        raise InputError(
+            f"'{file}' is another file where a worker sees it, or has changed meanwhile.",
+            "Start again, and leave it as it is.",
+        )
+    return _opened(file, place, name, changed)
+
+
+@lru_cache(maxsize=4)
+def _opened(file: str, place: str, name: str, changed: int) -> StoredMatrix:
+    with from_disk(name):
+        return StoredMatrix(opened_at(Path(file), place), name)
+
+
 @dataclass(frozen=True, eq=False)
 class StoredRows:
     """Linear expression of the cells of a section, read from its file when it is asked for.
@@ -208,9 +241,9 @@ class StoredRows:
         refuse them, all rows are read and judged. Rows that are read later are checked then.
         """
         matrix = StoredMatrix(values, matrix_name)
-        judged = np.arange(len(rows))
-        if unseen is not None and not unseen.all():
-            judged = np.flatnonzero(~unseen)
+        if unseen is not None and unseen.all():  # somebody has to have a say
+            unseen = None
+        judged = np.arange(len(rows)) if unseen is None else np.flatnonzero(~unseen)
         run = _JUDGED // _RUNS
         starts = np.linspace(0, max(len(judged) - run, 0), _RUNS).astype(np.int64)
         some = np.unique((starts[:, None] + np.arange(run)).ravel())
@@ -245,16 +278,14 @@ class StoredRows:
         values = self.matrix.take(self.rows[index])
         if sort:
             values.sort_indices()
-        hidden = None
-        if self.unseen is not None and not self.unseen.all():
-            hidden = self.unseen[index]
+        hidden = None if self.unseen is None else self.unseen[index]
         seen = values if hidden is None or not hidden.any() else values[~hidden]
         check_values(seen, self.section_name)
         if self.logged:
             check_logarithms(seen, self.section_name)
             values = undo_log(values)
-        if self.unseen is not None:
-            values = without_damage(values, self.unseen[index])
+        if hidden is not None:
+            values = without_damage(values, hidden)
         if self.pick is not None:
             values = sparse.csr_matrix(values @ self.pick)
             values.sort_indices()
@@ -262,20 +293,20 @@ class StoredRows:
 
     def blocks(self) -> Iterator[tuple[slice, sparse.csr_matrix]]:
         """Yield all cells, as many at a time as are read at once, with the slice of each."""
-        for part in self._parts():
+        for part in self.spans():
             yield part, self[part]
+
+    def spans(self) -> list[slice]:
+        """Return the slices of cells that are read at once."""
+        step, n = self.matrix.most_rows, len(self.rows)
+        return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
     def as_stored(self) -> Iterator[sparse.csr_matrix]:
         """Yield all cells block by block, the columns of each in the order of the file."""
-        for part in self._parts():
+        for part in self.spans():
             yield self._read(np.arange(part.start, part.stop), sort=False)
 
-    def _parts(self) -> Iterator[slice]:
-        step = self.matrix.most_rows
-        for start in range(0, len(self.rows), step):
-            yield slice(start, min(start + step, len(self.rows)))
-
-    def take(self, cells: NDArray[np.int64] | NDArray[np.bool_]) -> StoredRows:
+    def take(self, cells: NDArray[np.int64] | NDArray[np.bool_] | slice) -> StoredRows:
         """Return the rows of some cells, still on disk."""
         unseen = None if self.unseen is None else self.unseen[cells]
         return replace(self, rows=self.rows[cells], unseen=unseen)
@@ -346,10 +377,21 @@ def _native(data: NDArray[Any]) -> NDArray[Any]:
 def _float32(values: Any, name: str) -> sparse.csr_matrix:
     if sparse.issparse(values):
         check_sparse(values, name)
+        values = _one_index(values)
     try:
         return sparse.csr_matrix(values, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise _not_numeric() from error
+
+
+def _one_index(values: Any) -> Any:
+    """Return a sound matrix whose row pointers and indices are of one type, as SciPy needs it."""
+    if values.format not in COMPRESSED or values.indptr.dtype == values.indices.dtype:
+        return values
+    made = type(values)(values.shape, dtype=values.dtype)
+    made.data, made.indices, made.indptr = values.data, values.indices, values.indptr
+    unify_index(made)
+    return made
 
 
 def _not_numeric(why: str = "") -> ReadingError:

@@ -22,7 +22,7 @@ from napari_gest.tissue.geometry import Geometry
 from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_names, where
-from napari_gest.tissue.rows import StoredRows, blocks_of, can_stay, take_rows
+from napari_gest.tissue.rows import STEP, StoredRows, blocks_of, can_stay, take_rows
 from napari_gest.tissue.structure import check_sparse
 
 if TYPE_CHECKING:
@@ -119,17 +119,31 @@ class Section:
         """Whether expression is read from the file when it is asked for."""
         return isinstance(self.expression, StoredRows)
 
-    def blocks(
-        self, genes: tuple[str, ...] | None = None
-    ) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+    def blocks(self) -> Iterator[tuple[slice, sparse.csr_matrix]]:
         """Yield the expression of all cells in the order of rows, a few thousand at a time.
 
-        Each comes with the slice of its cells, its columns ascending; on another panel, as
-        ``align`` gives it, if asked.
+        Each comes with the slice of its cells, its columns ascending.
         """
-        pick = None if genes is None else self._pick(genes)[0]
         for part, values in blocks_of(self.expression):
-            yield part, _sorted(values if pick is None else sparse.csr_matrix(values @ pick))
+            yield part, _sorted(values)
+
+    def parts(
+        self, genes: tuple[str, ...]
+    ) -> tuple[list[slice], Iterator[sparse.csr_matrix | StoredRows]]:
+        """Return the slices of all cells, some thousands each, and their expression on a panel.
+
+        What is on disk is still there, for whoever works on a part; ``part[:]`` reads it.
+        """
+        pick, e = self._pick(genes)[0], self.expression
+        if isinstance(e, StoredRows):
+            stored = e if pick is None else e.aligned(pick)
+            spans = stored.spans()
+            return spans, (stored.take(span) for span in spans)
+        spans = [slice(i, min(i + STEP, self.n_obs)) for i in range(0, self.n_obs, STEP)]
+        cut = (e[span] for span in spans)
+        return spans, (
+            _sorted(part if pick is None else sparse.csr_matrix(part @ pick)) for part in cut
+        )
 
     @cached_property
     def geometry(self) -> Geometry:

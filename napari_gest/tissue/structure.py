@@ -69,6 +69,21 @@ def check_sparse(matrix: Any, name: str) -> None:
     check_indices(matrix.indices, matrix.shape[1 if matrix.format == "csr" else 0], name)
 
 
+def unify_index(matrix: Any) -> None:
+    """Bring the row pointers and indices of a sound matrix to one type that SciPy works with.
+
+    SciPy takes parts of two types, as some programs write them, and fails once rows are picked.
+    """
+    types = [getattr(matrix, part).dtype for part in ("indptr", "indices")]
+    usable = (np.dtype(np.int32), np.dtype(np.int64))
+    if types[0] == types[1] and types[0] in usable:
+        return
+    most = max(matrix.nnz, *matrix.shape)
+    wanted = np.int32 if most <= np.iinfo(np.int32).max else np.int64
+    for part in ("indptr", "indices"):
+        setattr(matrix, part, getattr(matrix, part).astype(wanted))
+
+
 def check_rows(matrix: Any, name: str) -> None:
     """Raise InputError unless rows of a CSR, or columns of a CSC matrix, can be taken safely."""
     if matrix.format not in COMPRESSED:
@@ -118,9 +133,7 @@ def check_structure(adata: AnnData) -> None:
     """
     for name, matrix in _matrices(adata):
         check_sparse(matrix, name)
-        for part in ("indptr", "indices"):
-            if getattr(matrix, part).dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
-                setattr(matrix, part, getattr(matrix, part).astype(np.int64))
+        unify_index(matrix)
         if not matrix.data.dtype.isnative:
             matrix.data = matrix.data.astype(matrix.data.dtype.newbyteorder("="))
     # anndata checks the shapes of all but this one.

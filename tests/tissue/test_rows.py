@@ -142,6 +142,8 @@ def test_unseen_cells_may_hold_anything(mixed: AnnData, file: Path, everything: 
     here, there = both(mixed, file, unseen=roi)
     assert same(there.expression[:], here.expression)
     assert there.digest == here.digest
+    alone = roi.contains(here.coords_um)  # a part of which nobody has a say
+    assert same(there.subset(alone).expression[:], here.subset(alone).expression)
 
 
 def ruined(kind: str, values: np.ndarray, cells: slice) -> dict[str, str]:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from anndata import AnnData
+from anndata.io import write_elem
 from scipy import sparse
 
 from napari_gest.errors import InputError
+from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.structure import check_sparse, check_structure
 
@@ -139,3 +144,28 @@ def test_expression_of_any_number_type_is_read(
     tissue.layers["odd"] = held
     section = Section.from_anndata(tissue, "section_2", layer="odd")
     assert np.array_equal(section.expression.toarray(), counts[600:].astype(np.float32))
+
+
+@pytest.mark.parametrize("convert", [sparse.csr_matrix, sparse.csc_matrix])
+def test_pointers_and_indices_of_two_types_become_one(
+    tissue: AnnData, tmp_path: Path, convert: Any
+) -> None:
+    """As tables are that were joined on disk: SciPy fails on them once rows are picked."""
+    tissue.X = convert(tissue.X)
+    write_tissue(tissue, tmp_path / "in.zarr")
+    group = zarr.open_group(tmp_path / "in.zarr", mode="r+", use_consolidated=False)["X"]
+    ends = group["indptr"][...].astype(np.int64)
+    del group["indptr"]
+    write_elem(group, "indptr", ends)
+    zarr.consolidate_metadata(tmp_path / "in.zarr")
+    read = read_tissue(tmp_path / "in.zarr")
+    assert read.X.indptr.dtype == read.X.indices.dtype
+    known = Section.from_anndata(tissue, "section_2")
+    for lazy in (False, True):
+        adata = read_tissue(tmp_path / "in.zarr", lazy=lazy)
+        section = Section.from_anndata(adata, "section_2", lazy=lazy)
+        assert (section.expression[[5, 3]] != known.expression[[5, 3]]).nnz == 0
+    read.X.indptr = read.X.indptr.astype(np.int64)
+    read.X.indices = read.X.indices.astype(np.int32)
+    section = Section.from_anndata(read, "section_2")
+    assert (section.expression[[5, 3]] != known.expression[[5, 3]]).nnz == 0

@@ -31,6 +31,7 @@ from napari_gest.tasks.labels.label_temperature import (
 from napari_gest.tasks.niches.cluster import MAX_SMOOTHING, smooth
 from napari_gest.tasks.niches.embed import EmbedRequest, Form, Read
 from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.kept import generated_cells, kept_column
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.obs import obs_column
@@ -346,13 +347,14 @@ class AnnotateRequest:
     ----------
     section, model
         The section, and a model with a label layer.
-    device
+    device, workers
         As in ``EmbedRequest``.
     """
 
     section: Section
     model: GeST
     device: Device = "auto"
+    workers: Workers = HERE
 
     def check(self) -> None:
         """Raise InputError if the model has no label layer, or the panel does not fit."""
@@ -373,7 +375,7 @@ class AnnotateRequest:
         assert head is not None
         config = stored_config(head, self.model)
         section = self.section.ordered()
-        reads = yield from _read(self.section, self.model, config, self.device)
+        reads = yield from _read(self.section, self.model, config, self.device, self.workers)
         tissue = _Tissue(section, reads, np.full(section.n_obs, None, object))
         probability = tissue.label(head, config)[self.section.rank]
         require_finite("The labels", probability=probability)
@@ -497,6 +499,7 @@ def annotate(
     model: GeST,
     *,
     device: Device = "auto",
+    workers: Workers = HERE,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Annotated:
     """Predict the label of every cell of a section.
@@ -507,7 +510,7 @@ def annotate(
         The section.
     model
         A model with a label layer (`train_head`).
-    device
+    device, workers
         As for ``embed_niches``.
     on_progress
         Called after every few windows.
@@ -517,7 +520,7 @@ def annotate(
     InputError
         If the model has no label layer, or the panel does not fit.
     """
-    return finish(AnnotateRequest(section, model, device).run(), on_progress)
+    return finish(AnnotateRequest(section, model, device, workers).run(), on_progress)
 
 
 def labels_from_obs(
@@ -566,13 +569,17 @@ def labels_from_obs(
 
 
 def _read(
-    section: Section, model: GeST, config: HeadConfig, device: Device
+    section: Section,
+    model: GeST,
+    config: HeadConfig,
+    device: Device,
+    workers: Workers = HERE,
 ) -> Generator[Progress, None, list[NDArray[np.float32]]]:
     """Return the reads (n_obs, D) of every cell, in the section's order."""
     reads = []
     for read in config.reads:
         n_cells = 1 if read == "content" else config.niche_cells
-        request = EmbedRequest(section, model, read, config.form, n_cells, device)
+        request = EmbedRequest(section, model, read, config.form, n_cells, device, workers)
         embedded = yield from request.run()
         reads.append(embedded.embedding[section.order])
     return reads

@@ -284,7 +284,8 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     Switzer and Green 1984), each as wide as what is shared. How sections differ as a whole has no
     say in it. Of embeddings by the decoder, the principal components.
     """
-    together = np.concatenate([e.embedding for e in embedded])
+    parts = [e.embedding for e in embedded]
+    together = parts[0] if len(parts) == 1 else np.concatenate(parts)
     require_finite("The niche embedding", embedding=together)
     if not np.ptp(together, axis=0).any():
         raise InputError(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -18,10 +19,13 @@ from napari_gest import keys
 from napari_gest.limits import check_choice, check_number
 from napari_gest.model.devices import AtOnce, Device, check_device
 from napari_gest.model.gest import GeST
+from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
+from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.expression import log_normalize_sparse
 from napari_gest.tissue.pool import Pool
+from napari_gest.tissue.rows import StoredRows
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups, reach
 
@@ -69,6 +73,8 @@ class EmbedRequest:
         the model's window for shared ones.
     device
         Where the network computes, as in ``GenerateRequest``; ``"content"`` needs none.
+    workers
+        What reads cells and looks up what they hold; the result does not depend on it.
     """
 
     section: Section
@@ -77,6 +83,7 @@ class EmbedRequest:
     form: Form | None = None
     niche_cells: int | None = None
     device: Device = "auto"
+    workers: Workers = HERE
 
     @property
     def _form(self) -> Form:
@@ -220,13 +227,14 @@ def embed_niches(
     form: Form | None = None,
     niche_cells: int | None = None,
     device: Device = "auto",
+    workers: Workers = HERE,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Embedded:
     """Embed the niche of every cell of a section.
 
     Parameters
     ----------
-    section, model, read, form, niche_cells, device
+    section, model, read, form, niche_cells, device, workers
         As in ``EmbedRequest``.
     on_progress
         Called after every few windows.
@@ -236,7 +244,7 @@ def embed_niches(
     InputError
         If the run cannot be done as asked.
     """
-    request = EmbedRequest(section, model, read, form, niche_cells, device)
+    request = EmbedRequest(section, model, read, form, niche_cells, device, workers)
     return finish(request.run(), on_progress)
 
 
@@ -258,11 +266,11 @@ def _content(
     own = np.empty((section.n_obs, len(model.tokenizer.components)), np.float32)
     clock = Clock("Embedding niches", 2 * section.n_obs)
     # Read as they are in the file: what a cell holds does not depend on those beside it.
-    for part, values in section.blocks(model.genes):
-        own[part] = model.tokenizer.project(
-            log_normalize_sparse(values, model.target_sum), measured
-        )
-        yield clock.tick(part.stop)
+    spans, parts = section.parts(model.genes)
+    work = _Projection(model.tokenizer, model.target_sum, measured)
+    for span, made in zip(spans, request.workers.map(work, parts), strict=True):
+        own[span] = made
+        yield clock.tick(span.stop)
     own = own[section.order]
     means = niche_means(own, section.coords_um[section.order], request._niche_cells)
     return (yield from relay(means, lambda n: clock.tick(section.n_obs + n)))
@@ -330,7 +338,7 @@ def _decoded(request: EmbedRequest) -> Generator[Progress, None, NDArray[np.floa
     """Return (n, D) hidden states or expectations, cells in the section's order."""
     model = request.model.on(request.device)
     expected = request.read == "expression"
-    token, beyond = yield from _tokens(request.section, model, expected)
+    token, beyond = yield from _tokens(request, expected)
     token, section = token[request.section.order], request.section.ordered()
     if expected:
         beyond = beyond[request.section.order]
@@ -422,17 +430,31 @@ class _Content:
 
 
 def _tokens(
-    section: Section, model: GeST, expected: bool
+    request: EmbedRequest, expected: bool
 ) -> Generator[Progress, None, tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """Return the meta cell of each cell (n,), and what the cell has beyond it (n, p) if asked."""
-    measured = section.measured(model.genes)
+    section, model = request.section, request.model
     tokenizer, n = model.tokenizer, section.n_obs
     token = np.empty(n, np.int64)
     beyond = np.empty((n if expected else 0, tokenizer.c_pca.shape[1]), np.float32)
-    for part, values in section.blocks(model.genes):
-        own = tokenizer.project(log_normalize_sparse(values, model.target_sum), measured)
-        token[part] = tokenizer.nearest(own)
+    spans, parts = section.parts(model.genes)
+    work = _Projection(tokenizer, model.target_sum, section.measured(model.genes))
+    for span, own in zip(spans, request.workers.map(work, parts), strict=True):
+        token[span] = tokenizer.nearest(own)
         if expected:
-            beyond[part] = own - tokenizer.c_pca[token[part]]
-        yield Progress("Reading cells", part.stop, n)
+            beyond[span] = own - tokenizer.c_pca[token[span]]
+        yield Progress("Reading cells", span.stop, n)
     return token, beyond
+
+
+@dataclass(frozen=True, eq=False)
+class _Projection:
+    """Makes (m, p) principal components of a part of a section, wherever it is read."""
+
+    tokenizer: MetaCellTokenizer
+    target_sum: float
+    measured: NDArray[np.bool_]
+
+    def __call__(self, part: sparse.csr_matrix | StoredRows) -> NDArray[np.float32]:
+        values = log_normalize_sparse(part[:], self.target_sum)
+        return self.tokenizer.project(values, self.measured)

@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from napari_gest.errors import InputError
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.niches import cluster
 from napari_gest.tasks.niches.cluster import ClusterRequest, cluster_niches, niche_features, smooth
 from napari_gest.tasks.niches.embed import Embedded, embed_niches, niche_means
 from napari_gest.tasks.niches.niche_tree import niche_tree
@@ -157,3 +158,25 @@ def test_a_seed_of_numpy_is_a_seed_of_leiden_too(embedded: list[Embedded]) -> No
     )
     one, two = given
     np.testing.assert_array_equal(one.labels, two.labels)
+
+
+def test_of_many_cells_a_start_is_chosen_on_tiles(
+    section: Section, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The niches are those that all cells give, at a fraction of the cost."""
+    embedded, _ = planted(section, noise=0.5)
+    known = cluster_niches(embedded, 3)
+    monkeypatch.setattr(cluster, "_MANY", 300)
+    monkeypatch.setattr(cluster, "_TILE", 50)
+    coords = [section.coords_um[section.order]]
+    sample = cluster.sample_of(coords)
+    assert sample is not None
+    assert 100 <= len(sample.cells) <= 200
+    assert sum(near.n_cells for near in sample.neighbours) == len(sample.cells)
+    assert len(np.unique(sample.cells)) == len(sample.cells)
+    made = cluster_niches(embedded, 3)
+    assert adjusted_mutual_info_score(made.labels, known.labels) > 0.9
+    again = cluster_niches(embedded, 3)
+    np.testing.assert_array_equal(made.probability, again.probability)
+    monkeypatch.setattr(cluster, "_MANY", 10**6)
+    assert cluster.sample_of(coords) is None

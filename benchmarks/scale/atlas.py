@@ -1,0 +1,303 @@
+"""What atlases cost: each stage of each size in a process of its own, tissue simulated to disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks.common.timing import Figure
+from napari_gest.files import JSON, write_text
+
+SIZES = (10_000, 100_000, 1_000_000, 3_000_000)
+STAGES = ("fit", "open", "tokenise", "embed", "cluster", "generate", "neighbour-mean PCA")
+N_GENES, TILE = 500, 50_000
+# A fit keeps every cell's scored genes in memory, and the rival all of X.
+MOST_CELLS = {"fit": 100_000, "neighbour-mean PCA": 1_000_000}
+_FIXED_MB, _BYTES_A_CELL, _MOST_MB = 600, 100, 4000
+_EVERY_S = 0.1  # that memory is looked at
+
+
+@dataclass
+class Cost:
+    """What one stage took.
+
+    Attributes
+    ----------
+    cells, stage
+        What was run.
+    seconds
+        Of the stage alone, on the clock; opening the tissue comes before it.
+    cpu_s
+        Of the processor, all threads, for the stage alone.
+    peak_mb
+        Most memory of the whole process and its children at once, shared pages in proportion
+        (PSS); opening and whatever the stage needs from earlier ones are in it.
+    first_s, first_cpu_s
+        Of generation: until the first cells are there, on the clock and of the processor.
+    load
+        Processes that waited for a processor, on average over the last minute, at the end.
+    error
+        Why there is no number.
+    """
+
+    cells: int
+    stage: str
+    seconds: float = float("nan")
+    cpu_s: float = float("nan")
+    peak_mb: float = float("nan")
+    first_s: float | None = None
+    load: float = float("nan")
+    first_cpu_s: float | None = None
+    error: str = ""
+
+
+def run(
+    folder: Path, sizes: Sequence[int], rows: Path, say: Callable[[str], None], keep: bool = False
+) -> list[Cost]:
+    """Measure what is not yet in the file ``rows``; each number is written as it comes.
+
+    Parameters
+    ----------
+    folder
+        Where tissue and the model are.
+    sizes
+        Cells, ascending; the model is fitted to the first.
+    rows
+        The file of costs.
+    say
+        Told what is being run.
+    keep
+        Leave tissue where it is after its last stage.
+    """
+    done = read(rows)
+    for n in sizes:
+        path = folder / f"{n}.zarr"
+        for stage in STAGES:
+            if any(cost.cells == n and cost.stage == stage for cost in done):
+                continue
+            if n > MOST_CELLS.get(stage, n):
+                continue
+            if not path.exists():
+                say(f"simulating {n:,} cells")
+                simulate_to(path, n)
+            say(f"{stage}: {n:,} cells")
+            done.append(measured(stage, n, path, folder / "model"))
+            table = [asdict(cost) for cost in done]
+            write_text(rows, json.dumps(table, indent=1), JSON, overwrite=True, parents=True)
+        if not keep and path.exists():
+            shutil.rmtree(path)
+    return done
+
+
+def read(rows: Path) -> list[Cost]:
+    """Return what is in a file of costs."""
+    return [Cost(**row) for row in json.loads(rows.read_text())] if rows.exists() else []
+
+
+def measured(stage: str, n: int, path: Path, model: Path) -> Cost:
+    """Run one stage in a process and look at its memory meanwhile."""
+    command = [sys.executable, "-m", "benchmarks.scale.stages", stage, str(path), str(model)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        peak, process = 0, psutil.Process(child.pid)
+        while child.poll() is None:
+            peak = max(peak, _memory(process))
+            time.sleep(_EVERY_S)
+        assert child.stdout is not None
+        assert child.stderr is not None
+        out, errors = child.stdout.read(), child.stderr.read()
+    cost = Cost(n, stage, peak_mb=peak / 1e6, load=os.getloadavg()[0])
+    if child.returncode:
+        cost.error = (errors.strip().splitlines() or [f"exit {child.returncode}"])[-1][:300]
+    else:
+        told = json.loads(out.strip().splitlines()[-1])
+        cost.seconds, cost.cpu_s = told["seconds"], told["cpu_s"]
+        cost.first_s, cost.first_cpu_s = told.get("first_s"), told.get("first_cpu_s")
+    return cost
+
+
+def _memory(process: psutil.Process) -> int:
+    """Return the bytes of a process and its children; pages that several share count once."""
+    total = 0
+    try:
+        for one in (process, *process.children(recursive=True)):
+            about = one.memory_full_info()
+            total += getattr(about, "pss", about.uss)
+    except psutil.Error:  # it has just ended
+        return total
+    return total
+
+
+def simulate_to(path: Path, n_cells: int, n_genes: int = N_GENES, tile: int = TILE) -> None:
+    """Write a tissue of islands, side by side, to zarr; no more than an island is in memory.
+
+    Parameters
+    ----------
+    path
+        A folder that is made.
+    n_cells, n_genes
+        Of the whole.
+    tile
+        Cells of an island at most; their rows follow each other, in a random order.
+    """
+    import pandas as pd
+    import zarr
+    from anndata.io import write_elem
+
+    from napari_gest.tissue.simulate import simulate
+
+    profiles = np.random.default_rng(0).gamma(0.15, 10.0, (60, n_genes))
+    partial = path.with_name(f"{path.name}.partial")
+    root = zarr.open_group(partial, mode="w", zarr_format=2)
+    root.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+    x = root.create_group("X")
+    about = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0"}
+    x.attrs.update(about | {"shape": [n_cells, n_genes]})
+    parts = {
+        name: x.create_array(name, shape=(0,), chunks=(1_000_000,), dtype=dtype)
+        for name, dtype in (("data", "float32"), ("indices", "int32"))
+    }
+    for part in parts.values():
+        part.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    ends, places, regions = [np.zeros(1, np.int64)], [], []
+    columns = int(np.ceil(np.sqrt(n_cells / tile)))
+    side = 30.0 * np.sqrt(tile)  # um; an island is a little smaller
+    for number, start in enumerate(range(0, n_cells, tile)):
+        n = min(tile, n_cells - start)
+        made = simulate(n, None, 1, number, profiles=profiles)
+        corner = np.array([number % columns, number // columns]) * side
+        places.append(made.obsm["spatial"] + corner)
+        regions.append(made.obs["niche"].astype(str).to_numpy())
+        parts["data"].append(made.X.data)
+        parts["indices"].append(made.X.indices)
+        ends.append(made.X.indptr[1:].astype(np.int64) + ends[-1][-1])
+    write_elem(x, "indptr", np.concatenate(ends))
+    obs = pd.DataFrame(
+        {"section": pd.Categorical(["section_1"] * n_cells), "niche": np.concatenate(regions)},
+        index=[f"cell_{i}" for i in range(n_cells)],
+    )
+    obs["niche"] = obs["niche"].astype("category")
+    write_elem(root, "obs", obs)
+    write_elem(root, "var", pd.DataFrame(index=[f"gene_{i + 1}" for i in range(n_genes)]))
+    write_elem(root, "obsm", {"spatial": np.concatenate(places)})
+    for empty in ("layers", "obsp", "varm", "varp", "uns"):
+        write_elem(root, empty, {})
+    partial.rename(path)
+
+
+def figures(costs: Sequence[Cost]) -> list[Figure]:
+    """Return every cost beside its bar, if it has one."""
+    found = []
+    for cost in sorted(costs, key=lambda cost: (cost.cells, STAGES.index(cost.stage))):
+        name = f"{cost.stage}: {cost.cells:,} cells"
+        if cost.error:
+            found.append(Figure(name, cost.error, "", None, {}))
+            continue
+        value = f"{cost.seconds:.1f} s ({cost.cpu_s:.1f} s of processor), {cost.peak_mb:,.0f} MB"
+        most = min(_FIXED_MB + _BYTES_A_CELL * cost.cells / 1e6, _MOST_MB)
+        ours = cost.stage != "neighbour-mean PCA"
+        numbers = {k: float(v) for k, v in asdict(cost).items() if isinstance(v, int | float)}
+        bar = f"at most {most:,.0f} MB" if ours else ""
+        found.append(Figure(name, value, bar, cost.peak_mb <= most if ours else None, numbers))
+    return found + _bars({(c.stage, c.cells): c for c in costs if not c.error})
+
+
+def _bars(known: dict[tuple[str, int], Cost]) -> list[Figure]:
+    found = []
+    for stage in ("tokenise", "embed"):
+        sizes = sorted(n for s, n in known if s == stage and n >= 100_000)
+        for less, more in pairwise(sizes):
+            a, b = known[stage, less], known[stage, more]
+            growth = (b.seconds / b.cells) / (a.seconds / a.cells) - 1
+            found.append(
+                Figure(
+                    f"{stage}: time a cell, {less:,} to {more:,} cells",
+                    f"{growth:+.0%}",
+                    "within 10 %",
+                    abs(growth) <= 0.1,
+                    {"growth": growth},
+                )
+            )
+    if million := known.get(("cluster", 1_000_000)):
+        seconds = million.seconds
+        bar = Figure("1 M cells clustered", f"{seconds:.0f} s", "at most 60 s", seconds <= 60, {})
+        found.append(bar)
+    base = known.get(("generate", 100_000))
+    for (stage, n), cost in known.items():
+        if stage != "generate" or cost.first_s is None:
+            continue
+        first = f"first of 1,000 generated cells in {n:,}"
+        processor = cost.first_cpu_s or float("nan")
+        value, met = f"{cost.first_s:.2f} s ({processor:.2f} of processor)", cost.first_s < 1
+        found.append(Figure(first, value, "under 1 s", met, {}))
+        if base is not None and n > 100_000:
+            ratio = cost.seconds / base.seconds - 1
+            what = f"a hole of 1,000 cells in {n:,} v. in 100,000"
+            met = ratio <= 0.2
+            found.append(Figure(what, f"{ratio:+.0%}", "at most +20 %", met, {"ratio": ratio}))
+    return found
+
+
+def markdown(costs: Sequence[Cost], picture: str) -> str:
+    """Return the page of results: what was run, a table, the figures with their bars."""
+    sizes = sorted({cost.cells for cost in costs})
+    known = {(cost.stage, cost.cells): cost for cost in costs}
+    lines = [
+        "# Scale",
+        "",
+        *_wrapped(
+            "Made by `python -m benchmarks scale`; not edited by hand. Tissue of 500 genes,"
+            " simulated straight to zarr and left on disk (`fit` and the rival hold it in memory)."
+            " Each stage runs in a process of its own. Seconds are of the stage alone, on the clock"
+            " and, in brackets, of the processor. MB are the peak of the whole process with all"
+            " that it imports (PSS)."
+        ),
+        "",
+        f"![Seconds and memory by cells]({picture})",
+        "",
+        "| stage | " + " | ".join(f"{n:,} cells" for n in sizes) + " |",
+        "|---|" + "---|" * len(sizes),
+    ]
+    for stage in STAGES:
+        row = [_cell(known.get((stage, n))) for n in sizes]
+        lines.append(f"| {stage} | " + " | ".join(row) + " |")
+    loads = [cost.load for cost in costs if not np.isnan(cost.load)]
+    if loads:
+        lines += [
+            "",
+            *_wrapped(
+                f"Processes that shared the machine's {psutil.cpu_count()} processors meanwhile:"
+                f" {min(loads):.0f} to {max(loads):.0f}. With more than one a processor, seconds on"
+                " the clock tell little, and those of the processor are to be read."
+            ),
+        ]
+    lines += ["", "| what | figure | bar | |", "|---|---|---|---|"]
+    for f in figures(costs):
+        met = {True: "met", False: "missed", None: ""}[f.met]
+        lines.append(f"| {f.what} | {f.value} | {f.bar} | {met} |")
+    return "\n".join([*lines, ""])
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 105)
+
+
+def _cell(cost: Cost | None) -> str:
+    if cost is None:
+        return "not run"
+    if cost.error:
+        return cost.error
+    return f"{cost.seconds:.1f} s ({cost.cpu_s:.1f}), {cost.peak_mb:,.0f} MB"
