@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from napari_gest.tasks.progress import finish
 from napari_gest.tasks.training import start
 from napari_gest.tasks.training.train import (
     FROM_BASE,
-    MANY_CELLS,
     FitRequest,
     configs_for,
     fine_tune,
