@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AnnotateRequest": "tasks.labels.annotate",
     "Annotated": "tasks.labels.annotate",
-    "Base": "model.base",
+    "Base": "model.gest",
     "CellTypes": "tasks.generation.cell_types",
     "Check": "tasks.generation.check_report",
     "CheckMap": "tasks.generation.check_map_report",

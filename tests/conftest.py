@@ -19,8 +19,7 @@ from napari_gest.tissue.simulate import simulate
 if TYPE_CHECKING:
     from napari_gest.app.opened import Opened
     from napari_gest.app.runs.generated_cells import GeneratedCells
-    from napari_gest.model.base import Base
-    from napari_gest.model.gest import GeST
+    from napari_gest.model.gest import Base, GeST
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -131,8 +130,9 @@ def tiny_base() -> Base:
     """A base that nobody trained; its biases are not 0, as after training."""
     import torch
 
-    from napari_gest.model.base import Base, axes_decoder
+    from napari_gest.model.base import axes_decoder
     from napari_gest.model.config import ModelConfig
+    from napari_gest.model.gest import Base
 
     size = {"n_layers": 2, "n_heads": 2, "d_model": 16, "n_meta_cells": 24, "n_pcs": 10}
     config = ModelConfig(**size, level_sizes=(6, 4, 2), window_cells=48, dropout=0.1)

@@ -10,8 +10,7 @@ from anndata import AnnData
 from typer.testing import CliRunner
 
 from napari_gest.cli import app
-from napari_gest.model.base import Base
-from napari_gest.model.gest import GeST
+from napari_gest.model.gest import Base, GeST
 from napari_gest.tissue.io import write_tissue
 
 TINY = ["--layers", "1", "--heads", "2", "--width", "16", "--meta-cells", "24"]

@@ -11,7 +11,7 @@ from rich.console import Console
 from benchmarks.common.datasets import Source
 from napari_gest.files import FolderKind, replacing
 from napari_gest.model.about import BASE
-from napari_gest.model.base import Base
+from napari_gest.model.gest import Base
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.training.pretrain import PretrainRequest
 from napari_gest.tasks.training.start import BUNDLED_BASE

@@ -45,7 +45,7 @@ def models(
 
 
 def card(model: Any) -> dict[str, Any]:
-    from napari_gest.model.base import Base
+    from napari_gest.model.gest import Base
 
     shape = model.config
     base = isinstance(model, Base)

@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass, field, fields, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import check_name, restore
 from napari_gest.model import checkpoint, loading
 from napari_gest.model.about import CONFIG, is_base, shortened
+from napari_gest.model.base import axes_decoder, vocabulary_axes
 from napari_gest.model.config import EmissionConfig, ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.devices import Device, chosen_device
@@ -182,8 +183,6 @@ class GeST:
                 f"Give a model folder or one of the bundled models: {', '.join(_bundled())}.",
             )
         if is_base(path):
-            from napari_gest.model.base import Base  # which is a GeST itself
-
             return Base.read(path)
         stored = loading.read(path)
         with torch.random.fork_rng(devices=[]):  # torch's layers draw initial weights
@@ -199,6 +198,116 @@ class GeST:
             stored.response,
             stored.training_cells,
             stored.emission,
+        )
+
+
+class Base(GeST):
+    """What models of new panels start from. It has no vocabulary, so it generates nothing itself.
+
+    Parameters
+    ----------
+    config
+        Shape of the models that start from it; ``window_um`` is 0, it belongs to a tissue.
+    network
+        A decoder whose "genes" are the coordinates of a vocabulary on its ``N_AXES`` axes.
+    name
+        Name for people.
+    card
+        What is known about its training. JSON values.
+    training_cells
+        Which cells it has seen; None where that was not kept.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        network: Decoder,
+        name: str = "unnamed",
+        card: dict[str, Any] | None = None,
+        training_cells: TrainingCells | None = None,
+    ) -> None:
+        self.config, self.network, self.name = config, network, name
+        self.card = {} if card is None else card
+        self.head = self.response = None
+        self.training_cells = training_cells
+        self.emission = EmissionConfig()
+
+    def __repr__(self) -> str:
+        return f"Base({self.name!r}, {self.n_parameters:,} parameters)"
+
+    @classmethod
+    def read(cls, folder: Path) -> Base:
+        """Read the folder of a base; ``GeST.load`` does so where it finds one.
+
+        Raises
+        ------
+        CheckpointError
+            If its files are damaged or written by a newer version.
+        """
+        stored = loading.read_base(folder)
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own
+            network = axes_decoder(stored.config, draw=False)
+        network.load_state_dict(stored.weights)
+        return cls(stored.config, network.eval(), stored.name, stored.card, stored.training_cells)
+
+    @property
+    def tokenizer(self) -> MetaCellTokenizer:  # type: ignore[override]
+        """Refused: a vocabulary comes with the tissue that a model is trained on.
+
+        Raises
+        ------
+        InputError
+            Always; it says how to train a model that starts here.
+        """
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise InputError(
+            f"'{self.name}' is a base: it has no vocabulary of its own, so it knows no genes.",
+            f"Train a model of this tissue that starts from it: napari-gest fit SECTION --start"
+            f" {self.name} --out MODEL, or 'Train a model on this tissue' in napari.",
+        )
+
+    @property
+    def digest(self) -> str:
+        """Hash of what models start from: shape and weights."""
+        hashed = blake2b(self.config.model_dump_json().encode(), digest_size=16)
+        for name, weight in sorted(self.network.state_dict().items()):
+            hashed.update(name.encode())
+            hashed.update(np.ascontiguousarray(weight.numpy(force=True)).data)
+        return hashed.hexdigest()
+
+    def begin(self, config: ModelConfig, tokenizer: MetaCellTokenizer, name: str) -> GeST:
+        """Return a model of a vocabulary that computes what this base does on its axes.
+
+        Parameters
+        ----------
+        config
+            As that of the base, with the window of the tissue.
+        tokenizer
+            The vocabulary.
+        name
+            Name of the model.
+        """
+        axes = torch.from_numpy(vocabulary_axes(tokenizer))
+        weights = {k: v.clone() for k, v in self.network.state_dict().items()}
+        weights["embed.weight"] = weights["embed.weight"] @ axes.T
+        for part in ("weight", "bias"):
+            weights[f"to_genes.{part}"] = axes @ weights[f"to_genes.{part}"]
+        network = decoder_for(config, tokenizer, draw=False)
+        network.load_state_dict(weights)
+        return GeST(config, tokenizer, network.eval(), name)
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the base to a folder, as ``GeST.save`` writes a model."""
+        return checkpoint.write_base(
+            Path(path),
+            config=self.config,
+            weights=self.network.state_dict(),
+            name=self.name,
+            card=self.card,
+            training_cells=self.training_cells,
+            overwrite=overwrite,
         )
 
 

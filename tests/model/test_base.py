@@ -12,9 +12,9 @@ import torch
 from broken import CONFIG, WEIGHTS, Break, missing, one, setting, tensor, text, without
 
 from napari_gest.errors import CheckpointError, InputError
-from napari_gest.model.base import Base, coordinates, reading, vocabulary_axes
+from napari_gest.model.base import coordinates, reading, vocabulary_axes
 from napari_gest.model.config import N_AXES, ModelConfig
-from napari_gest.model.gest import GeST, bundled_bases, bundled_models
+from napari_gest.model.gest import Base, GeST, bundled_bases, bundled_models, log_prior
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.generation.generate import generate
 from napari_gest.tasks.niches.embed import embed_niches
@@ -31,7 +31,7 @@ def test_a_model_starts_with_what_its_base_computes(tiny_base: Base, tiny_model:
     k = tokenizer.n_meta_cells
     mixture = torch.eye(k)[torch.randint(k, (2, 12), generator=random)]
     xy = torch.rand(2, 20, 2, generator=random) * 2 - 1
-    network = reading(tiny_base.network, coordinates(tokenizer), tokenizer)
+    network = reading(tiny_base.network, coordinates(tokenizer), log_prior(tokenizer))
     with torch.no_grad():
         for bias in (tiny_base.network.embed.bias, tiny_base.network.to_genes.bias):
             assert bias.abs().max() > 0  # else it would not show whether it is kept

@@ -22,7 +22,7 @@ def test_json_is_read_with_and_without_a_byte_order_mark(tmp_path: Path) -> None
     [
         (b"{", "not readable a list"),
         (b"[" * 100_000, "nested too deeply"),
-        (b'{"a": NaN}', "NaN is no number"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
         (b"\xff\xfe\xff", "not readable a list"),
     ],
 )

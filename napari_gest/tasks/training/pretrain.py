@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_gest.errors import InputError
-from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.gest import Base
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.training.train import FitRequest

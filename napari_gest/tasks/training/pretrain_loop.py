@@ -20,8 +20,9 @@ from torch import Tensor, nn
 import napari_gest
 from napari_gest.errors import ResultError
 from napari_gest.files import replacing
-from napari_gest.model.base import Base, axes_decoder, reading
+from napari_gest.model.base import axes_decoder, reading
 from napari_gest.model.config import N_AXES
+from napari_gest.model.gest import Base, log_prior
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.training_cells import TrainingCells
@@ -135,7 +136,7 @@ class PretrainLoop:
         batch = panel.batch(self.config, rng)
         # An axis and its opposite are the same: what is learned must hold for both.
         signs = torch.from_numpy(rng.choice([-1.0, 1.0], N_AXES).astype(np.float32))
-        network = reading(self.network, panel.coordinates * signs, panel.tokenizer)
+        network = reading(self.network, panel.coordinates * signs, log_prior(panel.tokenizer))
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.request.seed * 1_000_003 + step)
@@ -162,7 +163,7 @@ class PretrainLoop:
         entry: dict[str, float] = {"step": step}
         each = []
         for panel in self.panels:
-            network = reading(self.average, panel.coordinates, panel.tokenizer)
+            network = reading(self.average, panel.coordinates, log_prior(panel.tokenizer))
             n = sum(len(batch.target) for batch in panel.validation)
             nll = error = 0.0
             made, truth = [], []

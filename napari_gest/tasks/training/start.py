@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_gest.errors import InputError
-from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
-from napari_gest.model.gest import GeST, bundled_bases
+from napari_gest.model.gest import Base, GeST, bundled_bases
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tissue.model_space import ModelSpace
 from napari_gest.tissue.section import Section

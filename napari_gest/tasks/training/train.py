@@ -12,10 +12,9 @@ from napari_gest.errors import InputError
 from napari_gest.files import check_output
 from napari_gest.limits import check_number
 from napari_gest.model.about import ModelName, shortened
-from napari_gest.model.base import Base
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.devices import Device, check_device
-from napari_gest.model.gest import GeST
+from napari_gest.model.gest import Base, GeST
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tasks.training.budget import LEAST, MOST, Budget

@@ -10,8 +10,7 @@ from anndata import AnnData
 from training import MODEL, SHORT
 
 from napari_gest.errors import InputError
-from napari_gest.model.base import Base
-from napari_gest.model.gest import GeST
+from napari_gest.model.gest import Base, GeST
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.training.pretrain import PretrainRequest, pretrain
 from napari_gest.tasks.training.train import fit

@@ -10,8 +10,8 @@ from anndata import AnnData
 from training import MODEL, SHORT, weights
 
 from napari_gest.errors import CheckpointError, InputError
-from napari_gest.model.base import Base, coordinates, reading
-from napari_gest.model.gest import GeST
+from napari_gest.model.base import coordinates, reading
+from napari_gest.model.gest import Base, GeST, log_prior
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.training import start
 from napari_gest.tasks.training.train import (
@@ -55,7 +55,9 @@ def test_a_model_of_any_panel_starts_from_a_base(
         assert model.card["start"] == tiny_base.name
         frozen = SHORT.model_copy(update={"learning_rate": 1e-12, "weight_decay": 0.0})
         still = fine_tune(tiny_base, given, frozen)
-        network = reading(tiny_base.network, coordinates(still.tokenizer), still.tokenizer)
+        network = reading(
+            tiny_base.network, coordinates(still.tokenizer), log_prior(still.tokenizer)
+        )
         assert torch.allclose(still.network.table(), network.table(), atol=1e-4)
         assert torch.allclose(
             weights(still)["blocks.0.qkv.weight"], tiny_base.network.blocks[0].qkv.weight, atol=1e-6
