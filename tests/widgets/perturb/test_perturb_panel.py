@@ -67,7 +67,7 @@ def test_the_whole_flow(opened_home, viewer, qtbot, until, errors, few_draws, tm
     until(lambda: not context.jobs.busy)
     effect = panel.effect.effect
     assert effect.tested is not None
-    assert "FDR" in panel.effect.facts.text()
+    assert "genes respond (expected share of wrong signs" in panel.effect.facts.text()
 
     # Control and perturbed share limits; delta is centred.
     colors = {}
