@@ -28,6 +28,7 @@ def test_nothing_breaks(case, tissue_file, model_folder, qapp, tmp_path):
         # Sessions are not autosaved among the user's own.
         env={**os.environ, "OMP_NUM_THREADS": "1", "XDG_DATA_HOME": str(tmp_path)},
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    # The stack of a crash is followed by a long list of modules.
+    assert done.returncode == 0, done.stderr.split("Extension modules")[0][-6000:]
     assert done.stdout.strip().endswith("done")
     assert not [sign for sign in _SIGNS if sign in done.stderr], done.stderr[-3000:]
