@@ -19,7 +19,17 @@ _SIGNS = ("Traceback", "Error", "QThread", "QObject", "QTimer", "Fatal", "termin
     "case", ["close", "close_by_window", "close_one_of_two", "close_and_leave", "leave"]
 )
 def test_nothing_breaks(case, tissue_file, model_folder, qapp, tmp_path):
-    command = [sys.executable, "-X", "faulthandler", "-W", "ignore", _PROGRAM, case, tissue_file, model_folder.parent]
+    command = [
+        sys.executable,
+        "-X",
+        "faulthandler",
+        "-W",
+        "ignore",
+        _PROGRAM,
+        case,
+        tissue_file,
+        model_folder.parent,
+    ]
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
