@@ -15,6 +15,7 @@ from napari_gest.model.config import ModelConfig
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
+from napari_gest.tasks.training.start import vocabulary_of
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tasks.training.train_windows import (
     Batch,
@@ -27,9 +28,7 @@ from napari_gest.tasks.training.train_windows import (
     validation_batches,
 )
 from napari_gest.tissue.fingerprint import fingerprints
-from napari_gest.tissue.model_space import ModelSpace
 from napari_gest.tissue.section import Section, name_order
-from napari_gest.tissue.window import window_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,19 +89,7 @@ class Panel:
         sections = [sections[i].ordered() for i in name_order(sections)]
         hidden = [discs(s, training.validation_share, config, seed) >= 0 for s in sections]
         known = [s.subset(~h) for s, h in zip(sections, hidden, strict=True)]
-        totals = np.concatenate([np.asarray(s.expression.sum(1)).ravel() for s in known])
-        target_sum = float(np.median(totals[totals > 0]))
-        side = float(np.mean([window_side(s.coords_um, config.window_cells) for s in known]))
-        config = config.model_copy(update={"window_um": side})
-        tokenizer = MetaCellTokenizer.fit(
-            ModelSpace(known, target_sum),
-            sections[0].genes,
-            target_sum,
-            n_meta_cells=config.n_meta_cells,
-            n_pcs=config.n_pcs,
-            level_sizes=config.level_sizes,
-            seed=seed,
-        )
+        config, tokenizer = vocabulary_of(known, config, seed)
         score, model = Score.of(tokenizer), GeST(config, tokenizer, network)
         cells = [fingerprints(s.expression, s.genes) for s in sections]
         return cls(
@@ -112,7 +99,7 @@ class Panel:
             coordinates(tokenizer),
             score,
             [
-                tissue_of(s, ~h, target_sum, tokenizer, score)
+                tissue_of(s, ~h, tokenizer.target_sum, tokenizer, score)
                 for s, h in zip(sections, hidden, strict=True)
             ],
             [

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save
 from torch import Tensor, nn
 
 import napari_gest
 from napari_gest.errors import ResultError
-from napari_gest.files import replacing
 from napari_gest.model.base import axes_decoder, reading
 from napari_gest.model.config import N_AXES
 from napari_gest.model.gest import Base, log_prior
@@ -29,15 +27,8 @@ from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.training.panels import Panel, by_panel
-from napari_gest.tasks.training.train_loop import _predict, _rmse_z, fast_bfloat16
-from napari_gest.tasks.training.train_state import (
-    FORMAT,
-    STATE,
-    STATE_SETTINGS,
-    STATE_TENSORS,
-    TrainState,
-    digest_of,
-)
+from napari_gest.tasks.training.train_loop import fast, follow, predict, scores_on, warmth
+from napari_gest.tasks.training.train_state import TrainState, write_state
 from napari_gest.tissue.section import section_record
 
 if TYPE_CHECKING:
@@ -140,23 +131,17 @@ class PretrainLoop:
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.request.seed * 1_000_003 + step)
-            with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16(torch.device("cpu"))):
-                logits, residual = _predict(network, batch)
+            with fast(torch.device("cpu")):
+                logits, residual = predict(network, batch)
             loss = hierarchical_loss(logits, batch.target, panel.levels).mean()
             error = F.mse_loss(logits.softmax(-1) @ panel.scaled + residual, batch.values)
             loss = loss + self.config.expression_weight * error
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        fall = 0.5 * (1 + math.cos(math.pi * step / self.config.n_steps))
-        warmth = min(1.0, (step + 1) / self.config.warmup) * fall
-        self.optimizer.step(self.config.learning_rate * warmth)
-        decay = min(self.config.ema_decay, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
+        self.optimizer.step(self.config.learning_rate * warmth(self.config, step))
+        follow(self.average, self.network, self.config, step)
         return loss.item()
 
-    @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
         """Score the averaged weights on the holes of every panel."""
         self.average.eval()
@@ -164,21 +149,9 @@ class PretrainLoop:
         each = []
         for panel in self.panels:
             network = reading(self.average, panel.coordinates, log_prior(panel.tokenizer))
-            n = sum(len(batch.target) for batch in panel.validation)
-            nll = error = 0.0
-            made, truth = [], []
-            for batch in panel.validation:
-                logits, residual = _predict(network, batch)
-                read = logits.softmax(-1) @ panel.scaled + residual
-                weight = len(batch.target) / n
-                nll += weight * F.cross_entropy(logits, batch.target).item()
-                error += weight * F.mse_loss(read, batch.values).item()
-                made.append(read)
-                truth.append(batch.values)
-            rmse_z = _rmse_z(torch.cat(made), torch.cat(truth))
-            entry[f"rmse_z {panel.name}"] = rmse_z
-            each.append((nll, error, rmse_z))
-        entry |= dict(zip(("nll", "error", "rmse_z"), np.mean(each, 0).tolist(), strict=True))
+            each.append(scores_on(network, panel.validation, panel.scaled))
+            entry[f"rmse_z {panel.name}"] = each[-1]["rmse_z"]
+        entry |= {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
         entry["seconds"] = round(seconds, 1)
         if recent := self.losses[-self.config.validate_every :]:
             entry["train_loss"] = float(np.mean(recent))
@@ -203,20 +176,15 @@ class PretrainLoop:
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
         tensors |= self.vocabularies
-        packed = save({k: v.contiguous() for k, v in tensors.items()})
-        about = {
-            "format": FORMAT,
-            "tensors": digest_of(packed),
-            "step": step,
-            "curve": self.curve,
-            "spent": self.spent,
-            "losses": self.losses[-self.config.validate_every :],
-            "settings": self.settings,
-        }
-        place = self.request.checkpoint_dir
-        with replacing(place, STATE, overwrite=True, parents=True) as folder:
-            (folder / STATE_TENSORS).write_bytes(packed)
-            (folder / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
+        write_state(
+            self.request.checkpoint_dir,
+            tensors,
+            step=step,
+            curve=self.curve,
+            spent=self.spent,
+            losses=self.losses[-self.config.validate_every :],
+            settings=self.settings,
+        )
 
     @property
     def vocabularies(self) -> dict[str, Tensor]:

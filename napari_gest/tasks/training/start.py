@@ -63,6 +63,37 @@ def check_shape(config: ModelConfig, start: GeST) -> None:
         )
 
 
+def vocabulary_of(
+    sections: Sequence[Section], config: ModelConfig, seed: int
+) -> tuple[ModelConfig, MetaCellTokenizer]:
+    """Return the shape with the window of this tissue, and the vocabulary of its cells.
+
+    Parameters
+    ----------
+    sections
+        Training cells, measured with one panel.
+    config
+        Shape of the model.
+    seed
+        Of the vocabulary.
+    """
+    totals = np.concatenate([np.asarray(s.expression.sum(1)).ravel() for s in sections])
+    target_sum = float(np.median(totals[totals > 0]))
+    side = float(np.mean([window_side(s.coords_um, config.window_cells) for s in sections]))
+    # Positions count in half windows, so a transformer meets its window at the density it knows.
+    config = config.model_copy(update={"window_um": side})
+    tokenizer = MetaCellTokenizer.fit(
+        ModelSpace(sections, target_sum),
+        sections[0].genes,
+        target_sum,
+        n_meta_cells=config.n_meta_cells,
+        n_pcs=config.n_pcs,
+        level_sizes=config.level_sizes,
+        seed=seed,
+    )
+    return config, tokenizer
+
+
 def model_to_train(request: FitRequest, training: Sequence[Section]) -> GeST:
     """Return the model to train: new, the one to go on with, or its transformer in a new panel.
 
@@ -77,21 +108,7 @@ def model_to_train(request: FitRequest, training: Sequence[Section]) -> GeST:
     if start is not None and not isinstance(start, Base) and start.genes == genes:
         # What was fitted to the predictions of a network goes with it.
         return replace(start, network=copy.deepcopy(start.network), head=None, response=None)
-    totals = np.concatenate([np.asarray(s.expression.sum(1)).ravel() for s in training])
-    target_sum = float(np.median(totals[totals > 0]))
-    config = request.model_config
-    side = float(np.mean([window_side(s.coords_um, config.window_cells) for s in training]))
-    # Positions count in half windows, so a transformer meets its window at the density it knows.
-    config = config.model_copy(update={"window_um": side})
-    tokenizer = MetaCellTokenizer.fit(
-        ModelSpace(training, target_sum),
-        genes,
-        target_sum,
-        n_meta_cells=config.n_meta_cells,
-        n_pcs=config.n_pcs,
-        level_sizes=config.level_sizes,
-        seed=request.seed,
-    )
+    config, tokenizer = vocabulary_of(training, request.model_config, request.seed)
     if isinstance(start, Base):
         return start.begin(config, tokenizer, request.name)
     model = GeST.create(config, tokenizer, seed=request.seed, name=request.name)

@@ -18,12 +18,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import save
 from torch import Tensor, nn
 
 import napari_gest
 from napari_gest.errors import InputError, ResultError
-from napari_gest.files import Scratch, replacing
+from napari_gest.files import Scratch
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.devices import AtOnce, chosen_device, full_precision
 from napari_gest.model.gest import GeST
@@ -37,15 +36,7 @@ from napari_gest.tasks.training.budget import planned_before
 from napari_gest.tasks.training.ranks import Ranks
 from napari_gest.tasks.training.start import model_to_train
 from napari_gest.tasks.training.train_config import TrainConfig
-from napari_gest.tasks.training.train_state import (
-    FORMAT,
-    STATE,
-    STATE_SETTINGS,
-    STATE_TENSORS,
-    AboutState,
-    TrainState,
-    digest_of,
-)
+from napari_gest.tasks.training.train_state import AboutState, TrainState, write_state
 from napari_gest.tasks.training.train_windows import (
     Batch,
     Score,
@@ -251,12 +242,8 @@ class TrainLoop:
         """Take one optimiser step; all its randomness comes from the seed and the step."""
         loss = self.gradients(step)
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
-        self.optimizer.step(self.config.learning_rate * self.warmth(step))
-        # Early on the average follows closely, or the first, random weights would linger.
-        decay = min(self.config.ema_decay, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for kept, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
+        self.optimizer.step(self.config.learning_rate * warmth(self.config, step))
+        follow(self.average, self.network, self.config, step)
         return loss
 
     def gradients(self, step: int) -> float:
@@ -297,23 +284,14 @@ class TrainLoop:
 
         return sum(self.at_once.each(batch.n_windows, some))
 
-    def warmth(self, step: int) -> float:
-        """Return the share of the learning rate in force at a step."""
-        fall = 0.5 * (1 + math.cos(math.pi * step / self.config.n_steps))
-        return min(1.0, (step + 1) / self.config.warmup) * fall
-
     def loss(self, batch: Batch) -> Tensor:
-        with _fast(self.device):
-            logits, residual = _predict(self.network, batch)
+        with fast(self.device):
+            logits, residual = predict(self.network, batch)
         loss = hierarchical_loss(logits, batch.target, self.levels).mean()
         if self.config.expression_weight:
-            error = self.error(logits, residual, batch.values)
+            error = F.mse_loss(logits.softmax(-1) @ self.scaled + residual, batch.values)
             loss = loss + self.config.expression_weight * error
         return loss
-
-    def error(self, logits: Tensor, residual: Tensor | float, values: Tensor) -> Tensor:
-        """Return the squared error of the weighted read-out in genes of unit variance."""
-        return F.mse_loss(logits.softmax(-1) @ self.scaled + residual, values)
 
     def batch(self, step: int) -> Batch:
         """Draw this process's windows of a step: each by the seed, the step and its index."""
@@ -343,25 +321,9 @@ class TrainLoop:
         if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
             self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
 
-    @torch.inference_mode()
     def _scored(self, step: int, seconds: float) -> dict[str, float]:
-        nll = error = 0.0
-        n = sum(len(batch.target) for batch in self.validation)
-        made, truth = [], []
-        for batch in self.validation:
-            logits, residual = _predict(self.average, batch)
-            weight = len(batch.target) / n
-            nll += weight * F.cross_entropy(logits, batch.target).item()
-            error += weight * self.error(logits, residual, batch.values).item()
-            made.append(logits.softmax(-1) @ self.scaled + residual)
-            truth.append(batch.values)
-        entry = {
-            "step": step,
-            "nll": nll,
-            "error": error,
-            "rmse_z": _rmse_z(torch.cat(made), torch.cat(truth)),
-            "seconds": round(seconds, 1),
-        }
+        scores = scores_on(self.average, self.validation, self.scaled)
+        entry = {"step": step, **scores, "seconds": round(seconds, 1)}
         if recent := self.losses[-self.config.validate_every :]:
             entry["train_loss"] = float(np.mean(recent))
         return entry
@@ -421,21 +383,15 @@ class TrainLoop:
         tensors |= {f"best.{k}": v for k, v in self.best.items()}
         tensors |= {f"optimizer.{k}": v for k, v in self.optimizer.state().items()}
         tensors["vocabulary"] = torch.from_numpy(self.model.tokenizer.c_expr)
-        packed = save({k: v.cpu().contiguous() for k, v in tensors.items()})
-        about = {
-            "format": FORMAT,
-            "tensors": digest_of(packed),
-            "step": step,
-            "curve": self.curve,
-            "spent": self.spent,
-            "losses": self.losses[-self.config.validate_every :],
-            "settings": self.settings,
-        }
-        # Whatever but a state of ours came to be there meanwhile is refused, not replaced.
-        place = self.request.checkpoint_dir
-        with replacing(place, STATE, overwrite=True, parents=True) as folder:
-            (folder / STATE_TENSORS).write_bytes(packed)
-            (folder / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
+        write_state(
+            self.request.checkpoint_dir,
+            tensors,
+            step=step,
+            curve=self.curve,
+            spent=self.spent,
+            losses=self.losses[-self.config.validate_every :],
+            settings=self.settings,
+        )
 
     def resume(self) -> int:
         """Go on from a checkpoint if there is one; return the step to take next."""
@@ -486,7 +442,7 @@ def temperature_on(network: Decoder, validation: Sequence[Batch]) -> float:
     logits = []
     for batch in validation:
         turns = torch.from_numpy(symmetries()[:_TURNS]).to(batch.content_xy.device)
-        logits.append(torch.stack([_predict(network, batch.turned(turn))[0] for turn in turns]))
+        logits.append(torch.stack([predict(network, batch.turned(turn))[0] for turn in turns]))
     return best_temperature(logits, [batch.target for batch in validation])
 
 
@@ -500,7 +456,8 @@ def fast_bfloat16(device: torch.device) -> bool:
     return "AMX" in flags or bool(getattr(torch.cpu, "_is_avx512_bf16_supported", bool)())
 
 
-def _fast(device: torch.device) -> AbstractContextManager[object]:
+def fast(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which a device computes fastest."""
     if fast_bfloat16(device):
         return torch.autocast(device.type, torch.bfloat16)
     return full_precision(device)
@@ -511,7 +468,7 @@ def _key(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _predict(network: Decoder, batch: Batch) -> tuple[Tensor, Tensor | float]:
+def predict(network: Decoder, batch: Batch) -> tuple[Tensor, Tensor | float]:
     """Return logits (B * Q, K) and inherited residuals (B * Q, S)."""
     logits, inherited = network(
         batch.mixture,
@@ -524,6 +481,48 @@ def _predict(network: Decoder, batch: Batch) -> tuple[Tensor, Tensor | float]:
     )
     residual = 0.0 if inherited is None else (inherited @ batch.residual).flatten(0, 1)
     return logits.flatten(0, 1), residual
+
+
+def warmth(config: TrainConfig, step: int) -> float:
+    """Return the share of the learning rate in force at a step."""
+    fall = 0.5 * (1 + math.cos(math.pi * step / config.n_steps))
+    return min(1.0, (step + 1) / config.warmup) * fall
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, config: TrainConfig, step: int) -> None:
+    """Move the running average of the weights towards those after a step."""
+    # Early on the average follows closely, or the first, random weights would linger.
+    decay = min(config.ema_decay, (step + 1) / (step + 10))
+    for kept, new in zip(average.parameters(), network.parameters(), strict=True):
+        kept.lerp_(new, 1 - decay)
+
+
+@torch.inference_mode()
+def scores_on(network: Decoder, batches: Sequence[Batch], scaled: Tensor) -> dict[str, float]:
+    """Return ``nll``, ``error`` and ``rmse_z`` of validation cells, as in ``Fitted.curve``.
+
+    Parameters
+    ----------
+    network
+        The network, in evaluation mode.
+    batches
+        The cells.
+    scaled
+        (K, S) expression of the meta cells in scored genes of unit variance.
+    """
+    nll = error = 0.0
+    n = sum(len(batch.target) for batch in batches)
+    made, truth = [], []
+    for batch in batches:
+        logits, residual = predict(network, batch)
+        read = logits.softmax(-1) @ scaled + residual
+        weight = len(batch.target) / n
+        nll += weight * F.cross_entropy(logits, batch.target).item()
+        error += weight * F.mse_loss(read, batch.values).item()
+        made.append(read)
+        truth.append(batch.values)
+    return {"nll": nll, "error": error, "rmse_z": _rmse_z(torch.cat(made), torch.cat(truth))}
 
 
 def _rmse_z(made: Tensor, truth: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,10 +18,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from safetensors.torch import save
 from torch import Tensor
 
 from napari_gest.errors import CheckpointError, InputError
-from napari_gest.files import described_folder, restore
+from napari_gest.files import described_folder, replacing, restore
 from napari_gest.model.about import Damaged, checked_json, read_json
 from napari_gest.model.tensors import TensorFile
 
@@ -151,6 +153,38 @@ class TrainState:
                 return {name: file.floats(name) for name in shapes}
         except Damaged as error:
             _refuse(self.folder, error)
+
+
+def write_state(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    *,
+    step: int,
+    curve: list[dict[str, float]],
+    spent: float,
+    losses: list[float],
+    settings: Mapping[str, Any],
+) -> None:
+    """Write a state that ``TrainState.find`` reads; the arguments are those of ``AboutState``.
+
+    Raises
+    ------
+    InputError
+        If something other than a state has come to be in the folder meanwhile.
+    """
+    packed = save({k: v.cpu().contiguous() for k, v in tensors.items()})
+    about = {
+        "format": FORMAT,
+        "tensors": digest_of(packed),
+        "step": step,
+        "curve": curve,
+        "spent": spent,
+        "losses": losses,
+        "settings": settings,
+    }
+    with replacing(folder, STATE, overwrite=True, parents=True) as made:
+        (made / STATE_TENSORS).write_bytes(packed)
+        (made / STATE_SETTINGS).write_text(json.dumps(about), encoding="utf-8")
 
 
 def digest_of(tensors: Path | bytes) -> str:
