@@ -15,9 +15,9 @@ from napari_gest.tasks.training.train import FitRequest
 from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tissue.section import Section
 
-PRETRAIN_MODEL = ModelConfig(n_layers=4, n_heads=4, d_model=128, dropout=0.1)
+PRETRAIN_MODEL = ModelConfig(n_layers=5, n_heads=5, d_model=160, dropout=0.1)
 PRETRAIN_CONFIG = TrainConfig(
-    n_steps=1600, batch_windows=4, validate_every=400, cell_dropout=0.6, validation_share=0.02
+    n_steps=3000, validate_every=500, cell_dropout=0.6, validation_share=0.02
 )
 
 
@@ -47,6 +47,9 @@ class PretrainRequest:
         Folder for the state of the run, as in ``FitRequest``.
     name
         Name of the base.
+    sampling
+        Power of a panel's number of cells in how often it is drawn, 0 to 1: 0 draws all panels
+        alike, 1 all cells.
     """
 
     sections: Sequence[Section]
@@ -55,12 +58,15 @@ class PretrainRequest:
     seed: int = 0
     checkpoint_dir: Path | None = None
     name: str = "unnamed"
+    sampling: float = 0.5
 
     def check(self) -> None:
         """Raise InputError if a panel cannot be trained on, as ``FitRequest.check`` does."""
         from napari_gest.tasks.training.panels import by_panel
 
         check_seed(self.seed)
+        if not 0 <= self.sampling <= 1:
+            raise InputError(f"'sampling' is {self.sampling}.", "Give a number from 0 to 1.")
         if self.model_config.profiles != "standard":
             raise InputError(
                 f"The profiles of a base are '{self.model_config.profiles}'.",
@@ -93,6 +99,7 @@ def pretrain(
     seed: int = 0,
     checkpoint_dir: Path | None = None,
     name: str = "unnamed",
+    sampling: float = 0.5,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Base:
     """Train one transformer over several panels and return it as a base to start from.
@@ -103,7 +110,7 @@ def pretrain(
         Sections to train on; those with the same genes are one panel.
     model_config, train_config
         Shape and training; by default those of the bundled base.
-    seed, checkpoint_dir, name
+    seed, checkpoint_dir, name, sampling
         As in ``PretrainRequest``.
     on_progress
         Called after every step.
@@ -121,5 +128,6 @@ def pretrain(
         seed,
         checkpoint_dir,
         name,
+        sampling,
     )
     return finish(request.run(), on_progress).base

@@ -50,8 +50,7 @@ class PretrainLoop:
             Panel.of(sections, request.model_config, self.config, request.seed, self.network)
             for sections in by_panel(request.sections)
         ]
-        # Without the root a large panel would be all that is learned from.
-        share = np.sqrt([panel.n_cells for panel in self.panels])
+        share = np.array([panel.n_cells for panel in self.panels]) ** request.sampling
         self.share = share / share.sum()
         self.average = copy.deepcopy(self.network)
         parameters = list(self.network.parameters())
@@ -114,6 +113,7 @@ class PretrainLoop:
             ],
             "parameters": sum(p.numel() for p in self.average.parameters()),
             "training": self.config.model_dump(),
+            "sampling": self.request.sampling,
             "seed": self.request.seed,
             "curve": self.curve,
         }
@@ -163,6 +163,7 @@ class PretrainLoop:
         told = {
             "model": self.request.model_config.model_dump(mode="json"),
             "training": self.config.model_dump(mode="json"),
+            "sampling": self.request.sampling,
             "seed": self.request.seed,
             "sections": sorted(s.digest for s in self.request.sections),
         }

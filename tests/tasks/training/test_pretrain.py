@@ -65,6 +65,8 @@ def test_it_learns_what_holds_on_another_panel() -> None:
 
 
 def test_bad_requests_are_refused_before_work(panels: list[Section]) -> None:
+    with pytest.raises(InputError, match="'sampling' is 2"):
+        PretrainRequest(panels, sampling=2.0).check()
     with pytest.raises(InputError, match="no section"):
         PretrainRequest([]).check()
     few = panels[1].subset(np.arange(panels[1].n_obs) < 20)

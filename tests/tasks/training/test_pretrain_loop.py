@@ -47,6 +47,8 @@ def test_panels_are_drawn_by_the_root_of_their_cells(request_: PretrainRequest) 
     loop = PretrainLoop(replace(request_, sections=[request_.sections[0], few]))
     cells = [panel.n_cells for panel in loop.panels]
     assert loop.share[0] / loop.share[1] == pytest.approx((cells[0] / cells[1]) ** 0.5)
+    alike = PretrainLoop(replace(request_, sections=[request_.sections[0], few], sampling=0.0))
+    assert alike.share.tolist() == [0.5, 0.5]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(
