@@ -805,6 +805,31 @@ def transfer(
     _show_tables(tables(found), markdown)
 
 
+@app.command()
+def pretraining(json_file: Json = None, markdown: Markdown = None, quick: Quick = False) -> None:
+    """What matters in pretraining: data, size, how often a panel is drawn.
+
+    Rows that are in --json already are not computed again, so a run that was cut off goes on.
+    """
+    from benchmarks.transfer.pretraining import (
+        N_STEPS,
+        as_json,
+        read_rows,
+        run_pretraining,
+        table,
+    )
+
+    known = read_rows(json_file) if json_file is not None and json_file.exists() else []
+    found = run_pretraining(
+        known,
+        lambda rows: _write_json(json_file, as_json(rows)),
+        _console(),
+        n_steps=4 if quick else N_STEPS,
+        quick=quick,
+    )
+    _show_tables([table(found)], markdown)
+
+
 def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
     """Print tables and write them to a file, in the file after tables for the file alone."""
     console = _console()
