@@ -90,7 +90,7 @@ Start = Annotated[
     typer.Option(
         metavar="MODEL",
         help="Base or model to start from, by name or folder; none: random weights. By default the"
-        " bundled base with --budget and no size, else none.",
+        " bundled base; none where a size is given.",
     ),
 ]
 BudgetS = Annotated[
@@ -153,12 +153,9 @@ def fit(
     from napari_gest.model.config import ModelConfig
     from napari_gest.tasks.training.budget import Budget, of_length, process_began
     from napari_gest.tasks.training.start import FROM_SCRATCH, start_of
-    from napari_gest.tasks.training.train import configs_for, usual_start
+    from napari_gest.tasks.training.train import configs_for
 
-    if start is None and not sized:
-        begin = usual_start(budget)
-    else:
-        begin = start_of(FROM_SCRATCH if start is None else start)
+    begin = start_of(FROM_SCRATCH if start is None and sized else start)
     model_config, train_config = configs_for(training, begin)
     if sized:
         model_config = ModelConfig()  # options that are not given have consistent defaults

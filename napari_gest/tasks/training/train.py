@@ -17,7 +17,7 @@ from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import Base, GeST
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tasks.training.budget import LEAST, MOST, Budget
+from napari_gest.tasks.training.budget import LEAST, MOST, Budget, of_length
 from napari_gest.tasks.training.ranks import Scale, Strategy, join
 from napari_gest.tasks.training.start import FROM_SCRATCH, check_shape, start_of
 from napari_gest.tasks.training.train_config import TrainConfig
@@ -28,8 +28,11 @@ from napari_gest.tissue.section import Section
 # From so many cells on a larger decoder, trained for longer, predicts held-out sections better;
 # with fewer it learns them by heart (decision 18).
 MANY_CELLS = 15_000
-# What suits a base, whatever the number of cells (decision 38).
-FROM_BASE = TrainConfig(n_steps=800, batch_windows=4)
+# What suits a base (decision 38). It knows tissue already and a few passes over the cells teach it
+# theirs; with more it learns a small section by heart.
+FROM_BASE = TrainConfig(n_steps=800, batch_windows=4, cell_dropout=0.6, keep="last")
+_PASSES = 24
+_FEWEST_STEPS = 16
 
 
 def configs_for(
@@ -39,25 +42,19 @@ def configs_for(
 
     A model to ``start`` from keeps its shape, and what it was trained for is done.
     """
+    n_cells = sum(section.n_obs for section in sections)
     if isinstance(start, Base):
-        return start.config, FROM_BASE
+        a_step = FROM_BASE.batch_windows * FROM_BASE.targets
+        n_steps = max(_FEWEST_STEPS, round(_PASSES * n_cells / a_step))
+        return start.config, of_length(FROM_BASE, min(n_steps, FROM_BASE.n_steps))
     if start is not None:
         return start.config, TrainConfig()
-    if sum(section.n_obs for section in sections) < MANY_CELLS:
+    if n_cells < MANY_CELLS:
         return ModelConfig(), TrainConfig()
     return (
         ModelConfig(n_layers=5, n_heads=5, d_model=160, dropout=0.2),
         TrainConfig(n_steps=1000, validate_every=100, cell_dropout=0.6),
     )
-
-
-def usual_start(budget: float | None) -> GeST | None:
-    """Return what training starts from unless told otherwise; None for random weights.
-
-    The base is for trainings with a budget. It has not been compared with a decoder from scratch
-    that is trained to its end (decision 38).
-    """
-    return start_of(FROM_SCRATCH if budget is None else None)
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Fitted:
     Attributes
     ----------
     model
-        The model at its best validation.
+        The model at its best validation, or at the end, as ``keep`` of its training says.
     curve
         One entry per validation: ``step``, ``train_loss`` (not before training),
         ``nll`` (nats per cell),
@@ -193,7 +190,7 @@ class FitRequest:
             )
 
     def run(self) -> Generator[Progress, None, Fitted]:
-        """Train; yields after every step, returns the model at its best validation."""
+        """Train; yields after every step, returns the model."""
         self.check()
         yield Progress("Building the vocabulary", 0, 1)
         from napari_gest.tasks.training.train_loop import TrainLoop
@@ -229,8 +226,8 @@ def fit(
         Shape and training; by default what suits the number of cells (`configs_for`).
     start
         What training begins with: a base or a model, its name or its folder, or ``"none"`` for
-        random weights. By default the bundled base where there is a ``budget`` and no
-        ``model_config``, else random weights.
+        random weights. By default the bundled base, and random weights where there is a
+        ``model_config``.
     budget
         Seconds of wall time that it may take, 10 at least; the number of steps follows from how
         long one takes here, and is in ``card["training"]``. ``of_length`` with that number gives
@@ -252,10 +249,8 @@ def fit(
         If one of several processes failed or ended.
     """
     clock = None if budget is None else Budget(budget)
-    if start is None and model_config is None:
-        begin = usual_start(budget)
-    else:
-        begin = start_of(FROM_SCRATCH if start is None else start)
+    # A shape of one's own is that of no base.
+    begin = start_of(FROM_SCRATCH if start is None and model_config is not None else start)
     shape, training = configs_for(sections, begin)
     request = FitRequest(
         sections,

@@ -39,6 +39,10 @@ class TrainConfig(BaseModel):
         Share of cells that lie in validation holes, where no validation section is given.
     validate_every, patience
         Steps between validations, and validations without a gain after which training ends.
+    keep
+        The weights that are kept: those of the ``best`` validation, or the ``last``, whatever
+        validation says, and training does not end early. A small section has too few validation
+        cells to choose by (decision 38).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -57,3 +61,4 @@ class TrainConfig(BaseModel):
     validation_share: float = Field(0.05, gt=0, lt=0.5)
     validate_every: int = Field(50, ge=1)
     patience: int = Field(8, ge=1)
+    keep: Literal["best", "last"] = "best"

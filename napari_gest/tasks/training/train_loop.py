@@ -311,14 +311,15 @@ class TrainLoop:
 
     @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
-        """Score the averaged weights on the validation holes and keep them if they are best."""
+        """Score the averaged weights on the validation holes; keep them as ``config.keep`` says."""
         began = self.clock()
         self.average.eval()
         entry = self.ranks.once(lambda: self._scored(step, seconds))
         self._require_finite(entry)
         self.curve.append(entry)
         self.validation_s = self.clock() - began
-        if self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve):
+        best = self.curve[-1]["rmse_z"] <= min(entry["rmse_z"] for entry in self.curve)
+        if best or self.config.keep == "last":
             self.best = {k: v.clone() for k, v in self.average.state_dict().items()}
 
     def _scored(self, step: int, seconds: float) -> dict[str, float]:
@@ -352,6 +353,8 @@ class TrainLoop:
         )
 
     def exhausted(self) -> bool:
+        if self.config.keep == "last":
+            return False
         scores = [entry["rmse_z"] for entry in self.curve]
         return len(scores) - 1 - int(np.argmin(scores)) >= self.config.patience
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,14 +15,15 @@ from napari_gest.model.base import coordinates, reading
 from napari_gest.model.gest import Base, GeST, log_prior
 from napari_gest.tasks.progress import finish
 from napari_gest.tasks.training import start
+from napari_gest.tasks.training.budget import of_length
 from napari_gest.tasks.training.train import (
     FROM_BASE,
     FitRequest,
     configs_for,
     fine_tune,
     fit,
-    usual_start,
 )
+from napari_gest.tasks.training.train_config import TrainConfig
 from napari_gest.tissue.section import Section
 
 
@@ -71,7 +73,13 @@ def test_a_base_stays_as_it_is(tiny_base: Base, sections: list[Section]) -> None
 
 
 def test_the_usual_training_is_that_of_a_base(tiny_base: Base, sections: list[Section]) -> None:
-    assert configs_for(sections, tiny_base) == (tiny_base.config, FROM_BASE)
+    shape, usual = configs_for(sections, tiny_base)
+    assert shape == tiny_base.config
+    assert usual == of_length(FROM_BASE, usual.n_steps)
+    cells = sum(s.n_obs for s in sections)
+    assert usual.n_steps == pytest.approx(24 * cells / (4 * FROM_BASE.targets), abs=1)
+    many = SimpleNamespace(n_obs=400_000)
+    assert configs_for([many], tiny_base)[1] == FROM_BASE
 
 
 def test_another_shape_than_that_of_the_start_is_refused(
@@ -86,11 +94,13 @@ def test_another_shape_than_that_of_the_start_is_refused(
     FitRequest(sections, fewer, SHORT, 0, start=tiny_base).check()
 
 
-def test_a_training_without_a_budget_starts_from_nothing(
-    tiny_base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_training_starts_from_the_base_unless_told_otherwise(
+    tiny_base: Base, sections: list[Section], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tiny_base.save(tmp_path / "gest-base")
     monkeypatch.setattr(start, "BUNDLED_BASE", str(folder))
     monkeypatch.setattr(start, "bundled_bases", lambda: {str(folder): folder})
-    assert usual_start(60.0) is not None
-    assert usual_start(None) is None
+    few = TrainConfig(n_steps=1, batch_windows=1, targets=16)
+    assert fit(sections, None, few).card["start"] == tiny_base.name
+    assert fit(sections, None, few, start="none").card["start"] is None
+    assert fit(sections, MODEL, few).card["start"] is None, "a shape of one's own"

@@ -228,3 +228,14 @@ def test_fine_tuning_remembers_the_cells_of_its_start(sections: list[Section]) -
 def test_more_than_any_training_can_do_is_refused(option: str) -> None:
     with pytest.raises(ValidationError, match=option):
         TrainConfig(**{option: 2**31})
+
+
+def test_the_last_weights_are_kept_where_they_are_asked_for(sections: list[Section]) -> None:
+    """Whatever validation says: with a rate that ruins the weights, the first are the best."""
+    ruinous = SHORT.model_copy(update={"learning_rate": 0.3, "patience": 1, "validate_every": 2})
+    best, last = (
+        fit(sections[:1], MODEL, ruinous.model_copy(update={"keep": keep}))
+        for keep in ("best", "last")
+    )
+    assert best.card["curve"][-1]["step"] < ruinous.n_steps == last.card["curve"][-1]["step"]
+    assert not same(best, last)
