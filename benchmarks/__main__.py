@@ -610,6 +610,49 @@ def perturbation_signs(
     _write_json(json_file, record, float)
 
 
+@app.command("perturbation-keys")
+def perturbation_keys(
+    tissue: Annotated[
+        list[str] | None, typer.Option(help="Tissue by name; all where none is given.")
+    ] = None,
+    rows: Rows = None,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Edits of real tissue against signed keys of other experiments, with simple rules beside.
+
+    Examples
+    --------
+    python -m benchmarks perturbation-keys --tissue "Xenium brain" --json runs/keys-brain.json
+
+    python -m benchmarks perturbation-keys --rows runs/keys-brain.json --markdown keys.md
+    """
+    from benchmarks.common.datasets import data_dir
+    from benchmarks.perturbation.key_scores import FOLDER, NOTES, Row, run_tissue, tables
+    from benchmarks.perturbation.key_tissues import QUICK, TISSUES
+
+    errors = Console(stderr=True)
+    known = {t.name: t for t in TISSUES}
+    if set(tissue or ()) - set(known):
+        raise typer.BadParameter(f"tissues are {', '.join(known)}")
+    made = [Row(**row) for path in rows or () for row in json.loads(path.read_text())]
+    chosen = [QUICK] if quick else [known[name] for name in tissue or known]
+    for one in [] if rows else chosen:
+        absent = [p for p in (one.source.resolve(), data_dir() / FOLDER) if not p.exists()]
+        if absent:
+            errors.print(
+                f"skipped {one.name}: {', '.join(map(str, absent))} absent; point GEST_DATA at the"
+                " folder of the data sets",
+                style="yellow",
+            )
+            continue
+        made += run_tissue(one, lambda what: errors.print(what, style="dim"))
+        _write_json(json_file, [asdict(row) for row in made], float)
+    if made:
+        _show_tables(tables(made), markdown, "\n\n".join(NOTES))
+
+
 @app.command()
 def perturbation(
     seeds: Annotated[str, typer.Option(help="Seeds of tissue and model, with commas.")] = "",
