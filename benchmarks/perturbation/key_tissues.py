@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -192,9 +192,9 @@ class Ready:
         return np.asarray(RidgeCV(ALPHAS).fit(near, own).coef_.T)
 
     def region(self, seed: int, edit: KeyedEdit) -> tuple[int, NDArray[np.bool_]]:
-        """Return the number of a section and a disc in it, around a random cell that expresses an edited gene.
+        """Return the number of a section and a disc in it, around a random cell with an edited gene.
 
-        Sections are spread over the tissue; a disc has at least ten cells, or three spots, and others around it.
+        Sections are spread over the tissue. A disc has at least ten cells, or three spots.
         """
         number = seed * len(self.sections) // N_REGIONS
         section, rng = self.sections[number], np.random.default_rng(seed)
