@@ -188,7 +188,7 @@ def generation(
 
 
 Dataset = Annotated[
-    list[str] | None, typer.Option(help="dlpfc, starmap or osmfish; all where none is given.")
+    list[str] | None, typer.Option(help="dlpfc, starmap, osmfish or her2st; all if omitted.")
 ]
 File = Annotated[Path | None, typer.Option(help="Any labelled .h5ad or .zarr to score instead.")]
 LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
@@ -258,6 +258,10 @@ def annotation(
         str | None, typer.Option(help="Embed with this model; by default one is fitted.")
     ] = None,
     training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    labelled: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Labelled sections, the set's own if omitted; repeatable."),
+    ] = None,
     rivals: Rivals = KEPT_RIVALS,
     only: Only = None,
     rows: Rows = None,
@@ -282,6 +286,7 @@ def annotation(
         {"section_key": section_key, "spatial_key": spatial_key},
         model,
         training_seed=training_seed,
+        n_labelled=tuple(labelled or ()),
         rivals=rivals,
         only=tuple(only or ()),
         rows=tuple(rows or ()),

@@ -192,7 +192,7 @@ class Ready:
         return np.asarray(RidgeCV(ALPHAS).fit(near, own).coef_.T)
 
     def region(self, seed: int, edit: KeyedEdit) -> tuple[int, NDArray[np.bool_]]:
-        """Return the number of a section and a disc in it, around a random cell with an edited gene.
+        """Return the number of a section and a disc in it, around a cell with an edited gene.
 
         Sections are spread over the tissue. A disc has at least ten cells, or three spots.
         """
