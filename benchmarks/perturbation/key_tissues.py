@@ -39,7 +39,6 @@ METHODS = (OURS, SIGNS, NAIVE, LINEAR, AROUND, WITHIN)
 N_REGIONS = 5
 _HIGH = 0.95  # a raised gene is set to this quantile of the cells that have it
 _FOLD = 1.0  # log2 fold change of each gene of a footprint
-_STEPS = 200  # of training, where no bundled model has the panel
 _FEWEST = 10  # cells in a region
 
 
@@ -55,6 +54,8 @@ class Tissue:
         Its sections; each region lies in one of them, in turn.
     model
         A bundled model; without one, a small model is trained on the tissue.
+    n_steps
+        Steps of that training.
     spots
         Whether a cell is a spot of many cells. Rates of wrong signs are not made for them: their
         local means and squares are of distances between cells.
@@ -64,6 +65,7 @@ class Tissue:
     species: Species
     source: Source
     model: str | None = None
+    n_steps: int = 200
     spots: bool = False
 
 
@@ -75,7 +77,7 @@ TISSUES = (
         Source("xenium_breast_secB_313g.h5ad"),
         "human-breast-xenium",
     ),
-    Tissue("her2st", "human", Source("her2st_patients_AtoF.h5ad"), spots=True),
+    Tissue("her2st", "human", Source("her2st_patients_AtoF.h5ad"), n_steps=60, spots=True),
 )
 # Only shows that everything runs: no result of it is looked at.
 QUICK = Tissue(
@@ -129,7 +131,7 @@ class Ready:
                 0,
                 lambda p: step(f"{tissue.name}: {p.stage} {p.done}/{p.total}"),
                 model_settings={"n_layers": 3, "n_heads": 4, "d_model": 64, "dropout": 0.15},
-                train_settings={"n_steps": _STEPS, "validate_every": 50},
+                train_settings={"n_steps": tissue.n_steps, "validate_every": 50},
             ).model
         step(f"{tissue.name}: response")
         residuals = finish(ResponseRequest(sections, model).run())
