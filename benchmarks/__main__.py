@@ -634,7 +634,7 @@ def perturbation_keys(
     python -m benchmarks perturbation-keys --rows runs/keys-brain.json --markdown keys.md
     """
     from benchmarks.common.datasets import data_dir
-    from benchmarks.perturbation.key_scores import FOLDER, NOTES, Row, run_tissue, tables
+    from benchmarks.perturbation.key_scores import FOLDER, HEAD, Row, run_tissue, tables
     from benchmarks.perturbation.key_tissues import QUICK, TISSUES
 
     errors = Console(stderr=True)
@@ -655,7 +655,7 @@ def perturbation_keys(
         made += run_tissue(one, lambda what: errors.print(what, style="dim"))
         _write_json(json_file, [asdict(row) for row in made], float)
     if made:
-        _show_tables(tables(made), markdown, "\n\n".join(NOTES))
+        _show_tables(tables(made), markdown, HEAD)
 
 
 @app.command()
