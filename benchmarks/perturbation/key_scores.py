@@ -204,25 +204,24 @@ _WHAT = {
     "CollecTRI": "a transcription factor is raised, its targets are judged",
     "CellChatDB": "a ligand is raised, are its receptors among the genes that change most?",
 }
-HEAD = "\n\n".join(
-    (
-        "# Edits against keys of other experiments",
-        "`python -m benchmarks perturbation-keys` wrote these tables;"
-        " [perturbation.md](perturbation.md) sums them up.",
-        f"Each edit is made in {N_REGIONS} regions (discs of 100 um, or of two distances between"
-        " spots, around a random cell that has the gene) and read in the cells up to as far around."
-        " A raised gene is set to the 95 % quantile of the cells that have it.",
-        f"A gene is edited or judged where {LEAST_SHARE:.0%} of the cells express it; a column counts"
-        f" where it says something of {LEAST_GENES} judged genes. Human and mouse names are matched in"
-        " capitals. PROGENy is the full table of mouse (p below 0.05).",
-        "Intervals: 95 % bootstrap over edits, which are the replicates (regions and halves of one are"
-        " averaged). Own less other columns: the AUROC less that of the same prediction against the"
-        " key's other columns. Paired p: Wilcoxon over edits against GeST's response, not corrected.",
-        "The keys come from other experiments and mostly from other cells, so they are no spatial"
-        " truth. What a region itself does cannot say anything of genes that are not edited: its AUROC"
-        " is 0.5 and its direction wrong by construction.\n",
-    )
+_ABOUT = (
+    "# Edits against keys of other experiments",
+    "`python -m benchmarks perturbation-keys` wrote these tables;"
+    " [perturbation.md](perturbation.md) sums them up.",
+    f"Each edit is made in {N_REGIONS} regions (discs of 100 um, or of two distances between"
+    " spots, around a random cell that has the gene) and read in the cells up to as far around."
+    " A raised gene is set to the 95 % quantile of the cells that have it.",
+    f"A gene is edited or judged where {LEAST_SHARE:.0%} of the cells express it; a column counts"
+    f" where it says something of {LEAST_GENES} judged genes. Human and mouse names are matched in"
+    " capitals. PROGENy is the full table of mouse (p below 0.05).",
+    "Intervals: 95 % bootstrap over edits, which are the replicates (regions and halves of one are"
+    " averaged). Own less other columns: the AUROC less that of the same prediction against the"
+    " key's other columns. Paired p: Wilcoxon over edits against GeST's response, not corrected.",
+    "The keys come from other experiments and mostly from other cells, so they are no spatial"
+    " truth. What a region itself does cannot say anything of genes that are not edited: its AUROC"
+    " is 0.5 and its direction wrong by construction.\n",
 )
+HEAD = "\n\n".join(_ABOUT)
 
 
 def _genes(rows: Sequence[Row]) -> str:
