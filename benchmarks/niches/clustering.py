@@ -183,6 +183,15 @@ def model_for(
     return model, float(model.card["curve"][-1]["seconds"])
 
 
+def vocabulary_model(sections: Sequence[Section], seed: int) -> GeST:
+    """Return a model with the vocabulary of sections and an untrained network.
+
+    It is as good as any for what reads no network, such as ``"content"``.
+    """
+    config, tokenizer = vocabulary_of(sections, ModelConfig(), seed)
+    return GeST.create(config, tokenizer, seed=seed, name="vocabulary")
+
+
 # Name, read, clustering, and whether the sections are clustered together.
 _GEST: list[tuple[str, Read, str, bool]] = [
     ("GeST", "content", "mixture", True),

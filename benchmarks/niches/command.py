@@ -101,7 +101,7 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
                 named = replace(labelled, name=f"{labelled.name}, {n_labelled} labelled")
             for train, test in labelled.splits(n_labelled):
                 # The model sees only the training sections.
-                model, seconds = _model(options, labelled, options.training_seed, train)
+                model, seconds = _annotator(options, labelled, train)
                 methods = annotation.methods(model)
                 chosen = [m for m in methods if not options.only or m.name in options.only]
                 for row in annotation.score_split(
@@ -179,6 +179,14 @@ def _model(
     if options.quick:
         return clustering.model_for(labelled, seed, _SMALL, _SHORT, sections)
     return clustering.model_for(labelled, seed, sections=sections)
+
+
+def _annotator(options: Options, labelled: Labelled, train: Sequence[int]) -> tuple[GeST, float]:
+    """Return the model of training sections; its network is trained only if a method reads it."""
+    if options.model is None and options.only and annotation.HIDDEN not in options.only:
+        sections = [labelled.sections[i] for i in train]
+        return clustering.vocabulary_model(sections, options.training_seed), 0.0
+    return _model(options, labelled, options.training_seed, train)
 
 
 # One model for all seeds, so that work without a seed is done once.
