@@ -200,6 +200,7 @@ _GEST: list[tuple[str, Read, str, bool]] = [
     ("GeST, hidden state (the paper's)", "hidden", "mixture", True),
     ("GeST, hidden state, k-means", "hidden", "kmeans", True),
 ]
+READ_NETWORK = {name for name, read, _, _ in _GEST if read != "content"}
 
 
 class _Run:

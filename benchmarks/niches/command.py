@@ -128,7 +128,10 @@ def _chosen(options: Options, labelled: Labelled, seed: int) -> list[Method]:
 
     made: list[Method] = []
     if not only or only - pretrained:
-        made += clustering.methods(*_model(options, labelled, seed, None))
+        if options.model is None and only and not only & clustering.READ_NETWORK:
+            made += clustering.methods(clustering.vocabulary_model(labelled.sections, seed))
+        else:
+            made += clustering.methods(*_model(options, labelled, seed, None))
     if options.model is None and seed in options.fine_tuning_seeds:
         training = _SHORT if options.quick else clustering.TRAINING
         for start, reads in (

@@ -78,8 +78,9 @@ def test_each_seed_is_a_fit_of_its_own_and_a_bundled_model_is_fine_tuned(
     monkeypatch.setattr(clustering, "RUNS", tmp_path)
     monkeypatch.setattr(command, "_sets", lambda *_: [labelled])
     monkeypatch.setattr(command, "_SHORT", short)
+    network = "GeST, hidden state, k-means"
     zero_shot = "GeST base, hidden state, zero-shot"
-    only = ("GeST", "GeST fine-tuned", "own-expression PCA, k-means", zero_shot)
+    only = ("GeST", "GeST fine-tuned", "own-expression PCA, k-means", zero_shot, network)
     options = command.Options(seeds=(0, 1), only=only, quick=True)
     rows, made = command.run_niches(options, Console(quiet=True))
     assert {(r.method, r.seed) for r in rows} == {
@@ -102,6 +103,23 @@ def test_each_seed_is_a_fit_of_its_own_and_a_bundled_model_is_fine_tuned(
     other = replace(labelled, sections=half)
     clustering.model_for(other, 0, training=short)
     assert len(list((tmp_path / "niches").glob("small-0-*"))) == 2
+
+
+def test_what_reads_no_network_trains_none(
+    labelled: Labelled, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    monkeypatch.setattr(clustering, "RUNS", tmp_path)
+    monkeypatch.setattr(command, "_sets", lambda *_: [labelled])
+    console = Console(quiet=True)
+    only = ("GeST", "own-expression PCA, k-means")
+    rows, _ = command.run_niches(command.Options(seeds=(0,), only=only), console)
+    assert {r.method for r in rows} == set(only)
+    only = ("GeST", "logistic regression, own")
+    options = command.Options(only=only, n_labelled=(1,))
+    made, _ = command.run_annotation(options, console)
+    assert {(r.method, r.dataset) for r in made} == {(m, "small, 1 labelled") for m in only}
+    assert all(r.macro_f1 > 0 for r in made)
+    assert not list(tmp_path.iterdir())
 
 
 def test_annotation_scores_and_splits(labelled: Labelled, tiny_model: GeST) -> None:
