@@ -620,6 +620,9 @@ def perturbation_keys(
     tissue: Annotated[
         list[str] | None, typer.Option(help="Tissue by name; all where none is given.")
     ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Key by name; all where none is given.")
+    ] = None,
     rows: Rows = None,
     markdown: Markdown = None,
     json_file: Json = None,
@@ -636,11 +639,14 @@ def perturbation_keys(
     from benchmarks.common.datasets import data_dir
     from benchmarks.perturbation.key_scores import FOLDER, HEAD, Row, run_tissue, tables
     from benchmarks.perturbation.key_tissues import QUICK, TISSUES
+    from benchmarks.perturbation.keys import KEYS
 
     errors = Console(stderr=True)
     known = {t.name: t for t in TISSUES}
     if set(tissue or ()) - set(known):
         raise typer.BadParameter(f"tissues are {', '.join(known)}")
+    if set(key or ()) - set(KEYS):
+        raise typer.BadParameter(f"keys are {', '.join(KEYS)}")
     made = [Row(**row) for path in rows or () for row in json.loads(path.read_text())]
     chosen = [QUICK] if quick else [known[name] for name in tissue or known]
     for one in [] if rows else chosen:
@@ -652,7 +658,7 @@ def perturbation_keys(
                 style="yellow",
             )
             continue
-        made += run_tissue(one, lambda what: errors.print(what, style="dim"))
+        made += run_tissue(one, lambda what: errors.print(what, style="dim"), key or ())
         _write_json(json_file, [asdict(row) for row in made], float)
     if made:
         _show_tables(tables(made), markdown, HEAD)

@@ -57,12 +57,12 @@ class Row:
     n_reported_right: int = 0
 
 
-def run_tissue(tissue: Tissue, step: Callable[[str], None]) -> list[Row]:
-    """Edit a tissue by every key and score every method."""
+def run_tissue(tissue: Tissue, step: Callable[[str], None], only: Sequence[str] = ()) -> list[Row]:
+    """Edit a tissue by the keys, all of them if none is named, and score every method."""
     ready = Ready.make(tissue, step)
     edits = edits_of(data_dir() / FOLDER, tissue.species, ready.genes, ready.share)
     rows: list[Row] = []
-    for edit in edits:
+    for edit in [e for e in edits if not only or e.key in only]:
         others = [e for e in edits if e.key == edit.key and e.name != edit.name]
         made: dict[str, list[Row]] = {}
         for one in said(ready, edit, step):
