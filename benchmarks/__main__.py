@@ -188,7 +188,7 @@ def generation(
 
 
 Dataset = Annotated[
-    list[str] | None, typer.Option(help="dlpfc, starmap or osmfish; all where none is given.")
+    list[str] | None, typer.Option(help="dlpfc, starmap, osmfish or her2st; all if omitted.")
 ]
 File = Annotated[Path | None, typer.Option(help="Any labelled .h5ad or .zarr to score instead.")]
 LabelKey = Annotated[str, typer.Option(help="obs column of labels in --file.")]
@@ -258,6 +258,10 @@ def annotation(
         str | None, typer.Option(help="Embed with this model; by default one is fitted.")
     ] = None,
     training_seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    labelled: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Labelled sections, the set's own if omitted; repeatable."),
+    ] = None,
     rivals: Rivals = KEPT_RIVALS,
     only: Only = None,
     rows: Rows = None,
@@ -282,6 +286,7 @@ def annotation(
         {"section_key": section_key, "spatial_key": spatial_key},
         model,
         training_seed=training_seed,
+        n_labelled=tuple(labelled or ()),
         rivals=rivals,
         only=tuple(only or ()),
         rows=tuple(rows or ()),
@@ -608,6 +613,55 @@ def perturbation_signs(
     _show_tables(tables(*made), markdown)
     record = {"worlds": [asdict(w) for w in made[0]], "nulls": [asdict(w) for w in made[1]]}
     _write_json(json_file, record, float)
+
+
+@app.command("perturbation-keys")
+def perturbation_keys(
+    tissue: Annotated[
+        list[str] | None, typer.Option(help="Tissue by name; all where none is given.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="Key by name; all where none is given.")
+    ] = None,
+    rows: Rows = None,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Edits of real tissue against signed keys of other experiments, with simple rules beside.
+
+    Examples
+    --------
+    python -m benchmarks perturbation-keys --tissue "Xenium brain" --json runs/keys-brain.json
+
+    python -m benchmarks perturbation-keys --rows runs/keys-brain.json --markdown keys.md
+    """
+    from benchmarks.common.datasets import data_dir
+    from benchmarks.perturbation.key_scores import FOLDER, HEAD, Row, run_tissue, tables
+    from benchmarks.perturbation.key_tissues import QUICK, TISSUES
+    from benchmarks.perturbation.keys import KEYS
+
+    errors = Console(stderr=True)
+    known = {t.name: t for t in TISSUES}
+    if set(tissue or ()) - set(known):
+        raise typer.BadParameter(f"tissues are {', '.join(known)}")
+    if set(key or ()) - set(KEYS):
+        raise typer.BadParameter(f"keys are {', '.join(KEYS)}")
+    made = [Row(**row) for path in rows or () for row in json.loads(path.read_text())]
+    chosen = [QUICK] if quick else [known[name] for name in tissue or known]
+    for one in [] if rows else chosen:
+        absent = [p for p in (one.source.resolve(), data_dir() / FOLDER) if not p.exists()]
+        if absent:
+            errors.print(
+                f"skipped {one.name}: {', '.join(map(str, absent))} absent; point GEST_DATA at the"
+                " folder of the data sets",
+                style="yellow",
+            )
+            continue
+        made += run_tissue(one, lambda what: errors.print(what, style="dim"), key or ())
+        _write_json(json_file, [asdict(row) for row in made], float)
+    if made:
+        _show_tables(tables(made), markdown, HEAD)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from napari_gest.tissue.section import Section
 
 SCORES = ("macro_f1", "balanced_accuracy")
 RADII = (6, 18, 60)  # cells
+HIDDEN = "GeST, pooled hidden state (the paper's)"  # the one method that reads the network
 _RIVAL_PCS = 50
 
 
@@ -58,7 +59,7 @@ def methods(model: GeST) -> list[Method]:
     return [
         Method("GeST", "GeST", _gest(model, HeadConfig())),
         Method("GeST, linear layer alone", "GeST", _gest(model, HeadConfig(adapt=False))),
-        Method("GeST, pooled hidden state (the paper's)", "GeST", _gest(model, paper)),
+        Method(HIDDEN, "GeST", _gest(model, paper)),
         *(
             Method(f"logistic regression, {name}", "simple rival", _logistic(radii))
             for name, radii in (

@@ -18,7 +18,17 @@ from napari_gest.tissue.section import Section, section_names
 from napari_gest.tissue.simulate import simulate
 
 # Values of a label column that mean "no label".
-UNLABELLED = ("unlabelled", "unlabeled", "excluded", "nan", "na", "none", "unknown", "")
+UNLABELLED = (
+    "unlabelled",
+    "unlabeled",
+    "undetermined",
+    "excluded",
+    "nan",
+    "na",
+    "none",
+    "unknown",
+    "",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +61,23 @@ class Labelled:
         """Number of labels, which is the number of niches for every method."""
         return len(self.classes)
 
-    def splits(self) -> list[tuple[list[int], int]]:
+    def splits(self, n_labelled: int | None = None) -> list[tuple[list[int], int]]:
         """Return training sections and the test section of each annotation.
 
         The first ``train`` sections train and the others test. If that leaves only one section to
-        test, every section tests in turn.
+        test, every section tests in turn. With another number of labelled sections the same
+        sections test, and those that follow each in turn train.
         """
         n = len(self.sections)
         if self.train == 0:
             return []
-        if n - self.train == 1:
-            return [([j for j in range(n) if j != i], i) for i in range(n)]
-        return [(list(range(self.train)), i) for i in range(self.train, n)]
+        tests = range(n) if n - self.train == 1 else range(self.train, n)
+        if n_labelled is None or n_labelled == self.train:
+            first = range(n if n - self.train == 1 else self.train)
+            return [([j for j in first if j != i], i) for i in tests]
+        if n_labelled >= n:
+            return []
+        return [([(i + j) % n for j in range(1, n_labelled + 1)], i) for i in tests]
 
 
 def from_file(
@@ -104,7 +119,7 @@ def from_file(
 
 
 def real(name: str) -> Labelled:
-    """Return one of the real sets: dlpfc, starmap or osmfish."""
+    """Return one of the real sets, by its name in `REAL`."""
     file, train = REAL[name]
     return replace(from_file(data_dir() / file, "region", train=train), name=name)
 
@@ -113,6 +128,7 @@ REAL = {
     "dlpfc": ("visium_dlpfc_3s_2000g.h5ad", 1),
     "starmap": ("starmap_mpfc_166g.h5ad", 2),
     "osmfish": ("osmfish_sscortex_33g.h5ad", 0),
+    "her2st": ("her2st_patients_AtoF.h5ad", 5),  # a section of each of six patients
 }
 
 

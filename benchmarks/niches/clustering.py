@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import blake2b
@@ -26,10 +26,11 @@ from benchmarks.common.training import RUNS
 from benchmarks.labels.labelled import Labelled
 from benchmarks.niches.scored import Method, Scored, attempt
 from napari_gest.model.config import ModelConfig
-from napari_gest.model.gest import GeST
+from napari_gest.model.gest import Base, GeST
 from napari_gest.tasks.niches.cluster import cluster_niches
 from napari_gest.tasks.niches.embed import NICHE_CELLS, Embedded, Read, embed_niches, niche_means
 from napari_gest.tasks.progress import finish
+from napari_gest.tasks.training.start import BUNDLED_BASE, vocabulary_of
 from napari_gest.tasks.training.train import TrainConfig, fine_tune, fit
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
@@ -44,6 +45,10 @@ FINE_TUNED: dict[str, Read] = {
     "GeST fine-tuned": "content",
     "GeST fine-tuned, hidden state (the paper's Ours-FT)": "hidden",
 }
+# The base that was pretrained on many panels, as it is bundled: not trained on, and fine-tuned.
+BASE = BUNDLED_BASE
+ZERO_SHOT: dict[str, Read] = {"GeST base, hidden state, zero-shot": "hidden"}
+BASE_TUNED: dict[str, Read] = {"GeST base, hidden state, fine-tuned": "hidden"}
 
 
 @dataclass
@@ -84,12 +89,20 @@ def methods(model: GeST, fit_s: float = 0.0) -> list[Method]:
     ]
 
 
-def fine_tuned_methods(model: GeST, fit_s: float = 0.0) -> list[Method]:
-    """Return GeST with a model of another tissue that was fine-tuned to a set."""
+def read_methods(reads: Mapping[str, Read], model: GeST, fit_s: float = 0.0) -> list[Method]:
+    """Return GeST with a model that was pretrained on other tissue, by what is read from it."""
     return [
         Method(name, "GeST", _gest(model, read), together=True, fit_s=fit_s)
-        for name, read in FINE_TUNED.items()
+        for name, read in reads.items()
     ]
+
+
+def zero_shot(labelled: Labelled, seed: int) -> GeST:
+    """Return the bundled base with the vocabulary of a set, not trained on it."""
+    base = GeST.load(BASE)
+    assert isinstance(base, Base)
+    config, tokenizer = vocabulary_of(labelled.sections, base.config, seed)
+    return base.begin(config, tokenizer, labelled.name)
 
 
 def score_set(
@@ -149,22 +162,34 @@ def model_for(
     """Return a model fitted, without labels, to a set or some of its sections; and seconds.
 
     If ``start`` is given, the model is fine-tuned from it. Models are cached under
-    ``runs/niches`` by the content of the sections.
+    ``runs/niches`` by the content of the sections
+    and what they start from.
     """
     which = list(range(len(labelled.sections))) if sections is None else list(sections)
     suffix = "" if sections is None else "-" + "".join(map(str, which))
-    suffix += "" if start is None else "-fine-tuned"
+    suffix += "" if start is None else f"-from-{start}"
     parts = [labelled.sections[i] for i in which]
-    key = blake2b("".join(part.digest for part in parts).encode(), digest_size=4).hexdigest()
+    begin = None if start is None else GeST.load(start)
+    content = "".join([*(part.digest for part in parts), "" if begin is None else begin.digest])
+    key = blake2b(content.encode(), digest_size=4).hexdigest()
     path = RUNS / "niches" / f"{labelled.name}{suffix}-{seed}-{key}"
     if not Path(path).is_dir():
-        if start is None:
+        if begin is None:
             model = fit(parts, config or ModelConfig(), training, seed=seed)
         else:
-            model = fine_tune(GeST.load(start), parts, training, seed=seed)
+            model = fine_tune(begin, parts, training, seed=seed)
         model.save(path)
     model = GeST.load(path)
     return model, float(model.card["curve"][-1]["seconds"])
+
+
+def vocabulary_model(sections: Sequence[Section], seed: int) -> GeST:
+    """Return a model with the vocabulary of sections and an untrained network.
+
+    It is as good as any for what reads no network, such as ``"content"``.
+    """
+    config, tokenizer = vocabulary_of(sections, ModelConfig(), seed)
+    return GeST.create(config, tokenizer, seed=seed, name="vocabulary")
 
 
 # Name, read, clustering, and whether the sections are clustered together.
@@ -175,6 +200,7 @@ _GEST: list[tuple[str, Read, str, bool]] = [
     ("GeST, hidden state (the paper's)", "hidden", "mixture", True),
     ("GeST, hidden state, k-means", "hidden", "kmeans", True),
 ]
+READ_NETWORK = {name for name, read, _, _ in _GEST if read != "content"}
 
 
 class _Run:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.training.train import TrainConfig
 
 _SMALL = ModelConfig(n_layers=1, n_heads=2, d_model=16, n_meta_cells=32, n_pcs=15, window_cells=64)
+_LABELLED = " labelled"  # ends the name of a set with another number of labelled sections
 _SHORT = TrainConfig(n_steps=10, batch_windows=2, targets=32, validate_every=10)
 
 
@@ -47,6 +48,8 @@ class Options:
         Seeds for which a bundled model is fine-tuned too.
     training_seed
         Seed of the fit, for annotation.
+    n_labelled
+        Numbers of labelled sections, for annotation; a set's own where none is given.
     rivals
         JSON of rows that ``python -m benchmarks rivals`` wrote; rows of these sets join the table.
     only
@@ -68,6 +71,7 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     fine_tuning_seeds: tuple[int, ...] = (0,)
     training_seed: int = 0
+    n_labelled: tuple[int, ...] = ()
     rivals: Path | None = None
     only: tuple[str, ...] = ()
     rows: tuple[Path, ...] = ()
@@ -92,35 +96,56 @@ def run_annotation(options: Options, console: Console) -> tuple[list[annotation.
     """Return the rows of the annotation benchmark and their tables."""
     rows = [r for path in options.rows for r in read_rows(path, annotation.Row)]
     for labelled in _sets(options, console):
-        for train, test in labelled.splits():
-            # The model sees only the training sections.
-            model, seconds = _model(options, labelled, options.training_seed, train)
-            chosen = [
-                m for m in annotation.methods(model) if not options.only or m.name in options.only
-            ]
-            for row in annotation.score_split(
-                labelled, train, test, options.seeds[:1], chosen, seconds, _say(console)
-            ):
-                rows.append(row)
-                _keep(rows, options)
+        for n_labelled in options.n_labelled or (None,):
+            named = labelled
+            if n_labelled is not None:
+                named = replace(labelled, name=f"{labelled.name}, {n_labelled}{_LABELLED}")
+            for train, test in labelled.splits(n_labelled):
+                # The model sees only the training sections.
+                model, seconds = _annotator(options, labelled, train)
+                methods = annotation.methods(model)
+                chosen = [m for m in methods if not options.only or m.name in options.only]
+                for row in annotation.score_split(
+                    named, train, test, options.seeds[:1], chosen, seconds, _say(console)
+                ):
+                    rows.append(row)
+                    _keep(rows, options)
     if options.rivals and rows:
         rows += read_rows(options.rivals, annotation.Row, "macro_f1", _names(rows))
     if not rows:
         return rows, []
     made = tables(rows, annotation.SCORES, "Annotation")
     ours = [r for r in rows if r.method == "GeST" and r.confusion]
+    ours = [r for r in ours if not r.dataset.endswith(_LABELLED)]  # one of each set is enough
     return rows, made + [_confusion(r) for r in ours]
 
 
 def _chosen(options: Options, labelled: Labelled, seed: int) -> list[Method]:
     """Return the methods of one run over the niches of a set, their models fitted."""
     only = set(options.only)
-    made = clustering.methods(*_model(options, labelled, seed, None))
-    again = options.model is None and seed in options.fine_tuning_seeds
-    if again and (not only or only & set(clustering.FINE_TUNED)):
+    pretrained = {*clustering.FINE_TUNED, *clustering.ZERO_SHOT, *clustering.BASE_TUNED}
+
+    def wanted(names: Iterable[str]) -> bool:
+        return not only or bool(only & set(names))
+
+    made: list[Method] = []
+    if not only or only - pretrained:
+        if options.model is None and only and not only & clustering.READ_NETWORK:
+            made += clustering.methods(clustering.vocabulary_model(labelled.sections, seed))
+        else:
+            made += clustering.methods(*_model(options, labelled, seed, None))
+    if options.model is None and seed in options.fine_tuning_seeds:
         training = _SHORT if options.quick else clustering.TRAINING
-        fitted = clustering.model_for(labelled, seed, training=training, start=clustering.START)
-        made += clustering.fine_tuned_methods(*fitted)
+        for start, reads in (
+            (clustering.START, clustering.FINE_TUNED),
+            (clustering.BASE, clustering.BASE_TUNED),
+        ):
+            if wanted(reads):
+                fitted = clustering.model_for(labelled, seed, training=training, start=start)
+                made += clustering.read_methods(reads, *fitted)
+    if options.model is None and wanted(clustering.ZERO_SHOT):
+        model = clustering.zero_shot(labelled, seed)
+        made += clustering.read_methods(clustering.ZERO_SHOT, model)
     return [m for m in made if not only or m.name in only]
 
 
@@ -159,6 +184,14 @@ def _model(
     if options.quick:
         return clustering.model_for(labelled, seed, _SMALL, _SHORT, sections)
     return clustering.model_for(labelled, seed, sections=sections)
+
+
+def _annotator(options: Options, labelled: Labelled, train: Sequence[int]) -> tuple[GeST, float]:
+    """Return the model of training sections; its network is trained only if a method reads it."""
+    if options.model is None and options.only and annotation.HIDDEN not in options.only:
+        sections = [labelled.sections[i] for i in train]
+        return clustering.vocabulary_model(sections, options.training_seed), 0.0
+    return _model(options, labelled, options.training_seed, train)
 
 
 # One model for all seeds, so that work without a seed is done once.

@@ -29,8 +29,8 @@ KNN = "kNN counterfactual"
 OURS = (RESPONSE, RESPONSE_TOKEN, PAPER, PAPER_CONTINUOUS)
 RIVALS = (NAIVE, LINEAR, KNN)
 
-_RADIUS_UM = 60.0
-_ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
+RADIUS_UM = 60.0
+ALPHAS = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 _NEIGHBOURS = 50
 
 
@@ -105,7 +105,7 @@ class _Rivals:
         self.values = [model_space(s, model)[0] for s in planted.sections]
         self.before, self.after = [], []
         for section, values, edit in zip(planted.sections, self.values, edited, strict=True):
-            means = _neighbour_means(section.coords_um)
+            means = neighbour_means(section.coords_um, RADIUS_UM)
             changed = values.copy()
             changed[edit.cells] = edit.after
             self.before.append(means @ values)
@@ -122,7 +122,7 @@ class _Rivals:
         """Ridge regression of a cell on the mean of its neighbours, penalty by leave-one-out."""
         x, y = np.concatenate(self.before), np.concatenate(self.values)
         mean, spread = x.mean(0), np.maximum(x.std(0), 1e-6)
-        fitted = RidgeCV(_ALPHAS).fit((x - mean) / spread, y)
+        fitted = RidgeCV(ALPHAS).fit((x - mean) / spread, y)
         return [
             Prediction(*(fitted.predict((part[i] - mean) / spread) for part in (before, after)))
             for before, after, i in zip(self.before, self.after, self.index, strict=True)
@@ -144,9 +144,10 @@ class _Rivals:
         ]
 
 
-def _neighbour_means(coords: NDArray[np.float64]) -> sparse.csr_matrix:
+def neighbour_means(coords: NDArray[np.float64], radius_um: float) -> sparse.csr_matrix:
+    """Return (n, n) what averages the cells up to a distance around each, without itself."""
     tree = cKDTree(coords)
-    near = tree.sparse_distance_matrix(tree, _RADIUS_UM, output_type="coo_matrix")
+    near = tree.sparse_distance_matrix(tree, radius_um, output_type="coo_matrix")
     apart = near.row != near.col
     ones = np.ones(apart.sum())
     mean = sparse.csr_matrix((ones, (near.row[apart], near.col[apart])), shape=near.shape)

@@ -47,7 +47,9 @@ class LabelHead:
         """Return (n, C) probabilities of features (n, F), by the linear layer alone."""
         return np.exp(_log_softmax(features @ self.weight.T + self.bias))
 
-    def adapted(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def adapted(
+        self, features: NDArray[np.float32], prior: NDArray[np.floating] | None = None
+    ) -> NDArray[np.float32]:
         """Return (n, C) probabilities for the features (n, F) of all cells of a section.
 
         The section is modelled as a mixture of Gaussians, one for each label, with a shared
@@ -55,8 +57,10 @@ class LabelHead:
         linear layer's labels. The prior of each mean is the labelled cells' mean plus the shift
         of the section as a whole. So a label with few cells keeps the learned mean, and the mean
         of a label with many cells adapts. The probabilities are a product of the mixture's and
-        of the linear layer's, the latter on features without the shift. Rows sum to 1.
+        of the linear layer's, the latter on features without the shift, and of the labels'
+        ``prior`` (C,), given as logarithms. Rows sum to 1.
         """
+        expected = np.float32(0) if prior is None else prior.astype(np.float32)
         centre = self.means.mean(0)
         x, n = features - centre, len(features)
         trained = (self.means - centre).astype(np.float64)
@@ -79,7 +83,7 @@ class LabelHead:
             offset = -0.5 * (mean.T * towards).sum(0)
             mixture = x @ towards.astype(np.float32) + offset.astype(np.float32)
             layer = _log_softmax(x @ self.weight.T + (bias - self.weight @ shift))
-            logits = (1 - _LAYER) * _TEMPER * mixture + _LAYER * layer
+            logits = (1 - _LAYER) * _TEMPER * mixture + _LAYER * layer + expected
             share = np.exp(_log_softmax(logits))
         return share
 

@@ -57,3 +57,12 @@ def test_cells_in_parts_are_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> No
     whole = layer().adapted(features)
     monkeypatch.setattr(head_file, "_CHUNK", 7)
     np.testing.assert_allclose(layer().adapted(features), whole, atol=1e-5)
+
+
+def test_a_prior_moves_cells_between_labels_and_none_is_even_odds() -> None:
+    features, _ = clouds()
+    even = layer().adapted(features)
+    np.testing.assert_array_equal(layer().adapted(features, np.zeros(3)), even)
+    more = layer().adapted(features, np.array([1.0, 0.0, 0.0]))
+    assert more[:, 0].sum() > even[:, 0].sum()
+    np.testing.assert_allclose(more.sum(1), 1, atol=1e-5)

@@ -17,10 +17,12 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 import napari_gest
 from napari_gest import keys
 from napari_gest.errors import CheckpointError, InputError
+from napari_gest.limits import shown
 from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.head import ARRAYS, LabelHead
 from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.labels.label_shares import label_prior
 from napari_gest.tasks.labels.label_temperature import (
     N_FOLDS,
     Held,
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
 
 _MAX_STEPS = 500
 _AROUND = 13  # cells whose labels the random field smooths, including the cell itself
+_MOST_PRIOR = 100.0
 _RIDGE = 1e-3  # of each feature's variance within labels
-_TEMPERATURE = "temperature"
+_TEMPERATURE, _PRIOR = "temperature", "prior"
 _AGAIN = "Train the label layer again: train_head, or 'napari-gest fine-tune --label-key'."
 
 
@@ -148,7 +151,7 @@ class HeadRequest:
         for fold in range(N_FOLDS):
             yield Progress("Calibrating the confidence", fold, N_FOLDS)
             held += _held_out(tissues, self.config, fold)
-        settings[_TEMPERATURE] = fit_temperature(held)
+        head.settings[_TEMPERATURE] = fit_temperature(held)
         yield Progress("Calibrating the confidence", N_FOLDS, N_FOLDS)
         return replace(self.model, head=head)
 
@@ -165,10 +168,19 @@ class _Tissue:
     def known(self) -> NDArray[np.bool_]:
         return np.array([x is not None for x in self.labels], bool)
 
+    def codes(self, classes: NDArray[np.str_]) -> NDArray[np.int64]:
+        """Return (n,) the number of each cell's label in sorted ``classes``, -1 without one."""
+        out = np.full(len(self.labels), -1)
+        out[self.known] = np.searchsorted(classes, self.labels[self.known].astype(str))
+        return out
+
     def label(self, head: LabelHead, config: HeadConfig) -> NDArray[np.float32]:
         """Return (n, C) probabilities of the labels of a head."""
         features = self.features(config.pools)
-        made = head.adapted(features) if config.adapt else head.probability(features)
+        if config.adapt:
+            made = head.adapted(features, np.asarray(head.settings.get(_PRIOR, 0.0)))
+        else:
+            made = head.probability(features)
         if self.section.n_obs == 1:
             return made
         return smooth(made, [Neighbours.of(self.section.coords_um, _AROUND)], config.smoothing)
@@ -196,13 +208,14 @@ def _fit(tissues: Sequence[_Tissue], config: HeadConfig, settings: dict[str, Any
         weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     weight = weight / spread
     means, covariance = _moments(x, np.searchsorted(layer.classes_, names))
+    prior = label_prior([t.codes(layer.classes_) for t in tissues], len(layer.classes_))
     return LabelHead(
         tuple(layer.classes_.tolist()),
         np.ascontiguousarray(weight, np.float32),
         (bias - weight @ mean).astype(np.float32),
         means.astype(np.float32),
         covariance.astype(np.float32),
-        settings,
+        settings | {_PRIOR: prior.tolist()},
     )
 
 
@@ -339,6 +352,30 @@ def stored_temperature(head: LabelHead, model: GeST) -> float:
     return float(value)
 
 
+def stored_prior(head: LabelHead, model: GeST) -> NDArray[np.float64]:
+    """Return (C,) the logarithms of the labels' prior of a head; 0 if none was learned.
+
+    Raises
+    ------
+    CheckpointError
+        If they are not a finite number for each label.
+    """
+    value = head.settings.get(_PRIOR, [0.0] * len(head.classes))
+    if (
+        not isinstance(value, list)
+        or len(value) != len(head.classes)
+        or any(isinstance(v, bool) or not isinstance(v, int | float) for v in value)
+        or not np.isfinite(prior := np.asarray(value, np.float64)).all()
+        or np.abs(prior).max() > _MOST_PRIOR
+    ):
+        raise CheckpointError(
+            f"The label layer of model '{model.name}' is damaged: 'head.settings.{_PRIOR}' is"
+            f" {shown(value)}.",
+            _AGAIN,
+        )
+    return prior
+
+
 @dataclass(frozen=True, eq=False)
 class AnnotateRequest:
     """A request to label the cells of a section by a model with a label layer.
@@ -365,6 +402,7 @@ class AnnotateRequest:
             )
         stored_config(self.model.head, self.model)
         stored_temperature(self.model.head, self.model)
+        stored_prior(self.model.head, self.model)
         check_device(self.device)
         self.section.measured(self.model.genes)
 

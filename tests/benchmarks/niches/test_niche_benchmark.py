@@ -78,19 +78,22 @@ def test_each_seed_is_a_fit_of_its_own_and_a_bundled_model_is_fine_tuned(
     monkeypatch.setattr(clustering, "RUNS", tmp_path)
     monkeypatch.setattr(command, "_sets", lambda *_: [labelled])
     monkeypatch.setattr(command, "_SHORT", short)
-    only = ("GeST", "GeST fine-tuned", "own-expression PCA, k-means")
+    network = "GeST, hidden state, k-means"
+    zero_shot = "GeST base, hidden state, zero-shot"
+    only = ("GeST", "GeST fine-tuned", "own-expression PCA, k-means", zero_shot, network)
     options = command.Options(seeds=(0, 1), only=only, quick=True)
     rows, made = command.run_niches(options, Console(quiet=True))
     assert {(r.method, r.seed) for r in rows} == {
-        *((name, seed) for name in (only[0], only[2]) for seed in (0, 1)),
+        *((name, seed) for name in (only[0], *only[2:]) for seed in (0, 1)),
         (only[1], 0),
     }
     assert all(np.isfinite(r.ami) for r in rows)
     folders = {p.name.rpartition("-")[0]: GeST.load(p) for p in (tmp_path / "niches").iterdir()}
-    assert set(folders) == {"small-0", "small-1", "small-fine-tuned-0"}
+    assert set(folders) == {"small-0", "small-1", "small-from-mouse-preoptic-merfish-0"}
     assert folders["small-1"].card["seed"] == 1
-    assert folders["small-fine-tuned-0"].card["start"] == clustering.START
-    assert folders["small-fine-tuned-0"].genes == labelled.sections[0].genes
+    tuned = folders["small-from-mouse-preoptic-merfish-0"]
+    assert tuned.card["start"] == clustering.START
+    assert tuned.genes == labelled.sections[0].genes
     assert not np.array_equal(
         folders["small-0"].tokenizer.c_expr, folders["small-1"].tokenizer.c_expr
     )
@@ -102,6 +105,23 @@ def test_each_seed_is_a_fit_of_its_own_and_a_bundled_model_is_fine_tuned(
     assert len(list((tmp_path / "niches").glob("small-0-*"))) == 2
 
 
+def test_what_reads_no_network_trains_none(
+    labelled: Labelled, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> None:
+    monkeypatch.setattr(clustering, "RUNS", tmp_path)
+    monkeypatch.setattr(command, "_sets", lambda *_: [labelled])
+    console = Console(quiet=True)
+    only = ("GeST", "own-expression PCA, k-means")
+    rows, _ = command.run_niches(command.Options(seeds=(0,), only=only), console)
+    assert {r.method for r in rows} == set(only)
+    only = ("GeST", "logistic regression, own")
+    options = command.Options(only=only, n_labelled=(1,))
+    made, _ = command.run_annotation(options, console)
+    assert {(r.method, r.dataset) for r in made} == {(m, "small, 1 labelled") for m in only}
+    assert all(r.macro_f1 > 0 for r in made)
+    assert not list(tmp_path.iterdir())
+
+
 def test_annotation_scores_and_splits(labelled: Labelled, tiny_model: GeST) -> None:
     assert labelled.splits() == [([1], 0), ([0], 1)]
     chosen = [m for m in annotation.methods(tiny_model) if "hidden" not in m.name]
@@ -111,6 +131,19 @@ def test_annotation_scores_and_splits(labelled: Labelled, tiny_model: GeST) -> N
         assert not row.error
         assert 0 < row.macro_f1 <= 1
         assert sum(sum(n.values()) for n in row.confusion.values()) == 600
+
+
+def test_another_number_of_labelled_sections_keeps_the_tests(labelled: Labelled) -> None:
+    sections = [labelled.sections[0]] * 5
+    many = replace(labelled, sections=sections, labels=[labelled.labels[0]] * 5, train=4)
+    assert [test for _, test in many.splits()] == [0, 1, 2, 3, 4]
+    assert many.splits(1) == [([1], 0), ([2], 1), ([3], 2), ([4], 3), ([0], 4)]
+    assert many.splits(3)[3] == ([4, 0, 1], 3)
+    assert many.splits(4) == many.splits()
+    assert many.splits(5) == []
+    fixed = replace(many, train=1)
+    assert fixed.splits() == [([0], 1), ([0], 2), ([0], 3), ([0], 4)]
+    assert fixed.splits(2)[0] == ([2, 3], 1)
 
 
 def test_a_file_of_ones_own_is_read_with_its_labels(tissue: AnnData, tmp_path) -> None:

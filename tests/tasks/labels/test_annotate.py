@@ -182,6 +182,45 @@ def test_cells_lean_on_the_cells_around(blobs: annotate_file._Tissue) -> None:
     assert right[0] < right[1]
 
 
+def test_shares_on_which_labelled_sections_agree_decide_what_reads_cannot(
+    blobs: annotate_file._Tissue,
+) -> None:
+    # Three times as many cells of one label, whose reads overlap with the next one's.
+    x = blobs.section.coords_um[:, 0]
+    kind = (x > np.quantile(x, 0.75)).astype(int)
+    reads = kind[:, None] + np.random.default_rng(0).normal(size=(len(x), 4))
+    tissue = annotate_file._Tissue(
+        blobs.section,
+        [reads.astype(np.float32)],
+        np.where(kind == 1, "few", "many").astype(object),
+    )
+    config = HeadConfig(pools=(1,), smoothing=0)
+    right, shares = {}, {}
+    for n in (1, 2):
+        head = annotate_file._fit([tissue] * n, config, {})
+        made = np.asarray(head.classes)[tissue.label(head, config).argmax(1)]
+        right[n], shares[n] = np.mean(made == tissue.labels), np.mean(made == "many")
+    assert right[1] < right[2]
+    assert shares[1] < shares[2]
+
+
+@pytest.mark.parametrize("value", ["no", [0.0], [0.0, float("nan")], [1e30, 0.0], [True, 0.0]])
+def test_a_damaged_prior_is_named_and_a_head_of_before_has_none(
+    sections: list[Section], labels: list[np.ndarray], tiny_model: GeST, value: object
+) -> None:
+    two = [np.where(part == part[0], "this", "other").astype(object) for part in labels]
+    model = train_head(tiny_model, sections[:1], two[:1], LIGHT)
+    assert model.head is not None
+    before = {k: v for k, v in model.head.settings.items() if k != "prior"}
+    older = replace(model, head=replace(model.head, settings=before))
+    np.testing.assert_array_equal(
+        annotate(sections[1], older).probability, annotate(sections[1], model).probability
+    )
+    damaged = replace(model, head=replace(model.head, settings=before | {"prior": value}))
+    with pytest.raises(CheckpointError, match=r"head\.settings\.prior"):
+        AnnotateRequest(sections[1], damaged).check()
+
+
 @pytest.mark.parametrize("config", [LIGHT, PAPER])
 def test_the_head_lives_in_the_checkpoint(
     sections: list[Section],
