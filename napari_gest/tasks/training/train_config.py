@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from napari_gest.model.config import GrownSettings
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(GrownSettings):
     """How a model is trained. Frozen, and kept in the model's card.
 
     Attributes
@@ -39,9 +41,13 @@ class TrainConfig(BaseModel):
         Share of cells that lie in validation holes, where no validation section is given.
     validate_every, patience
         Steps between validations, and validations without a gain after which training ends.
+    hierarchy
+        Score the three coarse levels of the vocabulary too (Sec. 4.4), a quarter of the weight
+        each. If false, the meta cell alone has all of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    later = frozenset({"hierarchy"})
 
     n_steps: int = Field(400, ge=1, le=10_000_000)
     batch_windows: int = Field(8, ge=1, le=1024)
@@ -57,3 +63,4 @@ class TrainConfig(BaseModel):
     validation_share: float = Field(0.05, gt=0, lt=0.5)
     validate_every: int = Field(50, ge=1)
     patience: int = Field(8, ge=1)
+    hierarchy: bool = True

@@ -87,7 +87,8 @@ class TrainLoop:
         self.cells = ranks.once(lambda: _training_cells(request, patches))
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
-        self.levels = torch.from_numpy(tokenizer.levels).to(self.device)
+        coarse = tokenizer.levels if self.config.hierarchy else tokenizer.levels[:, :0]
+        self.levels = torch.from_numpy(coarse).to(self.device)
         self.scaled = torch.from_numpy(self.score.scale(tokenizer.c_expr)).to(self.device)
         parameters = list(self.network.parameters())
         self.optimizer = AdamW(

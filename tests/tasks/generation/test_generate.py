@@ -102,11 +102,14 @@ def test_the_place_of_the_section_does_not_matter(
     assert np.abs(here.expression - there.expression).max() <= 2e-6
 
 
+@pytest.mark.parametrize("pooled", [True, False])
 @torch.no_grad()
 def test_frontier_one_is_sequential_generation(
-    section: Section, tiny_model: GeST, unseen: np.ndarray
+    section: Section, tiny_model: GeST, unseen: np.ndarray, pooled: bool
 ) -> None:
     """Each cell is predicted from scratch, without a cache, from all that came before it."""
+    config = tiny_model.config.model_copy(update={"pooled_context": pooled})
+    tiny_model = replace(tiny_model, config=config)
     inside = np.flatnonzero(unseen)[: WINDOW_TARGETS // 2]
     few = np.zeros_like(unseen)
     few[inside] = True
@@ -118,10 +121,10 @@ def test_frontier_one_is_sequential_generation(
     depth = found.depth_um.astype(float)
     centre = section.coords_um[inside[np.argsort(depth, kind="stable")]].mean(0)
     distance = np.linalg.norm(section.coords_um[known] - centre, axis=1)
-    near = known[np.argsort(distance, kind="stable")[: reach(tiny_model.config.window_cells)]]
+    near = known[np.argsort(distance, kind="stable")[: reach(config.window_cells, pooled)]]
     offset = section.coords_um[near] - centre
     pool = Pool.around(offset, tiny_model.config.window_cells)
-    assert pool.mass.max() > 1
+    assert (pool.mass.max() > 1) == pooled
     geometry = Geometry(section.coords_um)
     xy = tiny_model.positions(centre + pool.mean(offset), centre)[None]
     mixture = torch.from_numpy(pool.shares(tokens[near], tokenizer.n_meta_cells))[None]
