@@ -805,6 +805,54 @@ def transfer(
     _show_tables(tables(found), markdown)
 
 
+@app.command("card-run")
+def card_run(
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="Minutes; a row begins where its time is left.")
+    ] = 10.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Rows whose name contains this; repeatable.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="development or test; both where none is given.")
+    ] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Measure rows of the card that are missing or stale, most wanted first.
+
+    Each row and seed is written to docs/results/card when it is done, so a run that was cut off
+    goes on. What went wrong in a row is its result; the others run.
+
+    Examples
+    --------
+    python -m benchmarks card-run --budget 30
+
+    python -m benchmarks card-run --budget 5 --only table4-molcart --part development
+    """
+    from benchmarks.card.rows import DATA, QUICK, queue
+    from benchmarks.card.run import run_card
+    from benchmarks.card.store import Store
+
+    store, units = Store(), queue()
+    if quick:
+        from benchmarks.common.split_run import quick_split
+        from benchmarks.common.training import RUNS
+
+        quick_split()
+        store, units, budget = Store(RUNS / "quick" / "card"), [(QUICK, 0)], 1e3
+    if only:
+        units = [u for u in units if any(word in u[0].id for word in only)]
+    if part:
+        units = [u for u in units if DATA[u[0].data].part == part]
+    if not units:
+        raise typer.BadParameter("no row has such a name")
+    errors = Console(stderr=True)
+    run_card(store, budget, lambda what: errors.print(what, style="dim"), units=units)
+    found = [result for row, seed in units if (result := store.read(row, seed)) is not None]
+    _write_json(json_file, [asdict(result) for result in found])
+
+
 def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
     """Print tables and write them to a file, in the file after tables for the file alone."""
     console = _console()

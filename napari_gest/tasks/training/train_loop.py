@@ -523,10 +523,10 @@ def scores_on(network: Decoder, batches: Sequence[Batch], scaled: Tensor) -> dic
         error += weight * F.mse_loss(read, batch.values).item()
         made.append(read)
         truth.append(batch.values)
-    return {"nll": nll, "error": error, "rmse_z": _rmse_z(torch.cat(made), torch.cat(truth))}
+    return {"nll": nll, "error": error, "rmse_z": rmse_z_over_cells(torch.cat(made), torch.cat(truth))}
 
 
-def _rmse_z(made: Tensor, truth: Tensor) -> float:
+def rmse_z_over_cells(made: Tensor, truth: Tensor) -> float:
     """Return the mean over genes of sqrt(2 (1 - r)), r over all cells (Table 1)."""
     made, truth = made - made.mean(0), truth - truth.mean(0)
     norm = (made.square().sum(0) * truth.square().sum(0)).sqrt()
