@@ -1,7 +1,7 @@
-"""One row of the card with one seed, measured: run in a process of its own.
+"""One row of the card with one seed, measured, in a process of its own.
 
-``python -m benchmarks.card.measure ROW SEED`` prints JSON as its last line: scores and counts, or
-an error, and the modules of this project that were used.
+``python -m benchmarks.card.measure`` reads lines ``ROW SEED`` and prints a line of JSON for each:
+scores and counts, or an error, and the modules of this project that were used.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from typing import Any
 
@@ -208,17 +209,26 @@ def _by_gene(cases: Sequence[Case], made: Sequence[np.ndarray], ranked: np.ndarr
     return [float(e) for e in error]
 
 
-def main(row_id: str, seed: int) -> None:
-    """Measure and print."""
-    torch.set_num_threads(1)  # two threads wait for each other on busy processors
+def answer(row_id: str, seed: int) -> dict[str, Any]:
+    """Return what a row with a seed came to, and the modules that were used."""
     row = next(row for row in (*ROWS, QUICK) if row.id == row_id)
     with recorded() as modules:
         try:
             found = measure(row, DATA[row.data], seed)
         except Exception as error:  # whatever it is, it is the row's result
             found = {"error": f"{type(error).__name__}: {error}"}
-    print(json.dumps(found | {"modules": sorted({*modules, *used(TRAINING)})}))
+    return found | {"modules": sorted({*modules, *used(TRAINING)})}
+
+
+def main() -> None:
+    """Answer line by line."""
+    torch.set_num_threads(1)  # two threads wait for each other on busy processors
+    for line in sys.stdin:
+        row_id, seed = line.split()
+        with redirect_stdout(sys.stderr):  # what libraries print is no answer
+            found = answer(row_id, int(seed))
+        print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main()

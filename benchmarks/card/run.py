@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import psutil
+
 import napari_gest
 from benchmarks.card.digest import MEASURING, ROOT, file_digest, module_path
 from benchmarks.card.rows import DATA, Row, queue
@@ -59,12 +61,13 @@ def run_card(
     units
         Rows and seeds, most wanted first; all by default.
     measure
-        Measures one of them; by default in a process of its own.
+        Measures one of them; by default a `Worker`.
     clock
         Seconds.
     """
     ends = clock() + 60 * budget_min
-    done = 0
+    done, worker = 0, Worker()
+    measure = worker if measure is None else measure
     for row, seed, reason in due(store, queue() if units is None else units):
         if not (data_dir() / DATA[row.data].file).is_file():
             say(f"skipped {row.id}: {DATA[row.data].file} absent; point GEST_DATA at its folder")
@@ -72,16 +75,19 @@ def run_card(
         if clock() + 60 * row.minutes > ends:
             continue  # a shorter one may still fit
         say(f"{row.id}, seed {seed}: {reason}")
-        result = measured(store, row, seed, measure or in_process)
+        result = measured(store, row, seed, measure, lambda: worker.seconds)
         store.write(row, result)
         say(f"  {result.error or 'done'}, {result.seconds:.0f} s of processor")
         done += 1
+    worker.close()
     return done
 
 
-def measured(store: Store, row: Row, seed: int, measure: Measure) -> Result:
+def measured(
+    store: Store, row: Row, seed: int, measure: Measure, processor_s: Callable[[], float]
+) -> Result:
     """Return the result of one row and seed; what went wrong is one too."""
-    started = _processor_s()
+    started = processor_s()
     try:
         found = measure(row, seed)
     except (OSError, RuntimeError) as problem:  # the process ended, and said nothing
@@ -95,39 +101,73 @@ def measured(store: Store, row: Row, seed: int, measure: Measure) -> Result:
         store.remember(modules),
         napari_gest.__version__,
         datetime.now(UTC).date().isoformat(),
-        round(_processor_s() - started, 1),
+        round(max(0.0, processor_s() - started), 1),
         error=error,
         **found,
     )
 
 
-def in_process(row: Row, seed: int) -> dict[str, Any]:
-    """Measure in a new interpreter, which imports nothing but what the row needs.
+class Worker:
+    """A process that measures rows one after another; it is started when it is needed.
 
-    Raises
-    ------
-    RuntimeError
-        If it ended before it could tell a result; the text is its last line.
+    A process that ends is that row's error, and the next row has a new one.
     """
-    began = time.time()
-    made = subprocess.run(
-        [sys.executable, "-m", "benchmarks.card.measure", row.id, str(seed)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    if made.returncode:
-        lines = made.stderr.strip().splitlines() or [f"ended with code {made.returncode}"]
-        raise RuntimeError(lines[-1])
-    found: dict[str, Any] = json.loads(made.stdout.strip().splitlines()[-1])
-    files = [path for m in found["modules"] if (path := module_path(m)) is not None]
-    if any(path.stat().st_mtime > began for path in files):
-        raise RuntimeError("the code changed while it ran")
-    return found
 
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._began = 0.0
 
-def _processor_s() -> float:
-    """Return the processor seconds of the children that have ended."""
-    used = os.times()
-    return used.children_user + used.children_system
+    def __call__(self, row: Row, seed: int) -> dict[str, Any]:
+        """Measure.
+
+        Raises
+        ------
+        RuntimeError
+            If the process ended before it answered, or its code has changed since it began.
+        """
+        if self._process is None:
+            self._began = time.time()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.card.measure"],
+                cwd=ROOT,
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            print(row.id, seed, file=process.stdin, flush=True)
+            line = process.stdout.readline()
+        except OSError:
+            line = ""
+        if not line:
+            self.close()
+            raise RuntimeError(f"its process ended with code {process.returncode}")
+        found: dict[str, Any] = json.loads(line)
+        files = [path for m in found["modules"] if (path := module_path(m)) is not None]
+        if any(path.stat().st_mtime > self._began for path in files):
+            self.close()
+            raise RuntimeError("its code changed while it ran")
+        return found
+
+    @property
+    def seconds(self) -> float:
+        """Processor seconds that the process has used so far; 0 where there is none."""
+        if self._process is None:
+            return 0.0
+        try:
+            used = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(used.user + used.system)
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None and process.stdout is not None:
+            process.stdin.close()
+            process.wait()
+            process.stdout.close()
