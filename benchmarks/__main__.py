@@ -805,6 +805,35 @@ def transfer(
     _show_tables(tables(found), markdown)
 
 
+@app.command()
+def card(
+    page: Annotated[
+        Path | None, typer.Option(help="The page; docs/benchmarks.md if omitted.")
+    ] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Write docs/benchmarks.md and its figures from stored results; check what the docs quote.
+
+    Nothing is measured (`card-run` does that). It fails where a figure of the README or of a
+    summary is not the one that is stored. With --quick nothing is written.
+    """
+    from benchmarks.card import render
+    from benchmarks.card.check import problems
+    from benchmarks.card.store import Store
+
+    if not quick:
+        page = page or render.PAGE
+        figures = render.FIGURES if page == render.PAGE else page.parent / "images"
+        render.write(Store(), page, figures)
+    found = problems()
+    for line in found:
+        _console().print(line, style="red")
+    _write_json(json_file, found)
+    if found:
+        raise typer.Exit(1)
+
+
 @app.command("card-run")
 def card_run(
     budget: Annotated[

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.card.digest import ROOT
 from benchmarks.card.figures import difference_figure, gene_figure
-from benchmarks.card.rows import DATA, DEVELOPMENT, ROWS, SHORT, TEST, Row
+from benchmarks.card.rows import DATA, DEVELOPMENT, MIDDLE, ROWS, SHORT, TEST, Row
 from benchmarks.card.store import Store
 from benchmarks.card.summary import (
     OURS,
@@ -32,8 +32,8 @@ _FIGURE_3 = "card-genes.png"
 _METHODS_SHOWN = (OURS, "sparse GP per PC", "coordinate MLP", "kNN mean")
 # What the paper has and stored results cannot have, whatever is run.
 _NOT_HERE = (
-    "The paper's own sections (MERFISH of a whole mouse brain, Visium of liver cancer, Stereo-seq) are"
-    " not here; no figure is named Stereo-seq. Bins made of cells stand beside it, and are named so."
+    "The paper's own sections (MERFISH of a whole mouse brain, Visium of liver cancer, Stereo-seq)"
+    " are not here. Nothing is named Stereo-seq: bins made of cells are named so."
 )
 
 
@@ -50,8 +50,8 @@ def _page(store: Store, figures: Path) -> Iterator[str]:
     yield ""
     yield (
         "Written by `make card` from stored results; not edited by hand. `python -m benchmarks"
-        " card-run --budget MINUTES` measures what is missing or stale. [Decision 43]"
-        "(decisions/0043-one-card.md) says how. Lower `rmse_z` is better, higher Spearman is better."
+        " card-run --budget MINUTES` measures what is missing or stale ([decision 43]"
+        "(decisions/0043-one-card.md)). Lower `rmse_z` is better, higher Spearman is better."
     )
     yield ""
     yield _count(store)
@@ -99,10 +99,10 @@ def _count(store: Store) -> str:
     failed = sum(bool(s.error) for s in states)
     spent = sum(r.seconds for row in ROWS for r in store.results(row)) / 60
     return (
-        f"State: {there} of {wanted} results ({len(ROWS)} rows, each with its seeds) are there; {stale}"
-        f" rows are stale, {failed} have an error. They took {spent:.0f} minutes of processor. A"
-        " result is stale where its settings, its data file or a module that it called has changed"
-        " since."
+        f"State: {there} of {wanted} results ({len(ROWS)} rows, each with its seeds) are there;"
+        f" {stale} rows are stale, {failed} have an error. They took {spent:.0f} minutes of"
+        " processor. A result is stale where its settings, its data file or a module that it"
+        " called has changed since."
     )
 
 
@@ -115,9 +115,9 @@ def _earlier() -> Iterator[str]:
         list(shown),
         rows,
         [
-            "From [generation.md](results/generation.md): 25 holes each (5 seeds of 5 holes), models of"
-            " version 0.1.0. **Stale**: the digest of their modules is not known, and much has"
-            " changed since. They are not scored again without need.",
+            "From [generation.md](results/generation.md): 25 holes each (5 seeds of 5 holes),"
+            " models of version 0.1.0. **Stale**: the digest of their modules is not known, and"
+            " much has changed since. They are not scored again without need.",
         ],
     ).markdown()
 
@@ -125,7 +125,8 @@ def _earlier() -> Iterator[str]:
 def _quoted(page: str, title: str, shown: tuple[str, ...]) -> Iterator[str]:
     found = table(f"docs/{page}", title)
     rows = _columns(found, shown)[:8]
-    note = f"The first rows of [{page.rsplit('/')[-1]}]({page}), where data, intervals and all rows are."
+    link = f"[{page.rsplit('/')[-1]}]({page})"
+    note = f"The first rows of {link}, where data, intervals and all rows are."
     yield Table(title, list(shown), rows, [note]).markdown()
 
 
@@ -172,10 +173,11 @@ def _table_1(store: Store, part: str) -> Table:
         ],
         lines,
         [
-            "Means over holes, then seeds. SVGs: 200, or a fifth of a panel of fewer than 1,000 genes,"
-            " by Moran's I outside the hole. Baselines are tuned on five holes of the training"
-            " sections. GeST has the usual training for its number of cells, but for the short one of"
-            " the development rows. Holes of one section are no replicates, so there is no interval.",
+            "Means over holes, then seeds. SVGs: 200, or a fifth of a panel of fewer than 1,000"
+            " genes, by Moran's I outside the hole. Baselines are tuned on five holes of the"
+            " training sections. All of GeST are small models (3 layers, width 64) of"
+            f" {MIDDLE['n_steps']} steps of {MIDDLE['batch_windows']} windows, shorter than the"
+            " usual training. Holes of one section are no replicates, so there is no interval.",
         ],
     )
 
@@ -210,9 +212,10 @@ def _figure_3(store: Store, figures: Path) -> Iterator[str]:
         ["data", "method", "genes", "error over 100 ranks", "Spearman of error and rank"],
         lines,
         [
-            "Rank 1 varies most in space (Moran's I outside all holes). Error: sqrt(2 (1 - r)) of a"
-            " gene, r the mean over holes. A slope above 0 says that genes of more spatial variation"
-            " are predicted better; the paper says that GeST has more of it than its baselines.",
+            "Rank 1 varies most in space (Moran's I outside all holes). Error: sqrt(2 (1 - r)) of"
+            " a gene, r the mean over holes. A slope above 0 says that genes of more spatial"
+            " variation are predicted better; the paper says that GeST has more of it than its"
+            " baselines.",
         ],
     ).markdown()
 
@@ -249,8 +252,7 @@ def _table_4(store: Store, data: str, figures: Path) -> Iterator[str]:
         all_genes, svg = _against(store, row, "rmse_z"), _against(store, row, "rmse_z_svg")
         drawn.append((row.name, svg))
         paper = "" if row.paper is None else f"{row.paper:+.3f}"
-        name = row.name if row.reference == row.name else f"{row.name}"
-        lines.append([name, *means, all_genes.text, svg.text, paper, state_of(store, row).text])
+        lines.append([row.name, *means, all_genes.text, svg.text, paper, state_of(store, row).text])
     title = f"Ablation on {DATA[data].title}, section {DATA[data].scored}"
     yield Table(
         title,
@@ -266,8 +268,8 @@ def _table_4(store: Store, data: str, figures: Path) -> Iterator[str]:
         ],
         lines,
         [
-            "Reference: `ours`; `size L8H8` for sizes, `window 600 um` for windows, the shape of the"
-            " base from scratch for the base. Above 0 is worse.",
+            "Reference: `ours`; `size L8H8` for sizes, `window 600 um` for windows, and for the"
+            " base its shape from scratch. Above 0 is worse.",
         ],
     ).markdown()
     if any(d.n for _, d in drawn):
@@ -310,10 +312,10 @@ def _claims(store: Store) -> Iterator[str]:
         yield f"{DATA[data].title}, R.all against the paper's Table 4: {said}."
         yield ""
     yield (
-        "*Held* means that the interval over seeds leaves out zero on the paper's side, *the opposite*"
-        " that it does on the other side. The paper gives no interval and one training per row; its"
-        " differences between sizes and windows (0.004 to 0.009) are smaller than most intervals here."
-        " Here trainings are short and tissue is small, so what was not decided may hold at its scale."
+        "*Held* means that the interval over seeds leaves out zero on the paper's side, *the"
+        " opposite* that it does on the other side. The paper gives no interval and one training"
+        " per row. Here trainings are short and tissue is small, so what was not decided may hold"
+        " at its scale."
     )
     yield ""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from benchmarks.card.digest import ROOT
@@ -43,7 +42,6 @@ class Written:
         return found[0][self.headings.index(column)]
 
 
-@cache
 def tables(page: Path) -> tuple[Written, ...]:
     """Return all tables of a Markdown page."""
     found, title, lines = [], "", page.read_text(encoding="utf-8").splitlines()
