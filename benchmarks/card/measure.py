@@ -59,13 +59,22 @@ def measure(row: Row, data: Data, seed: int) -> dict[str, Any]:
     loaded = load(split, seed=first, radii_um=radii)
     loaded = replace(loaded, train=[_strip(s, row.extra.get("share", 1.0)) for s in loaded.train])
     (section,) = loaded.test
-    cases = loaded.test_cases(section)
+    cases, found = MEASURES[row.kind](row, split, loaded, section, seed)
     about = {
         "n_holes": len(cases),
         "n_cells": sum(len(case.truth) for case in cases),
         "n_train": sum(s.n_obs for s in loaded.train),
     }
-    return about | MEASURES[row.kind](row, split, loaded, section, cases, seed)
+    return about | found
+
+
+# The holes that were scored, and what was found on them.
+Measured = tuple[list[Case], dict[str, Any]]
+
+
+def _in_space_of(model: GeST, loaded: Loaded) -> Loaded:
+    """Return the same with the model's total of a cell, which its validation cells left alone."""
+    return replace(loaded, target_sum=model.target_sum)
 
 
 def split_of(data: Data, own: bool = False) -> Split:
@@ -119,27 +128,30 @@ def _cells_in(side_um: float, sections: Sequence[Section]) -> int:
     return max(8, round(n * (side_um / side) ** 2))
 
 
-def _decoder(
-    row: Row, split: Split, loaded: Loaded, section: Section, cases: Sequence[Case], seed: int
-) -> dict[str, Any]:
+def _decoder(row: Row, split: Split, loaded: Loaded, section: Section, seed: int) -> Measured:
     if row.extra.get("continuous"):
         from benchmarks.card.continuous import fill_continuous, train_continuous
 
         regressor = train_continuous(row, loaded, seed)
+        loaded = _in_space_of(regressor, loaded)
+        cases = loaded.test_cases(section)
         made = [fill_continuous(regressor, section, case, loaded) for case in cases]
     else:
         model = model_of(row, split, loaded, seed)
+        loaded = _in_space_of(model, loaded)
+        cases = loaded.test_cases(section)
         settings = {"mode": "weighted", "field": 0.0} | row.generate
         made = [fill(model, section, case, loaded, **settings).mean for case in cases]
-    return {"scores": {"GeST": _means([_scored(c, m) for c, m in zip(cases, made, strict=True)])}}
+    scores = _means([_scored(c, m) for c, m in zip(cases, made, strict=True)])
+    return cases, {"scores": {"GeST": scores}}
 
 
-def _methods(
-    row: Row, split: Split, loaded: Loaded, section: Section, cases: Sequence[Case], seed: int
-) -> dict[str, Any]:
+def _methods(row: Row, split: Split, loaded: Loaded, section: Section, seed: int) -> Measured:
     # One model for all seeds of the holes where they do not change what trains.
     model = model_of(row, split, loaded, 0 if split.train else seed)
-    made = {"GeST": [], "GeST, pick": [], "GeST, no field": []}  # type: dict[str, list[Any]]
+    loaded = _in_space_of(model, loaded)
+    cases = loaded.test_cases(section)
+    made: dict[str, list[Any]] = {"GeST": [], "GeST, pick": [], "GeST, no field": []}
     for case in cases:
         filled = fill(model, section, case, loaded, mode="weighted")
         made["GeST"].append(filled.mean)
@@ -153,7 +165,7 @@ def _methods(
     }
     ranked = _ranked(section, cases, loaded)
     genes = {name: _by_gene(cases, values, ranked) for name, values in made.items()}
-    return {"scores": scores, "genes": genes}
+    return cases, {"scores": scores, "genes": genes}
 
 
 def tuned(loaded: Loaded, seed: int) -> list[Floor]:
@@ -168,11 +180,9 @@ def tuned(loaded: Loaded, seed: int) -> list[Floor]:
     return [floor.fit(validation[::step][:_VALIDATION_CASES]) for floor in floors]
 
 
-def _drawn(
-    row: Row, split: Split, loaded: Loaded, section: Section, cases: Sequence[Case], seed: int
-) -> dict[str, Any]:
+def _drawn(row: Row, split: Split, loaded: Loaded, section: Section, seed: int) -> Measured:
     model = model_of(row, split, loaded, seed)
-    loaded = replace(loaded, genes=model.genes, target_sum=model.target_sum)
+    loaded = _in_space_of(model, loaded)
     found: dict[str, list[Mapping[str, float]]] = {}
     for drawn in score_ablations("card", section, loaded, model):
         found.setdefault(drawn.method, []).append(drawn.scores)
@@ -180,7 +190,7 @@ def _drawn(
         name: {key: float(np.nanmean([s[key] for s in scores])) for key in DRAWN}
         for name, scores in found.items()
     }
-    return {"scores": means}
+    return loaded.test_cases(section), {"scores": means}
 
 
 MEASURES = {"decoder": _decoder, "methods": _methods, "drawn": _drawn}

@@ -321,10 +321,23 @@ def _claims(store: Store) -> Iterator[str]:
 
 
 def _missing(store: Store) -> Iterator[str]:
-    for row in sorted(ROWS, key=lambda r: r.wanted):
-        state = state_of(store, row)
-        if state.there < state.wanted:
-            there = f"{state.there} of {state.wanted} seeds"
-            why = f" ({state.error})" if state.error else ""
-            yield f"- `{row.id}`: {there}{why}"
+    """Yield for each table and data set the rows without any result, and those with some."""
+    for table_, data in dict.fromkeys((row.table, row.data) for row in ROWS):
+        none, some = [], []
+        for row in ROWS:
+            state = state_of(store, row)
+            if (row.table, row.data) != (table_, data) or state.there == state.wanted:
+                continue
+            error = f" (failed: {state.error})" if state.error else ""
+            if state.there:
+                some.append(f"{row.name} {state.there} of {state.wanted}{error}")
+            else:
+                none.append(f"{row.name}{error}")
+        told = [
+            f"{what}: {', '.join(names)}"
+            for what, names in (("no result", none), ("some seeds", some))
+            if names
+        ]
+        if told:
+            yield f"- Table {table_}, {DATA[data].title}. {'; '.join(told)}."
     yield ""

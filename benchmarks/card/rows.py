@@ -233,6 +233,17 @@ def _table_4(data: str, later: int) -> Iterator[Row]:
             minutes=0.002 * side,
             paper=paper,
         )
+    yield row(
+        "window (nearest cells alone)",
+        "window 800 um L12H8",
+        40,
+        extra={"window_um": 800.0},
+        model={"pooled_context": False, "n_layers": 12, "n_heads": 8},
+        reference=WINDOW_600,
+        seeds=(0,),
+        minutes=5.0,
+        paper=-0.005,
+    )
     parts = "parts of the paper's model"
     yield row(parts, "no hierarchy in the loss", 2, train={"hierarchy": False}, paper=0.015)
     yield row(

@@ -42,7 +42,9 @@ def test_the_page_says_what_is_there_stale_and_missing(store: Store, tmp_path: P
     assert "3 of 5 seeds; **stale**: other settings" in line
     assert "**held** (1): no hierarchy in the loss" in text
     assert "**not run**" in text
-    assert f"`{TABLE_4[1].id}`: 0 of 5 seeds" in text
+    missing = text.split("## What is missing")[1]
+    assert f"no result: {TABLE_4[1].name}," in missing
+    assert "some seeds: ours 3 of 5" in missing
     assert "+10.0000 | +1.000" in text  # of the four genes
     for name in ("card-genes.png", "card-ablation-molcart.png"):
         with Image.open(tmp_path / "images" / name) as picture:
