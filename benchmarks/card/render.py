@@ -224,10 +224,10 @@ def _setting() -> str:
     return (
         "The decoder alone is scored, without the section's field, which would hide what a part is"
         f" worth. Trainings are short ({SHORT['n_steps']} steps of {SHORT['batch_windows']} windows"
-        " unless a row says otherwise), so that each takes a quarter of a minute; what holds at this length"
-        " may not hold at the paper's. Holes are those of development. The same seed draws holes,"
-        " vocabulary and weights; a row minus its reference is taken seed by seed, with Student's"
-        " interval over seeds. R.SVG is over a fifth of the panel."
+        " unless a row says otherwise), so that each takes a quarter of a minute; what holds at"
+        " this length may not hold at the paper's. Holes are those of development. A seed draws"
+        " holes, vocabulary and weights; a row minus its reference is taken seed by seed, with"
+        " Student's interval over seeds. R.SVG is over a fifth of the panel."
     )
 
 

@@ -16,7 +16,7 @@ from benchmarks.common.data_folder import data_dir
 from napari_gest.files import JSON, write_text
 
 FOLDER = ROOT / "docs" / "results" / "card"
-CODE = "code.json"  # which modules, of which digest, stand behind a digest of code
+CODE = "code"  # folder of files that say which modules stand behind a digest of code
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Result:
     data
         Digest of the data file.
     code
-        Digest of the modules that were used; `CODE` has their names.
+        Digest of the modules that were used; the folder `CODE` has their names.
     version, finished, seconds
         Version of the package, date, and processor seconds.
     n_holes, n_cells, n_train
@@ -86,11 +86,10 @@ class Store:
         """Store the digests that modules have now, and return one digest for all of them."""
         digests = module_digests(modules)
         code = hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:12]
-        known = self._code
-        if code not in known:
-            known[code] = digests
-            text = json.dumps(known, indent=1, sort_keys=True) + "\n"
-            write_text(self.folder / CODE, text, JSON, overwrite=True, parents=True)
+        path = self._code(code)
+        if not path.is_file():
+            text = json.dumps(digests, indent=1, sort_keys=True) + "\n"
+            write_text(path, text, JSON, overwrite=True, parents=True)
         return code
 
     def stale(self, row: Row, result: Result) -> str:
@@ -100,9 +99,10 @@ class Store:
         """
         if result.settings != row.settings:
             return "other settings"
-        modules = self._code.get(result.code)
-        if modules is None:
+        path = self._code(result.code)
+        if not path.is_file():
             return "unknown code"
+        modules: Mapping[str, str] = _modules(path)
         changed = [m for m, digest in modules.items() if _now(m) != digest]
         if changed:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
@@ -112,10 +112,8 @@ class Store:
             return "other data"
         return ""
 
-    @property
-    def _code(self) -> dict[str, Mapping[str, str]]:
-        path = self.folder / CODE
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    def _code(self, digest: str) -> Path:
+        return self.folder / CODE / f"{digest}.json"
 
 
 def _rounded(value: Any) -> Any:
@@ -124,6 +122,12 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _rounded(v) for key, v in value.items()}
     return [_rounded(v) for v in value] if isinstance(value, list) else value
+
+
+@cache
+def _modules(path: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 @cache
