@@ -108,6 +108,13 @@ def test_no_data_set_is_named_after_what_it_is_not() -> None:
 
 
 def _figures(text: str) -> list[str]:
-    """Return the lines of a page without states: the last cell of rows, and counts of them."""
-    kept = [line for line in text.splitlines() if not line.startswith(("State:", "- `"))]
-    return [line.rsplit("|", 2)[0] if line.startswith("|") else line for line in kept]
+    """Return the lines of a page without the states of rows, and without the count of them."""
+    kept, states = [], False
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            states = False
+        elif line.endswith("| state |"):
+            states = True
+        if not line.startswith("State:"):
+            kept.append(line.rsplit("|", 2)[0] if states else line)
+    return kept
