@@ -845,13 +845,18 @@ def card_run(
     part: Annotated[
         str | None, typer.Option(help="development or test; both where none is given.")
     ] = None,
+    tests_again: Annotated[
+        bool,
+        typer.Option("--tests-again", help="Score stale test sections again: a finished form."),
+    ] = False,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
     """Measure rows of the card that are missing or stale, most wanted first.
 
     Each row and seed is written to docs/results/card when it is done, so a run that was cut off
-    goes on. What went wrong in a row is its result; the others run.
+    goes on. What went wrong in a row is its result; the others run. Test sections that have scores
+    are left alone, however stale, unless --tests-again is given.
 
     Examples
     --------
@@ -870,6 +875,7 @@ def card_run(
 
         quick_split()
         store, units, budget = Store(RUNS / "quick" / "card"), [(QUICK, 0)], 1e3
+        store.path(QUICK, 0).unlink(missing_ok=True)  # of an earlier time
     if only:
         units = [u for u in units if any(word in u[0].id for word in only)]
     if part:
@@ -877,7 +883,13 @@ def card_run(
     if not units:
         raise typer.BadParameter("no row has such a name")
     errors = Console(stderr=True)
-    run_card(store, budget, lambda what: errors.print(what, style="dim"), units=units)
+    run_card(
+        store,
+        budget,
+        lambda what: errors.print(what, style="dim"),
+        units=units,
+        tests_again=tests_again,
+    )
     found = [result for row, seed in units if (result := store.read(row, seed)) is not None]
     _write_json(json_file, [asdict(result) for result in found])
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import psutil
 
 import napari_gest
 from benchmarks.card.digest import MEASURING, ROOT, file_digest, module_path
-from benchmarks.card.rows import DATA, Row, queue
+from benchmarks.card.rows import DATA, TEST, Row, queue
 from benchmarks.card.store import Result, Store
 from benchmarks.common.data_folder import data_dir
 
@@ -23,16 +23,21 @@ Measure = Callable[[Row, int], dict[str, Any]]
 _SHOWN = 300  # letters of an error that are stored
 
 
-def due(store: Store, units: Sequence[tuple[Row, int]]) -> Iterator[tuple[Row, int, str]]:
+def due(
+    store: Store, units: Sequence[tuple[Row, int]], tests_again: bool = False
+) -> Iterator[tuple[Row, int, str]]:
     """Yield rows and seeds that are missing, then those that are stale, and why.
 
     An error counts as a result: it is tried again when something that it depends on has changed.
+    A test section that has scores is scored again only with ``tests_again``.
     """
     stale = []
     for row, seed in units:
         result = store.read(row, seed)
         if result is None:
             yield row, seed, "missing"
+        elif DATA[row.data].part == TEST and result.scores and not tests_again:
+            continue
         elif reason := store.stale(row, result):
             stale.append((row, seed, reason))
     yield from stale
@@ -45,6 +50,7 @@ def run_card(
     *,
     units: Sequence[tuple[Row, int]] | None = None,
     measure: Measure | None = None,
+    tests_again: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
     """Measure rows until the budget is spent or nothing is due; return how many were.
@@ -62,13 +68,31 @@ def run_card(
         Rows and seeds, most wanted first; all by default.
     measure
         Measures one of them; by default a `Worker`.
+    tests_again
+        Score test sections again whose results are stale: each is scored once for a finished form.
     clock
         Seconds.
     """
-    ends = clock() + 60 * budget_min
-    done, worker = 0, Worker()
-    measure = worker if measure is None else measure
-    for row, seed, reason in due(store, queue() if units is None else units):
+    worker = Worker()
+    try:
+        wanted = due(store, queue() if units is None else units, tests_again)
+        ends = clock() + 60 * budget_min
+        return _run(store, wanted, say, measure or worker, worker, ends, clock)
+    finally:
+        worker.close()
+
+
+def _run(
+    store: Store,
+    wanted: Iterable[tuple[Row, int, str]],
+    say: Callable[[str], None],
+    measure: Measure,
+    worker: Worker,
+    ends: float,
+    clock: Callable[[], float],
+) -> int:
+    done = 0
+    for row, seed, reason in wanted:
         if not (data_dir() / DATA[row.data].file).is_file():
             say(f"skipped {row.id}: {DATA[row.data].file} absent; point GEST_DATA at its folder")
             continue
@@ -79,7 +103,6 @@ def run_card(
         store.write(row, result)
         say(f"  {result.error or 'done'}, {result.seconds:.0f} s of processor")
         done += 1
-    worker.close()
     return done
 
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 from benchmarks.card.digest import file_digest
-from benchmarks.card.rows import DATA, ROWS, Row
+from benchmarks.card.rows import DATA, ROWS, TEST, Row
 from benchmarks.card.run import Worker, due, run_card
 from benchmarks.card.store import Store
 
@@ -34,6 +34,18 @@ def test_what_is_missing_is_due_before_what_is_stale(store: Store, tmp_path: Pat
     store.write(FIRST, result(store, FIRST, 1, data=data))
     found = [(row.name, seed, why) for row, seed, why in due(store, UNITS)]
     assert found == [(SECOND.name, 0, "missing"), (FIRST.name, 0, "other settings")]
+
+
+def test_a_test_section_is_not_scored_again_unless_it_is_asked_for(store: Store) -> None:
+    row = next(row for row in ROWS if DATA[row.data].part == TEST)
+    units = [(row, 0), (row, 1), (row, 2)]
+    store.write(row, result(store, row, 0, settings="old"))
+    store.write(row, result(store, row, 1, settings="old", scores={}, error="it failed"))
+    assert [(seed, why) for _, seed, why in due(store, units)] == [
+        (2, "missing"),
+        (1, "other settings"),
+    ]
+    assert [seed for _, seed, _ in due(store, units, tests_again=True)] == [2, 0, 1]
 
 
 def test_it_goes_on_where_it_was_and_an_error_is_a_result(store: Store) -> None:
