@@ -128,8 +128,9 @@ class Row:
         ``start``, ``own`` section alone, ``continuous`` expression in place of meta cells.
     seeds
         Seeds wanted: of the holes and, in Table 4, of the training too.
-    wanted
-        Rank: lower ones run first. Later seeds of a row come after first seeds of other rows.
+    wanted, step
+        Rank of the first seed, lower ones run first, and what each further seed adds to it: with
+        a large step, later seeds of a row come after first seeds of other rows.
     minutes
         Processor minutes that a seed is expected to take.
     paper
@@ -148,6 +149,7 @@ class Row:
     extra: dict[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = FIVE
     wanted: int = 50
+    step: int = 12
     minutes: float = 0.3
     paper: float | None = None
 
@@ -171,7 +173,7 @@ class Row:
     def units(self) -> Iterator[tuple[float, Row, int]]:
         """Yield rank, row and seed for every seed."""
         for place, seed in enumerate(self.seeds):
-            yield self.wanted + 12 * place, self, seed
+            yield self.wanted + self.step * place, self, seed
 
 
 def _size(n: int) -> dict[str, Any]:
@@ -205,7 +207,7 @@ def _table_4(data: str, later: int) -> Iterator[Row]:
         train = SHORT | other.pop("train", {})
         return Row("4", group, name, data, "decoder", wanted=wanted + later, train=train, **other)
 
-    yield row("reference", OURS, 0)
+    yield row("reference", OURS, 0, step=2)
     for n, paper in ((2, 0.004), (4, 0.006), (8, 0.0), (16, -0.005)):
         yield row(
             "model size (width 160, equal steps)",
@@ -245,15 +247,16 @@ def _table_4(data: str, later: int) -> Iterator[Row]:
         paper=-0.005,
     )
     parts = "parts of the paper's model"
-    yield row(parts, "no hierarchy in the loss", 2, train={"hierarchy": False}, paper=0.015)
+    yield row(parts, "no hierarchy in the loss", 2, train={"hierarchy": False}, paper=0.015, step=3)
     yield row(
         parts,
         "no quantisation",
         3,
         extra={"continuous": True},
         paper=0.022,
+        step=3,
     )
-    yield row(parts, "no position at all", 2, model=_NO_POSITION, paper=0.030)
+    yield row(parts, "no position at all", 2, model=_NO_POSITION, paper=0.030, step=3)
     yield row(parts, "no code of positions (ones)", 4, model={"position_code": "ones"})
     yield row(parts, "read out by picking", 12, generate={"mode": "pick"})
     for order, text, paper in (
