@@ -153,6 +153,7 @@ def _table_1(store: Store, part: str) -> Table:
             lines.append(
                 [title, method, *values, count, seeds, state.text if method == OURS else ""]
             )
+    said = MIDDLE if part == TEST else SHORT
     kind = (
         "test sections, scored once per form"
         if part == TEST
@@ -175,9 +176,9 @@ def _table_1(store: Store, part: str) -> Table:
         [
             "Means over holes, then seeds. SVGs: 200, or a fifth of a panel of fewer than 1,000"
             " genes, by Moran's I outside the hole. Baselines are tuned on five holes of the"
-            " training sections. All of GeST are small models (3 layers, width 64) of"
-            f" {MIDDLE['n_steps']} steps of {MIDDLE['batch_windows']} windows, shorter than the"
-            " usual training. Holes of one section are no replicates, so there is no interval.",
+            f" training sections. GeST is a small model (3 layers, width 64) of {said['n_steps']}"
+            f" steps of {said['batch_windows']} windows, less than the usual training. Holes of"
+            " one section are no replicates, so there is no interval.",
         ],
     )
 
