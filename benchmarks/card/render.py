@@ -270,7 +270,9 @@ def _table_4(store: Store, data: str, figures: Path) -> Iterator[str]:
         lines,
         [
             "Reference: `ours`; `size L8H8` for sizes, `window 600 um` for windows, and for the"
-            " base its shape from scratch. Above 0 is worse.",
+            " base its shape from scratch. Differences are over the seeds that both rows have,"
+            " with a 95 % interval; above 0 is worse. The columns before are means over each"
+            " row's own seeds.",
         ],
     ).markdown()
     if any(d.n for _, d in drawn):

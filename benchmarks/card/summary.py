@@ -118,6 +118,8 @@ def verdict(found: Difference, paper: float) -> str:
     """Return whether what the paper says of R.all held: the sign of a difference."""
     if not found.n:
         return "not run"
+    if found.n == 1:
+        return "one seed alone"
     if not found.sign:
         return "not decided"
     if not paper:

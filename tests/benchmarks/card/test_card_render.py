@@ -84,6 +84,8 @@ def test_the_verdict_needs_an_interval_that_leaves_out_zero(
     low: float, high: float, paper: float, said: str
 ) -> None:
     assert verdict(Difference((low + high) / 2, low, high, 5), paper) == said
+    assert verdict(Difference(paper, np.nan, np.nan, 1), paper) == "one seed alone"
+    assert verdict(Difference(0.0, np.nan, np.nan, 0), paper) == "not run"
 
 
 def test_the_slope_is_per_100_ranks() -> None:
