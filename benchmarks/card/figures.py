@@ -29,7 +29,7 @@ def gene_figure(panels: Mapping[str, Mapping[str, np.ndarray]], path: Path) -> N
     """
     methods = list(dict.fromkeys(m for panel in panels.values() for m in panel))
     colors = dict(zip(methods, palette(max(1, len(methods))), strict=False))
-    columns = 2
+    columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     size = (
         columns * (_WIDE + _EDGE) + _EDGE,

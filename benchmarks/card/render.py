@@ -196,9 +196,8 @@ def _figure_3(store: Store, figures: Path) -> Iterator[str]:
         panels[title] = errors
         for method, values in errors.items():
             found = slope(values)
-            lines.append(
-                [title, method, str(len(values)), f"{found.per_100:+.4f}", f"{found.rho:+.3f}"]
-            )
+            count = [str(len(values)), str(len(results))]
+            lines.append([title, method, *count, f"{found.per_100:+.4f}", f"{found.rho:+.3f}"])
     yield "## Figure 3: rank of spatial variation against error"
     yield ""
     if not panels:
@@ -210,7 +209,7 @@ def _figure_3(store: Store, figures: Path) -> Iterator[str]:
     yield ""
     yield Table(
         "Slope of the error over the rank of spatial variation",
-        ["data", "method", "genes", "error over 100 ranks", "Spearman of error and rank"],
+        ["data", "method", "genes", "seeds", "error over 100 ranks", "Spearman of error and rank"],
         lines,
         [
             "Rank 1 varies most in space (Moran's I outside all holes). Error: sqrt(2 (1 - r)) of"
