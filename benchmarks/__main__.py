@@ -856,7 +856,8 @@ def card_run(
 
     Each row and seed is written to docs/results/card when it is done, so a run that was cut off
     goes on. What went wrong in a row is its result; the others run. Test sections that have scores
-    are left alone, however stale, unless --tests-again is given.
+    are left alone, however stale, unless --tests-again is given. Only one such run at a time: two
+    would measure the same rows.
 
     Examples
     --------

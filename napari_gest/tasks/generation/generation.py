@@ -390,7 +390,10 @@ class Generation:
         pool = Pool.around(coords - centre, n)
         tokens = np.eye(len(self.mean), dtype=np.float32)[self.token[old]]
         mixture = pool.mean(both(tokens, self.mixture[new].numpy()))
-        known_residual = np.array([self.known_residual[i] for i in old.tolist()])
+        # Deep in a large hole all of the nearest cells may be generated ones.
+        known_residual = np.empty((len(old), self.residual.shape[1]), np.float32)
+        for place, i in enumerate(old.tolist()):
+            known_residual[place] = self.known_residual[i]
         residual = pool.mean(both(known_residual, self.residual[new]))
         geometry = pool.mean(self.geometry(both(self.known[old], self.position_of[new])))
         shift = self.shift(self.known[old])

@@ -523,7 +523,11 @@ def scores_on(network: Decoder, batches: Sequence[Batch], scaled: Tensor) -> dic
         error += weight * F.mse_loss(read, batch.values).item()
         made.append(read)
         truth.append(batch.values)
-    return {"nll": nll, "error": error, "rmse_z": rmse_z_over_cells(torch.cat(made), torch.cat(truth))}
+    return {
+        "nll": nll,
+        "error": error,
+        "rmse_z": rmse_z_over_cells(torch.cat(made), torch.cat(truth)),
+    }
 
 
 def rmse_z_over_cells(made: Tensor, truth: Tensor) -> float:

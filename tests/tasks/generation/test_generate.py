@@ -142,6 +142,20 @@ def test_frontier_one_is_sequential_generation(
         mass = torch.cat([mass, torch.ones(1, 1)], 1)
 
 
+def test_deep_in_a_hole_a_window_may_hold_generated_cells_alone(
+    section: Section, tiny_model: GeST, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_gest.tasks.generation.generation.WINDOW_TARGETS", 16)
+    few = {"pooled_context": False, "window_cells": 8}
+    model = replace(tiny_model, config=tiny_model.config.model_copy(update=few))
+    off = np.linalg.norm(section.coords_um - section.coords_um.mean(0), axis=1)
+    unseen = np.zeros(section.n_obs, bool)
+    unseen[np.argsort(off)[:200]] = True
+    made = generate(section, model, unseen, field=0)
+    assert len(made.expression) == 200
+    assert np.isfinite(made.expression).all()
+
+
 def test_one_step_sees_measured_cells_alone(
     section: Section, tiny_model: GeST, unseen: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
