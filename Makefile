@@ -1,5 +1,6 @@
 # make demo   sets up and runs the main job
 # make test   sets up and passes the tests
+# make card   writes docs/benchmarks.md from stored results, and checks the figures of the docs
 # make rivals builds the environments of the methods that the benchmarks compare with
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ READY := $(VENV)/.ready
 # Torch's threads wait for each other when other work holds the processors.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test lint train-bundled rivals clean
+.PHONY: setup demo test lint card train-bundled rivals clean
 
 setup: $(READY)
 
@@ -32,6 +33,9 @@ lint: setup
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/deptry napari_gest
+
+card: setup
+	$(PY) -m benchmarks card
 
 train-bundled: setup
 	$(PY) -m benchmarks.common.bundled

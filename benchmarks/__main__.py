@@ -884,6 +884,96 @@ def pretraining(json_file: Json = None, markdown: Markdown = None, quick: Quick 
     _show_tables([table(found)], markdown)
 
 
+@app.command()
+def card(
+    page: Annotated[
+        Path | None, typer.Option(help="The page; docs/benchmarks.md if omitted.")
+    ] = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Write docs/benchmarks.md and its figures from stored results; check what the docs quote.
+
+    Nothing is measured (`card-run` does that). It fails where a figure of the README or of a
+    summary is not the one that is stored. With --quick nothing is written.
+    """
+    from benchmarks.card import render
+    from benchmarks.card.check import problems
+    from benchmarks.card.store import Store
+
+    if not quick:
+        page = page or render.PAGE
+        figures = render.FIGURES if page == render.PAGE else page.parent / "images"
+        render.write(Store(), page, figures)
+    found = problems()
+    for line in found:
+        _console().print(line, style="red")
+    _write_json(json_file, found)
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command("card-run")
+def card_run(
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="Minutes; a row begins where its time is left.")
+    ] = 10.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Rows whose name contains this; repeatable.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="development or test; both where none is given.")
+    ] = None,
+    tests_again: Annotated[
+        bool,
+        typer.Option("--tests-again", help="Score stale test sections again: a finished form."),
+    ] = False,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Measure rows of the card that are missing or stale, most wanted first.
+
+    Each row and seed is written to docs/results/card when it is done, so a run that was cut off
+    goes on. What went wrong in a row is its result; the others run. Test sections that have scores
+    are left alone, however stale, unless --tests-again is given. Only one such run at a time: two
+    would measure the same rows.
+
+    Examples
+    --------
+    python -m benchmarks card-run --budget 30
+
+    python -m benchmarks card-run --budget 5 --only table4-molcart --part development
+    """
+    from benchmarks.card.rows import DATA, QUICK, queue
+    from benchmarks.card.run import run_card
+    from benchmarks.card.store import Store
+
+    store, units = Store(), queue()
+    if quick:
+        from benchmarks.common.split_run import quick_split
+        from benchmarks.common.training import RUNS
+
+        quick_split()
+        store, units, budget = Store(RUNS / "quick" / "card"), [(QUICK, 0)], 1e3
+        store.path(QUICK, 0).unlink(missing_ok=True)  # of an earlier time
+    if only:
+        units = [u for u in units if any(word in u[0].id for word in only)]
+    if part:
+        units = [u for u in units if DATA[u[0].data].part == part]
+    if not units:
+        raise typer.BadParameter("no row has such a name")
+    errors = Console(stderr=True)
+    run_card(
+        store,
+        budget,
+        lambda what: errors.print(what, style="dim"),
+        units=units,
+        tests_again=tests_again,
+    )
+    found = [result for row, seed in units if (result := store.read(row, seed)) is not None]
+    _write_json(json_file, [asdict(result) for result in found])
+
+
 def _show_tables(made: Sequence[Any], markdown: Path | None, *first: Any) -> None:
     """Print tables and write them to a file, in the file after tables for the file alone."""
     console = _console()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.data_folder import data_dir
 from benchmarks.common.holes import RADII_UM, Case, case_seed, cases, draw_holes
 from napari_gest import keys
 from napari_gest.errors import InputError
@@ -145,12 +145,6 @@ SPLITS = {
         Split("molcart", (Source(_MOLCART, ("A1", "A2")),), Source(_MOLCART, ("B1",))),
     )
 }
-
-
-def data_dir() -> Path:
-    """Return the folder of the data sets: ``GEST_DATA``, or ``../shared/data``."""
-    default = Path(__file__).parents[2] / ".." / "shared" / "data"
-    return Path(os.environ.get("GEST_DATA") or default).resolve()
 
 
 def leave_one_out(source: Source, only: Sequence[str] = ()) -> list[Split]:

@@ -79,7 +79,8 @@ class _Described(BaseModel):
 
     @model_validator(mode="after")
     def _told(self) -> Self:
-        missing = sorted(set(ModelConfig.model_fields) - self.config.model_fields_set)
+        told = set(ModelConfig.model_fields) - ModelConfig.later
+        missing = sorted(told - self.config.model_fields_set)
         if missing:
             raise ValueError(f"'config' has no '{missing[0]}'")
         return self

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 N_AXES = 64  # principal axes by which a base reads a vocabulary
 
 _LevelSize = Annotated[int, Field(ge=1, le=2**15 - 1)]
 
 
-class ModelConfig(BaseModel):
+class GrownSettings(BaseModel):
+    """Settings of which some came later than the first files.
+
+    A field of ``later`` is written only where it differs from its default, which is what all
+    models were before. So what was written earlier keeps its meaning, and models their digest.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_usual(self, told: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields, later = type(self).model_fields, self.later
+        usual = {name for name in later if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in told(self).items() if name not in usual}
+
+
+class ModelConfig(GrownSettings):
     """Shape of a GeST model. Frozen, and stored as ``config.json`` in a checkpoint.
 
     Attributes
@@ -41,9 +64,17 @@ class ModelConfig(BaseModel):
         Add the log of the kernel-smoothed meta cells around a query to its logits.
     dropout
         Dropout rate in training.
+    position_code
+        ``"waves"`` is the code of sines and cosines (Sec. 4.3); ``"ones"`` puts a vector of ones
+        in its place, for comparison (Table 4). Distance bias, geometry and local prior know
+        positions by themselves.
+    pooled_context
+        Beyond the nearest cells, a window's items are means of groups of cells (decision 4). If
+        false, a window is its nearest cells alone, as in the paper.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    later = frozenset({"position_code", "pooled_context"})
 
     n_layers: int = Field(3, ge=1, le=1000)
     n_heads: int = Field(4, ge=1)
@@ -58,6 +89,8 @@ class ModelConfig(BaseModel):
     n_geometry: int = Field(11, ge=0, le=1000)
     local_prior: bool = True
     dropout: float = Field(0.15, ge=0, lt=1)
+    position_code: Literal["waves", "ones"] = "waves"
+    pooled_context: bool = True
 
     @model_validator(mode="after")
     def _widths_divide(self) -> ModelConfig:

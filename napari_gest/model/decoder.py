@@ -91,6 +91,7 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         n_genes, d = profiles.shape[1], config.d_model
+        self.position_code = config.position_code
         self.register_buffer("profiles", profiles, persistent=False)
         self.register_buffer("log_prior", log_prior, persistent=False)
         self.embed = nn.Linear(n_genes, d)
@@ -132,7 +133,12 @@ class Decoder(nn.Module):
         return self.embed(self.profiles)
 
     def position(self, xy: Tensor) -> Tensor:
-        """Return (..., D): s(x), a quarter of D each for sin x, cos x, sin y, cos y (Sec. 4.3)."""
+        """Return (..., D): s(x), a quarter of D each for sin x, cos x, sin y, cos y (Sec. 4.3).
+
+        All ones where the model is to know no positions by their code.
+        """
+        if self.position_code == "ones":
+            return torch.ones(*xy.shape[:-1], 4 * len(self.frequency), device=xy.device)
         angle = xy.unsqueeze(-1) * self.frequency
         return torch.cat([angle.sin(), angle.cos()], -1).flatten(-2)
 

@@ -12,9 +12,7 @@ from torch import Tensor
 _TINY = 1e-30
 
 
-def hierarchical_loss(
-    logits: Tensor, target: Tensor, levels: Tensor, alpha: float = 0.25
-) -> Tensor:
+def hierarchical_loss(logits: Tensor, target: Tensor, levels: Tensor) -> Tensor:
     """Return the loss of every prediction, ``sum_i alpha * CE_i`` (Eq. 10, 11).
 
     Parameters
@@ -24,18 +22,18 @@ def hierarchical_loss(
     target
         (n,) int64, the true cell's meta cell.
     levels
-        (K, 3) int64, labels l1..l3 of each meta cell; l0 is the meta cell itself.
-    alpha
-        Weight of each of the four levels.
+        (K, 3) int64, labels l1..l3 of each meta cell; l0 is the meta cell itself. With (K, 0) the
+        loss is the plain cross-entropy.
 
     Returns
     -------
-    (n,) float32. The probability of a coarse label is the sum over its meta cells; where that sum
-    would round to zero, it is taken as a log-sum-exp of the logits instead.
+    (n,) float32. All levels have the same weight alpha, and together 1. The probability of a
+    coarse label is the sum over its meta cells; where that sum would round to zero, it is taken
+    as a log-sum-exp of the logits instead.
     """
     fine = torch.arange(len(levels), device=levels.device)
     labels = [fine, *levels.T]
-    return alpha * _HierarchicalNll.apply(logits, target, labels)
+    return _HierarchicalNll.apply(logits, target, labels) / len(labels)
 
 
 class _HierarchicalNll(torch.autograd.Function):

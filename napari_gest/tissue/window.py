@@ -127,9 +127,9 @@ def hole_window(
     return known[:n_context], targets
 
 
-def reach(n_context: int) -> int:
-    """Return how many of the nearest cells a context of ``n_context`` spans."""
-    return 12 * n_context
+def reach(n_context: int, pooled: bool = True) -> int:
+    """Return how many of the nearest cells a context of ``n_context`` items spans."""
+    return 12 * n_context if pooled else n_context
 
 
 def symmetries() -> NDArray[np.float32]:

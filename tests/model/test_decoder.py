@@ -20,6 +20,7 @@ VARIANTS = [
     {"local_prior": False},
     {"distance_bias": False},
     {"local_prior": False, "distance_bias": False},
+    {"position_code": "ones"},
 ]
 
 
@@ -59,6 +60,18 @@ def test_what_the_bundled_models_have_matters() -> None:
         assert (network(**(given | {name: without}))[0] - before).abs().max() > 1e-3
     profiles = network.profiles, decoder(**SHIPPED, profiles="paper").profiles
     assert profiles[0].min() < 0 <= profiles[1].min()
+
+
+@torch.no_grad()
+def test_a_code_of_ones_knows_no_place() -> None:
+    plain = {"distance_bias": False, "local_prior": False, "n_geometry": 0}
+    given = window()
+    moved = given | {"content_xy": -given["content_xy"], "query_xy": 2 * given["query_xy"]}
+    for code, same in (("ones", True), ("waves", False)):
+        network = decoder(**plain, position_code=code)
+        before, after = network(**given)[0], network(**moved)[0]
+        assert torch.equal(before, after) == same
+    assert (network.position(given["query_xy"]) != 1).any()
 
 
 def run(network: Decoder, given: dict[str, Tensor], shift: Tensor) -> Tensor:

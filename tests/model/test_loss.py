@@ -46,6 +46,19 @@ def test_vanishing_probabilities_stay_finite() -> None:
     torch.testing.assert_close(found[0], expected[0], atol=1e-3, rtol=1e-5)
 
 
+def test_without_coarse_levels_it_is_the_cross_entropy() -> None:
+    g = torch.Generator().manual_seed(1)
+    target = torch.randint(K, (20,), generator=g)
+    one, two = (torch.randn(20, K, generator=g).requires_grad_() for _ in range(2))
+    two.data.copy_(one.data)
+    found = hierarchical_loss(one, target, LEVELS[:, :0])
+    expected = torch.nn.functional.cross_entropy(two, target, reduction="none")
+    torch.testing.assert_close(found, expected)
+    found.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(one.grad, two.grad)
+
+
 def test_one_coarse_label_costs_nothing() -> None:
     logits, target = torch.randn(5, K), torch.arange(5)
     same = torch.zeros(K, 3, dtype=torch.long)

@@ -97,7 +97,8 @@ class Generation:
         section, most = self.request.section, self.most_donors
         self.all_known = known
         coords, field = section.coords_um[known], _FIELD_REACH * self.geometry.spacing_um
-        wanted = max(most, reach(self.model.config.window_cells), FEWEST)
+        config = self.model.config
+        wanted = max(most, reach(config.window_cells, config.pooled_context), FEWEST)
         while True:
             near = vicinity(coords, self.coords, wanted, field)
             self.known = known[near]
@@ -371,10 +372,11 @@ class Generation:
         They are known or generated cells; near ones are single, the others pooled, far ones first.
         """
         n = self.model.config.window_cells
+        n_near = reach(n, self.model.config.pooled_context)
         made = np.flatnonzero(self.generated)
-        distance, near = self.tree.query(centre, k=[*range(1, min(reach(n), self.tree.n) + 1)])
+        distance, near = self.tree.query(centre, k=[*range(1, min(n_near, self.tree.n) + 1)])
         distance = np.concatenate([distance, np.linalg.norm(self.coords[made] - centre, axis=1)])
-        chosen = np.argsort(distance, kind="stable")[: reach(n)]
+        chosen = np.argsort(distance, kind="stable")[:n_near]
         measured = chosen < len(near)
         old, new = near[chosen[measured]], made[chosen[~measured] - len(near)]
         self.tokenize(old)
@@ -388,7 +390,10 @@ class Generation:
         pool = Pool.around(coords - centre, n)
         tokens = np.eye(len(self.mean), dtype=np.float32)[self.token[old]]
         mixture = pool.mean(both(tokens, self.mixture[new].numpy()))
-        known_residual = np.array([self.known_residual[i] for i in old.tolist()])
+        # Deep in a large hole all of the nearest cells may be generated ones.
+        known_residual = np.empty((len(old), self.residual.shape[1]), np.float32)
+        for place, i in enumerate(old.tolist()):
+            known_residual[place] = self.known_residual[i]
         residual = pool.mean(both(known_residual, self.residual[new]))
         geometry = pool.mean(self.geometry(both(self.known[old], self.position_of[new])))
         shift = self.shift(self.known[old])

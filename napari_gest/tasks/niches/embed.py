@@ -357,7 +357,7 @@ def _decoded(request: EmbedRequest) -> Generator[Progress, None, NDArray[np.floa
     def of_groups(batch: list[NDArray[np.int64]]) -> Tensor:
         centre = np.stack([section.coords_um[group].mean(0) for group in batch])
         # A niche is its cells; a shared window sees as far as generation does.
-        seen = n_content if exact else min(reach(n_content), n)
+        seen = n_content if exact else min(reach(n_content, model.config.pooled_context), n)
         near = tree.query(centre, k=[*range(1, seen + 1)])[1]
         offset = section.coords_um[near] - centre[:, None]
         content = _Content(offset, n_content)

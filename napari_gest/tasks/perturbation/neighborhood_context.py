@@ -65,9 +65,10 @@ class Around:
             (m,) cells that are not to be seen.
         """
         n, coords = self.model.config.window_cells, self.section.coords_um
-        k = min(reach(n) + len(hidden), self.tree.n)
+        n_near = reach(n, self.model.config.pooled_context)
+        k = min(n_near + len(hidden), self.tree.n)
         near = self.section.order[np.atleast_1d(self.tree.query(centre, k=k)[1])]
-        near = near[~np.isin(near, hidden)][: reach(n)]
+        near = near[~np.isin(near, hidden)][:n_near]
         pool = Pool.around(coords[near] - centre, n)
         shares = pool.shares(self.tokens(near), self.model.tokenizer.n_meta_cells)
         at = centre + pool.mean(coords[near] - centre)

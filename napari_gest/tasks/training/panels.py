@@ -107,7 +107,7 @@ class Panel:
                 for s, h in zip(sections, hidden, strict=True)
                 for batch in validation_batches(s, h, h, model, score)
             ],
-            torch.from_numpy(tokenizer.levels),
+            torch.from_numpy(tokenizer.levels if training.hierarchy else tokenizer.levels[:, :0]),
             torch.from_numpy(score.scale(tokenizer.c_expr)),
             np.concatenate([c[~h] for c, h in zip(cells, hidden, strict=True)]),
             np.concatenate([c[h] for c, h in zip(cells, hidden, strict=True)]),

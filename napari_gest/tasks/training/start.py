@@ -52,12 +52,13 @@ def start_of(name: str | Path | GeST | None) -> GeST | None:
 
 def check_shape(config: ModelConfig, start: GeST) -> None:
     """Raise InputError if a model of this shape cannot start from ``start``."""
-    wanted, there = config.model_dump(), start.config.model_dump()
-    other = [k for k in there if k not in _FREE and wanted[k] != there[k]]
+    there = start.config
+    kept = [k for k in ModelConfig.model_fields if k not in _FREE]
+    other = [k for k in kept if getattr(config, k) != getattr(there, k)]
     if other:
         raise InputError(
-            f"'{start.name}' has {other[0]} {there[other[0]]}, and {wanted[other[0]]} is asked"
-            " for.",
+            f"'{start.name}' has {other[0]} {getattr(there, other[0])}, and"
+            f" {getattr(config, other[0])} is asked for.",
             "A model keeps the shape of what it starts from: leave its size out, or start from"
             f" nothing ('{FROM_SCRATCH}').",
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from napari_gest.model.config import GrownSettings
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(GrownSettings):
     """How a model is trained. Frozen, and kept in the model's card.
 
     Attributes
@@ -43,9 +45,13 @@ class TrainConfig(BaseModel):
         The weights that are kept: those of the ``best`` validation, or the ``last``, whatever
         validation says, and training does not end early. A small section has too few validation
         cells to choose by (decision 38).
+    hierarchy
+        Score the three coarse levels of the vocabulary too (Sec. 4.4), a quarter of the weight
+        each. If false, the meta cell alone has all of it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    later = frozenset({"hierarchy", "keep"})
 
     n_steps: int = Field(400, ge=1, le=10_000_000)
     batch_windows: int = Field(8, ge=1, le=1024)
@@ -62,3 +68,4 @@ class TrainConfig(BaseModel):
     validate_every: int = Field(50, ge=1)
     patience: int = Field(8, ge=1)
     keep: Literal["best", "last"] = "best"
+    hierarchy: bool = True

@@ -87,7 +87,8 @@ class TrainLoop:
         self.cells = ranks.once(lambda: _training_cells(request, patches))
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
-        self.levels = torch.from_numpy(tokenizer.levels).to(self.device)
+        coarse = tokenizer.levels if self.config.hierarchy else tokenizer.levels[:, :0]
+        self.levels = torch.from_numpy(coarse).to(self.device)
         self.scaled = torch.from_numpy(self.score.scale(tokenizer.c_expr)).to(self.device)
         parameters = list(self.network.parameters())
         self.optimizer = AdamW(
@@ -525,10 +526,14 @@ def scores_on(network: Decoder, batches: Sequence[Batch], scaled: Tensor) -> dic
         error += weight * F.mse_loss(read, batch.values).item()
         made.append(read)
         truth.append(batch.values)
-    return {"nll": nll, "error": error, "rmse_z": _rmse_z(torch.cat(made), torch.cat(truth))}
+    return {
+        "nll": nll,
+        "error": error,
+        "rmse_z": rmse_z_over_cells(torch.cat(made), torch.cat(truth)),
+    }
 
 
-def _rmse_z(made: Tensor, truth: Tensor) -> float:
+def rmse_z_over_cells(made: Tensor, truth: Tensor) -> float:
     """Return the mean over genes of sqrt(2 (1 - r)), r over all cells (Table 1)."""
     made, truth = made - made.mean(0), truth - truth.mean(0)
     norm = (made.square().sum(0) * truth.square().sum(0)).sqrt()

@@ -195,7 +195,7 @@ def draw_window(
     tissue: Tissue, model: ModelConfig, config: TrainConfig, rng: np.random.Generator
 ) -> Window:
     """Draw a window of a training tissue, as ``config.order`` wants it."""
-    n = model.window_cells
+    n, pooled = model.window_cells, model.pooled_context
     centre = tissue.coords[rng.integers(len(tissue.coords))]
     dropped = config.cell_dropout * rng.uniform()
     if config.order == "hole":
@@ -205,7 +205,7 @@ def draw_window(
         radius = min(radius, 0.3 * float(np.ptp(tissue.coords, axis=0).min()))
         n_targets = min(config.targets, len(tissue.coords) // 4)
         context, targets = hole_window(
-            tissue.tree, centre, radius, reach(n), n_targets, dropped, rng
+            tissue.tree, centre, radius, reach(n, pooled), n_targets, dropped, rng
         )
         origin = tissue.coords[targets].mean(0)
         pool = Pool.around(tissue.coords[context] - origin, n)
@@ -262,6 +262,7 @@ def validation_batches(
     tissue = tissue_of(section, everything, model.target_sum, model.tokenizer, score)
     known, todo = np.flatnonzero(~hidden), np.flatnonzero(asked)
     tree, n = cKDTree(section.coords_um[known]), model.config.window_cells
+    n_near = min(len(known), reach(n, model.config.pooled_context))
     turn = np.eye(2) * (2 / model.config.window_um)
     batches: list[Batch] = []
     while len(todo) and len(batches) * 32 < _VALIDATION_CELLS:
@@ -269,7 +270,7 @@ def validation_batches(
         order = np.argsort(distance, kind="stable")
         group, todo = todo[order[:32]], todo[order[32:]]
         centre = section.coords_um[group].mean(0)
-        context = known[tree.query(centre, k=min(len(known), reach(n)))[1]]
+        context = known[tree.query(centre, k=n_near)[1]]
         pool = Pool.around(section.coords_um[context] - centre, n)
         window = Window(tissue, context, pool, group, centre, turn)
         batches.append(stack([window.read(len(pool.mass), len(group))], causal=False))

@@ -102,11 +102,14 @@ def test_the_place_of_the_section_does_not_matter(
     assert np.abs(here.expression - there.expression).max() <= 2e-6
 
 
+@pytest.mark.parametrize("pooled", [True, False])
 @torch.no_grad()
 def test_frontier_one_is_sequential_generation(
-    section: Section, tiny_model: GeST, unseen: np.ndarray
+    section: Section, tiny_model: GeST, unseen: np.ndarray, pooled: bool
 ) -> None:
     """Each cell is predicted from scratch, without a cache, from all that came before it."""
+    config = tiny_model.config.model_copy(update={"pooled_context": pooled})
+    tiny_model = replace(tiny_model, config=config)
     inside = np.flatnonzero(unseen)[: WINDOW_TARGETS // 2]
     few = np.zeros_like(unseen)
     few[inside] = True
@@ -118,10 +121,10 @@ def test_frontier_one_is_sequential_generation(
     depth = found.depth_um.astype(float)
     centre = section.coords_um[inside[np.argsort(depth, kind="stable")]].mean(0)
     distance = np.linalg.norm(section.coords_um[known] - centre, axis=1)
-    near = known[np.argsort(distance, kind="stable")[: reach(tiny_model.config.window_cells)]]
+    near = known[np.argsort(distance, kind="stable")[: reach(config.window_cells, pooled)]]
     offset = section.coords_um[near] - centre
     pool = Pool.around(offset, tiny_model.config.window_cells)
-    assert pool.mass.max() > 1
+    assert (pool.mass.max() > 1) == pooled
     geometry = Geometry(section.coords_um)
     xy = tiny_model.positions(centre + pool.mean(offset), centre)[None]
     mixture = torch.from_numpy(pool.shares(tokens[near], tokenizer.n_meta_cells))[None]
@@ -137,6 +140,20 @@ def test_frontier_one_is_sequential_generation(
         xy, around = torch.cat([xy, at], 1), torch.cat([around, own], 1)
         mixture = torch.cat([mixture, F.one_hot(torch.tensor([[chosen]]), mixture.shape[-1])], 1)
         mass = torch.cat([mass, torch.ones(1, 1)], 1)
+
+
+def test_deep_in_a_hole_a_window_may_hold_generated_cells_alone(
+    section: Section, tiny_model: GeST, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_gest.tasks.generation.generation.WINDOW_TARGETS", 16)
+    few = {"pooled_context": False, "window_cells": 8}
+    model = replace(tiny_model, config=tiny_model.config.model_copy(update=few))
+    off = np.linalg.norm(section.coords_um - section.coords_um.mean(0), axis=1)
+    unseen = np.zeros(section.n_obs, bool)
+    unseen[np.argsort(off)[:200]] = True
+    made = generate(section, model, unseen, field=0)
+    assert len(made.expression) == 200
+    assert np.isfinite(made.expression).all()
 
 
 def test_one_step_sees_measured_cells_alone(

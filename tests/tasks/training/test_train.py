@@ -102,6 +102,31 @@ def test_the_papers_form_trains(sections: list[Section]) -> None:
     assert np.isfinite(fitted.curve[-1]["nll"])
 
 
+@pytest.mark.parametrize(
+    ("shape", "training"),
+    [
+        ({"position_code": "ones"}, {}),
+        ({"pooled_context": False}, {}),
+        ({}, {"hierarchy": False}),
+    ],
+)
+def test_a_part_that_is_left_out_changes_what_is_learned(
+    sections: list[Section], shape: dict[str, object], training: dict[str, object]
+) -> None:
+    few = MODEL.model_copy(update={"window_cells": 16})  # so that something is pooled
+    config = few.model_copy(update=shape)
+    usual = fit(sections, few, SHORT)
+    found = fit(sections, config, SHORT.model_copy(update=training))
+    assert found.config.model_copy(update={"position_code": "waves", "pooled_context": True}) == (
+        usual.config
+    )
+    assert not same(found, usual)
+    assert {"shape": shape, "training": training} == {
+        "shape": {k: v for k, v in found.config.model_dump().items() if k in shape},
+        "training": {k: v for k, v in found.card["training"].items() if k in training},
+    }
+
+
 def test_a_validation_section_is_not_trained_on(sections: list[Section]) -> None:
     request = FitRequest(sections[:1], MODEL, SHORT, 0, validation=sections[1])
     one = finish(request.run())

@@ -8,6 +8,11 @@ from pydantic import ValidationError
 from napari_gest.tasks.training.train_config import TrainConfig
 
 
+def test_a_state_of_before_the_hierarchy_could_be_left_out_is_the_same_training():
+    assert "hierarchy" not in TrainConfig().model_dump(mode="json")
+    assert TrainConfig(hierarchy=False).model_dump()["hierarchy"] is False
+
+
 def test_the_usual_is_possible_and_frozen():
     config = TrainConfig()
     assert config == TrainConfig.model_validate(config.model_dump())
