@@ -113,6 +113,23 @@ def text_visual(
     return node, code
 
 
+def letters_of(viewer: Viewer, layer: Points) -> Any | None:
+    """Return the letters that all texts of this font share: made in memory when asked for.
+
+    None where another thing than the processor would make them, which needs the canvas.
+    """
+    instead = "letters are made when they are first drawn"
+    try:
+        font = part(viewer, _VISUALS)[layer].node.text._font
+        renderer = type(part(font, "_renderer")).__name__
+        part(font, "_glyphs")
+    except (AttributeError, KeyError, TypeError) as error:
+        return _without("the letters of texts", error, instead)
+    if renderer != "SDFRendererCPU":
+        return _without("what makes letters", None, instead)
+    return font
+
+
 def colors_event(
     viewer: Viewer, layer: Points, of: Literal["face", "border"]
 ) -> EventEmitter | None:

@@ -2,19 +2,24 @@
 on cells of any colour.
 
 napari draws texts from pictures of letters whose pixels say how far they are from the edge of the
-letter. The halo is what lies a little outside of it.
+letter. The halo is what lies a little outside of it. A letter's picture takes 10 ms to make when it
+is first needed. Those of captions are made when tissue is opened, each in a turn of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Shapes
 
-from napari_gest.canvas._napari_private.attributes import scene_canvas, text_visual
+from napari_gest.canvas._napari_private.attributes import letters_of, scene_canvas, text_visual
+from napari_gest.canvas.event_loop import call_later
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Points
 
 _GO_OUT = "if (alpha <= 0) discard;"
 _COLOR = "gl_FragColor = vec4(v_color.rgb, v_color.a * alpha);"
@@ -46,6 +51,16 @@ class TextHalos:
         self._texts[layer] = text
         self._match()
 
+    def prepare(self, layer: Points, letters: Iterable[str]) -> None:
+        """Have letters made that texts of any layer will need. Nothing is drawn for it.
+
+        Each is made in memory, by the processor; the canvas sends what is new with its next frame.
+        """
+        font = letters_of(self.viewer, layer)
+        if font is not None:
+            for letter in sorted(letters):
+                call_later(partial(_make, font, letter))
+
     def forget(self, layer: Any) -> None:
         """Follow a layer no more, if it was followed."""
         self._texts.pop(layer, None)
@@ -67,3 +82,7 @@ class TextHalos:
         for text in self._texts.values():
             text.shared_program["u_halo"] = canvas.bgcolor.rgb
             text.update()
+
+
+def _make(font: Any, letter: str) -> None:
+    _ = font[letter]  # it keeps what was asked for once
