@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from napari.layers import Layer, Points, Shapes
 from numpy.typing import NDArray
 
 from napari_gest.app.actions import Activate, CloseSections, Discard, OpenSections, ShowRuns
+from napari_gest.app.generated_view import CAPTION_LETTERS
 from napari_gest.app.journal import Journal
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Opened
@@ -19,6 +21,8 @@ from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.compat import scale_bar
+from napari_gest.canvas._napari_private.text_halo import prepare_letters
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.layer_list import add_layer, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
 from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, role_of, to_canvas
@@ -184,7 +188,9 @@ class Scene:
             if changed & {"sections", "runs", "kept", "shown"}:
                 self._mirror_generated()
                 self._mirror_effects()
-            if changed & {"sections", "active"}:
+            if "sections" in changed:  # to select a new layer would have all of it made at once
+                call_later(self._select_active)
+            elif "active" in changed:
                 self._mirror_active()
         finally:
             self._mirroring = before
@@ -197,16 +203,34 @@ class Scene:
         new = [one for label, one in state.sections.items() if label not in shown]
         first = not shown
         for data in layers.side_by_side(new):
-            self.viewer.add_layer(Layer.create(*data))
+            add_layer(self.viewer, data)
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
-            scale_bar(self.viewer).visible = True
+            call_later(self._prepare_letters)
             self.viewer.reset_view()
         if first or new:
             for one in new:
                 layer = self.cells()[one.label]
                 layer.name = one.label
+
+    def _prepare_letters(self) -> None:
+        """Have the letters of texts made, and show the scale bar when its own are there."""
+        prepare_letters(self.viewer, layers.SCALE_LETTERS)
+        call_later(self._show_scale_bar)
+        prepare_letters(self.viewer, CAPTION_LETTERS)
+
+    def _show_scale_bar(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
+            scale_bar(self.viewer).visible = True
+
+    def _select_active(self) -> None:
+        before, self._mirroring = self._mirroring, True
+        try:
+            with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
+                self._mirror_active()
+        finally:
+            self._mirroring = before
 
     def _mirror_active(self) -> None:
         layer = self.active_layer

@@ -113,14 +113,15 @@ def text_visual(
     return node, code
 
 
-def letters_of(viewer: Viewer, layer: Points) -> Any | None:
+def letters_of(viewer: Viewer) -> Any | None:
     """Return the letters that all texts of this font share: made in memory when asked for.
 
     None where another thing than the processor would make them, which needs the canvas.
     """
     instead = "letters are made when they are first drawn"
     try:
-        font = part(viewer, _VISUALS)[layer].node.text._font
+        info = part(viewer, "window._qt_viewer.canvas").font_info()
+        font = info.font_manager.get_font(info.face)
         renderer = type(part(font, "_renderer")).__name__
         part(font, "_glyphs")
     except (AttributeError, KeyError, TypeError) as error:

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Points, Shapes
 
-from napari_gest.app.generated_view import CAPTION_LETTERS
 from napari_gest.canvas._napari_private.attributes import layer_visual
 from napari_gest.canvas._napari_private.layer_parts import Parts
 from napari_gest.canvas._napari_private.rasterized_points import RasterizedLayers
 from napari_gest.canvas._napari_private.text_halo import TextHalos
-from napari_gest.canvas.layers import CELLS
 from napari_gest.canvas.shapes import role_of
 
 if TYPE_CHECKING:
@@ -71,8 +69,6 @@ class PartialRedraw:
             if node is not None:
                 self.rasterized.follow(layer, node)
                 self.parts.follow(layer, node)
-            if role_of(layer) == CELLS:
-                self.halos.prepare(layer, CAPTION_LETTERS)
         elif isinstance(layer, Shapes) and role_of(layer) is not None:
             node = layer_visual(self.viewer, layer)
             if node is not None:

@@ -19,7 +19,6 @@ from napari_gest.canvas.event_loop import call_later
 
 if TYPE_CHECKING:
     from napari import Viewer
-    from napari.layers import Points
 
 _GO_OUT = "if (alpha <= 0) discard;"
 _COLOR = "gl_FragColor = vec4(v_color.rgb, v_color.a * alpha);"
@@ -51,16 +50,6 @@ class TextHalos:
         self._texts[layer] = text
         self._match()
 
-    def prepare(self, layer: Points, letters: Iterable[str]) -> None:
-        """Have letters made that texts of any layer will need. Nothing is drawn for it.
-
-        Each is made in memory, by the processor; the canvas sends what is new with its next frame.
-        """
-        font = letters_of(self.viewer, layer)
-        if font is not None:
-            for letter in sorted(letters):
-                call_later(partial(_make, font, letter))
-
     def forget(self, layer: Any) -> None:
         """Follow a layer no more, if it was followed."""
         self._texts.pop(layer, None)
@@ -82,6 +71,17 @@ class TextHalos:
         for text in self._texts.values():
             text.shared_program["u_halo"] = canvas.bgcolor.rgb
             text.update()
+
+
+def prepare_letters(viewer: Viewer, letters: Iterable[str]) -> None:
+    """Have letters made that texts of any layer will need. Nothing is drawn for it.
+
+    Each is made in memory, by the processor; the canvas sends what is new with its next frame.
+    """
+    font = letters_of(viewer)
+    if font is not None:
+        for letter in sorted(set(letters)):
+            call_later(partial(_make, font, letter))
 
 
 def _make(font: Any, letter: str) -> None:

@@ -193,7 +193,7 @@ def check_untrained(untrained: NDArray[np.bool_], model: GeST) -> None:
         raise InputError(
             f"'{model.name}' was trained on every known cell of this section.",
             "A check on these cells would be too optimistic. Check with a model of other sections,"
-            " or fit one here from nothing, not from a base or a model: that leaves patches for it.",
+            " or fit one here from nothing, not from a base or model: that leaves patches for it.",
         )
 
 
