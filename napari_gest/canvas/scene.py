@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +51,7 @@ class Scene:
         self.viewer, self.journal, self._registry = viewer, journal, registry
         self.session = journal.session
         self.regions = RegionLayers(viewer, journal, self.cells, self.outline_um)
-        self._mirroring = False
+        self._mirroring, self._attached = False, True
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_selected)
@@ -62,6 +61,7 @@ class Scene:
 
     def detach(self) -> None:
         """Follow the viewer no more."""
+        self._attached = False
         self.session.changed.disconnect(self._on_changed)
         events = self.viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
@@ -189,7 +189,7 @@ class Scene:
                 self._mirror_generated()
                 self._mirror_effects()
             if "sections" in changed:  # to select a new layer would have all of it made at once
-                call_later(self._select_active)
+                self._later(self._select_active)
             elif "active" in changed:
                 self._mirror_active()
         finally:
@@ -207,28 +207,27 @@ class Scene:
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
-            call_later(self._prepare_letters)
+            self._later(self._prepare_letters)
             self.viewer.reset_view()
         if first or new:
             for one in new:
                 layer = self.cells()[one.label]
                 layer.name = one.label
 
+    def _later(self, step: Callable[[], None]) -> None:
+        """Take a step in a turn of its own, unless the dock is closed by then."""
+        call_later(lambda: step() if self._attached else None)
+
     def _prepare_letters(self) -> None:
         """Have the letters of texts made, and show the scale bar when its own are there."""
         prepare_letters(self.viewer, layers.SCALE_LETTERS)
-        call_later(self._show_scale_bar)
+        self._later(lambda: setattr(scale_bar(self.viewer), "visible", True))
         prepare_letters(self.viewer, CAPTION_LETTERS)
-
-    def _show_scale_bar(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
-            scale_bar(self.viewer).visible = True
 
     def _select_active(self) -> None:
         before, self._mirroring = self._mirroring, True
         try:
-            with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
-                self._mirror_active()
+            self._mirror_active()
         finally:
             self._mirroring = before
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from drawing import hide_scale_bar
 from napari.layers import Points
 
 from napari_gest.app.generated_view import CAPTION_LETTERS
@@ -64,9 +65,10 @@ def large(monkeypatch) -> None:
 @pytest.fixture
 def on_canvas(viewer, qtbot) -> Callable[[], np.ndarray]:
     """Returns what the canvas shows, (h, w, 3)."""
+    hidden: list[bool] = []
 
     def view_state() -> np.ndarray:
-        scale_bar(viewer).visible = False
+        hide_scale_bar(viewer, qtbot, hidden)
         qtbot.wait(100)
         return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
 
