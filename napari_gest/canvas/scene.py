@@ -220,9 +220,12 @@ class Scene:
 
     def _prepare_letters(self) -> None:
         """Have the letters of texts made, and show the scale bar when its own are there."""
-        prepare_letters(self.viewer, layers.SCALE_LETTERS)
-        self._later(lambda: setattr(scale_bar(self.viewer), "visible", True))
-        prepare_letters(self.viewer, CAPTION_LETTERS)
+        prepare_letters(self.viewer, layers.SCALE_LETTERS, then=self._show_scale_bar)
+
+    def _show_scale_bar(self) -> None:
+        if self._attached:
+            scale_bar(self.viewer).visible = True
+            prepare_letters(self.viewer, CAPTION_LETTERS)
 
     def _select_active(self) -> None:
         before, self._mirroring = self._mirroring, True

@@ -8,8 +8,7 @@ is first needed. Those of captions are made when tissue is opened, each in a tur
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Shapes
@@ -73,16 +72,22 @@ class TextHalos:
             text.update()
 
 
-def prepare_letters(viewer: Viewer, letters: Iterable[str]) -> None:
-    """Have letters made that texts of any layer will need. Nothing is drawn for it.
+def prepare_letters(
+    viewer: Viewer, letters: Iterable[str], then: Callable[[], None] = lambda: None
+) -> None:
+    """Have letters made that texts of any layer will need, and take a step when they are there.
 
-    Each is made in memory, by the processor; the canvas sends what is new with its next frame.
+    Each is made in memory, by the processor, in a turn after all that waits by then; the canvas
+    sends what is new with its next frame. Nothing is drawn for it.
     """
     font = letters_of(viewer)
-    if font is not None:
-        for letter in sorted(set(letters)):
-            call_later(partial(_make, font, letter))
+    missing = sorted(set(letters)) if font is not None else []
 
+    def make_one() -> None:
+        if not missing:
+            then()
+            return
+        _ = font[missing.pop()]  # it keeps what was asked for once
+        call_later(make_one)
 
-def _make(font: Any, letter: str) -> None:
-    _ = font[letter]  # it keeps what was asked for once
+    call_later(make_one)
