@@ -188,9 +188,11 @@ class Scene:
             if changed & {"sections", "runs", "kept", "shown"}:
                 self._mirror_generated()
                 self._mirror_effects()
-            if "sections" in changed:  # to select a new layer would have all of it made at once
+            if (
+                "sections" in changed and len(self.cells()) == 1
+            ):  # to select a new layer would have all of it made at once
                 self._later(self._select_active)
-            elif "active" in changed:
+            elif changed & {"sections", "active"}:
                 self._mirror_active()
         finally:
             self._mirroring = before
@@ -203,7 +205,10 @@ class Scene:
         new = [one for label, one in state.sections.items() if label not in shown]
         first = not shown
         for data in layers.side_by_side(new):
-            add_layer(self.viewer, data)
+            if first and len(new) == 1:
+                add_layer(self.viewer, data)  # in turns; one of several may be selected before
+            else:
+                self.viewer.add_layer(Layer.create(*data))
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
