@@ -8,11 +8,8 @@ import numpy as np
 from cmap import Color, Colormap
 from numpy.typing import ArrayLike, NDArray
 
-# Okabe and Ito's eight, easy to tell apart for all eyes; their black is unseen on a black canvas,
-# so white stands for it, and it comes last.
-OKABE_ITO = (
-    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#F2F2F2",
-)  # fmt: skip
+# Okabe and Ito's, easy to tell apart for all eyes; without black, unseen on a black canvas.
+OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 # Contrast to black that the Web Content Accessibility Guidelines ask of graphics (2.1, 1.4.11).
 LEAST_CONTRAST = 3.0
 _LIGHTEST = 0.82  # relative luminance; among many colours, lighter ones outshine the others
@@ -45,11 +42,11 @@ def lightened(rgba: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @cache
 def palette(n: int) -> tuple[str, ...]:
-    """Return ``n`` colours as "#rrggbb": Okabe and Ito's without white, then glasbey's.
+    """Return ``n`` colours as "#rrggbb": Okabe and Ito's, then glasbey's.
 
     They repeat where there are more names than colours that can be told apart.
     """
-    colors = list(OKABE_ITO[:-1])
+    colors = list(OKABE_ITO)
     taken = np.array([Color(c).rgba[:3] for c in colors])
     for rgba in Colormap("glasbey")(np.linspace(0, 1, 256)):
         if len(colors) >= n:

@@ -18,6 +18,7 @@ from napari_gest.app.first_view import telling_gene
 from napari_gest.app.regions import Role, Shape
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import EditChoices
+from napari_gest.canvas._napari_private.attributes import scene_canvas
 from napari_gest.tissue.edits import Edit
 from napari_gest.widgets.headless_viewer import HeadlessViewer
 
@@ -44,7 +45,8 @@ class Tour:
     def settle(self) -> None:
         """Let the window draw what was changed."""
         end = time.monotonic() + _SETTLE_S
-        self.window.until(lambda: time.monotonic() > end)
+        canvas = scene_canvas(self.window.viewer).native  # at rest while a layer is being made
+        self.window.until(lambda: time.monotonic() > end and canvas.updatesEnabled())
 
     def square(self, role: Role, share: float, name: str = "", off: float = 0.0) -> Shape:
         """Return a square on the tissue; sizes and offset in shares of its width."""

@@ -11,10 +11,13 @@ import pandas as pd
 from cmap import Color, Colormap
 from numpy.typing import ArrayLike, NDArray
 
-from napari_gest.palette import OKABE_ITO, contrast, lightened, palette
+from napari_gest.palette import contrast, lightened, palette
 from napari_gest.tissue.obs import shown_order
 
-MISSING = np.array([0.45, 0.45, 0.45, 1.0], np.float32)
+MISSING = np.array([0.45, 0.45, 0.45, 1.0], np.float32)  # of a number
+# Cells without a name can be most of a tissue: half transparent, they step back behind those that
+# have one, on black and on white.
+NAMELESS = np.array([0.5, 0.5, 0.5, 0.5], np.float32)
 SEQUENTIAL = "viridis"
 DIVERGING = "CET_CBD2"  # blue, grey, yellow, ever lighter: zero is seen on black and on white
 UNCERTAINTY = "plasma"
@@ -52,7 +55,7 @@ class Categories:
 
     def rgba(self, hidden: frozenset[str] = frozenset()) -> NDArray[np.float32]:
         """Return (n, 4) float32; cells of ``hidden`` categories are transparent."""
-        table = np.vstack([self.colors, MISSING])  # code -1 takes the last row
+        table = np.vstack([self.colors, NAMELESS])  # code -1 takes the last row
         for index, name in enumerate(self.names):
             if name in hidden:
                 table[index, 3] = 0.0
@@ -165,6 +168,4 @@ def _stored(stored: ArrayLike | None, n: int) -> NDArray[np.float32] | None:
 
 
 def _palette(n: int) -> NDArray[np.float32]:
-    # Among many colours white would outshine the others.
-    colors = OKABE_ITO[:n] if n <= len(OKABE_ITO) else palette(n)
-    return np.array([Color(c).rgba for c in colors], np.float32).reshape(n, 4)
+    return np.array([Color(c).rgba for c in palette(n)], np.float32).reshape(n, 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,12 @@ from napari_gest.app.view_state import (
 WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
 NICHE_NEIGHBOURS = 20  # generated cells around a place that say its niche
 NO_DRAWS = "This run made means alone. Run with 'Typical cells and mean' (step 4)."
+# What is seen of generated cells: something of each cell, names of places, or grey.
+Kind = Literal["cells", "places", "nothing"]
+CAPTION_LETTERS = frozenset(
+    "to be generated: draw 0123456789 expected uncertainty difference likeliest name not known"
+)
+_KINDS: dict[Kind, str] = {"places": "likeliest name", "nothing": "not known"}
 NO_MEAN = "The mean of these cells was not kept with them."
 
 
@@ -41,19 +47,23 @@ def shown_view(view: View, made: GeneratedCells) -> View:
     return view
 
 
-def described(view: View, made: GeneratedCells) -> str:
+def described(view: View, made: GeneratedCells, kind: Kind = "cells") -> str:
     """Return what is seen of generated cells in a word or two, such as "typical (draw 2 of 3)"."""
     view = shown_view(view, made)
+    if kind != "cells":
+        return _KINDS[kind]
     if view == "generated":
         return "typical" if made.of == 1 else f"typical (draw {made.number} of {made.of})"
     return str(view)
 
 
-def caption(view: View, made: GeneratedCells) -> str:
+def caption(view: View, made: GeneratedCells, kind: Kind = "cells") -> str:
     """Return the text beside a region on the canvas, which says that it was generated."""
     view = shown_view(view, made)
     if not made.filled.any():
         return "to be generated"
+    if kind != "cells":
+        return f"generated: {_KINDS[kind]}"
     if view == "generated":
         return f"generated: draw {made.number}"
     return f"generated: {view}"
@@ -104,8 +114,9 @@ def generated_names(
     """Return the names of generated cells in what the view colours by, and how sure they are.
 
     A typical cell has the name of the measured cell that it was drawn from. In the other views
-    each place has the likeliest name. A niche is of a place and not of a cell: it is the likeliest
-    one among the generated cells nearby, in every view. How sure a name is, is its share among
+    each place has the likeliest name. A niche or a region is of a place and not of a cell
+    (``Opened.are_of_places``): it is the likeliest one among the generated cells nearby, in every
+    view. How sure a name is, is its share among
     the donors that could have given a cell (``Generated.candidates``), of those that have a name:
     (n,), missing where that is not known. Niches that were compared with a run, and those that
     were written for its cells, have names of their own.
@@ -131,7 +142,7 @@ def generated_names(
     if not isinstance(of_cells, Categories):
         return None
     typical = None if made.donor is None else of_cells.codes[made.donor]
-    of_places = view_state.column == keys.NICHE or view_state.of_run_what == "niches"
+    of_places = _of_places(view_state, of_cells, opened)
     donors = made.candidates
     if donors is None:
         if made.donor is None or typical is None:
@@ -151,6 +162,33 @@ def generated_names(
     there = (codes >= 0) & (total > 0)
     share[there] = named[there, codes[there]] / total[there]
     return Categories(of_cells.names, of_cells.colors, codes), share
+
+
+def shown_kind(
+    view_state: ViewState,
+    made: GeneratedCells,
+    opened: Opened | None,
+    space: Normalization,
+    preview: Preview | None = None,
+) -> Kind:
+    """Return what colours of generated cells are: of cells, of places, or of nothing known."""
+    if opened is None or (view_state.of_run is None and view_state.column is None):
+        return "cells"
+    if view_state.of_run is None:
+        values: Any = section_legend(view_state, opened, space).colors
+    elif preview is None or opened.section not in preview.sections:
+        return "cells"
+    else:
+        values = preview.sections[opened.section]
+    if isinstance(values, Categories):
+        return "places" if _of_places(view_state, values, opened) else "cells"
+    own = None if preview is None or made.result is None else preview.generated.get(made.result)
+    return "cells" if own is not None else "nothing"
+
+
+def _of_places(view_state: ViewState, names: Categories, opened: Opened) -> bool:
+    niches = view_state.column == keys.NICHE or view_state.of_run_what == "niches"
+    return niches or opened.are_of_places(names.codes)
 
 
 def _counted(codes: NDArray[np.int64], n_names: int) -> NDArray[np.int64]:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET_SUM = 1e4
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
+_SOME_CELLS, _NEIGHBOURS = 1000, 6  # whose names are compared
+_OF_PLACES = 0.45  # of what chance leaves open, from which names are of places
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,41 @@ class Opened:
         """A diameter in um at which cells nearly touch: the median distance to the nearest."""
         return cell_size(self.section.coords_um)
 
+    @cached_property
+    def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Some cells (m,), spread over the section, and the nearest ones of each (m, k)."""
+        coords = self.section.coords_um
+        cells = np.unique(np.linspace(0, len(coords) - 1, _SOME_CELLS).astype(np.int64))
+        k = min(_NEIGHBOURS + 1, len(coords))
+        near = cKDTree(coords).query(coords[cells], k=[*range(1, k + 1)])[1]
+        return cells, np.asarray(near[:, 1:], np.int64)
+
+    def are_of_places(self, codes: NDArray[np.int64]) -> bool:
+        """Tell whether names are of places, as those of regions are, rather than of cells.
+
+        Cells of a region have the name of their neighbours, and types are mixed. On eight data
+        sets neighbours agree in the name of a region in 0.6 to 0.9 of what chance leaves open, in
+        a type in 0.1 to 0.3.
+
+        Parameters
+        ----------
+        codes
+            (n_obs,) name of each cell, -1 where it has none.
+        """
+        cells, near = self._neighbours
+        named = codes[codes >= 0]
+        own = codes[cells] >= 0
+        if not own.any() or not near.shape[1]:
+            return False
+        chance = float(np.square(np.bincount(named) / len(named)).sum())
+        agree = float((codes[near[own]] == codes[cells[own], None]).mean())
+        return agree - chance > _OF_PLACES * (1 - chance)
+
     def prepare(self) -> None:
         """Work out what the window will ask for first, so that it need not wait; any thread."""
         section = self.section
         _ = section.geometry, section.digest, section.unit, self.cell_um, self._columns
+        _ = self._neighbours
         self._sum_of(None)
 
     @cached_property

@@ -32,12 +32,11 @@ OUTLINES = "outlines of what is generated"
 OPENED, RUN, GENERATED_CELLS, BESIDE = "opened", "run", "generated_cells", "beside"
 OUTLINE = "outline"
 
+SCALE_LETTERS = "0123456789. µmn"  # of the scale bar
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
 _GAP = 0.08  # between sections side by side, in widths
 EDIT_COLOR = "#EF7B9B"
 OUTLINE_COLOR = "#F0641E"  # seen on a black and on a white canvas, and in no colour map
-_EDITED = np.array([0.937, 0.482, 0.608, 1.0], np.float32)  # the same
-_AROUND = np.array([0.24, 0.26, 0.30, 1.0], np.float32)
 
 
 def warm_up() -> None:
@@ -110,14 +109,12 @@ def effect_layer(
 ) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of an edit and its surroundings; edited cells are outlined."""
     effect: Effect = entry.outcome
-    border = np.tile(_AROUND, (len(effect.cells), 1))
-    border[effect.n_around :] = _EDITED
     settings = {
         "name": entry.name,
         "size": 1.2 * float(np.median(cells.size)),
         "face_color": WAITING,
-        "border_color": border,
-        "border_width": np.where(np.arange(len(effect.cells)) < effect.n_around, 0.06, 0.14),
+        "border_color": EDIT_COLOR,
+        "border_width": np.where(np.arange(len(effect.cells)) < effect.n_around, 0.0, 0.14),
         "canvas_size_limits": (2, 10000),
         "metadata": {META: {ROLE: EFFECT, EFFECT: effect, RUN: entry.id}},
         **place_of(cells, shift_x_um),

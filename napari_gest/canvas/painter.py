@@ -11,11 +11,13 @@ from psygnal import Signal
 
 from napari_gest.app.colors import Scale
 from napari_gest.app.generated_view import (
+    Kind,
     caption,
     described,
     generated_legend,
     generated_rgba,
     generated_values,
+    shown_kind,
 )
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Normalization, Opened
@@ -175,14 +177,13 @@ class Painter:
         for made, layer in shown:
             layer.visible = self.view_state.view not in ("measured", *EFFECT_VIEWS)
             if layer.visible:
-                name = (
-                    f"generated · {described(self.view_state.view, made)} · {made.snapshot.label}"
-                )
+                view, kind = self.view_state.view, self._kind(made)
+                name = f"generated · {described(view, made, kind)} · {made.snapshot.label}"
                 if layer.name != name:
                     layer.name = name
                 self.paint_cells(layer)
                 _refresh_thumbnail(layer)
-                told = told or f"Outlined · {caption(self.view_state.view, made)}"
+                told = told or f"Outlined · {caption(view, made, kind)}"
         self.told = told
         self.outline_generated()
 
@@ -213,7 +214,7 @@ class Painter:
         for _, layer in self.scene.generated() if view not in EFFECT_VIEWS else ():
             area, made = layer.metadata[layers.META][layers.OUTLINE], self.cells_of(layer)
             if area is not None:
-                text = caption(view, made) if layer.visible else ""
+                text = caption(view, made, self._kind(made)) if layer.visible else ""
                 wanted.append(Outlined(area, layer, text))
         self._outlines.show(wanted)
 
@@ -242,6 +243,10 @@ class Painter:
 
     def _color(self, layer: Points, rgba: NDArray[np.float32]) -> None:
         self.drawing.rasterized.color(layer, rgba)
+
+    def _kind(self, made: GeneratedCells) -> Kind:
+        opened = self.scene.session.state.sections.get(made.snapshot.label)
+        return shown_kind(self.view_state, made, opened, self.normalization, self.preview)
 
     def _values(self, made: GeneratedCells) -> NDArray[np.float32]:
         opened = self.scene.session.state.sections.get(made.snapshot.label)

@@ -313,4 +313,4 @@ def _open_note(opened: Opened) -> str:
     section = opened.section
     left_out = len(section.generated_um)
     of = f"{section.n_obs:,} of " if left_out else ""
-    return f"{opened.label} · {of}{counted(section.n_obs + left_out, section)}"
+    return f"{of}{counted(section.n_obs + left_out, section)} · {opened.label}"

@@ -12,6 +12,7 @@ from napari_gest.app.colors import (
     LEAST_MAP_CONTRAST,
     MAPS,
     MISSING,
+    NAMELESS,
     Scale,
     categories,
     label_colors,
@@ -21,18 +22,19 @@ from napari_gest.app.colors import (
 from napari_gest.palette import LEAST_CONTRAST, OKABE_ITO, contrast
 
 
-def test_up_to_eight_categories_take_okabe_and_itos_colours():
-    made = categories(pd.Series(list("hgfedcba")))
-    assert made.names == tuple("abcdefgh")
+def test_up_to_seven_categories_take_okabe_and_itos_colours():
+    made = categories(pd.Series(list("gfedcba")))
+    assert made.names == tuple("abcdefg")
     expected = np.array([Color(c).rgba for c in OKABE_ITO], np.float32)
     np.testing.assert_allclose(made.colors, expected)
 
 
-@pytest.mark.parametrize("n", [9, 40, 300])
-def test_more_categories_stay_visible_on_black(n):
+@pytest.mark.parametrize("n", [8, 9, 40, 300])
+def test_more_categories_stay_visible_on_black_and_on_white(n):
     made = categories(pd.Series([f"{i:03}" for i in range(n)]))
     assert len(made.colors) == n
     assert (contrast(made.colors) >= LEAST_CONTRAST - 1e-4).all()
+    assert (contrast(made.colors, (1, 1, 1)) > 1.2).all()  # yellow, and what is darker
     if n < 60:
         assert len(np.unique(made.colors, axis=0)) == n
 
@@ -107,13 +109,13 @@ def test_missing_is_grey_and_counted_apart():
     made = categories(pd.Series(["a", None, "a", "b"]))
     assert made.counts.tolist() == [2, 1]
     assert made.n_missing == 1
-    np.testing.assert_allclose(made.rgba()[1], MISSING)
+    np.testing.assert_allclose(made.rgba()[1], NAMELESS)
     np.testing.assert_allclose(Scale(0, 1).rgba([np.nan])[0], MISSING)
 
 
 def test_hidden_categories_are_transparent():
     rgba = categories(pd.Series(["a", "b", None])).rgba(frozenset({"a"}))
-    assert rgba[:, 3].tolist() == [0, 1, 1]
+    np.testing.assert_allclose(rgba[:, 3], [0, 1, NAMELESS[3]])
 
 
 def test_booleans_are_categories_and_numbers_are_not():
@@ -156,3 +158,12 @@ def test_diverging_limits_are_centred_on_zero():
     low, high = limits(np.array([-1.0, 4.0]), centred=True)
     assert low == -high
     assert limits(np.zeros(3), centred=True) == (-1, 1)
+
+
+def test_cells_without_a_name_step_back_on_black_and_on_white():
+    names = categories(pd.Series([f"{i:03}" for i in range(40)])).colors[:, :3]
+    for canvas in (0.0, 1.0):
+        seen = NAMELESS[:3] * NAMELESS[3] + canvas * (1 - NAMELESS[3])
+        ground = np.full(3, canvas)
+        assert contrast(seen, ground) < 2.1
+        assert np.median(contrast(names, ground)) > contrast(seen, ground)

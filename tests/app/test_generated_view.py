@@ -15,6 +15,7 @@ from napari_gest.app.generated_view import (
     described,
     generated_names,
     generated_values,
+    shown_kind,
     shown_view,
 )
 from napari_gest.app.opened import Normalization, Snapshot
@@ -177,3 +178,39 @@ def test_means_have_the_likeliest_name_of_their_donors(opened, result, kinds):
     named, share = generated_names(ViewState(column="kind"), made, opened, SPACE)
     assert [named.names[code] if code >= 0 else None for code in named.codes] == ["a", "b", None]
     np.testing.assert_allclose(share, [0.75, 0.75, np.nan])
+
+
+def test_a_region_is_of_places_and_a_type_is_of_cells(opened, result):
+    section = opened.section
+    x = section.coords_um[:, 0]
+    places = {"region": x > np.median(x), "kind": np.random.default_rng(0).random(len(x)) > 0.5}
+    for column, codes in places.items():
+        names = np.full(opened.adata.n_obs, "a", object)
+        names[section.rows[codes]] = "b"
+        opened.adata.obs[column] = pd.Categorical(names)
+    assert opened.are_of_places(places["region"].astype(np.int64))
+    assert not opened.are_of_places(places["kind"].astype(np.int64))
+    assert not opened.are_of_places(np.full(len(x), -1))
+    made = shown(result)
+    for column, kind in (("region", "places"), ("kind", "cells")):
+        view = ViewState(column=column, view="generated")
+        assert shown_kind(view, made, opened, SPACE) == kind
+        named, share = generated_names(view, made, opened, SPACE)
+        donors = places[column][result.donor].astype(np.int64)
+        if kind == "cells":
+            np.testing.assert_array_equal(named.codes, donors)
+        else:  # these three are near each other
+            assert len(set(named.codes)) == len(set(share)) == 1
+    assert caption("generated", made, "places") == "generated: likeliest name"
+    assert described("expected", made, "places") == "likeliest name"
+
+
+def test_what_is_not_known_of_generated_cells_is_said(opened, result):
+    numbers = Preview("confidence", {opened.section: np.zeros(opened.section.n_obs, np.float32)})
+    view = ViewState(of_run=("run-1", "confidence"), view="generated")
+    made = shown(result)
+    assert shown_kind(view, made, opened, SPACE, numbers) == "nothing"
+    assert caption("generated", made, "nothing") == "generated: not known"
+    known = Preview("x", numbers.sections, {made.result: np.zeros(3, np.float32)})
+    assert shown_kind(view, made, opened, SPACE, known) == "cells"
+    assert shown_kind(ViewState(gene="g", view="generated"), made, opened, SPACE) == "cells"

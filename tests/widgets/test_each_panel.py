@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from mouse import press
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QStyle, QStyleOptionComboBox
 
 from napari_gest.app.actions import Choose
 from napari_gest.app.colors import Categories, Scale
@@ -100,6 +101,19 @@ def test_no_step_is_wider_than_the_dock(opened_home):
     bar = opened_home._scroll.verticalScrollBar().sizeHint().width()
     needed = opened_home._scroll.widget().minimumSizeHint().width()
     assert needed <= opened_home.minimumWidth() - bar
+
+
+def test_the_usual_read_out_is_not_cut_off(opened_home, viewer):
+    viewer.window._qt_window.resizeDocks(
+        [opened_home.parentWidget()], [1], Qt.Orientation.Horizontal
+    )
+    box = opened_home.model_panel.modes
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    field = box.style().subControlRect(
+        QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField, box
+    )
+    assert box.fontMetrics().horizontalAdvance(box.currentText()) <= field.width()
 
 
 def test_a_file_with_several_sections_asks_which(home, tissue, until, tmp_path):
@@ -210,6 +224,8 @@ def test_clear_removes_what_was_drawn(opened_home):
 def test_steps_fold_and_show_what_was_chosen(opened_home):
     first = opened_home.steps[0]
     assert not first.is_open
+    section = opened_home.context.opened.section
+    assert first._summary.text().startswith(f"{section.n_obs:,} cells")  # whatever its name
     assert "tissue" in first._summary.toolTip()
     first._arrow.click()
     assert first.is_open

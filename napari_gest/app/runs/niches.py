@@ -225,8 +225,10 @@ class NicheSearch:
 
     @property
     def draws(self) -> str:
-        """Which draws the generated cells are of, "draw 1 of 1"; empty where none was drawn."""
-        named = (one.generated.draw_name(one.draw) for one in self.generated)
+        """Which draws the generated cells are of, "draw 1 of 2"; empty where there is one alone."""
+        named = (
+            one.generated.draw_name(one.draw) for one in self.generated if one.generated.n_draws > 1
+        )
         return ", ".join(dict.fromkeys(filter(None, named)))
 
     def generated_counts(self, niches: Clustered) -> NDArray[np.int64]:

@@ -33,6 +33,7 @@ _MARGIN = 2e-3
 MOST_HIDDEN = 0.2  # of the known cells, at a time
 _FEW = 4  # patches; with fewer, smaller patches are tried
 ROUNDS = 2  # runs, each of which hides half of the patches
+_UNTRAINED = 0.5  # share of the known cells below which a model was trained on the section
 _LEAST_DEPTH = 3.0  # distances between neighbouring cells
 
 
@@ -128,6 +129,7 @@ class CheckRequest:
             known=made.values[visible],
             known_um=self.section.coords_um[visible],
             n_choosing=len(choosing),
+            trained_here=bool(self.untrained()[visible].mean() < _UNTRAINED),
         )
 
     def patches(self) -> list[Patch]:
@@ -190,8 +192,8 @@ def check_untrained(untrained: NDArray[np.bool_], model: GeST) -> None:
     if not untrained.any():
         raise InputError(
             f"'{model.name}' was trained on every known cell of this section.",
-            "A check on these cells would be too optimistic: train a model without this section, or"
-            " with 'napari-gest fit', which leaves patches for the check.",
+            "A check on these cells would be too optimistic. Check with a model of other sections,"
+            " or fit one here from nothing, not from a base or model: that leaves patches for it.",
         )
 
 

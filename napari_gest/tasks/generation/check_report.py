@@ -25,13 +25,19 @@ _BELIEVABLE = 0.2  # smallest expected correlation of a believable gene
 _MORAN_CELLS = 4000
 COLUMNS = ("expected_correlation", "gain", "p_gain", "reliability", "gain_reliability", "moran")
 CHECK_TABLE = table_kind("a table of a check", ("gene", *COLUMNS, "claim"))
-NextStep = Literal["shrink", "train", "composition", "genes"]
-Grade = Literal["well", "partly", "hardly"]
+NextStep = Literal["shrink", "train", "composition", "genes", "smaller"]
+Grade = Literal["well", "partly", "hardly", "untold"]
 _ADVICE: dict[NextStep, str] = {
     "shrink": "shrink the region, or read only its outer part.",
     "train": "train a model on this tissue, or use the neighbours' mean.",
     "composition": "read the region's types and composition rather than single genes.",
     "genes": "read the genes that are listed first; leave the others alone.",
+    "smaller": "check a smaller region, or one with more tissue like it around.",
+}
+_TRAINED_HERE: dict[NextStep, str] = {
+    "train": "use the neighbours' mean. This model knows this tissue; a longer training may help.",
+    "smaller": "check a smaller region, or with a model of other sections: this one has seen most"
+    " of this section.",
 }
 DEPTHS_UM = (0.0, 25.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0)
 
@@ -93,6 +99,8 @@ class Check:
         The region's own largest depth.
     n_cells, n_reporting, n_choosing
         Cells and patches that report, and patches that choose.
+    trained_here
+        Whether the model was trained on most of the section.
     """
 
     table: pd.DataFrame
@@ -104,6 +112,7 @@ class Check:
     n_cells: int
     n_reporting: int
     n_choosing: int
+    trained_here: bool = False
 
     @classmethod
     def of(
@@ -118,6 +127,7 @@ class Check:
         known: NDArray[np.float32],
         known_um: NDArray[np.float64],
         n_choosing: int,
+        trained_here: bool = False,
     ) -> Check:
         """Judge the reporting patches.
 
@@ -135,6 +145,8 @@ class Check:
             (n, G) model space and (n, 2) um of the visible cells.
         n_choosing
             Patches that chose.
+        trained_here
+            Whether the model was trained on most of the section.
         """
         made = [p.expected(share) for p in patches]
         local = [p.neighbours[neighbours] for p in patches]
@@ -205,6 +217,7 @@ class Check:
             len(depths),
             len(patches),
             n_choosing,
+            trained_here,
         )
 
     @property
@@ -233,6 +246,8 @@ class Check:
     def headline(self) -> str:
         """The first sentence of the verdict."""
         n, mean = len(self.table), f"the mean of {self.neighbours} neighbours"
+        if self._is_untold:
+            return "This cannot be told: the look-alike patches are too small."
         if self.n_likely <= n / 2:
             return (
                 f"Hardly better than {mean}: ahead for about {self.n_likely} of {n} genes, and"
@@ -280,6 +295,8 @@ class Check:
     @property
     def next_step(self) -> NextStep:
         """The next step, as one word."""
+        if self._is_untold:
+            return "smaller"
         if self.n_likely <= len(self.table) / 2 or self.depth_um == 0:
             return "train"
         if self.depth_um is not None and self.depth_um < 0.7 * self.region_depth_um:
@@ -289,14 +306,26 @@ class Check:
     @property
     def advice(self) -> str:
         """The next step, as a sentence."""
-        return _ADVICE[self.next_step]
+        usual = _ADVICE[self.next_step]
+        return _TRAINED_HERE.get(self.next_step, usual) if self.trained_here else usual
 
     @property
     def grade(self) -> Grade:
-        """How useful generation is, as one word; ``partly`` if only some genes or depths are."""
+        """How useful generation is, as one word; ``partly`` if only some genes or depths are.
+
+        It is ``untold`` where the patches say nothing of any gene.
+        """
+        if self._is_untold:
+            return "untold"
         if self.n_likely <= len(self.table) / 2:
             return "partly" if self.n_better else "hardly"
         return "well" if self.next_step == "genes" and not self._is_too_deep else "partly"
+
+    @property
+    def _is_untold(self) -> bool:
+        """Whether neither a correlation nor a gain is reliable for any gene."""
+        said = self.table["claim"] | (self.table["gain_reliability"] >= _RELIABLE)
+        return not bool(said.any())
 
     @property
     def _is_too_deep(self) -> bool:

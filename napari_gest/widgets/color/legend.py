@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gest.app.colors import MISSING, Categories, Scale, table
+from napari_gest.app.colors import NAMELESS, Categories, Scale, table
 from napari_gest.app.view_state import Legend
 from napari_gest.widgets.common.controls import note, tooltip
 
@@ -124,7 +124,7 @@ class Swatches(QTableWidget):
             state = Qt.CheckState.Unchecked if name in hidden else Qt.CheckState.Checked
             item.setCheckState(state)
         if categories.n_missing:
-            item = _item("missing", MISSING, categories.n_missing, self, len(rows))
+            item = _item("missing", NAMELESS, categories.n_missing, self, len(rows))
             item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsUserCheckable)
         shown = min(self.rowCount(), _ROWS_SHOWN)
         self.setFixedHeight(shown * 19 + 4)

@@ -1,8 +1,9 @@
 """The dock's style sheet: quiet boxes on napari's own theme, one accent colour for what is next."""
 
 _ACCENT = "#3A8DDE"
-_GRADES = ("well", "partly", "hardly")  # of a check; words and symbols say them too
-_ON_DARK, _ON_LIGHT = ("#5CC78F", "#E5B04B", "#F08A6B"), ("#1B7A4B", "#8A5A00", "#B03A1E")
+_GRADES = ("well", "partly", "hardly", "untold")  # of a check; words and symbols say them too
+_ON_DARK = ("#5CC78F", "#E5B04B", "#F08A6B", "#A0A8B2")
+_ON_LIGHT = ("#1B7A4B", "#8A5A00", "#B03A1E", "#565E6A")
 _QUIET = "rgba(128, 140, 155, 0.16)"
 
 

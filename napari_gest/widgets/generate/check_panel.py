@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox
 
 from napari_gest.app.actions import Choose, ShowRuns
-from napari_gest.app.runs.check import CheckRun, known_check
+from napari_gest.app.runs.check import CheckOutcome, CheckRun, known_check
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.canvas.check_contour import CheckContour
 from napari_gest.canvas.jobs import Job, Tick
@@ -135,14 +135,16 @@ class CheckPanel(Panel):
             self.bar.show_progress(progress)
             self._say(progress_text(progress if progress.total > 1 else replace(progress, done=0)))
 
-        def done(outcome: object) -> None:
+        def done(outcome: CheckOutcome) -> None:
             self._say("")
-            follower.on_done(outcome)
+            entry = follower.on_done(outcome)
+            if entry is not None and not context.jobs.busy:  # what it says may be out of sight
+                context.job_bar.say(f"Check: {outcome.check.headline}")
 
         def failed(error: Exception) -> None:
             # Nobody may be waiting for it, so it is said here and not in a dialog.
             if isinstance(error, GestError):
-                self._say(f"No check: {error.cause} {error.remedy}")
+                self._say(f"No check. {error.cause} {error.remedy}")
             else:
                 _LOG.error("the check failed", exc_info=error)
                 self._say(f"The check failed ({type(error).__name__}: {error}).")

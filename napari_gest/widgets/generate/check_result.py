@@ -23,6 +23,7 @@ _GRADES = {
     "well": "●  Useful here",
     "partly": "◐  Useful in part",
     "hardly": "○  Hardly useful here",
+    "untold": "?  Not known here",
 }
 _COLUMNS = (
     Column("gene", "Gene"),
@@ -168,6 +169,7 @@ class CheckResult(Panel):
 
     def _grade(self, check: Check) -> None:
         self.grade.setText(_GRADES[check.grade])
+        self.train.setText("Train longer" if check.trained_here else "Train on this tissue")
         styled = {self.grade: ("grade", check.grade)}
         for name, made in (("train", self.train), ("shrink", self.shrink_button)):
             styled[made] = ("advised", check.next_step == name)

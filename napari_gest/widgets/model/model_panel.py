@@ -66,8 +66,8 @@ class ModelPanel(Panel):
         self.devices.activated.connect(
             lambda index: context.do(Choose.of(device=self.devices.itemData(index)), self)
         )
-        self.column.addLayout(row(self.modes, QLabel("Seed"), self.seed, stretch=0))
-        self.column.addWidget(self.devices)
+        self.column.addWidget(self.modes)
+        self.column.addLayout(row(self.devices, QLabel("Seed"), self.seed, stretch=0))
         self.train = TrainPanel(context, self.add_folder)
         self.train_now = button("Train one on this section now", self._train_now)
         self.more = Fold("Train a model on this tissue", self.train)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QSpinBox
 from napari_gest.app.actions import ChangeView, SetStrokes
 from napari_gest.app.regions import Stroke, brushed_region
 from napari_gest.app.view_state import EFFECT_VIEWS
+from napari_gest.app.wording import counted
 from napari_gest.canvas.brush import Brush
 from napari_gest.errors import GestError, InputError
 from napari_gest.tissue.roi import Roi
@@ -90,6 +91,7 @@ class EditRegion(Panel):
     def rest(self) -> None:
         """Put tools and brush aside."""
         self.brush.stop()
+        self.context.scene.put_aside("edited")
         self.brushes.set_current(None)
         self.tools.set_current(None)
 
@@ -155,6 +157,4 @@ class EditRegion(Panel):
         scene.mark(section.coords_um[inside])
         n = int(inside.sum())
         painted = f" · {len(strokes)} brushed" if strokes else ""
-        self.count.setText(
-            f"{n:,} cell{'s' if n != 1 else ''} inside · {roi.area_um2 / 1e6:.3f} mm²{painted}"
-        )
+        self.count.setText(f"{counted(n, section)} inside · {roi.area_um2 / 1e6:.3f} mm²{painted}")

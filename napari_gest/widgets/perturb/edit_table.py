@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gest.app.actions import SetEdits
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.errors import GestError, InputError
 from napari_gest.tissue.edits import Edit, check_edits, nearest, on_panel, read_edits
 from napari_gest.widgets.common.controls import Panel, SearchBox, fill, row
@@ -99,7 +101,11 @@ class EditTable(Panel):
             self.set_edits((*self.context.state.edits.genes, Edit(gene, "multiply", 2.0)))
         else:
             self.table.selectRow(self.genes.index(gene))
-        self.gene.lineEdit().clear()
+        call_later(self._clear)  # Qt writes the gene that was picked into the field after this
+
+    def _clear(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the dock was closed meanwhile
+            self.gene.lineEdit().clear()
 
     def set_edits(self, edits: Sequence[Edit]) -> None:
         """Replace all edits."""

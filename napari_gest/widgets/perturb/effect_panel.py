@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QMenu, QPushButton, QTabWidget
 
 from napari_gest.app.actions import ChangeView, Keep
 from napari_gest.app.runs.base import RunEntry, why_stale
-from napari_gest.app.runs.effect import Effect, response_text, view_of
+from napari_gest.app.runs.effect import Effect, responding, response_text, view_of
 from napari_gest.app.view_state import EFFECT_VIEWS, Limits
 from napari_gest.app.wording import counted, p_text
 from napari_gest.files import write_table
@@ -246,6 +246,8 @@ class EffectPanel(Panel):
         text += f" · {counted(int(here['n_cells'].iloc[0]), section)} {where}"
         if effect.tested is not None:
             text += f" · {response_text(here)}"
+            if not removed and not responding(here).any():
+                text += ". Nothing is sure here: a stronger change, or more cells, may show more"
         state = self.context.state
         more = [why_stale(entry, state), _KEPT if entry.id in state.kept else None]
         return " ".join([f"{text}.", *(one for one in more if one)])

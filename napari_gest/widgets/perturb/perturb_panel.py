@@ -15,6 +15,7 @@ from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.effect import Effect, view_of
 from napari_gest.app.runs.perturbation import PerturbationRun
 from napari_gest.app.scenarios import read_scenario
+from napari_gest.app.view_state import EFFECT_VIEWS
 from napari_gest.canvas.runner import CLOSED, RunFollower
 from napari_gest.errors import GestError, InputError
 from napari_gest.tasks.progress import Progress
@@ -121,7 +122,10 @@ class PerturbPanel(Panel):
         def done(tested: Any) -> None:
             if tested.tissue is not None and self.context.session.is_open(entry.run.snapshot):
                 self._tissues = {key: tested.tissue}
+            guessed = self.context.state.view.gene == entry.outcome.strongest
             self._update(entry.id, tested=tested)
+            if guessed:
+                self._show_surest(entry.id)
             shown = self.effect.entry  # the dose response was asked for while this ran
             if shown is not None and shown.id == entry.id and self.effect.lacks_doses:
                 self.dose(shown)
@@ -207,6 +211,12 @@ class PerturbPanel(Panel):
         context.job_bar.say("")
         self._reveal()
         self.test(entry)
+
+    def _show_surest(self, id: str) -> None:
+        """Show the gene of which the test is surest, in place of the one that moves most."""
+        shown = self.effect.entry
+        if shown is not None and shown.id == id and self.context.state.view.view in EFFECT_VIEWS:
+            self.effect.show_gene(shown.outcome.strongest)
 
     def _update(self, id: str, **changes: Any) -> None:
         """Add what was computed of an effect to it, wherever it stands in the list by now."""

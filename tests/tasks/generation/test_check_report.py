@@ -145,3 +145,25 @@ def test_places_that_differ_make_an_estimate_less_reliable() -> None:
     assert (apart[2] > alike[2]).all()
     nowhere = shrunk(*given[:3], 0 * feature, given[4], through_origin=True)[0]
     assert np.abs(nowhere).mean() < 0.1, "nothing is foreseen where the feature is zero"
+
+
+def test_a_model_of_this_tissue_is_not_told_to_train_on_it() -> None:
+    nothing = check(0.0)
+    hardly = replace(nothing, table=nothing.table.assign(p_gain=0.3, gain_reliability=0.9))
+    here = replace(hardly, trained_here=True)
+    assert here.next_step == hardly.next_step == "train"
+    assert "train a model on this tissue" in hardly.verdict
+    assert "train a model on this tissue" not in here.verdict
+    assert "a longer training may help" in here.verdict
+
+
+def test_patches_that_say_nothing_promise_nothing() -> None:
+    """Half of the genes gain then, by chance, and no claim is made about any of them."""
+    table = check(1.0).table.assign(claim=False, reliability=0.1, gain_reliability=0.1, p_gain=0.5)
+    untold = replace(check(1.0), table=table)
+    assert (untold.grade, untold.next_step) == ("untold", "smaller")
+    assert untold.headline == "This cannot be told: the look-alike patches are too small."
+    assert "check a smaller region" in untold.advice
+    assert "model of other sections" in replace(untold, trained_here=True).advice
+    said = replace(untold, table=table.assign(gain_reliability=0.9, p_gain=0.8))
+    assert said.headline.startswith("Better than")

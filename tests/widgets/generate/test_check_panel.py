@@ -78,6 +78,7 @@ def test_it_is_asked_before_a_run(drawn, panel, qtbot, until):
     assert panel.result.genes.rows.rowCount() == len(check.table)
     assert not panel.bar.isVisible()
     assert panel.message.text() == ""
+    assert context.job_bar.message.text() == f"Check: {check.headline}"  # seen wherever one is
     context.do(SetShapes(role="unseen", shapes=()))
     assert "region was changed" in panel.result.stale.text()
     assert "step 3" in panel.ask_button.toolTip()

@@ -51,6 +51,7 @@ def test_the_whole_flow(opened_home, viewer, qtbot, until, errors, few_draws, tm
     qtbot.keyClicks(panel.edits.gene.lineEdit(), gene.upper())
     qtbot.keyClick(panel.edits.gene.lineEdit(), Qt.Key.Key_Return)
     assert context.state.edits.genes == (Edit(gene, "multiply", 2.0),)
+    until(lambda: panel.edits.gene.lineEdit().text() == "")  # room for the next gene
     panel.edits.preset("Knock out")
     assert context.state.edits.genes == (Edit(gene, "knockout"),)
 
@@ -58,6 +59,8 @@ def test_the_whole_flow(opened_home, viewer, qtbot, until, errors, few_draws, tm
     press(qtbot, panel.run)
     until(lambda: panel.effect.entry is not None)
     effect = panel.effect.effect
+    region = context.scene.regions.layer("edited")
+    assert (region.mode, len(region.selected_data)) == ("pan_zoom", 0)  # the mouse moves the canvas
     assert effect.tested is None
     assert context.job_bar.running(panel)
     ((_, layer),) = context.scene.effects()
@@ -67,6 +70,9 @@ def test_the_whole_flow(opened_home, viewer, qtbot, until, errors, few_draws, tm
     until(lambda: not context.jobs.busy)
     effect = panel.effect.effect
     assert effect.tested is not None
+    assert context.state.view.gene == effect.strongest  # of which the test is surest
+    nothing = not panel.effect.volcano.sure.any()
+    assert ("Nothing is sure here" in panel.effect.facts.text()) == nothing
     assert "genes respond (expected share of wrong signs" in panel.effect.facts.text()
 
     # Control and perturbed share limits; delta is centred.
