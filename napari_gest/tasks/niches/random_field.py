@@ -85,7 +85,7 @@ def fit_field_mixture(
     starts, seed
         k-means partitions to start from, and their seed.
     sample
-        Cells to which the niches are fitted. The others only lean on the cells around them.
+        Cells on which the starts are tried. The likeliest goes on with all cells.
     after
         Called when some thousand cells of all were looked at, to let go of their features.
 
@@ -123,40 +123,52 @@ def _all_cells(
     smoothing: float,
     after: Callable[[], None],
 ) -> Generator[float, None, FieldMixture]:
-    """Return the mixture that was fitted to some cells (m, p), with the probabilities of all.
+    """Go on with all cells from a mixture that was fitted to some of them (m, p).
 
     Cells are updated in place, some thousands at a time, each by what the cells around it have
-    come to meanwhile. Beside the probabilities nothing is kept of a cell.
+    come to meanwhile; the mixture after each round. Beside the probabilities nothing is kept of a
+    cell.
     """
     middle = some.mean(0, dtype=np.float64)
     weight = fitted.probability.sum(0, dtype=np.float64) + 1e-9
     mean = (fitted.probability.T @ (some - middle)) / weight[:, None]
-    towards = fitted.precision @ mean.T
-    bias = np.log(weight / len(some)) - 0.5 * (mean.T * towards).sum(0)
-    share = np.empty((len(features), len(weight)), np.float32)
-    for sweep in range(_LAST_STEPS + 1 if smoothing else 1):
-        start = changed = 0
+    precision = fitted.precision
+    n, p = features.shape
+    share, total = np.empty((n, len(weight)), np.float32), np.zeros((p, p))
+    for sweep in range(_LAST_STEPS + 1):
+        towards = precision @ mean.T
+        bias = np.log(weight / weight.sum()) - 0.5 * (mean.T * towards).sum(0)
+        start, changed, sums = 0, 0, np.zeros((len(weight), p))
         for near in neighbours:
             here = share[start : start + near.n_cells]
             for first in range(0, near.n_cells, _AT_ONCE):
                 cells = slice(first, min(first + _AT_ONCE, near.n_cells))
-                logits = (features[start + first : start + cells.stop] - middle) @ towards + bias
-                before = None
+                x = features[start + first : start + cells.stop] - middle
+                logits = x @ towards + bias
                 if sweep:  # the first is without field
                     before = here[cells].argmax(1)
-                    logits += smoothing * near.mean_of(cells, here)
+                    if smoothing:
+                        logits += smoothing * near.mean_of(cells, here)
+                else:
+                    before = None
+                    total += x.T @ x
                 logits -= logits.max(1, keepdims=True)
                 np.exp(logits, out=logits)
                 here[cells] = logits / logits.sum(1, keepdims=True)
                 if before is not None:
                     changed += int((before != here[cells].argmax(1)).sum())
+                sums += here[cells].T @ x
                 after()
             start += near.n_cells
         yield 0.5 + 0.5 * (sweep + 1) / (_LAST_STEPS + 1)
-        if sweep and changed < _STILL * len(features):
+        if sweep and changed < _STILL * n:
             break
+        weight = share.sum(0, dtype=np.float64) + 1e-9
+        mean = sums / weight[:, None]
+        covariance = (total - (mean.T * weight) @ mean) / n
+        precision = np.linalg.inv(covariance + _ridge(total / n))
     yield 1.0
-    return replace(fitted, probability=share)
+    return replace(fitted, probability=share, precision=precision)
 
 
 def _climb(
@@ -169,9 +181,9 @@ def _climb(
     """Fit from probabilities (n, K); yields progress between two numbers."""
     x = features.astype(np.float64)
     x -= x.mean(0)
-    n, p = x.shape
+    n = len(x)
     total = x.T @ x / n
-    ridge = _RIDGE * np.diag(np.diag(total)) + 1e-12 * np.eye(p)
+    ridge = _ridge(total)
     for step in range(_STEPS):
         weight = share.sum(0, dtype=np.float64) + 1e-9
         mean = (share.T @ x) / weight[:, None]
@@ -191,6 +203,11 @@ def _climb(
     expected = logsumexp(logits - own + np.log(weight / n), axis=1)
     likelihood = (np.log(norm[:, 0]) + top[:, 0] - expected).mean() - 0.5 * spread
     return FieldMixture(share, float(likelihood), precision)
+
+
+def _ridge(total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what keeps a covariance (p, p) from being singular."""
+    return _RIDGE * np.diag(np.diag(total)) + 1e-12 * np.eye(len(total))
 
 
 def around(
