@@ -49,7 +49,7 @@ def fit(path: Path, model: Path) -> dict[str, float]:
     from napari_gest.tasks.training.train import FitRequest
     from napari_gest.tasks.training.train_config import TrainConfig
 
-    section = Section.from_anndata(read_tissue(path))
+    section = opened(path)
     taken = Taken()
     config = TrainConfig(n_steps=_FIT_STEPS, validate_every=_FIT_STEPS)
     made = finish(FitRequest([section], ModelConfig(), config, 0).run())

@@ -297,13 +297,13 @@ def _training_sections(
     training: list[Section] = []
     held_out, seen = [], set()
     for path in paths:
-        adata = read_tissue(path)
+        adata = read_tissue(path, lazy=True)
         for name in section_names(adata, reading.section_key):
             seen.add(name)
             if name == validation:
-                held_out.append(take(reading, adata, name))
+                held_out.append(take(reading, adata, name, lazy=True))
             elif not wanted or name in wanted:
-                training.append(take(reading, adata, name))
+                training.append(take(reading, adata, name, lazy=True))
                 if labels is not None:
                     labels.read(adata, training[-1])
     for name in [*(wanted or []), *([validation] if validation else [])]:

@@ -14,6 +14,7 @@ from napari_gest.model.kmeans import kmeans
 
 _CHUNK = 8192  # rows taken at a time, so memory does not grow with the number of cells
 _EXACT_KMEANS = 60_000  # above this many cells, mini-batches
+_MOST_KMEANS = 200_000  # cells that settle the centres; more are given to the nearest centre
 _CELLS_PER_META_CELL = 6  # at least, on average: fewer and the variance of a cluster means nothing
 
 
@@ -106,12 +107,9 @@ class MetaCellTokenizer:
 
         In double precision, in which no cell that comes with another changes its token.
         """
-        centres = self.c_pca.astype(np.float64)
-        half_norm = 0.5 * np.square(centres).sum(1)
         out = np.empty(len(components), np.int16)
         for start in range(0, len(components), _CHUNK):
-            part = components[start : start + _CHUNK].astype(np.float64)
-            out[start : start + _CHUNK] = (half_norm - part @ centres.T).argmin(1)
+            out[start : start + _CHUNK] = _nearest(components[start : start + _CHUNK], self.c_pca)
         return out
 
     @classmethod
@@ -131,7 +129,8 @@ class MetaCellTokenizer:
         Parameters
         ----------
         expression
-            (n, G) float32, model space; some rows are looked at at a time, three times over.
+            (n, G) float32, model space; some rows are looked at at a time, three times over. Of
+            over 200,000 cells so many, drawn at random, settle the clusters; all make their means.
         genes, target_sum
             Names of the columns, and the total behind the model space.
         n_meta_cells, n_pcs, level_sizes, seed
@@ -151,26 +150,37 @@ class MetaCellTokenizer:
                 f"Train on {2 * _CELLS_PER_META_CELL} cells at least; thousands are sensible.",
             )
         mean, components = principal_axes(expression, min(n_pcs, n_genes, n - 1))
-        pcs = np.concatenate(
-            [(expression[i : i + _CHUNK] - mean) @ components.T for i in range(0, n, _CHUNK)]
-        )
         rng = np.random.default_rng(seed)
+        drawn = n > _MOST_KMEANS
+        some = np.sort(rng.choice(n, _MOST_KMEANS, replace=False)) if drawn else np.arange(n)
+        ends = np.searchsorted(some, range(0, n + _CHUNK, _CHUNK))
+        pcs = np.concatenate(
+            [
+                ((expression[i : i + _CHUNK] - mean) @ components.T)[some[first:last] - i]
+                for i, first, last in zip(range(0, n, _CHUNK), ends, ends[1:], strict=False)
+            ]
+        )
         batch_size = None if n <= _EXACT_KMEANS else 16_384
-        label = kmeans(pcs, k, rng, max_iter=60, batch_size=batch_size).labels_
-        used, label, count = np.unique(label, return_inverse=True, return_counts=True)
-        first = np.zeros((len(used), n_genes))
-        second = np.zeros((len(used), n_genes))
+        clusters = kmeans(pcs, k, rng, max_iter=60, batch_size=batch_size)
+        count, first, second = np.zeros(k, np.int64), *np.zeros((2, k, n_genes))
         for start in range(0, n, _CHUNK):
-            part, where = expression[start : start + _CHUNK], label[start : start + _CHUNK]
+            part = expression[start : start + _CHUNK]
+            if drawn:
+                where = _nearest((part - mean) @ components.T, clusters.cluster_centers_)
+            else:
+                where = clusters.labels_[start : start + _CHUNK]
+            count += np.bincount(where, minlength=k)
             order = np.argsort(where, kind="stable")
             present, begin = np.unique(where[order], return_index=True)
             first[present] += np.add.reduceat(part[order], begin, dtype=np.float64)
             second[present] += np.add.reduceat(np.square(part[order]), begin, dtype=np.float64)
-        c_expr = first / count[:, None]
-        v_expr = np.maximum(second / count[:, None] - np.square(c_expr), 0)
+        used = count > 0
+        count = count[used]
+        c_expr = first[used] / count[:, None]
+        v_expr = np.maximum(second[used] / count[:, None] - np.square(c_expr), 0)
         c_pca = ((c_expr - mean) @ components.T).astype(np.float32)
         levels = np.stack(
-            [kmeans(c_pca, min(size, len(used)), rng, starts=4).labels_ for size in level_sizes],
+            [kmeans(c_pca, min(size, len(count)), rng, starts=4).labels_ for size in level_sizes],
             axis=1,
         )
         return cls(
@@ -184,6 +194,13 @@ class MetaCellTokenizer:
             (count / n).astype(np.float32),
             levels.astype(np.int64),
         )
+
+
+def _nearest(points: NDArray[np.floating], centres: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Return (n,) the nearest of ``centres`` (K, p) to each of ``points`` (n, p)."""
+    centres = centres.astype(np.float64)
+    half_norm = 0.5 * np.square(centres).sum(1)
+    return np.asarray((half_norm - points.astype(np.float64) @ centres.T).argmin(1))
 
 
 ARRAYS = tuple(f.name for f in fields(MetaCellTokenizer) if f.name not in ("genes", "target_sum"))

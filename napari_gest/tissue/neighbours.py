@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+_AT_ONCE = 65_536  # cells looked up at a time
+
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
@@ -25,9 +27,12 @@ class Neighbours:
     @classmethod
     def of(cls, coords_um: NDArray[np.float64], k: int = 13) -> Neighbours:
         """Find the ``k`` cells nearest to each of ``coords_um`` (n, 2), itself among them."""
-        k = min(k, len(coords_um))
-        index = cKDTree(coords_um).query(coords_um, k=[*range(1, k + 1)])[1]
-        return cls(index.astype(np.int32))
+        k, n, tree = min(k, len(coords_um)), len(coords_um), cKDTree(coords_um)
+        index = np.empty((n, k), np.int32)
+        for start in range(0, n, _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            index[part] = tree.query(coords_um[part], k=[*range(1, k + 1)])[1]
+        return cls(index)
 
     @property
     def n_cells(self) -> int:
@@ -39,9 +44,15 @@ class Neighbours:
 
     def mean(self, values: NDArray[np.float32], *, own: bool = False) -> NDArray[np.float32]:
         """Return (n, D) means of ``values`` (n, D) of the neighbours, and the cell if ``own``."""
-        index = self.index if own else self.index[:, 1:]
-        n, k = index.shape
+        return self.mean_of(slice(0, self.n_cells), values, own=own)
+
+    def mean_of(
+        self, cells: slice, values: NDArray[np.float32], *, own: bool = False
+    ) -> NDArray[np.float32]:
+        """Return (m, D) of ``mean`` for some cells, one after another, of the values of all."""
+        index = self.index[cells] if own else self.index[cells, 1:]
+        m, k = index.shape
         ones, ends = np.ones(index.size, np.float32), np.arange(0, index.size + 1, k)
         # Sums nearest first, as one matrix: a gather for each neighbour takes ten times as long.
-        total = sparse.csr_matrix((ones, index.ravel(), ends), shape=(n, n)) @ values
+        total = sparse.csr_matrix((ones, index.ravel(), ends), shape=(m, len(values))) @ values
         return np.asarray(total / np.float32(k), np.float32)

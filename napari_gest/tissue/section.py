@@ -19,6 +19,7 @@ from napari_gest.errors import InputError, ReadingError
 from napari_gest.tissue.area import cell_areas_um2, on_lattice
 from napari_gest.tissue.expression import check_linear, log_normalize, without_damage
 from napari_gest.tissue.geometry import Geometry
+from napari_gest.tissue.in_order import in_order
 from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_names, where
@@ -113,6 +114,17 @@ class Section:
             return self
         ordered = self.subset(self.order)
         return replace(ordered, expression=_sorted(ordered.expression))
+
+    def gathered(self) -> Section:
+        """Return the section as ``ordered`` does, for a task that reads all cells several times.
+
+        Expression on disk is copied there in that order, once it is read; a little of it is read
+        into memory at once. ``drop_copies`` removes the copy.
+        """
+        if not isinstance(self.expression, StoredRows):
+            return self.ordered()
+        expression = in_order(self.expression, self.order)
+        return replace(self.subset(self.order), expression=expression)
 
     @property
     def on_disk(self) -> bool:

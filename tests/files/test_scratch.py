@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import stat
 import tempfile
 from pathlib import Path
@@ -48,3 +49,37 @@ def test_a_name_is_taken_once() -> None:
     with pytest.raises(FileExistsError):
         Scratch("work")
     first.close()
+
+
+def test_values_are_appended_and_read_in_parts() -> None:
+    scratch = Scratch("work")
+    scratch.append("values", np.arange(3, dtype=np.float32))
+    scratch.append("values", np.arange(3, 7, dtype=np.float32))
+    np.testing.assert_array_equal(scratch.part("values", np.float32), np.arange(7))
+    np.testing.assert_array_equal(scratch.part("values", np.float32, 2, 5), [2, 3, 4])
+    assert not len(scratch.part("values", np.float32, 2, 2))
+    scratch.drop("values")
+    scratch.drop("values")
+    assert scratch.part("values", np.float32).dtype == np.float32
+    scratch.close()
+
+
+def test_what_is_let_go_of_is_still_there() -> None:
+    scratch, other = Scratch("work"), Scratch("work", owner=False)
+    made = scratch.make("values", (5000,), np.int64)
+    made[:] = np.arange(5000)
+    scratch.release()
+    read = other.read("values")
+    assert read.sum() == made.sum() == 5000 * 4999 // 2
+    other.release()
+    np.testing.assert_array_equal(read, np.arange(5000))
+    made[7] = -1
+    scratch.release()
+    assert made[7] == read[7] == -1
+    scratch.close()
+
+
+def test_a_forgotten_folder_is_removed(tmp_path: Path) -> None:
+    Scratch("work").append("values", np.arange(3))
+    gc.collect()
+    assert not list(tmp_path.iterdir())

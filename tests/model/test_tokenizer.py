@@ -5,6 +5,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from napari_gest.errors import InputError
+from napari_gest.model import tokenizer as module
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tissue.section import Section
 
@@ -83,3 +84,25 @@ def test_a_small_section_shrinks_the_vocabulary(values: np.ndarray) -> None:
 def test_too_few_cells_are_refused(values: np.ndarray) -> None:
     with pytest.raises(InputError, match="too few"):
         fitted(values[:8])
+
+
+def test_of_many_cells_some_settle_the_clusters_and_all_are_counted(
+    values: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = fitted(values)
+    monkeypatch.setattr(module, "_MOST_KMEANS", len(values) // 2)
+    monkeypatch.setattr(module, "_CHUNK", 100)
+    made = fitted(values)
+    np.testing.assert_allclose(made.mean, exact.mean, atol=1e-5)
+    counts = made.frequency * len(values)
+    np.testing.assert_allclose(counts, counts.round(), atol=1e-3)
+    assert counts.sum() == pytest.approx(len(values), abs=1e-2)
+    assert made.frequency @ made.c_expr == pytest.approx(values.mean(0), abs=1e-4)
+
+    def error(tokenizer: MetaCellTokenizer) -> float:
+        pcs = exact.project(values)
+        centre = (tokenizer.c_expr - exact.mean) @ exact.components.T
+        return float(np.square(pcs[:, None] - centre[None]).sum(2).min(1).mean())
+
+    # Clusters of half of the cells describe all of them about as well.
+    assert error(made) < 1.1 * error(exact)

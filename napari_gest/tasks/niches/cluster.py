@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import secrets
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -13,11 +14,13 @@ from scipy.linalg import eigh
 from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.errors import InputError
+from napari_gest.files import Scratch
 from napari_gest.limits import check_choice, check_number
 from napari_gest.model.axes import principal_axes, signed
 from napari_gest.model.kmeans import kmeans
 from napari_gest.seeds import MAX_SEED, check_seed
 from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.memory import give_back
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.niches import Clustered, ordered
 from napari_gest.tasks.niches.random_field import Sample, around, fit_field_mixture
@@ -94,7 +97,10 @@ class ClusterRequest:
         yield clock.tick(0)
         found = self._together.by_row((yield from self._fit(0, clock)))
         require_finite("The niches", probability=found)
+        if not self.repeats:
+            vars(self).pop("_together")
         labels, probability = ordered(found)
+        del found
         settings = {
             "method": self.method,
             "n_niches": int(probability.shape[1]),
@@ -146,6 +152,7 @@ class ClusterRequest:
                 starts=_STARTS,
                 seed=seed,
                 sample=self._together.sample,
+                after=self._together.release,
             )
             made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
             return made.probability
@@ -232,13 +239,16 @@ class Together:
     index
         (n,) index of each cell where the sections are one after another as they were given.
     sample
-        Of over 100,000 cells: some that stand for all while a start is chosen.
+        Of over 100,000 cells: those to which niches are fitted.
+    files
+        What the features are in where the embeddings are in files.
     """
 
     features: NDArray[np.float32]
     neighbours: list[Neighbours]
     index: NDArray[np.int64]
     sample: Sample | None = None
+    files: Scratch | None = None
 
     @classmethod
     def of(cls, embedded: Sequence[Embedded]) -> Together:
@@ -246,9 +256,22 @@ class Together:
         sections = [e.section for e in embedded]
         parts = [embedded[i] for i in name_order(sections)]
         coords = [e.section.coords_um[e.section.order] for e in parts]
+        sample = sample_of(coords)
+        files = None
+        if sample is not None:
+            give_back()
+            if any(e.files for e in embedded):
+                files = Scratch(secrets.token_hex(8))
         near = [Neighbours.of(one) for one in coords]
-        parts = [replace(e, embedding=e.embedding[e.section.order]) for e in parts]
-        return cls(niche_features(parts), near, cell_order(sections), sample_of(coords))
+        features = niche_features(parts, files)
+        if sample is not None:
+            give_back()
+        return cls(features, near, cell_order(sections), sample, files)
+
+    def release(self) -> None:
+        """Let go of features that are in files; they are read again where they are used."""
+        if self.files is not None:
+            self.files.release()
 
     def by_row(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values (n, ...) of the cells in the order in which they were given."""
@@ -276,25 +299,37 @@ def sample_of(coords_um: Sequence[NDArray[np.float64]]) -> Sample | None:
     return Sample(np.concatenate([cells for cells, _ in some]), [Neighbours.of(c) for _, c in some])
 
 
-def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
+def niche_features(
+    embedded: Sequence[Embedded], files: Scratch | None = None
+) -> NDArray[np.float32]:
     """Return (n, p) what of the embeddings of all sections is clustered.
 
     Niche means lie along directions in which cells resemble those around them, and others that
     only tell how single cells differ: the first are kept (min/max autocorrelation factors,
     Switzer and Green 1984), each as wide as what is shared. How sections differ as a whole has no
-    say in it. Of embeddings by the decoder, the principal components.
+    say in it. Of embeddings by the decoder, the principal components. Cells of each section are in
+    its order; with ``files`` the features are in them.
     """
-    parts = [e.embedding for e in embedded]
-    together = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    require_finite("The niche embedding", embedding=together)
-    if not np.ptp(together, axis=0).any():
+    n, width = sum(len(e.rows) for e in embedded), embedded[0].embedding.shape[1]
+
+    def parts() -> Iterator[NDArray[np.float32]]:
+        some = (part for e in embedded for part in e.ordered_parts())
+        return some if n > _MANY else iter([np.concatenate(list(some))])
+
+    total, low, high = np.zeros(width), np.full(width, np.inf), np.full(width, -np.inf)
+    for part in parts():
+        require_finite("The niche embedding", embedding=part)
+        total += part.sum(0, dtype=np.float64)
+        low, high = np.minimum(low, part.min(0)), np.maximum(high, part.max(0))
+    if not (high > low).any():
         raise InputError(
-            f"All {len(together):,} cells have the same niche embedding.",
+            f"All {n:,} cells have the same niche embedding.",
             "Choose another model, or tissue whose cells differ in the model's genes.",
         )
     known = [(len(e.rows), e.covariance) for e in embedded if e.covariance is not None]
     if not known:
-        p = min(_N_PCS, together.shape[1], len(together) - 1)
+        together = np.concatenate(list(parts()))
+        p = min(_N_PCS, width, n - 1)
         mean, axes = principal_axes(together, p)
         return np.asarray((together - mean) @ axes.T, np.float32)
     shared, single = np.average([c for _, c in known], axis=0, weights=[n for n, _ in known])
@@ -305,8 +340,19 @@ def niche_features(embedded: Sequence[Embedded]) -> NDArray[np.float32]:
     # it starts from do, and with all alike they lead it astray.
     axes = signed(axes.T).T * np.sqrt(np.maximum(share, 0))
     axes = axes[:, ::-1][:, :kept]
-    features = np.asarray((together - together.mean(0)) @ axes, np.float32)
-    require_finite("The niche embedding", components=features)
+    shape, start = (n, kept), 0
+    if files is None:
+        features = np.empty(shape, np.float32)
+    else:
+        features = files.make("features", shape, np.float32)
+    for part in parts():
+        middle = part.mean(0) if n <= _MANY else np.asarray(total / n, np.float32)
+        made = (part - middle) @ axes
+        require_finite("The niche embedding", components=made)
+        features[start : start + len(part)] = made
+        start += len(part)
+        if files is not None:
+            files.release()
     return features
 
 

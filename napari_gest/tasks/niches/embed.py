@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import secrets
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -16,11 +17,13 @@ from torch import Tensor
 
 import napari_gest
 from napari_gest import keys
+from napari_gest.files import Scratch
 from napari_gest.limits import check_choice, check_number
 from napari_gest.model.devices import AtOnce, Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.memory import give_back
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.expression import log_normalize_sparse
@@ -43,6 +46,8 @@ SHARED_TARGETS = 32
 # Content cells encoded between two yields.
 _CONTENT_PER_STEP = 1024
 _CHUNK = 4096
+# Of more cells that stay on disk, embeddings are in files, too; cells that are taken at a time.
+_IN_MEMORY, _AT_ONCE = 100_000, 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,14 +112,19 @@ class EmbedRequest:
     def run(self) -> Generator[Progress, None, Embedded]:
         """Embed; yields after every few windows, returns the result."""
         self.check()
-        covariance, section = None, self.section
+        covariance, section, files = None, self.section, None
+        if section.on_disk and section.n_obs > _IN_MEMORY and self.read == "content":
+            files = Scratch(secrets.token_hex(8))
+        made = _Arrays(files)
         if self.read == "content":
-            embedding, covariance = yield from _content(self)
+            embedding, covariance = yield from _content(self, made)
         else:
             embedding = yield from _decoded(self)
-        require_finite("The niche embedding", embedding=embedding, covariance=covariance)
-        embedding = embedding[section.rank]
-        return Embedded(section, section.rows, embedding, self.settings, covariance)
+        for part in made.parts(len(embedding)):
+            require_finite("The niche embedding", embedding=embedding[part])
+        require_finite("The niche embedding", covariance=covariance)
+        embedding = made.taken("embedding", embedding, section.rank)
+        return Embedded(section, section.rows, embedding, self.settings, covariance, files)
 
     def stored(self, adata: AnnData) -> Embedded | None:
         """Return what ``run`` would, where it was written to ``adata`` before; else None.
@@ -171,6 +181,8 @@ class Embedded:
     covariance
         Of ``"content"``, else None: (2, D, D) the covariance of single cells, in the components
         of the embedding, with the mean of the cells around each, and with themselves.
+    files
+        The files that ``embedding`` is in, which last as long as this does; None in memory.
     """
 
     section: Section
@@ -178,6 +190,13 @@ class Embedded:
     embedding: NDArray[np.float32]
     settings: dict[str, Any]
     covariance: NDArray[np.float64] | None = None
+    files: Scratch | None = None
+
+    def ordered_parts(self) -> Iterator[NDArray[np.float32]]:
+        """Yield (m, D) embeddings of the cells in the section's order, some at a time."""
+        order = self.section.order
+        for part in _Arrays(self.files).parts(len(order)):
+            yield self.embedding[order[part]]
 
     @property
     def section_name(self) -> str:
@@ -194,16 +213,20 @@ class Embedded:
         The names of the keys that changed.
         """
         shape = (adata.n_obs, self.embedding.shape[1])
-        whole = np.full(shape, np.nan, np.float32)
         old = adata.obsm.get(keys.NICHE_EMBEDDING)
+        if self.files is not None and np.array_equal(self.rows, np.arange(adata.n_obs)):
+            whole = self.embedding  # not copied through memory
+        else:
+            whole = np.full(shape, np.nan, np.float32)
         about = adata.uns.get(keys.NICHE_EMBEDDED)
         others: list[int] = []
         if about is not None and dict(about["settings"]) == self.settings:
             names = map(str, about["sections"])
             others = [i for i, name in enumerate(names) if name != self.section_name]
-        if old is not None and old.shape == shape and (others or about is None):
-            whole[:] = old
-        whole[self.rows] = self.embedding
+        if whole is not self.embedding:
+            if old is not None and old.shape == shape and (others or about is None):
+                whole[:] = old
+            whole[self.rows] = self.embedding
         adata.obsm[keys.NICHE_EMBEDDING] = whole
         made = {
             "sections": np.array([self.section_name]),
@@ -254,8 +277,47 @@ def _digest(section: Section, embedding: NDArray[np.float32]) -> str:
     return hashed.hexdigest()
 
 
+@dataclass(frozen=True, eq=False)
+class _Arrays:
+    """Arrays of all cells, in memory or in files; of those in files little is in memory."""
+
+    files: Scratch | None
+
+    def make(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return (
+            np.empty(shape, np.float32)
+            if self.files is None
+            else self.files.make(name, shape, np.float32)
+        )
+
+    def parts(self, n: int) -> Iterator[slice]:
+        """Yield slices of n cells, all at once in memory; files are let go of after each."""
+        step = n if self.files is None else _AT_ONCE
+        for start in range(0, n, max(step, 1)):
+            yield slice(start, min(start + step, n))
+            self.release()
+
+    def taken(
+        self, name: str, values: NDArray[np.float32], cells: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Return (n, D) the values of cells (n,)."""
+        if self.files is None:
+            return values[cells]
+        out = self.make(name, values.shape)
+        for part in self.parts(len(cells)):
+            out[part] = values[cells[part]]
+        return self.files.read(name)
+
+    def release(self, *, freed: bool = False) -> None:
+        """Let go of files, and of memory that was freed."""
+        if self.files is not None:
+            self.files.release()
+            if freed:
+                give_back()
+
+
 def _content(
-    request: EmbedRequest,
+    request: EmbedRequest, made: _Arrays
 ) -> Generator[Progress, None, tuple[NDArray[np.float32], NDArray[np.float64]]]:
     """Return (n, p) mean principal components over each niche, and `Embedded.covariance`.
 
@@ -263,21 +325,30 @@ def _content(
     """
     section, model = request.section, request.model
     measured = section.measured(model.genes)
-    own = np.empty((section.n_obs, len(model.tokenizer.components)), np.float32)
+    made.release(freed=True)
+    own = made.make("read", (section.n_obs, len(model.tokenizer.components)))
     clock = Clock("Embedding niches", 2 * section.n_obs)
     # Read as they are in the file: what a cell holds does not depend on those beside it.
     spans, parts = section.parts(model.genes)
     work = _Projection(model.tokenizer, model.target_sum, measured)
-    for span, made in zip(spans, request.workers.map(work, parts), strict=True):
-        own[span] = made
+    for span, values in zip(spans, request.workers.map(work, parts), strict=True):
+        own[span] = values
+        made.release()
         yield clock.tick(span.stop)
-    own = own[section.order]
-    means = niche_means(own, section.coords_um[section.order], request._niche_cells)
+    made.release(freed=True)
+    own = made.taken("own", own, section.order)
+    made.release(freed=True)
+    coords = section.coords_um[section.order]
+    means = niche_means(own, coords, request._niche_cells, made.make("means", own.shape), made)
     return (yield from relay(means, lambda n: clock.tick(section.n_obs + n)))
 
 
 def niche_means(
-    values: NDArray[np.float32], coords_um: NDArray[np.float64], n_cells: int
+    values: NDArray[np.float32],
+    coords_um: NDArray[np.float64],
+    n_cells: int,
+    out: NDArray[np.float32] | None = None,
+    made: _Arrays | None = None,
 ) -> Generator[int, None, tuple[NDArray[np.float32], NDArray[np.float64]]]:
     """Return weighted means over each cell's niche, and what cells share with their niches.
 
@@ -289,6 +360,8 @@ def niche_means(
         (n, 2) their positions.
     n_cells
         Cells of a niche, the cell itself among them.
+    out, made
+        (n, D) where the means are to be, and what ``values`` and they were made by, if by files.
 
     Yields
     ------
@@ -298,8 +371,14 @@ def niche_means(
     -------
     (n, D) the means and (2, D, D) as in ``Embedded.covariance``.
     """
-    embedding = np.empty_like(values)
-    mean = values.mean(0, dtype=np.float64)
+    embedding, made = np.empty_like(values) if out is None else out, made or _Arrays(None)
+    if made.files is None:
+        mean = values.mean(0, dtype=np.float64)
+    else:
+        mean = np.zeros(values.shape[1])
+        for part in made.parts(len(values)):  # cell by cell, as NumPy adds up all of them
+            mean = np.concatenate([mean[None], values[part]]).sum(0)
+        mean /= len(values)
     shared, total = np.zeros((2, len(mean), len(mean)))
     tree = cKDTree(coords_um)
     for start in range(0, len(values), _CHUNK):
@@ -309,6 +388,7 @@ def niche_means(
         single = values[part] - mean
         shared += single.T @ around
         total += single.T @ single
+        made.release()
         yield min(start + _CHUNK, len(values))
     return embedding, np.stack([(shared + shared.T) / 2, total]) / len(values)
 

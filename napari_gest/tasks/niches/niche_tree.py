@@ -61,6 +61,7 @@ class NicheTreeRequest:
             starts=1,
             seed=self.seed,
             sample=cells.sample,
+            after=cells.release,
         )
         mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))
         require_finite("The niches", probability=mixture.probability)

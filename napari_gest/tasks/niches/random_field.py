@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from napari_gest.model.kmeans import kmeans
 from napari_gest.tissue.neighbours import Neighbours
 
 _STEPS = 30
-# Steps on all cells at most once some have settled the start, and the share of them that may still
-# change their niche in a step that is the last.
-_LAST_STEPS, _STILL = 12, 1e-3
+# Updates of all cells at most once some have settled the niches, and the share of them that may
+# still change their niche in an update that is the last; cells updated at a time.
+_LAST_STEPS, _STILL, _AT_ONCE = 20, 1e-3, 8192
 _FIELD_STEPS = 3  # mean-field updates in an E-step
 _RIDGE = 1e-3  # of each feature's variance
 
@@ -64,6 +64,7 @@ def fit_field_mixture(
     starts: int,
     seed: int,
     sample: Sample | None = None,
+    after: Callable[[], None] = lambda: None,
 ) -> Generator[float, None, FieldMixture]:
     """Fit a mixture by expectation-maximisation from several starts and return the likeliest.
 
@@ -84,7 +85,9 @@ def fit_field_mixture(
     starts, seed
         k-means partitions to start from, and their seed.
     sample
-        Cells on which the starts are tried. Only the likeliest goes on with all cells.
+        Cells on which the starts are tried. The likeliest goes on with all cells.
+    after
+        Called when some thousand cells of all were looked at, to let go of their features.
 
     Yields
     ------
@@ -93,6 +96,7 @@ def fit_field_mixture(
     some, near = features, neighbours
     if sample is not None:
         some, near = features[sample.cells], sample.neighbours
+        after()
     best: FieldMixture | None = None
     for start in range(starts):
         rng = np.random.default_rng([seed, start])
@@ -102,29 +106,69 @@ def fit_field_mixture(
         share = np.full((len(some), k), 0.02 / k, np.float32)
         share[np.arange(len(some)), labels] += 0.98
         end = (start + 1) / starts if sample is None else 0.5 * (start + 1) / starts
-        fitted = yield from _climb(some, near, share, smoothing, _STEPS, (part, end))
+        fitted = yield from _climb(some, near, share, smoothing, (part, end))
         if best is None or fitted.likelihood > best.likelihood:
             best = fitted
     assert best is not None
     if sample is None:
         return best
-    share = _given(features, some, best)
-    return (yield from _climb(features, neighbours, share, smoothing, _LAST_STEPS, (0.5, 1.0)))
+    return (yield from _all_cells(features, neighbours, some, best, smoothing, after))
 
 
-def _given(
-    features: NDArray[np.float32], some: NDArray[np.float32], fitted: FieldMixture
-) -> NDArray[np.float32]:
-    """Return (n, K) probabilities of all cells by what was fitted to some (m, p), without field."""
+def _all_cells(
+    features: NDArray[np.float32],
+    neighbours: Sequence[Neighbours],
+    some: NDArray[np.float32],
+    fitted: FieldMixture,
+    smoothing: float,
+    after: Callable[[], None],
+) -> Generator[float, None, FieldMixture]:
+    """Go on with all cells from a mixture that was fitted to some of them (m, p).
+
+    Cells are updated in place, some thousands at a time, each by what the cells around it have
+    come to meanwhile; the mixture after each round. Beside the probabilities nothing is kept of a
+    cell.
+    """
     middle = some.mean(0, dtype=np.float64)
     weight = fitted.probability.sum(0, dtype=np.float64) + 1e-9
     mean = (fitted.probability.T @ (some - middle)) / weight[:, None]
-    towards = fitted.precision @ mean.T
-    bias = np.log(weight / len(some)) - 0.5 * (mean.T * towards).sum(0)
-    logits = (features - middle) @ towards + bias
-    logits -= logits.max(1, keepdims=True)
-    share = np.exp(logits, out=logits)
-    return np.asarray(share / share.sum(1, keepdims=True), np.float32)
+    precision = fitted.precision
+    n, p = features.shape
+    share, total = np.empty((n, len(weight)), np.float32), np.zeros((p, p))
+    for sweep in range(_LAST_STEPS + 1):
+        towards = precision @ mean.T
+        bias = np.log(weight / weight.sum()) - 0.5 * (mean.T * towards).sum(0)
+        start, changed, sums = 0, 0, np.zeros((len(weight), p))
+        for near in neighbours:
+            here = share[start : start + near.n_cells]
+            for first in range(0, near.n_cells, _AT_ONCE):
+                cells = slice(first, min(first + _AT_ONCE, near.n_cells))
+                x = features[start + first : start + cells.stop] - middle
+                logits = x @ towards + bias
+                if sweep:  # the first is without field
+                    before = here[cells].argmax(1)
+                    if smoothing:
+                        logits += smoothing * near.mean_of(cells, here)
+                else:
+                    before = None
+                    total += x.T @ x
+                logits -= logits.max(1, keepdims=True)
+                np.exp(logits, out=logits)
+                here[cells] = logits / logits.sum(1, keepdims=True)
+                if before is not None:
+                    changed += int((before != here[cells].argmax(1)).sum())
+                sums += here[cells].T @ x
+                after()
+            start += near.n_cells
+        yield 0.5 + 0.5 * (sweep + 1) / (_LAST_STEPS + 1)
+        if sweep and changed < _STILL * n:
+            break
+        weight = share.sum(0, dtype=np.float64) + 1e-9
+        mean = sums / weight[:, None]
+        covariance = (total - (mean.T * weight) @ mean) / n
+        precision = np.linalg.inv(covariance + _ridge(total / n))
+    yield 1.0
+    return replace(fitted, probability=share, precision=precision)
 
 
 def _climb(
@@ -132,17 +176,15 @@ def _climb(
     neighbours: Sequence[Neighbours],
     share: NDArray[np.float32],
     smoothing: float,
-    steps: int,
     progress: tuple[float, float],
 ) -> Generator[float, None, FieldMixture]:
-    """Fit from probabilities (n, K) in so many steps; yields progress between two numbers."""
+    """Fit from probabilities (n, K); yields progress between two numbers."""
     x = features.astype(np.float64)
     x -= x.mean(0)
-    n, p = x.shape
+    n = len(x)
     total = x.T @ x / n
-    ridge = _RIDGE * np.diag(np.diag(total)) + 1e-12 * np.eye(p)
-    labels = share.argmax(1) if steps < _STEPS else None
-    for step in range(steps):
+    ridge = _ridge(total)
+    for step in range(_STEPS):
         weight = share.sum(0, dtype=np.float64) + 1e-9
         mean = (share.T @ x) / weight[:, None]
         covariance = total - (mean.T * weight) @ mean / n + ridge
@@ -155,17 +197,17 @@ def _climb(
             share = np.exp(logits - top).astype(np.float32)
             norm = share.sum(1, keepdims=True)
             share /= norm
-        yield progress[0] + (step + 1) / steps * (progress[1] - progress[0])
-        if labels is not None:
-            before, labels = labels, share.argmax(1)
-            if (before != labels).mean() < _STILL:
-                yield progress[1]
-                break
+        yield progress[0] + (step + 1) / _STEPS * (progress[1] - progress[0])
     spread = np.einsum("np,np->n", x @ precision, x).mean() + np.linalg.slogdet(covariance)[1]
     # Without what the field alone says of a cell, the likeliest would be to have fewer niches.
     expected = logsumexp(logits - own + np.log(weight / n), axis=1)
     likelihood = (np.log(norm[:, 0]) + top[:, 0] - expected).mean() - 0.5 * spread
     return FieldMixture(share, float(likelihood), precision)
+
+
+def _ridge(total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what keeps a covariance (p, p) from being singular."""
+    return _RIDGE * np.diag(np.diag(total)) + 1e-12 * np.eye(len(total))
 
 
 def around(

@@ -86,7 +86,7 @@ class Panel:
         network: Decoder,
     ) -> Panel:
         """Return the panel of sections with the same genes, holes set aside for validation."""
-        sections = [sections[i].ordered() for i in name_order(sections)]
+        sections = [sections[i].gathered() for i in name_order(sections)]
         hidden = [discs(s, training.validation_share, config, seed) >= 0 for s in sections]
         known = [s.subset(~h) for s, h in zip(sections, hidden, strict=True)]
         config, tokenizer = vocabulary_of(known, config, seed)

@@ -9,15 +9,15 @@ import secrets
 import time
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor, nn
 
 import napari_gest
@@ -31,6 +31,7 @@ from napari_gest.model.optimizer import AdamW
 from napari_gest.model.temperature import best_temperature
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.memory import give_back
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.training.budget import planned_before
 from napari_gest.tasks.training.ranks import Ranks
@@ -50,6 +51,7 @@ from napari_gest.tasks.training.train_windows import (
     validation_batches,
 )
 from napari_gest.tissue.fingerprint import fingerprints
+from napari_gest.tissue.in_order import drop_copies
 from napari_gest.tissue.section import Section, name_order, section_record
 from napari_gest.tissue.window import symmetries
 
@@ -61,6 +63,26 @@ _REHEARSED = 4  # steps whose time is taken before the number of steps is settle
 MOST_IN_MEMORY = 2**30  # bytes of training tissue; above, it is read from files
 _TURNS = 4  # of a window, over which generation averages p(meta cell)
 _TRAINED, _SELECTING, _REPORTING = 0, 1, 2  # what a cell of a training section is for
+
+
+@dataclass(frozen=True, eq=False)
+class Batches(Sequence[Batch]):
+    """Batches of which one at a time is in memory, where ``files`` hold them."""
+
+    batches: Sequence[Batch]
+    files: Scratch | None
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Batch]: ...
+    def __getitem__(self, index: int | slice) -> Batch | Sequence[Batch]:
+        if self.files is not None:
+            self.files.release()
+        return self.batches[index]
 
 
 class TrainLoop:
@@ -83,8 +105,10 @@ class TrainLoop:
         self.scratch: Scratch | None = None
         self.tissues = self._read(pairs)
         # Validated by the first process; what the others are told is enough for them.
-        self.validation = self._validation(pairs, patches) if ranks.first else []
+        self.validation = self._validation(pairs, patches) if ranks.first else Batches([], None)
         self.cells = ranks.once(lambda: _training_cells(request, patches))
+        if any(s.on_disk for s in request.sections):
+            give_back()
         sizes = np.array([len(t.coords) for t in self.tissues], float)
         self.share = sizes / sizes.sum()
         coarse = tokenizer.levels if self.config.hierarchy else tokenizer.levels[:, :0]
@@ -105,12 +129,17 @@ class TrainLoop:
         self.clock = time.monotonic if self.budget is None else self.budget.clock
 
     def _read(self, pairs: Sequence[tuple[Section, NDArray[np.bool_]]]) -> list[Tissue]:
-        """Return the training tissue: in memory, or in files that a machine's processes share."""
+        """Return the training tissue: in memory, or in files that a machine's processes share.
+
+        Of tissue that stays on disk it is in files, too.
+        """
         ranks, tokenizer = self.ranks, self.model.tokenizer
         given = (self.model.target_sum, tokenizer, self.score)
         n = sum(int((~h).sum()) for _, h in pairs)
-        if ranks.n == 1 and 8 * n * len(self.score.genes) < MOST_IN_MEMORY:
+        here = 4 * n * len(self.score.genes) < MOST_IN_MEMORY
+        if ranks.n == 1 and here and not any(s.on_disk for s, _ in pairs):
             return [tissue_of(s, ~h, *given) for s, h in pairs]
+        give_back()
         # Of each machine the process with the lowest rank fills the files.
         token = ranks.once(lambda: secrets.token_hex(8))
         name, owner = f"{token}-{ranks.rank - ranks.local_rank}", ranks.local_rank == 0
@@ -119,13 +148,15 @@ class TrainLoop:
             if owner:
                 self.scratch = scratch = Scratch(name)
                 for i, (s, h) in enumerate(pairs):
-                    fill(s, ~h, *given, lambda what, *made, i=i: scratch.make(f"{i}-{what}", *made))
+                    make = partial(_made, scratch, str(i))
+                    fill(s, ~h, *given, make, after=scratch.release)
             return None, ()
 
         def read() -> list[Tissue]:
-            files, k = self.scratch or Scratch(name, owner=False), tokenizer.n_meta_cells
+            self.scratch = files = self.scratch or Scratch(name, owner=False)
+            profiles = self.score.scale(tokenizer.c_expr)
             return [
-                Tissue.of(lambda what, i=i: files.read(f"{i}-{what}"), k)  # type: ignore[misc]
+                Tissue.of(lambda what, i=i: files.read(f"{i}-{what}"), profiles)  # type: ignore[misc]
                 for i in range(len(pairs))
             ]
 
@@ -140,7 +171,7 @@ class TrainLoop:
         self,
         pairs: Sequence[tuple[Section, NDArray[np.bool_]]],
         patches: Sequence[NDArray[np.int64]],
-    ) -> list[Batch]:
+    ) -> Batches:
         request = self.request
         if request.validation is not None:
             holes = discs(request.validation, 0.2, self.model.config, request.seed) >= 0
@@ -148,15 +179,23 @@ class TrainLoop:
         else:
             roles = zip(pairs, patches, strict=True)
             checked = [(s, h, role == _SELECTING) for (s, h), role in roles]
-        return [
-            batch.to(self.device)
-            for s, h, asked in checked
-            for batch in validation_batches(s, h, asked, self.model, self.score)
-        ]
+        batches: list[Batch] = []
+        for s, h, asked in checked:
+            for batch in validation_batches(s, h, asked, self.model, self.score):
+                if s.on_disk and self.scratch and self.scratch.owner and self.device.type == "cpu":
+                    make = partial(_made, self.scratch, f"validation-{len(batches)}")
+                    batches.append(batch.stored(make))
+                    self.scratch.release()
+                else:
+                    batches.append(batch.to(self.device))
+        return Batches(batches, self.scratch)
 
     def close(self) -> None:
         """Let go of the training tissue, and of its files where it has some."""
         self.tissues = []
+        for section in [*self.request.sections, self.request.validation]:
+            if section is not None:
+                drop_copies(section.expression)
         if self.scratch is not None:
             self.scratch.close()
 
@@ -308,7 +347,12 @@ class TrainLoop:
 
         # Windows at a section's end may hold fewer cells; all are cut to the shortest.
         windows, (n_context, n_targets) = self.ranks.least(own)
-        return stack([w.read(n_context, n_targets) for w in windows], self.config.order != "hole")
+        parts = []
+        for window in windows:
+            parts.append(window.read(n_context, n_targets))
+            if self.scratch is not None:
+                self.scratch.release()
+        return stack(parts, self.config.order != "hole")
 
     @torch.inference_mode()
     def validate(self, step: int, seconds: float) -> None:
@@ -541,13 +585,20 @@ def rmse_z_over_cells(made: Tensor, truth: Tensor) -> float:
     return (2 * (1 - r)).clamp_min(0).sqrt().mean().item()
 
 
+def _made(
+    scratch: Scratch, of: str, what: str, shape: tuple[int, ...], dtype: DTypeLike
+) -> NDArray[Any]:
+    """Return an array of a section, or of a batch, in files."""
+    return scratch.make(f"{of}-{what}", shape, dtype)
+
+
 def _in_order(request: FitRequest) -> FitRequest:
     """Return the request with sections by name and their cells by place, whatever the file."""
     validation = request.validation
     return replace(
         request,
-        sections=[request.sections[i].ordered() for i in name_order(request.sections)],
-        validation=None if validation is None else validation.ordered(),
+        sections=[request.sections[i].gathered() for i in name_order(request.sections)],
+        validation=None if validation is None else validation.gathered(),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -54,19 +54,27 @@ class Tissue:
     coords: NDArray[np.float64]
     token: NDArray[np.int64]
     values: NDArray[np.float32]  # (n_obs, S) the scored genes, each over its spread
-    residual: NDArray[np.float32]  # (n_obs, S) what the meta cell leaves of them
     geometry: NDArray[np.float32]  # (n_obs, n_geometry) among all cells, hidden ones too
     tree: cKDTree
-    n_meta_cells: int  # of the vocabulary, which may be smaller than was asked for
+    profiles: NDArray[np.float32]  # (K, S) the meta cells as ``values`` has cells
 
     @classmethod
-    def of(cls, read: Callable[[str], NDArray[Any]], n_meta_cells: int) -> Tissue:
+    def of(cls, read: Callable[[str], NDArray[Any]], profiles: NDArray[np.float32]) -> Tissue:
         """Return the tissue whose arrays ``read`` returns by name."""
         arrays = {name: read(name) for name in ARRAYS}
-        return cls(**arrays, tree=cKDTree(arrays["coords"]), n_meta_cells=n_meta_cells)
+        return cls(**arrays, tree=cKDTree(arrays["coords"]), profiles=profiles)
+
+    @property
+    def n_meta_cells(self) -> int:
+        """Of the vocabulary, which may be smaller than was asked for."""
+        return len(self.profiles)
+
+    def residual(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return (m, S) what their meta cells leave of the values of cells (m,)."""
+        return self.values[cells] - self.profiles[self.token[cells]]
 
 
-ARRAYS = ("coords", "token", "values", "residual", "geometry")
+ARRAYS = ("coords", "token", "values", "geometry")
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +94,16 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self)[:-1]}
+        return Batch(**tensors, causal=self.causal)
+
+    def stored(self, make: Callable[[str, tuple[int, ...], DTypeLike], NDArray[Any]]) -> Batch:
+        """Return the batch in arrays made by name, shape and type, such as files."""
+        tensors = {}
+        for name in (f.name for f in fields(self)[:-1]):
+            values = getattr(self, name).numpy()
+            array = make(name, values.shape, values.dtype)
+            array[...] = values
+            tensors[name] = torch.from_numpy(array)
         return Batch(**tensors, causal=self.causal)
 
     @property
@@ -126,7 +144,7 @@ class Window:
             pool.shares(t.token[self.context], t.n_meta_cells)[-n_items:],
             pool.mean(self._place(self.context))[-n_items:],
             pool.mass[-n_items:],
-            pool.mean(t.residual[self.context])[-n_items:],
+            pool.mean(t.residual(self.context))[-n_items:],
             pool.mean(t.geometry[self.context])[-n_items:],
             self._place(targets),
             t.geometry[targets],
@@ -156,7 +174,7 @@ def tissue_of(
 ) -> Tissue:
     """Return the cells ``seen`` (n_obs,) of a section as training reads them."""
     arrays = fill(section, seen, target_sum, tokenizer, score, lambda _, *made: np.empty(*made))
-    return Tissue.of(arrays.__getitem__, tokenizer.n_meta_cells)
+    return Tissue.of(arrays.__getitem__, score.scale(tokenizer.c_expr))
 
 
 def fill(
@@ -166,28 +184,40 @@ def fill(
     tokenizer: MetaCellTokenizer,
     score: Score,
     make: Callable[[str, tuple[int, ...], DTypeLike], NDArray[Any]],
+    *,
+    wanted: NDArray[np.int64] | None = None,
+    after: Callable[[], None] = lambda: None,
 ) -> dict[str, NDArray[Any]]:
-    """Fill the arrays of a ``Tissue``, each made by name, shape and type; some cells at a time."""
+    """Fill the arrays of a ``Tissue``, each made by name, shape and type; some cells at a time.
+
+    Of the cells that are ``seen``, only those at the ascending indices ``wanted`` (m,) among them
+    are kept; all by default. They are the same numbers: whole chunks are made. ``after`` is called
+    after each.
+    """
     cells = np.flatnonzero(seen)
-    n, n_genes = len(cells), len(score.genes)
+    kept = np.arange(len(cells)) if wanted is None else wanted
+    n, n_genes = len(kept), len(score.genes)
     n_geometry = section.geometry(cells[:1]).shape[1]
     shapes: dict[str, tuple[tuple[int, ...], DTypeLike]] = {
         "coords": ((n, 2), np.float64),
         "token": ((n,), np.int64),
         "values": ((n, n_genes), np.float32),
-        "residual": ((n, n_genes), np.float32),
         "geometry": ((n, n_geometry), np.float32),
     }
     arrays = {name: make(name, *shape) for name, shape in shapes.items()}
-    profiles = score.scale(tokenizer.c_expr)
-    for start in range(0, n, _CHUNK):
-        part = slice(start, start + _CHUNK)
-        values = log_normalize(section.expression[cells[part]], target_sum)
-        arrays["values"][part] = scaled = score.scale(values)
-        arrays["token"][part] = token = tokenizer.tokens(values)
-        arrays["residual"][part] = scaled - profiles[token]
-        arrays["geometry"][part] = section.geometry(cells[part])
-    arrays["coords"][:] = section.coords_um[cells]
+    for start in range(0, len(cells), _CHUNK):
+        part = slice(*np.searchsorted(kept, [start, start + _CHUNK]))
+        if part.start == part.stop:
+            continue
+        chunk = cells[start : start + _CHUNK]
+        here = slice(None) if wanted is None else kept[part] - start
+        values = log_normalize(section.expression[chunk], target_sum)
+        arrays["values"][part] = score.scale(values)[here]
+        arrays["token"][part] = tokenizer.tokens(values)[here]
+        arrays["geometry"][part] = section.geometry(chunk[here])
+        after()
+    arrays["coords"][:] = section.coords_um[cells[kept]]
+    after()
     return arrays
 
 
@@ -246,8 +276,8 @@ def validation_batches(
     asked: NDArray[np.bool_],
     model: GeST,
     score: Score,
-) -> list[Batch]:
-    """Return those hidden cells that are asked for, in groups with the nearest known cells.
+) -> Iterator[Batch]:
+    """Yield those hidden cells that are asked for, in groups with the nearest known cells.
 
     Parameters
     ----------
@@ -258,20 +288,27 @@ def validation_batches(
     model, score
         The model in training, and the genes it is scored in.
     """
-    everything = np.ones(section.n_obs, bool)
-    tissue = tissue_of(section, everything, model.target_sum, model.tokenizer, score)
     known, todo = np.flatnonzero(~hidden), np.flatnonzero(asked)
     tree, n = cKDTree(section.coords_um[known]), model.config.window_cells
     n_near = min(len(known), reach(n, model.config.pooled_context))
     turn = np.eye(2) * (2 / model.config.window_um)
-    batches: list[Batch] = []
-    while len(todo) and len(batches) * 32 < _VALIDATION_CELLS:
+    groups: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    while len(todo) and len(groups) * 32 < _VALIDATION_CELLS:
         distance = np.linalg.norm(section.coords_um[todo] - section.coords_um[todo[0]], axis=1)
         order = np.argsort(distance, kind="stable")
         group, todo = todo[order[:32]], todo[order[32:]]
         centre = section.coords_um[group].mean(0)
         context = known[tree.query(centre, k=n_near)[1]]
+        groups.append((context, group, centre))
+    if not groups:
+        return
+    used = np.unique(np.concatenate([cells for *both, _ in groups for cells in both]))
+    everything = np.ones(section.n_obs, bool)
+    given = (model.target_sum, model.tokenizer, score)
+    arrays = fill(section, everything, *given, lambda _, *made: np.empty(*made), wanted=used)
+    tissue = Tissue.of(arrays.__getitem__, score.scale(model.tokenizer.c_expr))
+    for context, group, centre in groups:
         pool = Pool.around(section.coords_um[context] - centre, n)
+        context, group = np.searchsorted(used, context), np.searchsorted(used, group)
         window = Window(tissue, context, pool, group, centre, turn)
-        batches.append(stack([window.read(len(pool.mass), len(group))], causal=False))
-    return batches
+        yield stack([window.read(len(pool.mass), len(group))], causal=False)

@@ -37,7 +37,8 @@ def test_what_only_single_cells_differ_in_is_left_out(section: Section) -> None:
     embedded = Embedded(section, section.rows, means, {"model": "m"}, covariance)
     features = niche_features([embedded])
     assert features.shape[1] == 3  # of six, two are shared with the cells around: at least three
-    fits = [np.linalg.lstsq(features, means[:, j] - means[:, j].mean())[1][0] for j in range(6)]
+    there = (means - means.mean(0))[section.order]
+    fits = [np.linalg.lstsq(features, there[:, j])[1][0] for j in range(6)]
     left_over = np.array(fits) / (means.var(0) * len(means))
     assert left_over[:2].max() < 0.1
     assert np.sort(left_over[2:])[1:].min() > 0.5

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 
 from napari_gest import keys
 from napari_gest.errors import InputError
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.niches import embed
+from napari_gest.tasks.niches import cluster, embed
+from napari_gest.tasks.niches.cluster import cluster_niches
 from napari_gest.tasks.niches.embed import SHARED_TARGETS, EmbedRequest, embed_niches
 from napari_gest.tasks.progress import Progress, finish
 from napari_gest.tissue import rows
@@ -286,3 +290,42 @@ def test_expression_on_disk_gives_the_same_embedding(
     known.write(mixed)
     assert opened.uns[keys.NICHE_EMBEDDED]["digests"] == mixed.uns[keys.NICHE_EMBEDDED]["digests"]
     assert EmbedRequest(section, tiny_model, read).stored(opened) is not None
+
+
+def test_many_cells_on_disk_are_embedded_and_clustered_in_files(
+    section: Section, tiny_model: GeST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same numbers as in memory; the files go with the embedding."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(embed, "_IN_MEMORY", 100)
+    monkeypatch.setattr(embed, "_AT_ONCE", 150)
+    monkeypatch.setattr(cluster, "_MANY", 100)
+    monkeypatch.setattr(cluster, "_TILE", 20)
+    mixed = AnnData(
+        section.expression,
+        obs=pd.DataFrame(index=list(section.obs_names)),
+        var=pd.DataFrame(index=list(section.genes)),
+        obsm={"spatial": section.coords_um},
+    )[np.random.default_rng(0).permutation(section.n_obs)].copy()
+    write_tissue(mixed, tmp_path / "in.zarr")
+    opened = read_tissue(tmp_path / "in.zarr", lazy=True)
+    made = embed_niches(Section.from_anndata(opened, lazy=True), tiny_model)
+    known = embed_niches(Section.from_anndata(mixed), tiny_model)
+    assert made.files is not None
+    assert known.files is None
+    assert list(folder.iterdir())
+    np.testing.assert_array_equal(made.embedding, known.embedding)
+    np.testing.assert_array_equal(made.covariance, known.covariance)
+    niches = [cluster_niches(one, 4) for one in (made, known)]
+    np.testing.assert_array_equal(niches[0].labels, niches[1].labels)
+    np.testing.assert_allclose(niches[0].probability, niches[1].probability, atol=1e-3)
+    made.write(opened)
+    assert opened.obsm[keys.NICHE_EMBEDDING].base is not None  # no copy
+    write_tissue(opened, tmp_path / "out.zarr")
+    written = read_tissue(tmp_path / "out.zarr").obsm[keys.NICHE_EMBEDDING]
+    np.testing.assert_array_equal(written, known.embedding)
+    del made, opened, niches
+    gc.collect()
+    assert not list(folder.iterdir())

@@ -284,7 +284,7 @@ def test_large_tissue_is_read_from_files_and_gives_the_same(
     exec(compile(PROGRAM, str(program), "exec"), found)
     request = found["request"](1, None)
     loop = TrainLoop(request)
-    assert len(list(tmp_path.rglob("*.npy"))) == 10
+    assert len(list(tmp_path.rglob("*.npy"))) == 8
     assert not loop.tissues[0].values.flags.writeable
     assert [loop.step(step) for step in range(4)] == of_one[:4]
     loop.close()

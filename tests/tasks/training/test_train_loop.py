@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from anndata import AnnData
 from training import MODEL, SHORT, same
 
 from napari_gest.errors import InputError, ResultError
@@ -21,7 +24,9 @@ from napari_gest.tasks.training.train import (
     fit,
 )
 from napari_gest.tasks.training.train_loop import TrainLoop, temperature_on
-from napari_gest.tissue.section import Section
+from napari_gest.tissue import in_order
+from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.section import Section, section_names
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(
@@ -206,3 +211,38 @@ def test_windows_depend_on_seed_step_and_index_alone(sections: list[Section]) ->
     assert torch.equal(one.query_xy[:, :n], two.query_xy[:, :n])
     assert not torch.equal(one.query_xy[0], one.query_xy[1])
     assert not torch.equal(one.query_xy, loop.batch(5).query_xy)
+
+
+@pytest.mark.parametrize("name", ["t.zarr", "t.h5ad"])
+def test_tissue_on_disk_gives_the_model_that_tissue_in_memory_gives(
+    tissue: AnnData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr(in_order, "FEW_VALUES", 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
+    mixed = tissue[np.random.default_rng(0).permutation(tissue.n_obs)].copy()
+    write_tissue(mixed, tmp_path / name)
+    lazily = read_tissue(tmp_path / name, lazy=True)
+    names = section_names(mixed)
+    here = [Section.from_anndata(mixed, one) for one in names]
+    there = [Section.from_anndata(lazily, one, lazy=True) for one in names]
+    loop = TrainLoop(FitRequest(there, MODEL, SHORT, 0))
+    assert not loop.tissues[0].values.flags.writeable
+    assert len(list(copies.rglob("0-*.npy"))) == 4
+    assert list(copies.rglob("validation-*.npy"))
+    assert all("in_memory" not in vars(s.expression) for s in loop.request.sections)
+    loop.close()
+    assert not list(copies.iterdir())
+    made = [
+        finish(
+            FitRequest(
+                some[:1], MODEL, SHORT, 0, validation=some[1], checkpoint_dir=tmp_path / "state"
+            ).run()
+        ).model
+        for some in (here, there)  # the second goes on from the state of the first, at its end
+    ]
+    assert made[0].digest == made[1].digest
+    alone = fit(there, MODEL, SHORT)
+    assert alone.digest == fit(here, MODEL, SHORT).digest
+    assert not list(copies.iterdir())

@@ -99,7 +99,7 @@ def test_validation_predicts_every_hidden_cell_once_from_known_ones(
     section: Section, tiny_model: GeST, hidden: np.ndarray
 ) -> None:
     score = Score.of(tiny_model.tokenizer)
-    batches = validation_batches(section, hidden, hidden, tiny_model, score)
+    batches = list(validation_batches(section, hidden, hidden, tiny_model, score))
     truth = score.scale(section.model_space(tiny_model.target_sum))[hidden]
     found = np.concatenate([batch.values.numpy() for batch in batches])
     np.testing.assert_allclose(np.sort(found, 0), np.sort(truth, 0), rtol=1e-5)
@@ -120,7 +120,7 @@ def test_validation_predicts_some_hidden_cells_and_sees_none(
 ) -> None:
     score = Score.of(tiny_model.tokenizer)
     asked = hidden & (np.arange(section.n_obs) % 2 == 0)
-    batches = validation_batches(section, hidden, asked, tiny_model, score)
+    batches = list(validation_batches(section, hidden, asked, tiny_model, score))
     assert sum(len(batch.target) for batch in batches) == asked.sum()
     visible = sum(float(batch.mass[0].sum()) for batch in batches[:1])
     assert visible <= (~hidden).sum()
