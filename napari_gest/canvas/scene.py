@@ -205,19 +205,15 @@ class Scene:
         new = [one for label, one in state.sections.items() if label not in shown]
         first = not shown
         for data in layers.side_by_side(new):
-            if first and len(new) == 1:
-                add_layer(self.viewer, data)  # in turns; one of several may be selected before
-            else:
-                self.viewer.add_layer(Layer.create(*data))
+            alone = first and len(new) == 1  # then in turns; of several one may be selected sooner
+            add_layer(self.viewer, data) if alone else self.viewer.add_layer(Layer.create(*data))
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
             self._later(self._prepare_letters)
             self.viewer.reset_view()
-        if first or new:
-            for one in new:
-                layer = self.cells()[one.label]
-                layer.name = one.label
+        for one in new:
+            self.cells()[one.label].name = one.label
 
     def _later(self, step: Callable[[], None]) -> None:
         """Take a step in a turn of its own, unless the dock is closed by then."""
