@@ -188,9 +188,7 @@ class Scene:
             if changed & {"sections", "runs", "kept", "shown"}:
                 self._mirror_generated()
                 self._mirror_effects()
-            if (
-                "sections" in changed and len(self.cells()) == 1
-            ):  # to select a new layer would have all of it made at once
+            if "sections" in changed and len(self.cells()) == 1:  # selected, it is made at once
                 self._later(self._select_active)
             elif changed & {"sections", "active"}:
                 self._mirror_active()
