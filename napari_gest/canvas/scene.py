@@ -188,9 +188,7 @@ class Scene:
             if changed & {"sections", "runs", "kept", "shown"}:
                 self._mirror_generated()
                 self._mirror_effects()
-            if (
-                "sections" in changed and len(self.cells()) == 1
-            ):  # to select a new layer would have all of it made at once
+            if "sections" in changed and len(self.cells()) == 1:  # selected, it is made at once
                 self._later(self._select_active)
             elif changed & {"sections", "active"}:
                 self._mirror_active()
@@ -205,19 +203,15 @@ class Scene:
         new = [one for label, one in state.sections.items() if label not in shown]
         first = not shown
         for data in layers.side_by_side(new):
-            if first and len(new) == 1:
-                add_layer(self.viewer, data)  # in turns; one of several may be selected before
-            else:
-                self.viewer.add_layer(Layer.create(*data))
+            alone = first and len(new) == 1  # then in turns; of several one may be selected sooner
+            add_layer(self.viewer, data) if alone else self.viewer.add_layer(Layer.create(*data))
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
             self._later(self._prepare_letters)
             self.viewer.reset_view()
-        if first or new:
-            for one in new:
-                layer = self.cells()[one.label]
-                layer.name = one.label
+        for one in new:
+            self.cells()[one.label].name = one.label
 
     def _later(self, step: Callable[[], None]) -> None:
         """Take a step in a turn of its own, unless the dock is closed by then."""
