@@ -75,10 +75,10 @@ def test_what_was_measured_is_not_measured_again(
     monkeypatch.setattr(atlas, "measured", measured)
     rows = tmp_path / "rows.json"
     with pytest.raises(KeyboardInterrupt):
-        atlas.run(tmp_path, [10, 200_000], rows, lambda _: None)
-    done = atlas.run(tmp_path, [10, 200_000], rows, lambda _: None)
+        atlas.run(tmp_path, [10, 2_000_000], rows, lambda _: None)
+    done = atlas.run(tmp_path, [10, 2_000_000], rows, lambda _: None)
     assert asked[2] == asked[3]
-    assert len(done) == len(atlas.read(rows)) == 2 * len(atlas.STAGES) - 1  # no fit of the second
+    assert len(done) == len(atlas.read(rows)) == 2 * len(atlas.STAGES) - 1  # no rival of the second
     assert [path.name for path in tmp_path.iterdir()] == ["rows.json"]
 
 
