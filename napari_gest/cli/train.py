@@ -400,6 +400,7 @@ def pretrain(
     um_per_unit: UmPerUnit = 1.0,
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
+    device: OnDevice = Device.auto,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a base on tissue of several panels, for 'fit --start' to begin with.
@@ -428,7 +429,7 @@ def pretrain(
     shape = checked(
         PRETRAIN_MODEL, n_meta_cells=meta_cells, n_layers=layers, n_heads=heads, d_model=width
     )
-    request = PretrainRequest(training, shape, config, seed, resume, out.name)
+    request = PretrainRequest(training, shape, config, seed, resume, out.name, device=device.value)
     request.check()
     base = run(request.run()).base
     base.save(out, overwrite=overwrite)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from napari_gest.errors import InputError
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.devices import Device, check_device
 from napari_gest.model.gest import Base
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.progress import Progress, finish
@@ -47,6 +48,8 @@ class PretrainRequest:
         Folder for the state of the run, as in ``FitRequest``.
     name
         Name of the base.
+    device
+        Where the network computes, as in ``FitRequest``.
     sampling
         Power of a panel's number of cells in how often it is drawn, 0 to 1: 0 draws all panels
         alike, 1 all cells.
@@ -59,12 +62,14 @@ class PretrainRequest:
     checkpoint_dir: Path | None = None
     name: str = "unnamed"
     sampling: float = 0.5
+    device: Device = "auto"
 
     def check(self) -> None:
         """Raise InputError if a panel cannot be trained on, as ``FitRequest.check`` does."""
         from napari_gest.tasks.training.panels import by_panel
 
         check_seed(self.seed)
+        check_device(self.device)
         if not 0 <= self.sampling <= 1:
             raise InputError(f"'sampling' is {self.sampling}.", "Give a number from 0 to 1.")
         if self.model_config.profiles != "standard":
@@ -100,6 +105,7 @@ def pretrain(
     checkpoint_dir: Path | None = None,
     name: str = "unnamed",
     sampling: float = 0.5,
+    device: Device = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Base:
     """Train one transformer over several panels and return it as a base to start from.
@@ -110,7 +116,7 @@ def pretrain(
         Sections to train on; those with the same genes are one panel.
     model_config, train_config
         Shape and training; by default those of the bundled base.
-    seed, checkpoint_dir, name, sampling
+    seed, checkpoint_dir, name, sampling, device
         As in ``PretrainRequest``.
     on_progress
         Called after every step.
@@ -129,5 +135,6 @@ def pretrain(
         checkpoint_dir,
         name,
         sampling,
+        device,
     )
     return finish(request.run(), on_progress).base

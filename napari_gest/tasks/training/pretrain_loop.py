@@ -20,6 +20,7 @@ import napari_gest
 from napari_gest.errors import ResultError
 from napari_gest.model.base import axes_decoder, reading
 from napari_gest.model.config import N_AXES
+from napari_gest.model.devices import AtOnce, chosen_device
 from napari_gest.model.gest import Base, log_prior
 from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
@@ -27,7 +28,14 @@ from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.training.panels import Panel, by_panel
-from napari_gest.tasks.training.train_loop import fast, follow, predict, scores_on, warmth
+from napari_gest.tasks.training.train_loop import (
+    add_gradients,
+    fast,
+    follow,
+    predict,
+    scores_on,
+    warmth,
+)
 from napari_gest.tasks.training.train_state import TrainState, write_state
 from napari_gest.tissue.section import section_record
 
@@ -45,13 +53,16 @@ class PretrainLoop:
         self.found = TrainState.find(request.checkpoint_dir)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.seed)
-            self.network = axes_decoder(request.model_config, draw=True)
+            drawn = axes_decoder(request.model_config, draw=True)
         self.panels = [
-            Panel.of(sections, request.model_config, self.config, request.seed, self.network)
+            Panel.of(sections, request.model_config, self.config, request.seed, drawn)
             for sections in by_panel(request.sections)
         ]
         share = np.array([panel.n_cells for panel in self.panels]) ** request.sampling
         self.share = share / share.sum()
+        self.device = chosen_device(request.device)
+        self.at_once = AtOnce(self.config.batch_windows)
+        self.network = drawn.to(self.device)
         self.average = copy.deepcopy(self.network)
         parameters = list(self.network.parameters())
         self.optimizer = AdamW(
@@ -89,6 +100,8 @@ class PretrainLoop:
                 yield replace(tick, payload=self.curve[-1])
             else:
                 yield tick
+            if news := self.at_once.news():
+                yield replace(tick, stage=news)
         require_finite("The base", **self.average.state_dict())
         cells = TrainingCells(
             np.concatenate([panel.trained for panel in self.panels]),
@@ -117,7 +130,8 @@ class PretrainLoop:
             "seed": self.request.seed,
             "curve": self.curve,
         }
-        made = Base(self.request.model_config, self.average.eval(), self.request.name, card, cells)
+        network = self.average.cpu().eval()
+        made = Base(self.request.model_config, network, self.request.name, card, cells)
         return made, self.curve
 
     def step(self, step: int) -> float:
@@ -127,20 +141,28 @@ class PretrainLoop:
         batch = panel.batch(self.config, rng)
         # An axis and its opposite are the same: what is learned must hold for both.
         signs = torch.from_numpy(rng.choice([-1.0, 1.0], N_AXES).astype(np.float32))
-        network = reading(self.network, panel.coordinates * signs, log_prior(panel.tokenizer))
+        coordinates = (panel.coordinates * signs).to(self.device)
+        network = reading(self.network, coordinates, log_prior(panel.tokenizer))
+        levels, scaled = panel.levels.to(self.device), panel.scaled.to(self.device)
+        parameters = list(self.network.parameters())
         self.network.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.request.seed * 1_000_003 + step)
-            with fast(torch.device("cpu")):
-                logits, residual = predict(network, batch)
-            loss = hierarchical_loss(logits, batch.target, panel.levels).mean()
-            error = F.mse_loss(logits.softmax(-1) @ panel.scaled + residual, batch.values)
-            loss = loss + self.config.expression_weight * error
-        loss.backward()
+
+        def some(part: slice) -> float:
+            windows = batch.windows(part).to(self.device)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.request.seed * 1_000_003 + step + 7919 * part.start)
+                with fast(self.device):
+                    logits, residual = predict(network, windows)
+                loss = hierarchical_loss(logits, windows.target, levels).mean()
+                error = F.mse_loss(logits.softmax(-1) @ scaled + residual, windows.values)
+                loss = loss + self.config.expression_weight * error
+                return add_gradients(parameters, loss * (windows.n_windows / batch.n_windows))
+
+        loss = sum(self.at_once.each(batch.n_windows, some))
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         self.optimizer.step(self.config.learning_rate * warmth(self.config, step))
         follow(self.average, self.network, self.config, step)
-        return loss.item()
+        return loss
 
     def validate(self, step: int, seconds: float) -> None:
         """Score the averaged weights on the holes of every panel."""
@@ -148,8 +170,10 @@ class PretrainLoop:
         entry: dict[str, float] = {"step": step}
         each = []
         for panel in self.panels:
-            network = reading(self.average, panel.coordinates, log_prior(panel.tokenizer))
-            each.append(scores_on(network, panel.validation, panel.scaled))
+            coordinates = panel.coordinates.to(self.device)
+            network = reading(self.average, coordinates, log_prior(panel.tokenizer))
+            holes = [batch.to(self.device) for batch in panel.validation]
+            each.append(scores_on(network, holes, panel.scaled.to(self.device)))
             entry[f"rmse_z {panel.name}"] = each[-1]["rmse_z"]
         entry |= {name: float(np.mean([scores[name] for scores in each])) for name in each[0]}
         entry["seconds"] = round(seconds, 1)

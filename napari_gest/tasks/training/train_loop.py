@@ -315,12 +315,7 @@ class TrainLoop:
                 first = ranks.rank + part.start * ranks.n  # index in the batch of all
                 torch.manual_seed(_key(self.request.seed, step, first))
                 loss = self.loss(windows) * (windows.n_windows / n)
-            # Taken from a part that runs out of memory on the way, no gradient is added twice.
-            found = torch.autograd.grad(loss, parameters, allow_unused=True)
-            for p, gradient in zip(parameters, found, strict=True):
-                if gradient is not None:
-                    p.grad = gradient if p.grad is None else p.grad.add_(gradient)
-            return loss.item()
+            return add_gradients(parameters, loss)
 
         return sum(self.at_once.each(batch.n_windows, some))
 
@@ -509,6 +504,18 @@ def fast(device: torch.device) -> AbstractContextManager[object]:
     if fast_bfloat16(device):
         return torch.autocast(device.type, torch.bfloat16)
     return full_precision(device)
+
+
+def add_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> float:
+    """Add the gradients of a loss to those that are there, all of them or none; return the loss.
+
+    Taken from a part that runs out of memory on the way, no gradient is added twice.
+    """
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for p, gradient in zip(parameters, found, strict=True):
+        if gradient is not None:
+            p.grad = gradient if p.grad is None else p.grad.add_(gradient)
+    return loss.item()
 
 
 def _key(*numbers: int) -> int:

@@ -7,13 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from anndata import AnnData
+from torch import Tensor
 from training import MODEL, SHORT
 
 from napari_gest.errors import InputError, ResultError
-from napari_gest.tasks.progress import finish
+from napari_gest.model.decoder import Decoder
+from napari_gest.model.devices import devices_here
+from napari_gest.tasks.progress import Progress, finish
+from napari_gest.tasks.training import pretrain_loop
 from napari_gest.tasks.training.pretrain import PretrainRequest
 from napari_gest.tasks.training.pretrain_loop import PretrainLoop
+from napari_gest.tasks.training.train_loop import predict
+from napari_gest.tasks.training.train_windows import Batch
 from napari_gest.tissue.section import Section
 
 
@@ -57,3 +64,31 @@ def test_a_loss_that_is_not_finite_ends_the_run(
     monkeypatch.setattr(PretrainLoop, "step", lambda self, step: float("nan"))
     with pytest.raises(ResultError, match="in step 1 "):
         finish(request_.run())
+
+
+def test_where_memory_runs_out_windows_go_one_by_one(
+    request_: PretrainRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is trained is the same but for dropout, which is drawn for each part."""
+    still = request_.model_config.model_copy(update={"dropout": 0.0})
+    given = replace(request_, model_config=still, checkpoint_dir=None)
+    whole = finish(given.run())
+
+    def narrow(network: Decoder, batch: Batch) -> tuple[Tensor, Tensor | float]:
+        if batch.n_windows > 1:
+            raise MemoryError
+        return predict(network, batch)
+
+    monkeypatch.setattr(pretrain_loop, "predict", narrow)
+    ticks: list[Progress] = []
+    halved = finish(given.run(), ticks.append)
+    assert any("Memory ran out" in tick.stage for tick in ticks)
+    ours, theirs = (made.base.network.state_dict() for made in (halved, whole))
+    for name, value in theirs.items():
+        assert torch.allclose(ours[name], value, atol=1e-3), name
+
+
+def test_a_device_that_is_not_there_is_refused(request_: PretrainRequest) -> None:
+    absent = next(name for name in ("mps", "cuda") if name not in devices_here())
+    with pytest.raises(InputError, match="that torch can use"):
+        replace(request_, device=absent).check()
