@@ -137,7 +137,7 @@ def test_validation_cells_that_do_not_vary_are_named(
     """Else no validation is the best, and there are no weights to return."""
     from napari_gest.tasks.training import train_loop
 
-    monkeypatch.setattr(train_loop, "_rmse_z", lambda *_: float("nan"))
+    monkeypatch.setattr(train_loop, "rmse_z_over_cells", lambda *_: float("nan"))
     with pytest.raises(ResultError, match="no gene varies") as caught:
         fit(sections, MODEL, SHORT)
     assert "validation_share" in caught.value.remedy
