@@ -28,11 +28,10 @@ from napari_gest.tissue.section import Section
 # From so many cells on a larger decoder, trained for longer, predicts held-out sections better;
 # with fewer it learns them by heart (decision 18).
 MANY_CELLS = 15_000
-# What suits a base (decision 38). It knows tissue already and a few passes over the cells teach it
-# theirs; with more it learns a small section by heart.
-FROM_BASE = TrainConfig(n_steps=800, batch_windows=4, cell_dropout=0.6, keep="last")
-_PASSES = 24
-_FEWEST_STEPS = 16
+# What suits a base and many cells (decision 38). With fewer cells a few passes over them do; with
+# more it learns a small section by heart.
+FROM_BASE = TrainConfig(n_steps=800, validate_every=100, cell_dropout=0.6, keep="last")
+_PASSES, _FEWEST_STEPS, _FEW_WINDOWS = 24, 16, 4
 
 
 def configs_for(
@@ -44,9 +43,11 @@ def configs_for(
     """
     n_cells = sum(section.n_obs for section in sections)
     if isinstance(start, Base):
-        a_step = FROM_BASE.batch_windows * FROM_BASE.targets
-        n_steps = max(_FEWEST_STEPS, round(_PASSES * n_cells / a_step))
-        return start.config, of_length(FROM_BASE, min(n_steps, FROM_BASE.n_steps))
+        if n_cells >= MANY_CELLS:
+            return start.config, FROM_BASE
+        few = FROM_BASE.model_copy(update={"batch_windows": _FEW_WINDOWS})
+        n_steps = round(_PASSES * n_cells / (few.batch_windows * few.targets))
+        return start.config, of_length(few, max(_FEWEST_STEPS, n_steps))
     if start is not None:
         return start.config, TrainConfig()
     if n_cells < MANY_CELLS:
