@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,14 +40,6 @@ def _sessions_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     from napari_gest.app.saved import autosave
 
     monkeypatch.setattr(autosave, "AUTOSAVED", tmp_path / "autosaved")
-
-
-@pytest.fixture(autouse=True)
-def _no_step_waits_for_the_next_test() -> Iterator[None]:
-    """What a test's window would have done in a later turn is not done in another test."""
-    yield
-    if loop := sys.modules.get("napari_gest.canvas.event_loop"):
-        loop.forget_waiting()
 
 
 @pytest.fixture(scope="session")

@@ -31,9 +31,6 @@ NICHE_NEIGHBOURS = 20  # generated cells around a place that say its niche
 NO_DRAWS = "This run made means alone. Run with 'Typical cells and mean' (step 4)."
 # What is seen of generated cells: something of each cell, names of places, or grey.
 Kind = Literal["cells", "places", "nothing"]
-CAPTION_LETTERS = frozenset(
-    "to be generated: draw 0123456789 expected uncertainty difference likeliest name not known"
-)
 _KINDS: dict[Kind, str] = {"places": "likeliest name", "nothing": "not known"}
 NO_MEAN = "The mean of these cells was not kept with them."
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from queue import SimpleQueue
 
-from qtpy.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
 # Not zero: Qt would run that among what it has posted, before it looks at mouse and keyboard.
 _BETWEEN_MS = 1
@@ -19,29 +19,17 @@ def call_later(step: Callable[[], None]) -> None:
     """Call ``step`` in a turn of its own, after those that wait; the window answers in between.
 
     A step must not run an event loop of its own, as a modal dialog does: all others wait for it.
-    Without Qt's application there is no window to answer, and no turn: it is called at once.
     """
-    if QCoreApplication.instance() is None:
-        step()
-        return
     _waiting.append(step)
     if len(_waiting) == 1:
         QTimer.singleShot(_BETWEEN_MS, _take)
 
 
-def forget_waiting() -> None:
-    """Drop all steps that wait, as at the end of a test."""
-    _waiting.clear()
-
-
 def _take() -> None:
-    if not _waiting:
-        return
     try:
         _waiting[0]()
     finally:
-        if _waiting:
-            _waiting.popleft()
+        _waiting.popleft()
         if _waiting:  # in this turn Qt draws what the step has changed, in the next one it answers
             QTimer.singleShot(_BETWEEN_MS, lambda: QTimer.singleShot(_BETWEEN_MS, _take))
 

@@ -32,7 +32,6 @@ OUTLINES = "outlines of what is generated"
 OPENED, RUN, GENERATED_CELLS, BESIDE = "opened", "run", "generated_cells", "beside"
 OUTLINE = "outline"
 
-SCALE_LETTERS = "0123456789. µmn"  # of the scale bar
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
 _GAP = 0.08  # between sections side by side, in widths
 EDIT_COLOR = "#EF7B9B"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from napari.layers import Layer, Points, Shapes
 from numpy.typing import NDArray
 
 from napari_gest.app.actions import Activate, CloseSections, Discard, OpenSections, ShowRuns
-from napari_gest.app.generated_view import CAPTION_LETTERS
 from napari_gest.app.journal import Journal
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Opened
@@ -20,8 +19,6 @@ from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.compat import scale_bar
-from napari_gest.canvas._napari_private.text_halo import prepare_letters
-from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.layer_list import add_layer, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
 from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, role_of, to_canvas
@@ -51,7 +48,7 @@ class Scene:
         self.viewer, self.journal, self._registry = viewer, journal, registry
         self.session = journal.session
         self.regions = RegionLayers(viewer, journal, self.cells, self.outline_um)
-        self._mirroring, self._attached = False, True
+        self._mirroring = False
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_selected)
@@ -61,7 +58,6 @@ class Scene:
 
     def detach(self) -> None:
         """Follow the viewer no more."""
-        self._attached = False
         self.session.changed.disconnect(self._on_changed)
         events = self.viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
@@ -188,9 +184,7 @@ class Scene:
             if changed & {"sections", "runs", "kept", "shown"}:
                 self._mirror_generated()
                 self._mirror_effects()
-            if "sections" in changed and len(self.cells()) == 1:  # selected, it is made at once
-                self._later(self._select_active)
-            elif changed & {"sections", "active"}:
+            if changed & {"sections", "active"}:
                 self._mirror_active()
         finally:
             self._mirroring = before
@@ -203,35 +197,16 @@ class Scene:
         new = [one for label, one in state.sections.items() if label not in shown]
         first = not shown
         for data in layers.side_by_side(new):
-            alone = first and len(new) == 1  # then in turns; of several one may be selected sooner
-            add_layer(self.viewer, data) if alone else self.viewer.add_layer(Layer.create(*data))
+            self.viewer.add_layer(Layer.create(*data))
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
-            self._later(self._prepare_letters)
-            self.viewer.reset_view()
-        for one in new:
-            self.cells()[one.label].name = one.label
-
-    def _later(self, step: Callable[[], None]) -> None:
-        """Take a step in a turn of its own, unless the dock is closed by then."""
-        call_later(lambda: step() if self._attached else None)
-
-    def _prepare_letters(self) -> None:
-        """Have the letters of texts made, and show the scale bar when its own are there."""
-        prepare_letters(self.viewer, layers.SCALE_LETTERS, then=self._show_scale_bar)
-
-    def _show_scale_bar(self) -> None:
-        if self._attached:
             scale_bar(self.viewer).visible = True
-            prepare_letters(self.viewer, CAPTION_LETTERS)
-
-    def _select_active(self) -> None:
-        before, self._mirroring = self._mirroring, True
-        try:
-            self._mirror_active()
-        finally:
-            self._mirroring = before
+            self.viewer.reset_view()
+        if first or new:
+            for one in new:
+                layer = self.cells()[one.label]
+                layer.name = one.label
 
     def _mirror_active(self) -> None:
         layer = self.active_layer

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QTimer
 
-from napari_gest.canvas import event_loop
-from napari_gest.canvas.event_loop import call_later, forget_waiting
+from napari_gest.canvas.event_loop import call_later
 
 pytestmark = pytest.mark.gui
 
@@ -37,20 +36,3 @@ def test_a_step_that_fails_does_not_stop_those_after_it(qtbot):
         call_later(lambda: seen.append("next"))
         qtbot.waitUntil(lambda: bool(seen))
     assert [str(error) for _, error, _ in raised] == ["a step"]
-
-
-def test_what_is_forgotten_is_not_done_and_holds_nothing_up(qtbot):
-    seen: list[str] = []
-    call_later(lambda: seen.append("forgotten"))
-    forget_waiting()
-    call_later(lambda: seen.append("next"))
-    qtbot.waitUntil(lambda: bool(seen))
-    qtbot.wait(20)
-    assert seen == ["next"]
-
-
-def test_without_an_application_a_step_is_taken_at_once(monkeypatch):
-    monkeypatch.setattr(event_loop.QCoreApplication, "instance", staticmethod(lambda: None))
-    seen: list[str] = []
-    call_later(lambda: seen.append("at once"))
-    assert seen == ["at once"]

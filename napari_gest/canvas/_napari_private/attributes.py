@@ -113,24 +113,6 @@ def text_visual(
     return node, code
 
 
-def letters_of(viewer: Viewer) -> Any | None:
-    """Return the letters that all texts of this font share: made in memory when asked for.
-
-    None where another thing than the processor would make them, which needs the canvas.
-    """
-    instead = "letters are made when they are first drawn"
-    try:
-        info = part(viewer, "window._qt_viewer.canvas").font_info()
-        font = info.font_manager.get_font(info.face)
-        renderer = type(part(font, "_renderer")).__name__
-        part(font, "_glyphs")
-    except (AttributeError, KeyError, TypeError) as error:
-        return _without("the letters of texts", error, instead)
-    if renderer != "SDFRendererCPU":
-        return _without("what makes letters", None, instead)
-    return font
-
-
 def colors_event(
     viewer: Viewer, layer: Points, of: Literal["face", "border"]
 ) -> EventEmitter | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from vispy.visuals.transforms import STTransform
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.attributes import colors_event, scene_canvas
 from napari_gest.canvas._napari_private.compat import camera
-from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.shapes import role_of
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ class RasterizedLayers:
             self._of[layer] = _RasterizedLayer(layer, node)
             for emitter in _events(layer):
                 emitter.connect(self._on_changed)
-            call_later(partial(self._begin, layer))  # view and colours are still to come
+            self._choose()
 
     def forget(self, layer: Any) -> None:
         """Follow a layer that was removed no more, if it was followed."""
@@ -113,7 +111,7 @@ class RasterizedLayers:
             # Setting colours tells the canvas twice, and each time all cells go there: once will do
             with layer.events.face_color.blocker():
                 layer.face_color = rgba
-        if shown and not rasterized.waiting:
+        if shown:
             rasterized.draw()
         elif rasterized is not None:
             rasterized.picture_is_old = True
@@ -128,11 +126,6 @@ class RasterizedLayers:
             emitter.disconnect(self._on_changed)
         self._of.pop(layer).close()
 
-    def _begin(self, layer: Points) -> None:
-        if layer in self._of:
-            self._of[layer].waiting = False
-            self._choose()
-
     def _choose(self, _event: Any = None) -> None:
         if not self._of:
             return
@@ -145,8 +138,6 @@ class RasterizedLayers:
         size = canvas.size[::-1]  # (y, x)
         middle, half = np.array(looking.center[-2:]), np.array(size) / 2 / looking.zoom
         for layer, rasterized in self._of.items():
-            if rasterized.waiting:
-                continue
             # Marks of points, selected or under the mouse, lie beneath a picture.
             unmarked = layer.mode == "pan_zoom" and not layer.selected_data
             rasterized.show(
@@ -168,20 +159,17 @@ class _RasterizedLayer:
         Whether it is drawn in their place.
     to_send
         The event that sends the points to the canvas, if their colours have changed since.
-    waiting
-        Whether neither is drawn yet: the layer is new.
     """
 
     def __init__(self, cells: Points, points: PointsVisual) -> None:
         self.cells, self.points = cells, points
-        self.shown = self.waiting = True
+        self.shown = False
         self.to_send: Any = None
         self.picture_is_old = True
         nothing = np.zeros((1, 1, 4), np.uint8)
         self._image = ImageNode(nothing, interpolation="linear", parent=points)
         self._image.set_gl_state("translucent", depth_test=False)
-        self._image.opacity = cells.opacity
-        points.points_markers.visible = False
+        self._image.visible, self._image.opacity = False, cells.opacity
         self._pixel = 0.0
         self._covered = np.zeros((2, 2))
 

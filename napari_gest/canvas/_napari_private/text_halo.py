@@ -2,19 +2,16 @@
 on cells of any colour.
 
 napari draws texts from pictures of letters whose pixels say how far they are from the edge of the
-letter. The halo is what lies a little outside of it. A letter's picture takes 10 ms to make when it
-is first needed. Those of captions are made when tissue is opened, each in a turn of its own.
+letter. The halo is what lies a little outside of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Shapes
 
-from napari_gest.canvas._napari_private.attributes import letters_of, scene_canvas, text_visual
-from napari_gest.canvas.event_loop import call_later
+from napari_gest.canvas._napari_private.attributes import scene_canvas, text_visual
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -70,24 +67,3 @@ class TextHalos:
         for text in self._texts.values():
             text.shared_program["u_halo"] = canvas.bgcolor.rgb
             text.update()
-
-
-def prepare_letters(
-    viewer: Viewer, letters: Iterable[str], then: Callable[[], None] = lambda: None
-) -> None:
-    """Have letters made that texts of any layer will need, and take a step when they are there.
-
-    Each is made in memory, by the processor, in a turn after all that waits by then; the canvas
-    sends what is new with its next frame. Nothing is drawn for it.
-    """
-    font = letters_of(viewer)
-    missing = sorted(set(letters)) if font is not None else []
-
-    def make_one() -> None:
-        if not missing:
-            then()
-            return
-        _ = font[missing.pop()]  # it keeps what was asked for once
-        call_later(make_one)
-
-    call_later(make_one)

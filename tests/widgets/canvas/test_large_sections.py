@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from drawing import hide_scale_bar
 
 from napari_gest.canvas._napari_private import rasterized_points
-from napari_gest.canvas._napari_private.compat import camera
+from napari_gest.canvas._napari_private.compat import camera, scale_bar
 from napari_gest.widgets.dock import Home
 
 pytestmark = pytest.mark.gui
@@ -36,10 +35,9 @@ def far(viewer) -> Callable[[], None]:
 @pytest.fixture
 def seen(viewer, qtbot) -> Callable[[], np.ndarray]:
     """Returns the canvas less its ground, (h, w, 3), blurred over 10 pixels."""
-    hidden: list[bool] = []
 
     def view_state() -> np.ndarray:
-        hide_scale_bar(viewer, qtbot, hidden)
+        scale_bar(viewer).visible = False
         qtbot.wait(100)
         picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
         part = (picture - picture[0, 0])[: len(picture) // 10 * 10]

@@ -7,14 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from drawing import hide_scale_bar
 from napari.layers import Points
 
-from napari_gest.app.generated_view import CAPTION_LETTERS
 from napari_gest.canvas._napari_private import attributes, rasterized_points
 from napari_gest.canvas._napari_private.compat import scale_bar
 from napari_gest.canvas.layer_list import add_layer, remove_layer
-from napari_gest.canvas.layers import OUTLINES, SCALE_LETTERS, outlines_layer
+from napari_gest.canvas.layers import OUTLINES, outlines_layer
 from napari_gest.canvas.shapes import role_of
 
 pytestmark = pytest.mark.gui
@@ -65,10 +63,9 @@ def large(monkeypatch) -> None:
 @pytest.fixture
 def on_canvas(viewer, qtbot) -> Callable[[], np.ndarray]:
     """Returns what the canvas shows, (h, w, 3)."""
-    hidden: list[bool] = []
 
     def view_state() -> np.ndarray:
-        hide_scale_bar(viewer, qtbot, hidden)
+        scale_bar(viewer).visible = False
         qtbot.wait(100)
         return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
 
@@ -235,18 +232,3 @@ def test_where_napari_calls_something_else_a_new_layer_is_drawn_once(viewer, war
     assert made == [added]
     assert added in shown.canvas.layer_to_visual
     assert ["differs from napari 0.9" in line for line in warned()] == [True]
-
-
-def test_letters_are_made_before_a_text_is_drawn(opened_home, viewer, until):
-    font = attributes.letters_of(viewer)
-    until(lambda: set(CAPTION_LETTERS | set(SCALE_LETTERS)) <= set(font._glyphs))
-    assert scale_bar(viewer).visible  # once its own are there
-    drawn = opened_home.context.scene.draw("pan_zoom")
-    text = attributes.text_visual(viewer, drawn, ())[0]
-    assert text._font is font  # all texts have the same
-
-
-def test_without_them_letters_are_made_when_they_are_drawn(viewer, warned, monkeypatch):
-    monkeypatch.setattr(attributes.letters_of(viewer), "_renderer", object())
-    assert attributes.letters_of(viewer) is None
-    assert any("letters" in text for text in warned())
