@@ -53,7 +53,11 @@ def test_a_gene_has_a_row_and_the_verdict_can_be_read(
     assert table[["reliability", "gain_reliability"]].stack().between(0, 1).all()
     assert table["expected_correlation"].is_monotonic_decreasing
     assert check.n_cells > 40
-    assert f"about {check.n_likely} of {len(table)} genes" in check.verdict
+    # No gene of this small hole is reliable, and then the number of likely ones says nothing.
+    assert not table["claim"].any()
+    assert "This cannot be told" in check.verdict
+    claimed = replace(check, table=table.assign(claim=True))
+    assert f"about {check.n_likely} of {len(table)} genes" in claimed.verdict
     assert "Next:" in check.verdict
     again = check_generation(large[1], model, hole)
     assert again.table.equals(table)
