@@ -867,7 +867,6 @@ def pretraining(json_file: Json = None, markdown: Markdown = None, quick: Quick 
     """
     from benchmarks.transfer.pretraining import (
         N_STEPS,
-        as_json,
         read_rows,
         run_pretraining,
         table,
@@ -876,7 +875,7 @@ def pretraining(json_file: Json = None, markdown: Markdown = None, quick: Quick 
     known = read_rows(json_file) if json_file is not None and json_file.exists() else []
     found = run_pretraining(
         known,
-        lambda rows: _write_json(json_file, as_json(rows)),
+        lambda rows: _write_json(json_file, [asdict(row) for row in rows]),
         _console(),
         n_steps=4 if quick else N_STEPS,
         quick=quick,

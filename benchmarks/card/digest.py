@@ -149,8 +149,5 @@ def code_digest(source: str) -> str:
 
 def file_digest(path: Path) -> str:
     """Return the hash of a data file."""
-    hashed = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(2**20):
-            hashed.update(part)
-    return hashed.hexdigest()[:16]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

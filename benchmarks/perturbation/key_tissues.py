@@ -160,12 +160,7 @@ class Ready:
 
     @property
     def radius_um(self) -> float:
-        """Radius of regions: 100 um, or two distances between spots."""
-        return max(100.0, 2.1 * self.spacing_um)
-
-    @property
-    def reach_um(self) -> float:
-        """How far from its cells a region's surroundings reach: 100 um, or two spots."""
+        """Radius of regions, and how far around them the effect is read: 100 um, or two spots."""
         return max(100.0, 2.1 * self.spacing_um)
 
     @cached_property
@@ -206,7 +201,7 @@ class Ready:
         for centre in rng.permutation(centres):
             away = np.linalg.norm(section.coords_um - section.coords_um[centre], axis=1)
             roi = away < self.radius_um
-            if roi.sum() >= least and (~roi & (away < self.radius_um + self.reach_um)).any():
+            if roi.sum() >= least and (~roi & (away < 2 * self.radius_um)).any():
                 return number, roi
         raise ValueError(f"{section.name} has no place for a region")
 
@@ -230,7 +225,7 @@ def said(ready: Ready, edit: KeyedEdit, step: Callable[[str], None]) -> Iterator
         number, roi = ready.region(seed, edit)
         result = finish(
             PerturbRequest(
-                ready.sections[number], ready.model, roi, edits, reach_um=ready.reach_um
+                ready.sections[number], ready.model, roi, edits, reach_um=ready.radius_um
             ).run()
         )
         spread = ready.residuals.spread.astype(np.float64)

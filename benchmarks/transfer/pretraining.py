@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -189,8 +189,3 @@ def table(rows: Sequence[Row]) -> Table:
             " none has seen; one seed, so differences of some thousandths are chance.",
         ],
     )
-
-
-def as_json(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """Return rows as JSON has them."""
-    return [asdict(row) for row in rows]

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import napari_gest
@@ -22,7 +21,6 @@ from napari_gest.model.base import axes_decoder, reading
 from napari_gest.model.config import N_AXES
 from napari_gest.model.devices import AtOnce, chosen_device
 from napari_gest.model.gest import Base, log_prior
-from napari_gest.model.loss import hierarchical_loss
 from napari_gest.model.optimizer import AdamW
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
@@ -30,10 +28,9 @@ from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.training.panels import Panel, by_panel
 from napari_gest.tasks.training.train_loop import (
     add_gradients,
-    fast,
     follow,
-    predict,
     scores_on,
+    training_loss,
     warmth,
 )
 from napari_gest.tasks.training.train_state import TrainState, write_state
@@ -151,11 +148,7 @@ class PretrainLoop:
             windows = batch.windows(part).to(self.device)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.request.seed * 1_000_003 + step + 7919 * part.start)
-                with fast(self.device):
-                    logits, residual = predict(network, windows)
-                loss = hierarchical_loss(logits, windows.target, levels).mean()
-                error = F.mse_loss(logits.softmax(-1) @ scaled + residual, windows.values)
-                loss = loss + self.config.expression_weight * error
+                loss = training_loss(network, windows, levels, scaled, self.config)
                 return add_gradients(parameters, loss * (windows.n_windows / batch.n_windows))
 
         loss = sum(self.at_once.each(batch.n_windows, some))

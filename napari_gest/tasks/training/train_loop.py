@@ -320,13 +320,7 @@ class TrainLoop:
         return sum(self.at_once.each(batch.n_windows, some))
 
     def loss(self, batch: Batch) -> Tensor:
-        with fast(self.device):
-            logits, residual = predict(self.network, batch)
-        loss = hierarchical_loss(logits, batch.target, self.levels).mean()
-        if self.config.expression_weight:
-            error = F.mse_loss(logits.softmax(-1) @ self.scaled + residual, batch.values)
-            loss = loss + self.config.expression_weight * error
-        return loss
+        return training_loss(self.network, batch, self.levels, self.scaled, self.config)
 
     def batch(self, step: int) -> Batch:
         """Draw this process's windows of a step: each by the seed, the step and its index."""
@@ -504,6 +498,31 @@ def fast(device: torch.device) -> AbstractContextManager[object]:
     if fast_bfloat16(device):
         return torch.autocast(device.type, torch.bfloat16)
     return full_precision(device)
+
+
+def training_loss(
+    network: Decoder, batch: Batch, levels: Tensor, scaled: Tensor, config: TrainConfig
+) -> Tensor:
+    """Return the loss of windows, computed as fast as their device can.
+
+    Parameters
+    ----------
+    network, batch
+        The network in training, and the windows.
+    levels
+        (K, 3) coarse labels of the meta cells, or (K, 0).
+    scaled
+        (K, S) expression of the meta cells in scored genes of unit variance.
+    config
+        Has the weight of the read-out's squared error.
+    """
+    with fast(batch.target.device):
+        logits, residual = predict(network, batch)
+    loss = hierarchical_loss(logits, batch.target, levels).mean()
+    if config.expression_weight:
+        error = F.mse_loss(logits.softmax(-1) @ scaled + residual, batch.values)
+        loss = loss + config.expression_weight * error
+    return loss
 
 
 def add_gradients(parameters: Sequence[nn.Parameter], loss: Tensor) -> float:

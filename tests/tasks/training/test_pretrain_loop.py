@@ -16,7 +16,7 @@ from napari_gest.errors import InputError, ResultError
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.devices import devices_here
 from napari_gest.tasks.progress import Progress, finish
-from napari_gest.tasks.training import pretrain_loop
+from napari_gest.tasks.training import train_loop
 from napari_gest.tasks.training.pretrain import PretrainRequest
 from napari_gest.tasks.training.pretrain_loop import PretrainLoop
 from napari_gest.tasks.training.train_loop import predict
@@ -79,7 +79,7 @@ def test_where_memory_runs_out_windows_go_one_by_one(
             raise MemoryError
         return predict(network, batch)
 
-    monkeypatch.setattr(pretrain_loop, "predict", narrow)
+    monkeypatch.setattr(train_loop, "predict", narrow)
     ticks: list[Progress] = []
     halved = finish(given.run(), ticks.append)
     assert any("Memory ran out" in tick.stage for tick in ticks)
