@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.card.rows import DATA, DEVELOPMENT, ROWS, TEST, queue
+from benchmarks.card.rows import BASE, DATA, DEVELOPMENT, ROWS, TEST, queue
 from benchmarks.common.datasets import SPLITS
 from napari_gest.model.config import ModelConfig
+from napari_gest.model.gest import GeST
+from napari_gest.tasks.training.start import check_shape
 from napari_gest.tasks.training.train_config import TrainConfig
 
 
@@ -22,6 +24,15 @@ def test_settings_are_possible() -> None:
     for row in ROWS:
         ModelConfig(**ModelConfig().model_dump() | row.model)
         TrainConfig(**TrainConfig().model_dump() | row.train)
+
+
+def test_a_row_from_the_base_has_its_shape() -> None:
+    config = GeST.load(BASE).config
+    rows = [row for row in ROWS if row.extra.get("start") == BASE]
+    assert rows
+    for row in rows:
+        assert {name: getattr(config, name) for name in row.model} == row.model
+        check_shape(ModelConfig(**ModelConfig().model_dump() | row.model), GeST.load(BASE))
 
 
 def test_ablations_are_scored_on_development_sections_alone() -> None:
