@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,9 @@ def test_every_file_of_science_has_a_test_of_its_name(room: str) -> None:
 
     further = {Path("seeds/seeds.py")}  # of all tasks together
     assert within("napari_gest", "*.py") == within("tests", "test_*.py", "test_") - further
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """Pytest imports a test file by its name alone: the second of a name is not collected."""
+    names = Counter(path.name for path in ROOT.glob("tests/**/test_*.py"))
+    assert [name for name, n in names.items() if n > 1] == []
