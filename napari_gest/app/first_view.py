@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.app import colors
-from napari_gest.app.obs_columns import columns, likely_column
+from napari_gest.app.obs_columns import columns, label_columns, likely_column
 from napari_gest.app.opened import Normalization, Opened
 from napari_gest.app.view_state import ViewState, section_legend, section_rgba
 
@@ -15,7 +15,7 @@ _CELLS_RANKED = 5000
 
 def first_view(opened: Opened) -> ViewState:
     """Return a view of the annotation that looks like cell types, or else of a telling gene."""
-    named = [c for c in columns(opened) if colors.is_categorical(opened.obs_values(c))]
+    named = [c for c in columns(opened) if colors.is_categorical(opened.adata.obs[c])]
     likely = likely_column(named)
     if likely is not None:
         return ViewState(column=likely)
@@ -26,6 +26,13 @@ def first_colors(opened: Opened) -> NDArray[np.float32]:
     """Return (n_obs, 4) colours of a section in its first view."""
     view, space = first_view(opened), Normalization()
     return section_rgba(view, opened, section_legend(view, opened, space), space)
+
+
+def prepare(opened: Opened) -> None:
+    """Compute what the window asks for when it shows a section first; any thread."""
+    opened.prepare()
+    label_columns(opened)
+    first_colors(opened)
 
 
 def telling_gene(opened: Opened) -> str:

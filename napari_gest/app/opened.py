@@ -112,12 +112,17 @@ class Opened:
         return cell_size(self.section.coords_um)
 
     @cached_property
+    def tree(self) -> cKDTree:
+        """Finds cells of the section by their place, (y, x) um."""
+        return cKDTree(self.section.coords_um)
+
+    @cached_property
     def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Some cells (m,), spread over the section, and the nearest ones of each (m, k)."""
         coords = self.section.coords_um
         cells = np.unique(np.linspace(0, len(coords) - 1, _SOME_CELLS).astype(np.int64))
         k = min(_NEIGHBOURS + 1, len(coords))
-        near = cKDTree(coords).query(coords[cells], k=[*range(1, k + 1)])[1]
+        near = self.tree.query(coords[cells], k=[*range(1, k + 1)])[1]
         return cells, np.asarray(near[:, 1:], np.int64)
 
     def are_of_places(self, codes: NDArray[np.int64]) -> bool:
@@ -142,10 +147,10 @@ class Opened:
         return agree - chance > _OF_PLACES * (1 - chance)
 
     def prepare(self) -> None:
-        """Work out what the window will ask for first, so that it need not wait; any thread."""
+        """Compute what is asked for first and takes long; any thread."""
         section = self.section
         _ = section.geometry, section.digest, section.unit, self.cell_um, self._columns
-        _ = self._neighbours
+        _ = self.tree, self._neighbours
         self._sum_of(None)
 
     @cached_property

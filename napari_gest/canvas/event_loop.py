@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from queue import SimpleQueue
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Qt, QTimer, Signal
 
 # Not zero: Qt would run that among what it has posted, before it looks at mouse and keyboard.
 _BETWEEN_MS = 1
@@ -19,7 +19,11 @@ def call_later(step: Callable[[], None]) -> None:
     """Call ``step`` in a turn of its own, after those that wait; the window answers in between.
 
     A step must not run an event loop of its own, as a modal dialog does: all others wait for it.
+    Without Qt's application there is no window to answer, and no turn: it is called at once.
     """
+    if QCoreApplication.instance() is None:
+        step()
+        return
     _waiting.append(step)
     if len(_waiting) == 1:
         QTimer.singleShot(_BETWEEN_MS, _take)

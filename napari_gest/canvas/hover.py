@@ -40,7 +40,6 @@ class Hover:
         self._viewer = painter.scene.viewer
         self._tree: tuple[GeneratedCells, cKDTree] | None = None
         self._told: tuple[Any, Callable[[int], str]] | None = None
-        self._measured: dict[str, tuple[Opened, cKDTree]] = {}
         self._told_measured: tuple[Any, Callable[[int], str]] | None = None
         self._viewer.layers.events.inserted.connect(self._on_inserted)
         for layer in self._viewer.layers:
@@ -53,14 +52,10 @@ class Hover:
             if role_of(layer) in _OURS:
                 layer.__dict__.pop("get_status", None)
         self.forget()
-        self._measured.clear()
 
     def forget(self) -> None:
         """Let go of cells that are not shown any more."""
         self._tree = self._told = self._told_measured = None
-        sections = self.painter.scene.session.state.sections
-        for label in [k for k, (one, _) in self._measured.items() if sections.get(k) is not one]:
-            del self._measured[label]
 
     def text_at(self, position: Any) -> str:
         """Return what there is to say of a position on the canvas; empty where no cell is."""
@@ -82,11 +77,8 @@ class Hover:
             opened = sections.get(label)
             if opened is None or not layer.visible:
                 continue
-            held = self._measured.get(label)
-            if held is None or held[0] is not opened:
-                held = self._measured[label] = opened, cKDTree(opened.section.coords_um)
             place = to_um(np.asarray([position], np.float64), layer)[0]
-            far, cell = held[1].query(place)
+            far, cell = opened.tree.query(place)
             if far <= _NEAR * _size(layer):
                 key = (opened, self.painter.view_state, self.painter.preview)
                 if self._told_measured is None or self._told_measured[0] != key:

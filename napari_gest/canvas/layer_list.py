@@ -24,14 +24,16 @@ if TYPE_CHECKING:
     from vispy.scene import SceneCanvas
 
 
-def add_layer(viewer: Viewer, data: tuple[Any, dict[str, Any], str], index: int = -1) -> Layer:
+def add_layer(
+    viewer: Viewer, data: Layer | tuple[Any, dict[str, Any], str], index: int = -1
+) -> Layer:
     """Add a layer beneath the one at ``index``, or on top; what was selected stays selected.
 
     napari takes 0.1 s to add one, whatever is in it. To select it, and then again what was
     selected before, takes another 0.1 s, and to draw it first 0.1 s, most of it to write its
     OpenGL program. So it is not selected, and the window follows in turns of their own.
     """
-    layer = Layer.create(*data)
+    layer = data if isinstance(data, Layer) else Layer.create(*data)
     layers, selection = viewer.layers, viewer.layers.selection
     index = len(layers) if index < 0 else index
     before = {one for one in selection if one in layers}
@@ -125,7 +127,9 @@ def _draw_in_turns(makers: LayerMakers) -> None:
 def _write_programs(canvas: SceneCanvas) -> None:
     """Have OpenGL compile what the canvas will need: one pixel is drawn, which nobody sees."""
     with contextlib.suppress(RuntimeError):  # the window was closed meanwhile
-        canvas.render(size=(1, 1))
+        # Without its own context it would draw into whichever is current, with other buffers.
+        if canvas.native.isValid():
+            canvas.render(size=(1, 1))
 
 
 def _draw(pieces: Iterable[QWidget]) -> None:

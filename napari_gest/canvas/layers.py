@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cmap import Color
-from napari.layers import Points
+from napari.layers import Layer, Points
 from numpy.typing import NDArray
 
 from napari_gest.app.generated_view import WAITING
@@ -18,7 +19,6 @@ from napari_gest.canvas.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
 from napari_gest.palette import lightened
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
     from shapely import MultiPolygon
 
 CELLS = "cells"
@@ -38,12 +38,30 @@ EDIT_COLOR = "#EF7B9B"
 OUTLINE_COLOR = "#F0641E"  # seen on a black and on a white canvas, and in no colour map
 
 
-def warm_up() -> None:
-    """Have napari read its table of units, which takes it 0.3 s with the first layer; any thread.
+_made: dict[Opened, Points] = {}
 
-    A layer that is in no viewer is no business of the window's.
+
+def make_ahead(opened: Sequence[Opened]) -> None:
+    """Make the layers of sections before the window asks for them; any thread.
+
+    A layer that is in no viewer is no business of the window's. The first one takes napari 0.3 s
+    more, in which it reads its table of units. Layers that nobody has asked for are let go.
     """
-    Points(np.zeros((1, 2)), units=UM_AXES["units"])
+    made = {one: Layer.create(*section_layer(one)) for one in opened}
+    for layer in made.values():
+        _ = layer.extent  # napari keeps it
+    _made.clear()
+    _made.update(made)
+
+
+def made_layer(opened: Opened, data: tuple[Any, dict[str, Any], str]) -> Layer:
+    """Return the layer of a section: the one that was made ahead, or a new one of this data."""
+    layer = _made.pop(opened, None)
+    if layer is None:
+        return Layer.create(*data)
+    if not np.array_equal(layer.translate, data[1]["translate"]):
+        layer.translate = data[1]["translate"]
+    return layer
 
 
 def section_layer(opened: Opened, shift_x_um: float = 0.0) -> tuple[Any, dict[str, Any], str]:

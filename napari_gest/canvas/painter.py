@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from napari_gest.app.view_state import (
 )
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.partial_redraw import PartialRedraw
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.hover import Hover
 from napari_gest.canvas.outlines import Outlined, RunOutlines
 from napari_gest.canvas.scene import Scene
@@ -164,7 +166,7 @@ class Painter:
             for cells in covering.values():
                 rgba[cells, 3] = 0.0
             self._color(layer, rgba)
-            _refresh_thumbnail(layer)
+            call_later(partial(_refresh_thumbnail, layer))
             self._painted[layer] = state
 
     def _paint_generated(self, own: Legend) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from napari_gest.canvas import layers
 from napari_gest.canvas.layer_list import add_layer, remove_layer
@@ -62,7 +61,7 @@ class CellPicker:
         if cells is None:
             return None
         place = to_um(np.asarray([position]), cells)
-        far, cell = cKDTree(self.scene.active.section.coords_um).query(place[0])
+        far, cell = self.scene.active.tree.query(place[0])
         return int(cell) if far <= _NEAR * float(np.median(cells.size)) else None
 
 

@@ -19,6 +19,7 @@ from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.compat import scale_bar
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.layer_list import add_layer, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
 from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, role_of, to_canvas
@@ -48,7 +49,7 @@ class Scene:
         self.viewer, self.journal, self._registry = viewer, journal, registry
         self.session = journal.session
         self.regions = RegionLayers(viewer, journal, self.cells, self.outline_um)
-        self._mirroring = False
+        self._mirroring, self._attached = False, True
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_selected)
@@ -58,6 +59,7 @@ class Scene:
 
     def detach(self) -> None:
         """Follow the viewer no more."""
+        self._attached = False
         self.session.changed.disconnect(self._on_changed)
         events = self.viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
@@ -184,7 +186,9 @@ class Scene:
             if changed & {"sections", "runs", "kept", "shown"}:
                 self._mirror_generated()
                 self._mirror_effects()
-            if changed & {"sections", "active"}:
+            if "sections" in changed and len(self.cells()) == 1:  # selected, it is made at once
+                call_later(self._select_active)
+            elif changed & {"sections", "active"}:
                 self._mirror_active()
         finally:
             self._mirroring = before
@@ -196,17 +200,26 @@ class Scene:
                 self.remove(layer)
         new = [one for label, one in state.sections.items() if label not in shown]
         first = not shown
-        for data in layers.side_by_side(new):
-            self.viewer.add_layer(Layer.create(*data))
+        for opened, data in zip(new, layers.side_by_side(new), strict=True):
+            layer = layers.made_layer(opened, data)
+            alone = first and len(new) == 1  # then in turns; of several one may be selected sooner
+            add_layer(self.viewer, layer) if alone else self.viewer.add_layer(layer)
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
             scale_bar(self.viewer).visible = True
             self.viewer.reset_view()
-        if first or new:
-            for one in new:
-                layer = self.cells()[one.label]
-                layer.name = one.label
+        for one in new:
+            self.cells()[one.label].name = one.label
+
+    def _select_active(self) -> None:
+        if not self._attached:
+            return
+        before, self._mirroring = self._mirroring, True
+        try:
+            self._mirror_active()
+        finally:
+            self._mirroring = before
 
     def _mirror_active(self) -> None:
         layer = self.active_layer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from napari_gest.app.first_view import first_view, telling_gene
+from napari_gest.app.first_view import first_view, prepare, telling_gene
 from napari_gest.app.opened import open_sections
 from napari_gest.app.view_state import ViewState
 
@@ -28,3 +28,11 @@ def test_without_one_the_gene_that_varies_most(tissue):
 def test_numbers_are_no_cell_types(opened):
     opened.adata.obs = opened.adata.obs[["section"]].assign(cell_type=1.5)
     assert first_view(opened).column is None
+
+
+def test_what_the_window_asks_for_first_is_computed_before(opened, monkeypatch):
+    prepare(opened)
+    monkeypatch.setattr("napari_gest.app.opened.names_in", None)  # would be called for new names
+    assert opened.names("cell_type")
+    assert first_view(opened) == ViewState(column="cell_type")
+    assert {"tree", "_neighbours", "cell_um"} <= set(vars(opened))

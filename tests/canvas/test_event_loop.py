@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from qtpy.QtCore import QTimer
 
+from napari_gest.canvas import event_loop
 from napari_gest.canvas.event_loop import call_later
 
 pytestmark = pytest.mark.gui
@@ -36,3 +37,10 @@ def test_a_step_that_fails_does_not_stop_those_after_it(qtbot):
         call_later(lambda: seen.append("next"))
         qtbot.waitUntil(lambda: bool(seen))
     assert [str(error) for _, error, _ in raised] == ["a step"]
+
+
+def test_without_an_application_a_step_is_taken_at_once(monkeypatch):
+    monkeypatch.setattr(event_loop.QCoreApplication, "instance", staticmethod(lambda: None))
+    seen: list[str] = []
+    call_later(lambda: seen.append("at once"))
+    assert seen == ["at once"]

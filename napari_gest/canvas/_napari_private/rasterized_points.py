@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from vispy.visuals.transforms import STTransform
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.attributes import colors_event, scene_canvas
 from napari_gest.canvas._napari_private.compat import camera
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.shapes import role_of
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class RasterizedLayers:
             for emitter in _events(layer):
                 emitter.connect(self._on_changed)
             self._choose()
+            call_later(partial(self._draw_first, layer))  # view and colours are still to come
 
     def forget(self, layer: Any) -> None:
         """Follow a layer that was removed no more, if it was followed."""
@@ -126,6 +129,11 @@ class RasterizedLayers:
             emitter.disconnect(self._on_changed)
         self._of.pop(layer).close()
 
+    def _draw_first(self, layer: Points) -> None:
+        if layer in self._of:
+            self._of[layer].is_new = False
+            self._choose()
+
     def _choose(self, _event: Any = None) -> None:
         if not self._of:
             return
@@ -159,11 +167,13 @@ class _RasterizedLayer:
         Whether it is drawn in their place.
     to_send
         The event that sends the points to the canvas, if their colours have changed since.
+    is_new
+        Whether its picture is not drawn yet, because view and colours are still to come.
     """
 
     def __init__(self, cells: Points, points: PointsVisual) -> None:
         self.cells, self.points = cells, points
-        self.shown = False
+        self.shown, self.is_new = False, True
         self.to_send: Any = None
         self.picture_is_old = True
         nothing = np.zeros((1, 1, 4), np.uint8)
@@ -185,7 +195,7 @@ class _RasterizedLayer:
         zoom
             Pixels of the canvas to a unit of the world.
         """
-        if wanted:
+        if wanted and not self.is_new:
             corners = [self.cells.world_to_data((y, x)) for y in view[:, 0] for x in view[:, 1]]
             box = np.stack([np.min(corners, axis=0), np.max(corners, axis=0)])[:, -2:]
             pixel = 1 / (zoom * float(np.abs(self.cells.scale[-1])))
@@ -204,7 +214,9 @@ class _RasterizedLayer:
         self.points.points_markers.visible = not wanted
 
     def draw(self) -> None:
-        """Make the picture anew."""
+        """Make the picture anew, or first with all that is still to come."""
+        if self.is_new:
+            return
         cells, (low, high) = self.cells, self._covered
         size = float(np.median(cells.size))
         near = (cells.data >= low - size) & (cells.data <= high + size)

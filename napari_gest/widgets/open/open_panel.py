@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_gest import keys
 from napari_gest.app.actions import Activate, ChangeView, CloseSections, OpenSections
+from napari_gest.app.first_view import prepare
 from napari_gest.app.obs_columns import columns
 from napari_gest.app.opened import Opened, open_sections
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
@@ -190,8 +191,8 @@ class OpenPanel(Panel):
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
                 opened += open_sections(adata, path, [name], asked.reading)
-                opened[-1].prepare()
-            layers.warm_up()
+                prepare(opened[-1])
+            layers.make_ahead(opened)
             return opened
 
         if wanted:
