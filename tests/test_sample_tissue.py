@@ -70,10 +70,10 @@ def test_gest_is_ahead_of_sixty_neighbours_on_it() -> None:
     unseen = roi.contains(section.coords_um)
     ours = generate(section, model, unseen, seed=0).agreement(section)
     assert ours is not None
-    assert ours.floor is not None
-    assert ours.rmse_z < ours.floor.rmse_z - 0.02
-    assert ours.pearson > ours.floor.pearson
-    assert ours.spearman > ours.floor.spearman
+    assert ours.neighbours is not None
+    assert ours.rmse_z < ours.neighbours.rmse_z - 0.02
+    assert ours.pearson > ours.neighbours.pearson
+    assert ours.spearman > ours.neighbours.spearman
 
 
 def test_the_gene_is_chosen_without_looking_into_the_region() -> None:

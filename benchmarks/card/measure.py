@@ -23,7 +23,7 @@ from benchmarks.common.datasets import VALIDATION_SEED, Loaded, Source, Split, l
 from benchmarks.common.holes import RADII_UM, Case
 from benchmarks.common.metrics import accuracy, pearson
 from benchmarks.common.training import RUNS, trained
-from benchmarks.generation.baselines import Floor, predict_case, simple_floors
+from benchmarks.generation.baselines import PointBaseline, predict_case, simple_baselines
 from benchmarks.generation.command import fill
 from benchmarks.generation.drawn import score_ablations
 from benchmarks.generation.learned_baselines import CoordinateMLP, SparseGP
@@ -157,8 +157,8 @@ def _methods(row: Row, split: Split, loaded: Loaded, section: Section, seed: int
         made["GeST"].append(filled.mean)
         made["GeST, no field"].append(filled.decoder)
         made["GeST, pick"].append(fill(model, section, case, loaded, mode="pick").mean)
-    for floor in tuned(loaded, seed):
-        made[floor.name] = [predict_case(floor, case) for case in cases]
+    for baseline in tuned(loaded, seed):
+        made[baseline.name] = [predict_case(baseline, case) for case in cases]
     scores = {
         name: _means([_scored(c, m) for c, m in zip(cases, values, strict=True)])
         for name, values in made.items()
@@ -168,7 +168,7 @@ def _methods(row: Row, split: Split, loaded: Loaded, section: Section, seed: int
     return cases, {"scores": scores, "genes": genes}
 
 
-def tuned(loaded: Loaded, seed: int) -> list[Floor]:
+def tuned(loaded: Loaded, seed: int) -> list[PointBaseline]:
     """Return the baselines, tuned on holes in training sections.
 
     They are the paper's two (a Gaussian process and a network of coordinates) and the simple ones.
@@ -176,8 +176,8 @@ def tuned(loaded: Loaded, seed: int) -> list[Floor]:
     """
     validation = loaded.validation_cases()
     step = max(1, len(validation) // _VALIDATION_CASES)
-    floors = [*simple_floors(), SparseGP(), CoordinateMLP(seed=seed)]
-    return [floor.fit(validation[::step][:_VALIDATION_CASES]) for floor in floors]
+    baselines = [*simple_baselines(), SparseGP(), CoordinateMLP(seed=seed)]
+    return [baseline.fit(validation[::step][:_VALIDATION_CASES]) for baseline in baselines]
 
 
 def _drawn(row: Row, split: Split, loaded: Loaded, section: Section, seed: int) -> Measured:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.generation.checked import CheckRow
-from benchmarks.generation.command import CEILING, OURS, SPLIT_HALF, Row
+from benchmarks.generation.command import ORACLE, OURS, SPLIT_HALF, Row
 from benchmarks.generation.downstream import DownstreamRow
 from benchmarks.generation.drawn_scores import DrawnRow
 from benchmarks.generation.named import NamedRow
@@ -19,7 +19,8 @@ from benchmarks.generation.named import NamedRow
 # The bar names no gene set for its Spearman; every count of it is made with both.
 SPEARMAN = ("spearman_gene_svg", "spearman_gene")
 # Names of methods in files that earlier versions wrote.
-_RENAMED = {"true token (ceiling)": CEILING, "split-half noise (ceiling)": SPLIT_HALF}
+_RENAMED_KINDS = {"floor": "baseline", "ceiling": "oracle"}
+_RENAMED = {"true token (ceiling)": ORACLE, "split-half noise (ceiling)": SPLIT_HALF}
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Group:
         Every method on every hole.
     best
         Name of the baseline with the lowest score on validation holes.
-    floor_settings, validation
+    baseline_settings, validation
         Tuned settings and the score on validation holes, by baseline.
     note
         Where the model comes from.
@@ -62,7 +63,7 @@ class Group:
 
     rows: list[Row]
     best: str
-    floor_settings: dict[str, str]
+    baseline_settings: dict[str, str]
     validation: dict[str, float]
     note: str
     dataset: str = ""
@@ -112,9 +113,9 @@ class Group:
         Baselines are tuned with each seed. Where seeds chose different ones, each hole has the
         baseline of its seed.
         """
-        floors = [r.method for r in self.buffered if r.kind == "floor"]
-        best = ", ".join(dict.fromkeys(floors))
-        rows = [replace(r, method=best) if r.kind == "floor" else r for r in self.buffered]
+        baselines = [r.method for r in self.buffered if r.kind == "baseline"]
+        best = ", ".join(dict.fromkeys(baselines))
+        rows = [replace(r, method=best) if r.kind == "baseline" else r for r in self.buffered]
         return replace(self, rows=rows, best=best, buffered=[])
 
     def values(self, method: str, key: str) -> NDArray[np.float64]:
@@ -143,8 +144,8 @@ class Group:
         """
         ahead = np.ones(self.n_holes, bool)
         for key in keys:
-            ours, floor = self.values(OURS, key), self.values(self.best, key)
-            ahead &= ours < floor if key.startswith("rmse") else ours > floor
+            ours, baseline = self.values(OURS, key), self.values(self.best, key)
+            ahead &= ours < baseline if key.startswith("rmse") else ours > baseline
         return int(ahead.sum())
 
     @property
@@ -180,8 +181,11 @@ def pools(groups: Sequence[Group]) -> dict[str, list[Group]]:
 
 
 def read_groups(path: Path) -> list[Group]:
-    """Return what ``python -m benchmarks generation --json`` wrote."""
+    """Return what ``python -m benchmarks generation --json`` wrote, now or under former names."""
     found = json.loads(path.read_text(encoding="utf-8"))
+    for one in found:
+        if "floor_settings" in one:
+            one["baseline_settings"] = one.pop("floor_settings")
     lists = {
         "rows": Row,
         "buffered": Row,
@@ -191,8 +195,9 @@ def read_groups(path: Path) -> list[Group]:
         "checks": CheckRow,
         "ablated": DrawnRow,
     }
-    for row in (row for one in found for row in one.get("rows", [])):
+    for row in (row for one in found for key in ("rows", "buffered") for row in one.get(key, [])):
         row["method"] = _RENAMED.get(row["method"], row["method"])
+        row["kind"] = _RENAMED_KINDS.get(row["kind"], row["kind"])
     return [
         Group(
             **one | {key: [kind(**row) for row in one.get(key, [])] for key, kind in lists.items()}

@@ -16,7 +16,12 @@ from benchmarks.common.holes import RADII_UM
 from benchmarks.common.scored_section import Group
 from benchmarks.common.training import RUNS, trained
 from benchmarks.generation.checked import score_checks
-from benchmarks.generation.command import TunedFloors, score_ring, score_section, tune_floors
+from benchmarks.generation.command import (
+    TunedPointBaselines,
+    score_ring,
+    score_section,
+    tune_point_baselines,
+)
 from benchmarks.generation.drawn import (
     TunedBaselines,
     score_ablations,
@@ -112,7 +117,7 @@ def run_split(
     # A model trained on the test section itself, outside its holes, has seen the ring.
     ring = not options.buffer_um and bool(split.train or options.model)
     points, distribution, checks, ablation = (part in options.parts for part in PARTS)
-    tuned: TunedFloors | None = None
+    tuned: TunedPointBaselines | None = None
     drawing: TunedBaselines | None = None
     with Bar(
         TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console
@@ -138,7 +143,7 @@ def run_split(
             # cells themselves change with the seed.
             again = not split.train
             if points and (tuned is None or again):
-                tuned = tune_floors(loaded.validation_cases(), options.training_seed, step)
+                tuned = tune_point_baselines(loaded.validation_cases(), options.training_seed, step)
             if distribution and (drawing is None or again):
                 drawing = tune_baselines(loaded, model, step)
             for section in loaded.test:
@@ -157,7 +162,7 @@ def run_split(
                 scored = split.name, section, loaded
                 settings = options.generate_settings
                 if tuned is not None:
-                    group.best, group.floor_settings = tuned.best, tuned.settings
+                    group.best, group.baseline_settings = tuned.best, tuned.settings
                     group.validation = tuned.validation
                     group.rows += score_section(*scored, tuned, model, step, **settings)
                     if ring:

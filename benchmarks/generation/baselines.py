@@ -22,7 +22,7 @@ Coords = NDArray[np.float64]
 Values = NDArray[np.float32]
 
 
-class Floor(ABC):
+class PointBaseline(ABC):
     """A method that fills a hole.
 
     Attributes
@@ -36,7 +36,7 @@ class Floor(ABC):
     name: str
     setting: str = ""
 
-    def fit(self, validation: Sequence[Case]) -> Floor:
+    def fit(self, validation: Sequence[Case]) -> PointBaseline:
         """Tune on validation cases; by default there is nothing to tune."""
         return self
 
@@ -59,18 +59,20 @@ class Floor(ABC):
         """
 
 
-def predict_case(floor: Floor, case: Case) -> Values:
-    """Return ``floor``'s (m, G) prediction for the hole of ``case``."""
-    return floor.predict(case.known_coords, case.known_values, case.hole_coords)
+def predict_case(baseline: PointBaseline, case: Case) -> Values:
+    """Return ``baseline``'s (m, G) prediction for the hole of ``case``."""
+    return baseline.predict(case.known_coords, case.known_values, case.hole_coords)
 
 
-def validation_score(floor: Floor, validation: Sequence[Case]) -> float:
+def validation_score(baseline: PointBaseline, validation: Sequence[Case]) -> float:
     """Return mean SVG ``rmse_z`` over the cases, the score for tuning; lower is better."""
-    scores = [accuracy(c.truth, predict_case(floor, c), c.svg)["rmse_z_svg"] for c in validation]
+    scores = [accuracy(c.truth, predict_case(baseline, c), c.svg)["rmse_z_svg"] for c in validation]
     return float(np.mean(scores))
 
 
-def choose(candidates: Iterable[Floor], validation: Sequence[Case]) -> tuple[Floor, float]:
+def choose(
+    candidates: Iterable[PointBaseline], validation: Sequence[Case]
+) -> tuple[PointBaseline, float]:
     """Return the candidate with the lowest validation score, and that score."""
     scored = [(validation_score(f, validation), i, f) for i, f in enumerate(candidates)]
     score, _, best = min(scored)
@@ -82,7 +84,7 @@ def spacing(coords_um: Coords) -> float:
     return float(np.median(cKDTree(coords_um).query(coords_um, 2)[0][:, 1]))
 
 
-class ConstantMean(Floor):
+class ConstantMean(PointBaseline):
     """The mean of the known cells everywhere."""
 
     name = "constant mean"
@@ -91,7 +93,7 @@ class ConstantMean(Floor):
         return np.repeat(known_values.mean(axis=0)[None], len(hole_coords), axis=0)
 
 
-class NearestCopy(Floor):
+class NearestCopy(PointBaseline):
     """The nearest known cell, copied."""
 
     name = "nearest copy"
@@ -100,7 +102,7 @@ class NearestCopy(Floor):
         return known_values[cKDTree(known_coords).query(hole_coords)[1]]
 
 
-class KnnMean(Floor):
+class KnnMean(PointBaseline):
     """The mean of the k nearest known cells."""
 
     name = "kNN mean"
@@ -121,7 +123,7 @@ class KnnMean(Floor):
         return _weighted(np.ones_like(nearest, dtype=np.float32), nearest, known_values)
 
 
-class KernelMean(Floor):
+class KernelMean(PointBaseline):
     """A Gaussian kernel over the known cells, of width ``sigma_um``."""
 
     name = "Gaussian kernel"
@@ -149,7 +151,7 @@ class KernelMean(Floor):
         return result
 
 
-class InverseDistance(Floor):
+class InverseDistance(PointBaseline):
     """Known cells weighed by distance to the power ``-p``, the k nearest of them."""
 
     name = "inverse distance"
@@ -179,6 +181,6 @@ def _weighted(weights: NDArray, nearest: NDArray[np.int64], values: Values) -> V
     return np.asarray(matrix @ values, dtype=np.float32)
 
 
-def simple_floors() -> list[Floor]:
+def simple_baselines() -> list[PointBaseline]:
     """Return the baselines that need no training beyond one tuned number."""
     return [ConstantMean(), NearestCopy(), KnnMean(), KernelMean(), InverseDistance()]

@@ -13,10 +13,15 @@ from benchmarks.common.datasets import Loaded
 from benchmarks.common.holes import Case, case_seed
 from benchmarks.common.metrics import accuracy, by_depth
 from benchmarks.common.vocabulary import columns, tokens
-from benchmarks.generation.baselines import Floor, predict_case, simple_floors, validation_score
+from benchmarks.generation.baselines import (
+    PointBaseline,
+    predict_case,
+    simple_baselines,
+    validation_score,
+)
 from benchmarks.generation.calibration import calibration, expected_calibration_error
 from benchmarks.generation.graph_baseline import GraphImputer
-from benchmarks.generation.learned_baselines import learned_floors
+from benchmarks.generation.learned_baselines import trained_baselines
 from benchmarks.generation.realism import composition_error, realism
 from benchmarks.generation.split_half import halves
 from napari_gest.model.gest import GeST
@@ -29,7 +34,7 @@ OURS = "GeST weighted"
 ONE_STEP = "GeST weighted, one step"
 NO_FIELD = "GeST weighted, no field"
 PROFILES = "GeST weighted, profiles alone"
-CEILING = "true token (oracle)"
+ORACLE = "true token (oracle)"
 SPLIT_HALF = "split half (noise ceiling)"
 RING_UM = 50.0  # width of the ring of cells that the buffered score hides as well
 
@@ -43,7 +48,7 @@ class Row:
     split, section, seed, radius_um, method
         What was scored.
     kind
-        ``"floor"``, ``"gest"`` or ``"ceiling"``.
+        ``"baseline"``, ``"gest"`` or ``"oracle"``.
     scores
         As `accuracy` names them.
     depth
@@ -65,18 +70,18 @@ class Row:
 
 
 @dataclass
-class TunedFloors:
+class TunedPointBaselines:
     """Baselines tuned on validation holes.
 
     Attributes
     ----------
-    floors
+    baselines
         All baselines, tuned.
     validation
         SVG ``rmse_z`` of each on the validation holes.
     """
 
-    floors: list[Floor]
+    baselines: list[PointBaseline]
     validation: dict[str, float]
 
     @property
@@ -87,25 +92,25 @@ class TunedFloors:
     @property
     def settings(self) -> dict[str, str]:
         """Tuned settings, by baseline."""
-        return {f.name: f.setting for f in self.floors}
+        return {f.name: f.setting for f in self.baselines}
 
 
-def tune_floors(
+def tune_point_baselines(
     validation: Sequence[Case], seed: int, on_step: Callable[[str], None] = lambda _: None
-) -> TunedFloors:
+) -> TunedPointBaselines:
     """Tune every baseline on the validation cases and score it there."""
-    floors, scores = [*simple_floors(), *learned_floors(seed), GraphImputer(seed)], {}
-    for floor in floors:
-        on_step(f"tuning {floor.name}")
-        scores[floor.name] = validation_score(floor.fit(validation), validation)
-    return TunedFloors(floors, scores)
+    baselines, scores = [*simple_baselines(), *trained_baselines(seed), GraphImputer(seed)], {}
+    for baseline in baselines:
+        on_step(f"tuning {baseline.name}")
+        scores[baseline.name] = validation_score(baseline.fit(validation), validation)
+    return TunedPointBaselines(baselines, scores)
 
 
 def score_section(
     split: str,
     section: Section,
     loaded: Loaded,
-    tuned: TunedFloors,
+    tuned: TunedPointBaselines,
     model: GeST,
     on_step: Callable[[str], None] = lambda _: None,
     **generate_settings: Any,
@@ -150,10 +155,10 @@ def score_section(
                 scored.calibration["ECE of p(c)"] = error
             return scored
 
-        for floor in tuned.floors:
-            on_step(f"{section.name} {case.hole.radius_um:.0f} um: {floor.name}")
-            full = floor.name in (tuned.best, "nearest copy")
-            yield row(floor.name, "floor", predict_case(floor, case), full=full)
+        for baseline in tuned.baselines:
+            on_step(f"{section.name} {case.hole.radius_um:.0f} um: {baseline.name}")
+            full = baseline.name in (tuned.best, "nearest copy")
+            yield row(baseline.name, "baseline", predict_case(baseline, case), full=full)
         for mode in MODES:
             on_step(f"{section.name} {case.hole.radius_um:.0f} um: GeST {mode}")
             made = fill(model, section, case, loaded, mode=mode, **generate_settings)
@@ -170,18 +175,18 @@ def score_section(
         ):
             made = fill(model, section, case, loaded, mode="weighted", **generate_settings | plain)
             yield row(name, "gest", made.mean)
-        yield row(CEILING, "ceiling", _own_token(model, loaded, case.truth), full=True)
+        yield row(ORACLE, "oracle", _own_token(model, loaded, case.truth), full=True)
         if section.holds_counts:
             hidden = section.subset(case.hole.mask)
             one, other = halves(hidden, loaded.target_sum, case_seed(section.name, loaded.seed))
-            yield _scored(split, loaded, case, SPLIT_HALF, "ceiling", one, other)
+            yield _scored(split, loaded, case, SPLIT_HALF, "oracle", one, other)
 
 
 def score_ring(
     split: str,
     section: Section,
     loaded: Loaded,
-    tuned: TunedFloors,
+    tuned: TunedPointBaselines,
     model: GeST,
     on_step: Callable[[str], None] = lambda _: None,
     **generate_settings: Any,
@@ -195,8 +200,8 @@ def score_ring(
         made = fill(model, section, case, loaded, mode="weighted", **generate_settings)
         yield _scored(split, loaded, case, OURS, "gest", made.mean)
         on_step(f"{section.name} {case.hole.radius_um:.0f} um, ring: {tuned.best}")
-        best = next(floor for floor in tuned.floors if floor.name == tuned.best)
-        yield _scored(split, loaded, case, tuned.best, "floor", predict_case(best, case))
+        best = next(baseline for baseline in tuned.baselines if baseline.name == tuned.best)
+        yield _scored(split, loaded, case, tuned.best, "baseline", predict_case(best, case))
 
 
 def _scored(

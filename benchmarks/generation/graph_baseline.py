@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.common.holes import Case
 from benchmarks.common.metrics import accuracy
-from benchmarks.generation.baselines import Coords, Floor, Values, _weighted, spacing
+from benchmarks.generation.baselines import Coords, PointBaseline, Values, _weighted, spacing
 from benchmarks.generation.learned_baselines import (
     _Scaler,
     _spread,
@@ -55,7 +55,7 @@ class Graph:
         return Graph(self.nodes, self.neighbors, edges, self.base)
 
 
-class GraphImputer(Floor):
+class GraphImputer(PointBaseline):
     """Messages over the spatial kNN graph, from known cells and among masked ones.
 
     A node starts from its expression in principal components, a masked one from its

@@ -16,7 +16,7 @@ from benchmarks.common.holes import Case, Hole, draw_holes
 from benchmarks.common.metrics import accuracy
 from benchmarks.generation.baselines import (
     Coords,
-    Floor,
+    PointBaseline,
     Values,
     _weighted,
     choose,
@@ -27,7 +27,7 @@ from benchmarks.generation.baselines import (
 _NOISE_RATIOS = np.logspace(-1, 3, 13)  # noise variance over signal variance
 
 
-class SparseGP(Floor):
+class SparseGP(PointBaseline):
     """A Gaussian process on each principal component, through inducing points.
 
     The components come from the known cells near the hole. Length and noise of each component
@@ -103,7 +103,7 @@ class SparseGP(Floor):
         return (1 + np.sqrt(3) * r) * np.exp(-np.sqrt(3) * r)
 
 
-class CoordinateMLP(Floor):
+class CoordinateMLP(PointBaseline):
     """A network from Fourier features of (x, y) to expression, fitted to the known cells."""
 
     name = "coordinate MLP"
@@ -156,7 +156,7 @@ class CoordinateMLP(Floor):
                 yield epoch, scaler.undo(_apply(net, features(at)))
 
 
-class NeighborMLP(Floor):
+class NeighborMLP(PointBaseline):
     """A network from the surroundings of a cell to a correction of its inverse-distance mean.
 
     Features: that mean and plain means of the nearest known cells at several k, in principal
@@ -303,6 +303,6 @@ def _spread(validation: Sequence[Case], n: int) -> list[Case]:
     return list(validation[::step][:n])
 
 
-def learned_floors(seed: int = 0) -> list[Floor]:
+def trained_baselines(seed: int = 0) -> list[PointBaseline]:
     """Return the learned baselines."""
     return [SparseGP(), CoordinateMLP(seed=seed), NeighborMLP(seed=seed)]

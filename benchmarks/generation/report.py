@@ -10,7 +10,7 @@ from benchmarks.common.scored_section import SPEARMAN, Group, bar_met, pools
 from benchmarks.common.statistics import over_sections
 from benchmarks.common.table import Table
 from benchmarks.generation.check_table import check_table
-from benchmarks.generation.command import CEILING, ONE_STEP, OURS, RING_UM, SPLIT_HALF
+from benchmarks.generation.command import ONE_STEP, ORACLE, OURS, RING_UM, SPLIT_HALF
 from benchmarks.generation.drawn_report import ablation_table, drawn_tables
 from benchmarks.generation.split_half import spearman_brown
 
@@ -51,7 +51,7 @@ def accuracy_table(group: Group) -> Table:
     """Every method on one section, means over holes; the best baseline on validation is starred."""
     rows = []
     for method in group.methods:
-        setting = group.floor_settings.get(method, "")
+        setting = group.baseline_settings.get(method, "")
         star = "* " if method == group.best else ""
         cells = [f"{star}{method}" + (f" ({setting})" if setting else "")]
         for key, _, _ in ACCURACY:
@@ -104,16 +104,16 @@ def verdict_table(groups: Sequence[Group]) -> Table:
     rows = []
     for group in groups:
         for key in COMPARED:
-            ours, floor = _mean(group.values(OURS, key)), _mean(group.values(group.best, key))
+            ours, baseline = _mean(group.values(OURS, key)), _mean(group.values(group.best, key))
             rows.append(
                 [
                     group.name,
                     group.best,
                     heading[key],
                     f"{ours:.4f}",
-                    f"{floor:.4f}",
-                    f"{ours - floor:+.4f}",
-                    f"{ours / floor:.3f}",
+                    f"{baseline:.4f}",
+                    f"{ours - baseline:+.4f}",
+                    f"{ours / baseline:.3f}",
                     f"{group.won(key)} of {group.n_holes}",
                 ]
             )
@@ -264,7 +264,7 @@ def realism_table(groups: Sequence[Group]) -> Table:
         "Realism, means over holes (the ideal is 0 where no other value is named)",
         ["section", "method", *(text for _, text in REALISM)],
         rows,
-        [f"'{CEILING}' shows the error that the vocabulary alone causes."],
+        [f"'{ORACLE}' shows the error that the vocabulary alone causes."],
     )
 
 
@@ -312,7 +312,7 @@ def readme_table(groups: Sequence[Group]) -> Table:
     """The short table: GeST, the best baseline on validation and the oracle."""
     rows = []
     for group in (g for g in groups if g.rows):
-        for method in (OURS, group.best, CEILING):
+        for method in (OURS, group.best, ORACLE):
             star = " (best baseline on validation)" if method == group.best else ""
             rows.append(
                 [

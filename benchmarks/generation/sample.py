@@ -41,7 +41,7 @@ class Score:
     n_cells
         Cells in the region.
     gene
-        The gene that the rule chooses; ``gene_r`` and ``floor_gene_r`` are its correlations.
+        The gene that the rule chooses; ``gene_r`` and ``neighbours_gene_r`` are its correlations.
     rmse_z, pearson, spearman
         As in ``Generated.agreement``, over all genes.
     decoder_rmse_z
@@ -53,27 +53,27 @@ class Score:
     n_cells: int
     gene: str
     rmse_z: float
-    floor_rmse_z: float
+    neighbours_rmse_z: float
     pearson: float
-    floor_pearson: float
+    neighbours_pearson: float
     spearman: float
-    floor_spearman: float
+    neighbours_spearman: float
     gene_r: float
-    floor_gene_r: float
+    neighbours_gene_r: float
     decoder_rmse_z: float
 
     @property
     def gain(self) -> float:
         """How much lower ``rmse_z`` is than that of 60 neighbours."""
-        return self.floor_rmse_z - self.rmse_z
+        return self.neighbours_rmse_z - self.rmse_z
 
     @property
     def ahead(self) -> bool:
         """Whether all three figures are better."""
         return (
             self.gain > 0
-            and self.pearson > self.floor_pearson
-            and self.spearman > self.floor_spearman
+            and self.pearson > self.neighbours_pearson
+            and self.spearman > self.neighbours_spearman
         )
 
 
@@ -115,9 +115,9 @@ def score(model: GeST, section: Section, roi: Roi, tissue: str, seed: int) -> Sc
     made = finish(request.run())
     decoder = finish(replace(request, field=0.0).run()).agreement(section)
     all_genes = made.agreement(section)
-    if all_genes is None or all_genes.floor is None or decoder is None:
+    if all_genes is None or all_genes.neighbours is None or decoder is None:
         raise ValueError("no gene varies in the region")
-    floor = all_genes.floor
+    baseline = all_genes.neighbours
     gene = gene_around(section, roi, model.target_sum)
     values = section.model_space(model.target_sum)[:, section.genes.index(gene)]
     known = np.flatnonzero(~unseen)
@@ -130,11 +130,11 @@ def score(model: GeST, section: Section, roi: Roi, tissue: str, seed: int) -> Sc
         int(unseen.sum()),
         gene,
         all_genes.rmse_z,
-        floor.rmse_z,
+        baseline.rmse_z,
         all_genes.pearson,
-        floor.pearson,
+        baseline.pearson,
         all_genes.spearman,
-        floor.spearman,
+        baseline.spearman,
         _r(values[unseen], ours),
         _r(values[unseen], values[near].mean(axis=1)),
         decoder.rmse_z,
@@ -219,9 +219,9 @@ def tables(scores: Sequence[Score], looks: Sequence[Look]) -> list[Table]:
             continue
         rows = [
             [str(s.seed) if shipped else s.tissue, str(s.n_cells), f"{s.rmse_z:.3f}",
-             f"{s.floor_rmse_z:.3f}", f"{s.gain:.3f}", f"{s.pearson:.3f}",
-             f"{s.floor_pearson:.3f}", f"{s.spearman:.3f}", f"{s.floor_spearman:.3f}", s.gene,
-             f"{s.gene_r:.2f}", f"{s.floor_gene_r:.2f}", f"{s.decoder_rmse_z:.3f}"]
+             f"{s.neighbours_rmse_z:.3f}", f"{s.gain:.3f}", f"{s.pearson:.3f}",
+             f"{s.neighbours_pearson:.3f}", f"{s.spearman:.3f}", f"{s.neighbours_spearman:.3f}",
+             s.gene, f"{s.gene_r:.2f}", f"{s.neighbours_gene_r:.2f}", f"{s.decoder_rmse_z:.3f}"]
             for s in part
         ]  # fmt: skip
         gains = [s.gain for s in part]

@@ -256,4 +256,5 @@ def _print_agreement(agreement: Any, draw: str) -> None:
     print(f"agreement{of} with the {agreement.n_cells} measured cells (model space):")
     print(f"  {'':10}{'GeST':>10}{'mean of 60 nearest':>20}")
     for name in ("rmse", "rmse_z", "pearson", "spearman"):
-        print(f"  {name:10}{getattr(agreement, name):10.3f}{getattr(agreement.floor, name):20.3f}")
+        ours, theirs = getattr(agreement, name), getattr(agreement.neighbours, name)
+        print(f"  {name:10}{ours:10.3f}{theirs:20.3f}")

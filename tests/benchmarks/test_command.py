@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from benchmarks.__main__ import app
 from benchmarks.common.scored_section import Group, read_groups
-from benchmarks.generation.command import CEILING, OURS, Row
+from benchmarks.generation.command import ORACLE, OURS, Row
 from benchmarks.generation.report import ACCURACY
 
 
@@ -54,20 +54,24 @@ def test_only_takes_one_of_the_halves():
 
 def test_earlier_runs_of_generation_are_tabulated_together(tmp_path):
     names = [key for key, _, _ in ACCURACY] + ["n_cells", "n_genes", "n_genes_svg", "n_constant"]
+    methods = (("kNN mean", "baseline"), (OURS, "gest"), (ORACLE, "oracle"))
     paths = []
     for split, ours in (("mpoa+0.26", 0.9), ("mpoa-0.09", 0.8)):
         scores = [dict.fromkeys(names, value) for value in (1.0, ours, 0.5)]
         rows = [
-            Row(split, "s", 0, 100.0, method, "", values, {"0-50": values})
-            for method, values in zip(("kNN mean", OURS, CEILING), scores, strict=True)
+            Row(split, "s", 0, 100.0, method, kind, values, {"0-50": values})
+            for (method, kind), values in zip(methods, scores, strict=True)
         ]
         made = Group(rows, "kNN mean", {}, {"kNN mean": 1.0}, "a note", "MERFISH mPOA")
         paths.append(tmp_path / f"{split}.json")
         paths[-1].write_text(json.dumps([asdict(made)]))
     assert read_groups(paths[-1]) == [made]
-    former = paths[-1].read_text().replace(CEILING, "true token (ceiling)")
+    former = paths[-1].read_text().replace(ORACLE, "true token (ceiling)")
+    former = former.replace("baseline_settings", "floor_settings")
+    former = former.replace('"kind": "baseline"', '"kind": "floor"')
+    former = former.replace('"kind": "oracle"', '"kind": "ceiling"')
     paths[-1].write_text(former)
-    assert read_groups(paths[-1]) == [made]  # files of earlier versions name the oracle otherwise
+    assert read_groups(paths[-1]) == [made]  # files of earlier versions have other names
     page = tmp_path / "results" / "generation.md"
     asked = [word for path in paths for word in ("--rows", str(path))]
     result = CliRunner().invoke(app, ["generation", *asked, "--markdown", str(page)])

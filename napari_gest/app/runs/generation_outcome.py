@@ -61,9 +61,11 @@ class GenerationOutcome:
     @property
     def agreement_text(self) -> str:
         """The error after scaling each gene, and that of the baseline."""
-        if self.agreement is None or self.agreement.floor is None:
+        if self.agreement is None or self.agreement.neighbours is None:
             return ""
-        return f"RMSE z {self.agreement.rmse_z:.3f}, neighbours {self.agreement.floor.rmse_z:.3f}"
+        return (
+            f"RMSE z {self.agreement.rmse_z:.3f}, neighbours {self.agreement.neighbours.rmse_z:.3f}"
+        )
 
     @property
     def n_draws(self) -> int:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_gest.tasks.generation.cell_types import NamedTypes
 
-_FLOOR_NEIGHBOURS = 60
+_NEIGHBOURS = 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,8 @@ class Agreement:
         (Table 1). A gene predicted as a constant counts as sqrt(2).
     pearson, spearman
         Mean over genes of the correlation over cells.
-    floor
-        The same scores for a baseline, the mean of the 60 nearest measured cells.
+    neighbours
+        The same scores for a baseline: the mean of the 60 nearest measured cells.
     """
 
     n_cells: int
@@ -98,7 +98,7 @@ class Agreement:
     rmse_z: float
     pearson: float
     spearman: float
-    floor: Agreement | None = None
+    neighbours: Agreement | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -337,18 +337,18 @@ class Generated:
         known[self.index] = False
         known = np.flatnonzero(known)
         tree = cKDTree(section.coords_um[known])
-        k = min(_FLOOR_NEIGHBOURS, tree.n)
+        k = min(_NEIGHBOURS, tree.n)
         near = known[tree.query(section.coords_um[index], k=[*range(1, k + 1)])[1]]
         used, place = np.unique(near, return_inverse=True)
         neighbours = values(used)
-        floor = np.stack([neighbours[i].mean(0) for i in place.reshape(near.shape)])
+        baseline = np.stack([neighbours[i].mean(0) for i in place.reshape(near.shape)])
         made = self.expression if self.expected is None else self.expected
         made = made[: len(self.index)][there][:, measured]
-        return _compare(truth, made, _compare(truth, floor, None))
+        return _compare(truth, made, _compare(truth, baseline, None))
 
 
 def _compare(
-    truth: NDArray[np.float32], made: NDArray[np.float32], floor: Agreement | None
+    truth: NDArray[np.float32], made: NDArray[np.float32], baseline: Agreement | None
 ) -> Agreement:
     from scipy.stats import rankdata  # slow to import, and not needed to generate
 
@@ -362,7 +362,7 @@ def _compare(
         float(np.sqrt(2 * (1 - pearson)).mean()),
         float(pearson.mean()),
         float(spearman.mean()),
-        floor,
+        baseline,
     )
 
 

@@ -178,7 +178,7 @@ def agreement_text(agreement: Agreement | None, unit: str) -> str:
     if agreement is None:
         return ""
     names = {"rmse_z": "RMSE&nbsp;z", "pearson": "Pearson", "spearman": "Spearman"}
-    rows = {"expected": agreement, "60&nbsp;neighbours": agreement.floor}
+    rows = {"expected": agreement, "60&nbsp;neighbours": agreement.neighbours}
     head = "".join(f"<td align=right>&nbsp;&nbsp;{name}</td>" for name in names.values())
     body = "".join(
         f"<tr><td>{who}</td>"

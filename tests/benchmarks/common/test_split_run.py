@@ -8,7 +8,7 @@ from rich.console import Console
 from benchmarks.common import split_run
 from benchmarks.common.datasets import SPLITS, Source, Split
 from benchmarks.generation.checked import CheckRow
-from benchmarks.generation.command import Row, TunedFloors
+from benchmarks.generation.command import Row, TunedPointBaselines
 from benchmarks.generation.downstream import DownstreamRow
 from benchmarks.generation.drawn import TunedBaselines
 from benchmarks.generation.drawn_scores import DrawnRow
@@ -22,7 +22,9 @@ def stubbed(monkeypatch):
     model = SimpleNamespace(genes=("a", "b"), target_sum=1.0)
     monkeypatch.setattr(split_run, "load", lambda *_, **__: loaded)
     monkeypatch.setattr(split_run, "_model", lambda *_: (model, "a note"))
-    monkeypatch.setattr(split_run, "tune_floors", lambda *_: TunedFloors([], {"kNN mean": 1.0}))
+    monkeypatch.setattr(
+        split_run, "tune_point_baselines", lambda *_: TunedPointBaselines([], {"kNN mean": 1.0})
+    )
     for name in ("score_section", "score_ring"):
         row = Row("split", "s", 0, 100.0, name, "gest", {}, {})
         monkeypatch.setattr(split_run, name, lambda *_, row=row, **__: iter([row]))

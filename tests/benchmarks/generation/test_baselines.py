@@ -20,14 +20,14 @@ def validation() -> list[Case]:
     return found
 
 
-def test_every_floor_predicts_the_shape_and_beats_nothing_at_all(validation):
+def test_every_baseline_predicts_the_shape_and_beats_nothing_at_all(validation):
     case = validation[0]
-    for floor in baselines.simple_floors():
-        prediction = baselines.predict_case(floor.fit(validation), case)
+    for baseline in baselines.simple_baselines():
+        prediction = baselines.predict_case(baseline.fit(validation), case)
         assert prediction.shape == case.truth.shape
         assert prediction.dtype == np.float32
         assert np.isfinite(prediction).all()
-        assert baselines.validation_score(floor, validation) <= np.sqrt(2) + 1e-6
+        assert baselines.validation_score(baseline, validation) <= np.sqrt(2) + 1e-6
 
 
 def test_a_prediction_does_not_see_the_hole(validation):
@@ -35,19 +35,19 @@ def test_a_prediction_does_not_see_the_hole(validation):
     scrambled = case.values.copy()
     scrambled[case.hole.mask] = -99
     blind = Case(case.section, case.coords_um, scrambled, case.hole, case.svg)
-    for floor in baselines.simple_floors():
+    for baseline in baselines.simple_baselines():
         np.testing.assert_array_equal(
-            baselines.predict_case(floor, case), baselines.predict_case(floor, blind)
+            baselines.predict_case(baseline, case), baselines.predict_case(baseline, blind)
         )
 
 
-def test_simple_floors_by_hand():
+def test_simple_baselines_by_hand():
     known = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 100.0]])
     values = np.array([[1.0], [3.0], [8.0]], np.float32)
     at = np.array([[2.0, 0.0]])
 
-    def one(floor: baselines.Floor) -> float:
-        return float(floor.predict(known, values, at)[0, 0])
+    def one(baseline: baselines.PointBaseline) -> float:
+        return float(baseline.predict(known, values, at)[0, 0])
 
     assert one(baselines.ConstantMean()) == 4
     assert one(baselines.NearestCopy()) == 1
@@ -75,29 +75,29 @@ def test_tuning_takes_the_setting_that_validates_best(validation):
 
 
 @pytest.fixture(scope="module")
-def learned(validation) -> list[baselines.Floor]:
+def learned(validation) -> list[baselines.PointBaseline]:
     fewer = [validation[0], validation[2]]  # one hole in each section
-    return [floor.fit(fewer) for floor in learned_baselines.learned_floors(seed=0)]
+    return [baseline.fit(fewer) for baseline in learned_baselines.trained_baselines(seed=0)]
 
 
-def test_learned_floors_follow_a_smooth_pattern(learned, validation):
+def test_learned_baselines_follow_a_smooth_pattern(learned, validation):
     mean = baselines.validation_score(baselines.NearestCopy(), validation)
-    for floor in learned:
-        prediction = baselines.predict_case(floor, validation[0])
+    for baseline in learned:
+        prediction = baselines.predict_case(baseline, validation[0])
         assert prediction.shape == validation[0].truth.shape
         assert prediction.dtype == np.float32
-        assert baselines.validation_score(floor, validation) < mean, floor.name
-        assert floor.setting
+        assert baselines.validation_score(baseline, validation) < mean, baseline.name
+        assert baseline.setting
 
 
-def test_learned_floors_do_not_see_the_hole_and_repeat(learned, validation):
+def test_learned_baselines_do_not_see_the_hole_and_repeat(learned, validation):
     case = validation[0]
     scrambled = case.values.copy()
     scrambled[case.hole.mask] = -99
     blind = Case(case.section, case.coords_um, scrambled, case.hole, case.svg)
-    for floor in learned:
+    for baseline in learned:
         np.testing.assert_array_equal(
-            baselines.predict_case(floor, case), baselines.predict_case(floor, blind)
+            baselines.predict_case(baseline, case), baselines.predict_case(baseline, blind)
         )
 
 

@@ -14,15 +14,15 @@ from benchmarks.common.scored_section import Group
 from benchmarks.generation import command, report
 from benchmarks.generation.baselines import ConstantMean, KnnMean, NearestCopy
 from benchmarks.generation.command import (
-    CEILING,
     MODES,
     NO_FIELD,
     ONE_STEP,
+    ORACLE,
     OURS,
     PROFILES,
     SPLIT_HALF,
     Row,
-    TunedFloors,
+    TunedPointBaselines,
 )
 from napari_gest.model.config import ModelConfig
 from napari_gest.model.gest import GeST
@@ -88,9 +88,11 @@ def faked():
 
 
 @pytest.fixture(scope="module")
-def tuned() -> TunedFloors:
-    floors = [ConstantMean(), NearestCopy(), KnnMean(20)]
-    return TunedFloors(floors, {"constant mean": 1.41, "nearest copy": 1.4, "kNN mean": 1.3})
+def tuned() -> TunedPointBaselines:
+    baselines = [ConstantMean(), NearestCopy(), KnnMean(20)]
+    return TunedPointBaselines(
+        baselines, {"constant mean": 1.41, "nearest copy": 1.4, "kNN mean": 1.3}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +102,7 @@ def rows(loaded, model, tuned, faked) -> list[Row]:
 
 def test_every_method_is_scored_on_every_hole(rows):
     methods = {"constant mean", "nearest copy", "kNN mean", OURS, ONE_STEP}
-    methods |= {NO_FIELD, PROFILES, CEILING, SPLIT_HALF}
+    methods |= {NO_FIELD, PROFILES, ORACLE, SPLIT_HALF}
     methods |= {f"GeST {mode}" for mode in MODES}
     for radius in (80.0, 120.0):
         assert {r.method for r in rows if r.radius_um == radius} == methods
@@ -110,18 +112,18 @@ def test_every_method_is_scored_on_every_hole(rows):
 
 def test_cells_are_matched_by_row_and_the_buffer_is_not_seen(rows):
     # The stand-in is kNN in shuffled order on a section without its buffer ring: it must score
-    # exactly as the floor does.
+    # exactly as the baseline does.
     for radius in (80.0, 120.0):
         pair = [r for r in rows if r.radius_um == radius and r.method in (OURS, "kNN mean")]
         assert pair[0].scores == pytest.approx(pair[1].scores)
 
 
-def test_the_ceiling_is_above_everything(rows):
+def test_the_oracle_is_above_everything(rows):
     score = {
         m: np.mean([r.scores["rmse_z_svg"] for r in rows if r.method == m])
         for m in {r.method for r in rows} - {SPLIT_HALF}
     }
-    assert min(score, key=score.get) == CEILING
+    assert min(score, key=score.get) == ORACLE
 
 
 def test_tables_show_losses_and_numbers(rows):
@@ -180,7 +182,7 @@ def test_the_ring_is_dropped_around_the_same_holes(loaded, model, tuned, faked, 
     assert len(table.rows) == 8  # four scores of the section, and of its data set
     assert table.title in [t.title for t in report.tables([made])]
     assert table.title not in [t.title for t in report.tables([replace(made, buffered=[])])]
-    # Seeds may choose different floors; each hole is compared with its own seed's.
+    # Seeds may choose different baselines; each hole is compared with its own seed's.
     others = [*ringed[:-1], replace(ringed[-1], method="nearest copy")]
     mixed = report.ring_table([replace(made, buffered=others)])
     assert mixed.rows[0][1] == "kNN mean, nearest copy"
@@ -188,15 +190,15 @@ def test_the_ring_is_dropped_around_the_same_holes(loaded, model, tuned, faked, 
 
 
 def made_up(split: str, holes: list[tuple[float, float, float]], **named: str) -> Group:
-    """Return a group where the floor has 1 everywhere and GeST (rmse_z, SVG rho, rho) per hole."""
+    """Return a group with baseline 1 everywhere and GeST (rmse_z, SVG rho, rho) per hole."""
     keys = [key for key, _, _ in report.ACCURACY]
     rows = []
     for i, (error, rho_svg, rho) in enumerate(holes):
         even = dict.fromkeys(keys, 1.0)
         ours = even | {"rmse_z_svg": error, "spearman_gene_svg": rho_svg, "spearman_gene": rho}
-        rows.append(Row(split, "s", i, 100.0, "kNN mean", "floor", even, {}))
+        rows.append(Row(split, "s", i, 100.0, "kNN mean", "baseline", even, {}))
         rows.append(Row(split, "s", i, 100.0, OURS, "gest", ours, {}))
-        rows.append(Row(split, "s", i, 100.0, CEILING, "ceiling", even, {}))
+        rows.append(Row(split, "s", i, 100.0, ORACLE, "oracle", even, {}))
     return Group(rows, "kNN mean", {}, {}, "", **named)
 
 

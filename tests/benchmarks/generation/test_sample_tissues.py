@@ -27,9 +27,9 @@ def test_a_region_is_scored_beside_its_neighbours(tiny_model: GeST, section: Sec
     assert scored.n_cells == roi.contains(section.coords_um).sum()
     assert (scored.tissue, scored.seed) == ("shipped", 3)
     assert scored.gene in section.genes
-    for value in (scored.rmse_z, scored.floor_rmse_z, scored.decoder_rmse_z):
+    for value in (scored.rmse_z, scored.neighbours_rmse_z, scored.decoder_rmse_z):
         assert 0 < value <= 2**0.5 * 1.2
-    assert -1 <= scored.floor_gene_r <= 1
+    assert -1 <= scored.neighbours_gene_r <= 1
 
 
 def test_ahead_is_ahead_in_all_three() -> None:

@@ -81,8 +81,8 @@ def test_agreement_of_the_truth_is_perfect(
     found = result.agreement(section)
     assert found.n_cells == unseen.sum()
     assert found.rmse > 0.01
-    assert found.floor is not None
-    assert found.floor.rmse == perfect.floor.rmse
+    assert found.neighbours is not None
+    assert found.neighbours.rmse == perfect.neighbours.rmse
 
 
 @pytest.mark.parametrize("name", ["in.h5ad", "in.zarr"])
