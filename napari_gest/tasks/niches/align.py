@@ -71,6 +71,7 @@ def section_shifts(
             starts=_STARTS,
             seed=0,
             section=of,
+            prior=np.inf,
         )
         return (yield from relay(work, lambda share: clock.tick(done + int(100 * share))))
 

@@ -329,13 +329,15 @@ def together(
 def sample_of(coords_um: Sequence[NDArray[np.float64]]) -> Sample | None:
     """Return tiles all over sections (n, 2) each, half of ``_MANY`` cells; None of fewer cells.
 
-    Whole tiles, because a cell's niche leans on those around it, and one of each section at least.
+    Whole tiles, because a cell's niche leans on those around it. Of each section there are some
+    eight, so that sections can be compared; one of a small section.
     """
     n = sum(map(len, coords_um))
     if n <= _MANY:
         return None
     starts = np.cumsum([0, *map(len, coords_um)])
-    groups = [compact_groups(one, _TILE) for one in coords_um]
+    size = min(_TILE, max(_MANY // (16 * len(coords_um)), 1))
+    groups = [compact_groups(one, size) for one in coords_um]
     tiles = [
         (start + np.sort(tile), one[np.sort(tile)])
         for start, one, of_section in zip(starts, coords_um, groups, strict=False)

@@ -19,7 +19,7 @@ _LAST_STEPS, _STILL, _AT_ONCE = 20, 1e-3, 8192
 _FIELD_STEPS = 3  # mean-field updates in an E-step
 _RIDGE = 1e-3  # of each feature's variance
 # Of sections apart: how many cells of a niche count as much as what the other sections say of it.
-_NICHE_PRIOR = 60
+NICHE_PRIOR = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +74,7 @@ def fit_field_mixture(
     sample: Sample | None = None,
     after: Callable[[], None] = lambda: None,
     section: NDArray[np.int64] | None = None,
+    prior: float = NICHE_PRIOR,
 ) -> Generator[float, None, FieldMixture]:
     """Fit a mixture by expectation-maximisation from several starts and return the likeliest.
 
@@ -99,8 +100,10 @@ def fit_field_mixture(
         Called when some thousand cells of all were looked at, to let go of their features.
     section
         (n,) section of each cell, 0 on. If given, sections are apart: each has a shift of its own,
-        and the means of its niches may differ from the others' a little, the less the fewer cells
-        of the niche it has.
+        and the means of its niches may differ from the others' a little.
+    prior
+        How many cells of a niche in a section it takes for its mean to lie halfway between their
+        own and what the other sections say; infinite: sections have shifts alone.
 
     Yields
     ------
@@ -125,13 +128,13 @@ def fit_field_mixture(
         share = np.full((len(some), k), 0.02 / k, np.float32)
         share[np.arange(len(some)), labels] += 0.98
         end = (start + 1) / starts if sample is None else 0.5 * (start + 1) / starts
-        fitted = yield from _climb(some, near, share, smoothing, (part, end), of)
+        fitted = yield from _climb(some, near, share, smoothing, (part, end), of, prior)
         if best is None or fitted.likelihood > best.likelihood:
             best = fitted
     assert best is not None
     if sample is None:
         return best
-    return (yield from _all_cells(features, neighbours, some, best, smoothing, after))
+    return (yield from _all_cells(features, neighbours, some, best, smoothing, after, prior))
 
 
 def _all_cells(
@@ -141,6 +144,7 @@ def _all_cells(
     fitted: FieldMixture,
     smoothing: float,
     after: Callable[[], None],
+    prior: float,
 ) -> Generator[float, None, FieldMixture]:
     """Go on with all cells from a mixture that was fitted to some of them (m, p).
 
@@ -185,7 +189,7 @@ def _all_cells(
         if sweep and changed < _STILL * n:
             break
         weight = share.sum(0, dtype=np.float64) + 1e-9
-        means, shift = _means(size, sums)
+        means, shift = _means(size, sums, prior)
         covariance = (total - _explained(size, sums, means)) / n
         precision = np.linalg.inv(covariance + _ridge(total / n))
         fitted = replace(fitted, precision=precision, means=means, shift=shift)
@@ -200,6 +204,7 @@ def _climb(
     smoothing: float,
     progress: tuple[float, float],
     section: NDArray[np.int64],
+    prior: float,
 ) -> Generator[float, None, FieldMixture]:
     """Fit from probabilities (n, K); yields progress between two numbers.
 
@@ -217,7 +222,7 @@ def _climb(
     for step in range(_STEPS):
         weight = share.sum(0, dtype=np.float64) + 1e-9
         size, sums = _gathered(x, share, parts)
-        means, _ = _means(size, sums)
+        means, _ = _means(size, sums, prior)
         covariance = total - _explained(size, sums, means) / n + ridge
         precision = np.asarray(np.linalg.inv(covariance), np.float64)
         for part, mean in zip(parts, means, strict=True):
@@ -234,7 +239,7 @@ def _climb(
     # Without what the field alone says of a cell, the likeliest would be to have fewer niches.
     expected = logsumexp(logits - own + np.log(weight / n), axis=1)
     likelihood = (np.log(norm[:, 0]) + top[:, 0] - expected).mean() - 0.5 * spread
-    means, shift = _means(*_gathered(x, share, parts))
+    means, shift = _means(*_gathered(x, share, parts), prior)
     return FieldMixture(share, float(likelihood), precision, means, shift)
 
 
@@ -248,7 +253,7 @@ def _gathered(
 
 
 def _means(
-    size: NDArray[np.float64], sums: NDArray[np.float64]
+    size: NDArray[np.float64], sums: NDArray[np.float64], prior: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return (S, K, p) means of niches and (S, p) shifts of sections.
 
@@ -264,7 +269,8 @@ def _means(
     shift = np.linalg.solve(left, sums.sum(1) - of_niche @ sums.sum(0))
     mean = (sums.sum(0) - size.T @ shift) / weight[:, None]
     expected = mean + shift[:, None]
-    return (sums + _NICHE_PRIOR * expected) / (size + _NICHE_PRIOR)[..., None], shift
+    beyond = (sums - size[..., None] * expected) / (size[..., None] + prior)
+    return expected + beyond, shift
 
 
 def _explained(
