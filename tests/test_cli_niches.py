@@ -130,6 +130,17 @@ def test_niches_of_the_papers_hidden_states(file: Path, model: Path) -> None:
     assert invoke("niches", file, "--model", model, *refused_).exit_code == 2
 
 
+def test_align_is_told_and_can_be_left_out(file: Path, model: Path) -> None:
+    asked = ("niches", file, "--model", model, "--n-niches", 3, "--align")
+    told = invoke(*asked, "always", "--out", file.parent / "aligned.h5ad")
+    assert told.exit_code == 0
+    assert "--align never" in told.stderr
+    told = invoke(*asked, "never", "--out", file.parent / "asis.h5ad")
+    assert told.exit_code == 0
+    assert "--align" not in told.stderr
+    assert invoke(*asked, "often", "--out", file.parent / "o.h5ad").exit_code == 2
+
+
 def test_a_table_of_niches_is_written_and_not_over_another(file: Path, model: Path) -> None:
     out, table = file.parent / "out.h5ad", file.parent / "niches.csv"
     common = ("niches", file, "--model", model, "--n-niches", 3, "--describe-by", "cell_type")

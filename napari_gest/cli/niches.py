@@ -61,6 +61,14 @@ class Method(StrEnum):
     kmeans = "kmeans"
 
 
+class Align(StrEnum):
+    """When sections that differ as wholes are aligned before they are clustered."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
 @app.command(
     epilog=examples(
         "niches brain.h5ad --model mouse-preoptic-merfish --n-niches 8 --out niches.h5ad",
@@ -92,6 +100,13 @@ def niches(
         Method,
         typer.Option(help="How niches are clustered, given --n-niches; --resolution uses Leiden."),
     ] = Method.mixture,
+    align: Annotated[
+        Align,
+        typer.Option(
+            help="Take away what sets each section apart as a whole, as donors or batches do:"
+            " auto, where niches would largely be the sections; always; or never."
+        ),
+    ] = Align.auto,
     repeats: Annotated[
         int, typer.Option(min=0, help="Further seeds, to measure how stable each niche is.")
     ] = 0,
@@ -166,8 +181,11 @@ def niches(
             resolution=resolution,
             seed=seed,
             repeats=repeats,
+            align=align.value,
         ).run()
     )
+    if clustered.settings["aligned"]:
+        say("What sets each section apart as a whole was taken away; --align never leaves it in.")
     for one in embedded:
         one.write(adata)
     clustered.write(adata)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -21,6 +20,7 @@ from napari_gest.model.kmeans import kmeans
 from napari_gest.seeds import MAX_SEED, check_seed
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.memory import give_back
+from napari_gest.tasks.niches.align import Align, section_shifts
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.niches import Clustered, ordered
 from napari_gest.tasks.niches.random_field import Sample, around, fit_field_mixture
@@ -66,6 +66,9 @@ class ClusterRequest:
         Of the clustering, which does not follow the order of rows or sections (decision 25).
     repeats
         Further seeds the clustering is repeated with, to tell how stable each niche is.
+    align
+        Whether what sets each section apart as a whole is taken away, as the sections of several
+        donors need: ``auto`` where niches would largely be the sections, ``always`` or ``never``.
     """
 
     embedded: Sequence[Embedded]
@@ -75,6 +78,7 @@ class ClusterRequest:
     smoothing: float = 5.0
     seed: int = 0
     repeats: int = 0
+    align: Align = "auto"
 
     def check(self) -> None:
         """Raise InputError if the clustering cannot be done as asked."""
@@ -83,6 +87,7 @@ class ClusterRequest:
         check_asked(n, self.method, self.n_niches, self.resolution)
         check_number("smoothing", self.smoothing, 0, MAX_SMOOTHING)
         check_number("repeats", self.repeats, 0, _MAX_REPEATS, whole=True)
+        check_choice("align", self.align, get_args(Align))
         check_seed(self.seed)
         if self.seed + self.repeats > MAX_SEED:
             raise InputError(
@@ -95,10 +100,13 @@ class ClusterRequest:
         self.check()
         clock = Clock("Clustering niches", _STEPS)
         yield clock.tick(0)
-        found = self._together.by_row((yield from self._fit(0, clock)))
+        together = yield from self._together()
+        found = together.by_row((yield from self._fit(together, 0, clock)))
         require_finite("The niches", probability=found)
+        aligned = together.shifts is not None
+        del together
         if not self.repeats:
-            vars(self).pop("_together")
+            vars(self).pop("_cells")
         labels, probability = ordered(found)
         del found
         settings = {
@@ -109,6 +117,8 @@ class ClusterRequest:
             "seed": self.seed,
             "repeats": 0,
             "stability": None,
+            "align": self.align,
+            "aligned": aligned,
             "embedding": dict(self.embedded[0].settings),
         }
         sections = [e.section for e in self.embedded]
@@ -119,9 +129,10 @@ class ClusterRequest:
         """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
         clock = Clock("Repeating with other seeds", _STEPS * self.repeats)
         yield clock.tick(0)
+        together = yield from self._together()
         agreement, overlap = [], []
         for i in range(1, self.repeats + 1):
-            repeated = self._together.by_row((yield from self._fit(i, clock)))
+            repeated = together.by_row((yield from self._fit(together, i, clock)))
             require_finite("The repeated niches", probability=repeated)
             other = repeated.argmax(1)
             agreement.append(float(adjusted_mutual_info_score(found.labels, other)))
@@ -130,33 +141,40 @@ class ClusterRequest:
         stability = np.mean(overlap, axis=0)
         return replace(found, stability=stability, settings=found.settings | told)
 
-    @cached_property
-    def _together(self) -> Together:
-        return Together.of(self.embedded)
+    def _together(self) -> Generator[Progress, None, Together]:
+        """Return the cells as they are clustered; they are kept."""
+        known: Together | None = vars(self).get("_cells")
+        if known is None:
+            known = yield from together(self.embedded, self.align, self.smoothing)
+            vars(self)["_cells"] = known
+        return known
 
-    def _fit(self, repeat: int, clock: Clock) -> Generator[Progress, None, NDArray[np.float32]]:
+    def _fit(
+        self, together: Together, repeat: int, clock: Clock
+    ) -> Generator[Progress, None, NDArray[np.float32]]:
         """Return (n, K) probabilities with the seed that comes ``repeat`` after the first."""
-        features, neighbours = self._together.features, self._together.neighbours
+        neighbours = together.neighbours
         seed, done = self.seed + repeat, max(repeat - 1, 0) * _STEPS
         if self.method == "leiden":  # takes no number of niches
-            probability = _leiden(features, float(self.resolution or 1), seed)
+            probability = _leiden(together.moved(), float(self.resolution or 1), seed)
             yield clock.tick(done + _STEPS)
             return smooth(probability, neighbours, self.smoothing)
         assert self.n_niches is not None  # as ``check`` knows
         if self.method == "mixture":
             fit = fit_field_mixture(
-                features,
+                together.features,
                 neighbours,
                 self.n_niches,
                 smoothing=self.smoothing,
                 starts=_STARTS,
                 seed=seed,
-                sample=self._together.sample,
-                after=self._together.release,
+                sample=together.sample,
+                after=together.release,
+                section=together.apart,
             )
             made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
             return made.probability
-        probability = kmeans_probability(features, self.n_niches, seed)
+        probability = kmeans_probability(together.moved(), self.n_niches, seed)
         yield clock.tick(done + _STEPS)
         return smooth(probability, neighbours, self.smoothing)
 
@@ -170,6 +188,7 @@ def cluster_niches(
     smoothing: float = 5.0,
     seed: int = 0,
     repeats: int = 0,
+    align: Align = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Clustered:
     """Cluster niche embeddings.
@@ -180,7 +199,7 @@ def cluster_niches(
         What ``embed_niches`` returned, for one section or several.
     n_niches
         Number of niches; ignored by the method ``leiden``.
-    method, resolution, smoothing, seed, repeats
+    method, resolution, smoothing, seed, repeats, align
         As in ``ClusterRequest``.
     on_progress
         Called between stages.
@@ -191,7 +210,7 @@ def cluster_niches(
         If the clustering cannot be done as asked.
     """
     several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
-    request = ClusterRequest(several, n_niches, method, resolution, smoothing, seed, repeats)
+    request = ClusterRequest(several, n_niches, method, resolution, smoothing, seed, repeats, align)
     return finish(request.run(), on_progress)
 
 
@@ -242,6 +261,8 @@ class Together:
         Of over 100,000 cells: those to which niches are fitted.
     files
         What the features are in where the embeddings are in files.
+    shifts
+        (S, p) what sets each section apart as a whole; None where they are clustered as one.
     """
 
     features: NDArray[np.float32]
@@ -249,6 +270,7 @@ class Together:
     index: NDArray[np.int64]
     sample: Sample | None = None
     files: Scratch | None = None
+    shifts: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, embedded: Sequence[Embedded]) -> Together:
@@ -268,6 +290,19 @@ class Together:
             give_back()
         return cls(features, near, cell_order(sections), sample, files)
 
+    @property
+    def apart(self) -> NDArray[np.int64] | None:
+        """(n,) section of each cell; None where they are clustered as one."""
+        if self.shifts is None:
+            return None
+        return np.repeat(
+            np.arange(len(self.neighbours)), [near.n_cells for near in self.neighbours]
+        )
+
+    def moved(self) -> NDArray[np.float32]:
+        """Return (n, p) features without what sets sections apart."""
+        return self.features if self.shifts is None else self.features - self.shifts[self.apart]
+
     def release(self) -> None:
         """Let go of features that are in files; they are read again where they are used."""
         if self.files is not None:
@@ -280,22 +315,39 @@ class Together:
         return out
 
 
+def together(
+    embedded: Sequence[Embedded], align: Align, smoothing: float
+) -> Generator[Progress, None, Together]:
+    """Return the cells of embeddings as they are clustered, by any method."""
+    made = Together.of(embedded)
+    work = section_shifts(made.features, made.neighbours, align, smoothing, made.sample)
+    shifts = yield from work
+    made.release()
+    return replace(made, shifts=shifts)
+
+
 def sample_of(coords_um: Sequence[NDArray[np.float64]]) -> Sample | None:
     """Return tiles all over sections (n, 2) each, half of ``_MANY`` cells; None of fewer cells.
 
-    Whole tiles, because a cell's niche leans on those around it.
+    Whole tiles, because a cell's niche leans on those around it. Of each section there are some
+    eight, so that sections can be compared; one of a small section.
     """
     n = sum(map(len, coords_um))
     if n <= _MANY:
         return None
     starts = np.cumsum([0, *map(len, coords_um)])
+    size = min(_TILE, max(_MANY // (16 * len(coords_um)), 1))
+    groups = [compact_groups(one, size) for one in coords_um]
     tiles = [
         (start + np.sort(tile), one[np.sort(tile)])
-        for start, one in zip(starts, coords_um, strict=False)
-        for tile in compact_groups(one, _TILE)
+        for start, one, of_section in zip(starts, coords_um, groups, strict=False)
+        for tile in of_section
     ]
     taken = np.linspace(0, len(tiles) - 1, max(len(tiles) * _MANY // (2 * n), 1)).astype(int)
-    some = [tiles[i] for i in np.unique(taken)]
+    section = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+    first = np.unique(section, return_index=True)[1]
+    missed = first[~np.isin(section[first], section[taken])]
+    some = [tiles[i] for i in np.union1d(taken, missed)]
     return Sample(np.concatenate([cells for cells, _ in some]), [Neighbours.of(c) for _, c in some])
 
 

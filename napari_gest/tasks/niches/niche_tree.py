@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_gest.limits import check_number
+from napari_gest.limits import check_choice, check_number
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.niches.cluster import MAX_SMOOTHING, Together, check_n_niches, check_together
+from napari_gest.tasks.niches.align import Align
+from napari_gest.tasks.niches.cluster import MAX_SMOOTHING, check_n_niches, check_together, together
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.niches import Clustered, ordered
 from napari_gest.tasks.niches.random_field import fit_field_mixture
@@ -30,7 +31,7 @@ class NicheTreeRequest:
         Embeddings of one or more sections by one model.
     n_leaves
         Small niches at the tips; the largest number the tree can be cut into.
-    smoothing, seed
+    smoothing, seed, align
         As in ``ClusterRequest``.
     """
 
@@ -38,6 +39,7 @@ class NicheTreeRequest:
     n_leaves: int = 30
     smoothing: float = 5.0
     seed: int = 0
+    align: Align = "auto"
 
     def check(self) -> None:
         """Raise InputError if there are too few cells, or embeddings do not fit together."""
@@ -45,6 +47,7 @@ class NicheTreeRequest:
         n = sum(len(e.rows) for e in self.embedded)
         check_n_niches("n_leaves", self.n_leaves, n)
         check_number("smoothing", self.smoothing, 0, MAX_SMOOTHING)
+        check_choice("align", self.align, get_args(Align))
         check_seed(self.seed)
 
     def run(self) -> Generator[Progress, None, NicheTree]:
@@ -52,7 +55,7 @@ class NicheTreeRequest:
         self.check()
         clock = Clock("Building the tree of niches", 100)
         yield clock.tick(0)
-        cells = Together.of(self.embedded)
+        cells = yield from together(self.embedded, self.align, self.smoothing)
         fit = fit_field_mixture(
             cells.features,
             cells.neighbours,
@@ -62,6 +65,7 @@ class NicheTreeRequest:
             seed=self.seed,
             sample=cells.sample,
             after=cells.release,
+            section=cells.apart,
         )
         mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))
         require_finite("The niches", probability=mixture.probability)
@@ -73,12 +77,14 @@ class NicheTreeRequest:
             "n_leaves": self.n_leaves,
             "smoothing": self.smoothing,
             "seed": self.seed,
+            "align": self.align,
+            "aligned": cells.shifts is not None,
             "embedding": dict(self.embedded[0].settings),
         }
         return NicheTree(
             tuple(e.section for e in self.embedded),
             cells.by_row(probability),
-            _ward(cells.features @ axes, labels, probability.shape[1]),
+            _ward(cells.moved() @ axes, labels, probability.shape[1]),
             settings,
         )
 
@@ -127,6 +133,7 @@ def niche_tree(
     n_leaves: int = 30,
     smoothing: float = 5.0,
     seed: int = 0,
+    align: Align = "auto",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> NicheTree:
     """Build the tree of niches, to be cut at any number.
@@ -135,7 +142,7 @@ def niche_tree(
     ----------
     embedded
         What ``embed_niches`` returned, for one section or several.
-    n_leaves, smoothing, seed
+    n_leaves, smoothing, seed, align
         As in ``NicheTreeRequest``.
     on_progress
         Called between stages.
@@ -146,7 +153,7 @@ def niche_tree(
         If there are too few cells, or embeddings do not fit together.
     """
     several = [embedded] if isinstance(embedded, Embedded) else list(embedded)
-    return finish(NicheTreeRequest(several, n_leaves, smoothing, seed).run(), on_progress)
+    return finish(NicheTreeRequest(several, n_leaves, smoothing, seed, align).run(), on_progress)
 
 
 def _ward(features: NDArray[np.floating], labels: NDArray[np.int64], k: int) -> NDArray[np.int64]:

@@ -18,6 +18,8 @@ _STEPS = 30
 _LAST_STEPS, _STILL, _AT_ONCE = 20, 1e-3, 8192
 _FIELD_STEPS = 3  # mean-field updates in an E-step
 _RIDGE = 1e-3  # of each feature's variance
+# Of sections apart: how many cells of a niche count as much as what the other sections say of it.
+NICHE_PRIOR = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +34,17 @@ class FieldMixture:
         Mean log-likelihood of a cell given its neighbours' niches; higher is better.
     precision
         (p, p) inverse of the covariance that all niches share.
+    means
+        (1, K, p) of the niches, less the mean of the fitted cells; (S, K, p) of sections apart.
+    shift
+        (S, p) what sets each section apart as a whole; (1, p) zeros where all are as one.
     """
 
     probability: NDArray[np.float32]
     likelihood: float
     precision: NDArray[np.float64]
+    means: NDArray[np.float64]
+    shift: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +73,8 @@ def fit_field_mixture(
     seed: int,
     sample: Sample | None = None,
     after: Callable[[], None] = lambda: None,
+    section: NDArray[np.int64] | None = None,
+    prior: float = NICHE_PRIOR,
 ) -> Generator[float, None, FieldMixture]:
     """Fit a mixture by expectation-maximisation from several starts and return the likeliest.
 
@@ -88,6 +98,12 @@ def fit_field_mixture(
         Cells on which the starts are tried. The likeliest goes on with all cells.
     after
         Called when some thousand cells of all were looked at, to let go of their features.
+    section
+        (n,) section of each cell, 0 on. If given, sections are apart: each has a shift of its own,
+        and the means of its niches may differ from the others' a little.
+    prior
+        How many cells of a niche in a section it takes for its mean to lie halfway between their
+        own and what the other sections say; infinite: sections have shifts alone.
 
     Yields
     ------
@@ -97,22 +113,28 @@ def fit_field_mixture(
     if sample is not None:
         some, near = features[sample.cells], sample.neighbours
         after()
+    of = np.zeros(len(features), np.int64) if section is None else section
+    if sample is not None:
+        of = of[sample.cells]
+    begin = some
+    if section is not None:
+        begin = some - np.stack([some[of == s].mean(0) for s in range(int(of.max()) + 1)])[of]
     best: FieldMixture | None = None
     for start in range(starts):
         rng = np.random.default_rng([seed, start])
         part = start / starts if sample is None else 0.5 * start / starts
         yield part
-        labels = kmeans(some, k, rng, max_iter=50).labels_
+        labels = kmeans(begin, k, rng, max_iter=50).labels_
         share = np.full((len(some), k), 0.02 / k, np.float32)
         share[np.arange(len(some)), labels] += 0.98
         end = (start + 1) / starts if sample is None else 0.5 * (start + 1) / starts
-        fitted = yield from _climb(some, near, share, smoothing, (part, end))
+        fitted = yield from _climb(some, near, share, smoothing, (part, end), of, prior)
         if best is None or fitted.likelihood > best.likelihood:
             best = fitted
     assert best is not None
     if sample is None:
         return best
-    return (yield from _all_cells(features, neighbours, some, best, smoothing, after))
+    return (yield from _all_cells(features, neighbours, some, best, smoothing, after, prior))
 
 
 def _all_cells(
@@ -122,6 +144,7 @@ def _all_cells(
     fitted: FieldMixture,
     smoothing: float,
     after: Callable[[], None],
+    prior: float,
 ) -> Generator[float, None, FieldMixture]:
     """Go on with all cells from a mixture that was fitted to some of them (m, p).
 
@@ -131,15 +154,16 @@ def _all_cells(
     """
     middle = some.mean(0, dtype=np.float64)
     weight = fitted.probability.sum(0, dtype=np.float64) + 1e-9
-    mean = (fitted.probability.T @ (some - middle)) / weight[:, None]
-    precision = fitted.precision
+    means, precision = fitted.means, fitted.precision
     n, p = features.shape
     share, total = np.empty((n, len(weight)), np.float32), np.zeros((p, p))
     for sweep in range(_LAST_STEPS + 1):
-        towards = precision @ mean.T
-        bias = np.log(weight / weight.sum()) - 0.5 * (mean.T * towards).sum(0)
-        start, changed, sums = 0, 0, np.zeros((len(weight), p))
-        for near in neighbours:
+        start, changed, sums = 0, 0, np.zeros_like(means)
+        size = np.zeros(means.shape[:2])
+        for number, near in enumerate(neighbours):
+            of = min(number, len(means) - 1)  # all are as one, or apart
+            towards = precision @ means[of].T
+            bias = np.log(weight / weight.sum()) - 0.5 * (means[of].T * towards).sum(0)
             here = share[start : start + near.n_cells]
             for first in range(0, near.n_cells, _AT_ONCE):
                 cells = slice(first, min(first + _AT_ONCE, near.n_cells))
@@ -157,18 +181,20 @@ def _all_cells(
                 here[cells] = logits / logits.sum(1, keepdims=True)
                 if before is not None:
                     changed += int((before != here[cells].argmax(1)).sum())
-                sums += here[cells].T @ x
+                sums[of] += here[cells].T @ x
+                size[of] += here[cells].sum(0, dtype=np.float64)
                 after()
             start += near.n_cells
         yield 0.5 + 0.5 * (sweep + 1) / (_LAST_STEPS + 1)
         if sweep and changed < _STILL * n:
             break
         weight = share.sum(0, dtype=np.float64) + 1e-9
-        mean = sums / weight[:, None]
-        covariance = (total - (mean.T * weight) @ mean) / n
+        means, shift = _means(size, sums, prior)
+        covariance = (total - _explained(size, sums, means)) / n
         precision = np.linalg.inv(covariance + _ridge(total / n))
+        fitted = replace(fitted, precision=precision, means=means, shift=shift)
     yield 1.0
-    return replace(fitted, probability=share, precision=precision)
+    return replace(fitted, probability=share)
 
 
 def _climb(
@@ -177,20 +203,31 @@ def _climb(
     share: NDArray[np.float32],
     smoothing: float,
     progress: tuple[float, float],
+    section: NDArray[np.int64],
+    prior: float,
 ) -> Generator[float, None, FieldMixture]:
-    """Fit from probabilities (n, K); yields progress between two numbers."""
+    """Fit from probabilities (n, K); yields progress between two numbers.
+
+    ``section`` (n,) is 0 throughout where all sections are as one.
+    """
     x = features.astype(np.float64)
     x -= x.mean(0)
     n = len(x)
     total = x.T @ x / n
     ridge = _ridge(total)
+    parts: list[NDArray[np.int64] | slice] = [slice(None)]
+    if section.any():
+        parts = [np.flatnonzero(section == s) for s in range(int(section.max()) + 1)]
+    own = np.empty(share.shape)
     for step in range(_STEPS):
         weight = share.sum(0, dtype=np.float64) + 1e-9
-        mean = (share.T @ x) / weight[:, None]
-        covariance = total - (mean.T * weight) @ mean / n + ridge
-        precision = np.linalg.inv(covariance)
-        towards = precision @ mean.T
-        own = x @ towards - 0.5 * (mean.T * towards).sum(0) + np.log(weight / n)
+        size, sums = _gathered(x, share, parts)
+        means, _ = _means(size, sums, prior)
+        covariance = total - _explained(size, sums, means) / n + ridge
+        precision = np.asarray(np.linalg.inv(covariance), np.float64)
+        for part, mean in zip(parts, means, strict=True):
+            towards = precision @ mean.T
+            own[part] = x[part] @ towards - 0.5 * (mean.T * towards).sum(0) + np.log(weight / n)
         for _ in range(_FIELD_STEPS if smoothing else 1):
             logits = own + smoothing * around(share, neighbours) if smoothing else own
             top = logits.max(1, keepdims=True)
@@ -202,7 +239,49 @@ def _climb(
     # Without what the field alone says of a cell, the likeliest would be to have fewer niches.
     expected = logsumexp(logits - own + np.log(weight / n), axis=1)
     likelihood = (np.log(norm[:, 0]) + top[:, 0] - expected).mean() - 0.5 * spread
-    return FieldMixture(share, float(likelihood), precision)
+    means, shift = _means(*_gathered(x, share, parts), prior)
+    return FieldMixture(share, float(likelihood), precision, means, shift)
+
+
+def _gathered(
+    x: NDArray[np.float64], share: NDArray[np.float32], parts: Sequence[NDArray[np.int64] | slice]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (S, K) how many cells each part has of each niche, and (S, K, p) their sums."""
+    size = [share[part].sum(0, dtype=np.float64) for part in parts]
+    sums = [np.asarray(share[part].T @ x[part], np.float64) for part in parts]
+    return np.stack(size), np.stack(sums)
+
+
+def _means(
+    size: NDArray[np.float64], sums: NDArray[np.float64], prior: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (S, K, p) means of niches and (S, p) shifts of sections.
+
+    ``size`` (S, K) is how many cells each section has of each niche, ``sums`` (S, K, p) their sum.
+    Niches and shifts are fitted at once, by least squares, so that a section that has more of a
+    niche than others is not taken for a shifted one.
+    """
+    weight = size.sum(0) + 1e-9
+    if len(size) == 1:
+        return sums / weight[:, None], np.zeros((1, sums.shape[2]))
+    of_niche = size / weight
+    left = np.diag(size.sum(1) + 1) - of_niche @ size.T  # a cell more that has no shift
+    shift = np.linalg.solve(left, sums.sum(1) - of_niche @ sums.sum(0))
+    mean = (sums.sum(0) - size.T @ shift) / weight[:, None]
+    expected = mean + shift[:, None]
+    beyond = (sums - size[..., None] * expected) / (size[..., None] + prior)
+    return expected + beyond, shift
+
+
+def _explained(
+    size: NDArray[np.float64], sums: NDArray[np.float64], means: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return (p, p) by how much less the cells' squares are around the means (S, K, p)."""
+    if len(size) == 1:
+        return np.asarray((means[0].T * (size[0] + 1e-9)) @ means[0])
+    flat, sums = means.reshape(-1, means.shape[2]), sums.reshape(-1, means.shape[2])
+    both = sums.T @ flat
+    return np.asarray(both + both.T - (flat.T * size.ravel()) @ flat)
 
 
 def _ridge(total: NDArray[np.float64]) -> NDArray[np.float64]:
