@@ -113,6 +113,7 @@ def generate(path: Path, model: Path) -> dict[str, float]:
     far = np.hypot(*(section.coords_um - middle).T)
     unseen = np.zeros(section.n_obs, bool)
     unseen[np.argpartition(far, _HOLE)[:_HOLE]] = True
+    del far
     request = GenerateRequest(section, loaded, unseen)
     taken, first = Taken(), None
     for tick in request.run():

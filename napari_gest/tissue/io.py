@@ -22,6 +22,7 @@ from napari_gest.files import (
     restore,
 )
 from napari_gest.files.kinds import ignored, peek_json
+from napari_gest.memory import give_back
 from napari_gest.tissue import probe
 from napari_gest.tissue.on_disk import (
     copy_to_hdf5,
@@ -73,6 +74,7 @@ def read_tissue(path: str | Path, *, lazy: bool = False) -> AnnData:
             warnings.filterwarnings("ignore", message=".*names are not unique")
             adata = _read_zarr(path, lazy) if path.suffix == ".zarr" else _read_h5ad(path, lazy)
         check_structure(adata)
+        give_back()
         return adata
     except InputError as error:
         raise InputError(f"'{path}' cannot be read. {error.cause}", error.remedy) from error

@@ -305,7 +305,7 @@ class Generated:
         if keys.DONOR in adata.obs:
             names[:] = adata.obs[keys.DONOR].astype(object).where(adata.obs[keys.DONOR].notna())
             names[pd.isna(names)] = None
-        names[rows] = self.section.obs_names[donor]
+        names[rows] = self.section.names_of(donor)
         adata.obs[keys.DONOR] = pd.Categorical(names)
         if not self.section.holds_counts:
             return {keys.DONOR}

@@ -20,7 +20,7 @@ from napari_gest.model.axes import principal_axes, signed
 from napari_gest.model.kmeans import kmeans
 from napari_gest.seeds import MAX_SEED, check_seed
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.memory import give_back
+from napari_gest.memory import give_back
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.niches import Clustered, ordered
 from napari_gest.tasks.niches.random_field import Sample, around, fit_field_mixture

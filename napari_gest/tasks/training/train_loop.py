@@ -31,7 +31,7 @@ from napari_gest.model.optimizer import AdamW
 from napari_gest.model.temperature import best_temperature
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.memory import give_back
+from napari_gest.memory import give_back
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.training.budget import planned_before
 from napari_gest.tasks.training.ranks import Ranks
