@@ -21,7 +21,10 @@ from benchmarks.common.timing import Figure
 from napari_gest.files import JSON, write_text
 
 SIZES = (10_000, 100_000, 1_000_000, 3_000_000)
-STAGES = ("fit", "open", "tokenise", "embed", "cluster", "generate", "neighbour-mean PCA")
+STAGES = (
+    *("fit", "open", "tokenise", "embed", "cluster", "generate", "write"),
+    "neighbour-mean PCA",
+)
 N_GENES, TILE = 500, 50_000
 MOST_CELLS = {"neighbour-mean PCA": 1_000_000}  # the rival keeps all of X in memory
 _FIXED_MB, _BYTES_A_CELL, _MOST_MB = 600, 100, 4000
@@ -41,8 +44,8 @@ class Cost:
     cpu_s
         Of the processor, all threads, for the stage alone.
     peak_mb
-        Most memory of the whole process and its children at once, shared pages in proportion
-        (PSS); opening and whatever the stage needs from earlier ones are in it.
+        Most memory of the whole process and its children at once, pages that they share counted
+        once; opening and whatever the stage needs from earlier ones are in it.
     first_s, first_cpu_s
         Of generation: until the first cells are there, on the clock and of the processor.
     load
@@ -129,15 +132,23 @@ def measured(stage: str, n: int, path: Path, model: Path) -> Cost:
 
 
 def _memory(process: psutil.Process) -> int:
-    """Return the bytes of a process and its children; pages that several share count once."""
-    total = 0
+    """Return the bytes of a process and its children; pages that they share count once.
+
+    Pages that others share too, such as the libraries of another Python, count whole: else the
+    figure would depend on what else runs. Of several processes only the largest one's can be told.
+    """
+    shared = largest = 0
     try:
-        for one in (process, *process.children(recursive=True)):
+        children = process.children(recursive=True)
+        if not children:
+            return int(process.memory_info().rss)
+        for one in (process, *children):
             about = one.memory_full_info()
-            total += getattr(about, "pss", about.uss)
+            shared += getattr(about, "pss", about.uss)
+            largest = max(largest, about.rss)
     except psutil.Error:  # it has just ended
-        return total
-    return total
+        pass
+    return max(shared, largest)
 
 
 def simulate_to(path: Path, n_cells: int, n_genes: int = N_GENES, tile: int = TILE) -> None:
@@ -262,7 +273,8 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
             " simulated straight to zarr and left on disk (the rival holds it in memory). Each"
             " stage runs in a process of its own. Seconds are of the stage alone, on the clock"
             " and, in brackets, of the processor. MB are the peak of the whole process with all"
-            " that it imports (PSS)."
+            " that it imports, whatever of that other processes use too. `write` writes a copy of"
+            " the tissue with the generated cells and their layers."
         ),
         "",
         f"![Seconds and memory by cells]({picture})",

@@ -191,10 +191,12 @@ def generate(
         of_tiles = CheckMapRequest(taken, request.model, hidden, seed=seed, device=device.value)
         mapped = run(of_tiles.run())
     result = run(request.run())
-    whole = result.to_anndata(adata)
     if checked is not None:
-        checked.write(whole)
-    write_tissue(whole, out, overwrite=overwrite)
+        adata = result.to_anndata(adata)
+        checked.write(adata)
+        write_tissue(adata, out, overwrite=overwrite)
+    else:
+        result.write_copy(adata, out, overwrite=overwrite)
     if checked is not None and check_table is not None:
         write_table(checked.table, check_table, CHECK_TABLE, index=True, overwrite=overwrite)
     if mapped is not None and check_map is not None:

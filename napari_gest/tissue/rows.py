@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -74,6 +74,19 @@ def take_rows(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_mat
 def can_stay(values: Any) -> bool:
     """Whether rows of a matrix can be read from its file: it is there, and not by columns."""
     return is_on_disk(values) and getattr(values, "format", "csr") == "csr"
+
+
+def reader(values: Any, name: str) -> Callable[[slice], sparse.csr_matrix]:
+    """Return what reads rows of a matrix as CSR float32, from its file where they can stay there.
+
+    ``name`` is what errors call it.
+    """
+    if can_stay(values):
+        matrix = StoredMatrix(values, name)
+        return lambda part: matrix.read(part.start, part.stop)
+    n = values.shape[0]
+    whole = take_rows(values, np.arange(n), name)
+    return lambda part: whole if part.stop - part.start == n else whole[part]
 
 
 class StoredMatrix:

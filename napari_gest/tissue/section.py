@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -23,7 +23,7 @@ from napari_gest.tissue.in_order import in_order
 from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_names, where
-from napari_gest.tissue.rows import STEP, StoredRows, blocks_of, can_stay, take_rows
+from napari_gest.tissue.rows import STEP, StoredRows, blocks_of, can_stay, reader, take_rows
 from napari_gest.tissue.structure import check_sparse
 
 if TYPE_CHECKING:
@@ -300,14 +300,21 @@ class Section:
         """Return (n_obs, n_genes) float32 ``log1p(x / sum(x) * target_sum)``."""
         return log_normalize(self.expression_of(np.arange(self.n_obs), self.genes), target_sum)
 
-    def linear(self, adata: AnnData) -> sparse.csr_matrix:
-        """Return (adata.n_obs, n_genes) linear expression of all cells, read as the section was."""
-        values = _matrix(adata, self.layer)
-        out = take_rows(values, np.arange(adata.n_obs), _matrix_name(self.layer))
-        if self.logged:
-            out = out.copy()
-            np.expm1(out.data, out=out.data)
-        return out
+    def linear_rows(self, adata: AnnData) -> Callable[[slice], sparse.csr_matrix]:
+        """Return what reads linear expression of some cells of ``adata`` as the section was read.
+
+        They may be cells of other sections, and are not checked: they may hold any values.
+        """
+        read = reader(_matrix(adata, self.layer), _matrix_name(self.layer))
+
+        def rows(part: slice) -> sparse.csr_matrix:
+            out = read(part)
+            if self.logged:
+                out = out.copy()
+                np.expm1(out.data, out=out.data)
+            return out
+
+        return rows
 
     @classmethod
     def read(
@@ -604,9 +611,7 @@ def _sorted(expression: sparse.csr_matrix) -> sparse.csr_matrix:
     return expression if expression.has_sorted_indices else expression.sorted_indices()
 
 
-def _packed(
-    names: NDArray[Any], rows: NDArray[np.int64]
-) -> NDArray[np.bytes_] | NDArray[np.str_]:
+def _packed(names: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.bytes_] | NDArray[np.str_]:
     """Return (n,) names of the rows as bytes where all are ASCII, else as text."""
     taken = names if len(rows) == len(names) else names[rows]
     try:
