@@ -291,6 +291,7 @@ class StoredRows:
                 matrix.take(rows[cells]), section_name, scale=scale, marked_logged=marked_logged
             )
 
+        give_back()  # what names and positions were read with
         try:
             judge(judged[some[some < len(judged)]])
         except ReadingError:
