@@ -35,6 +35,7 @@ _ISLANDS = 4  # that differ; larger tissue has each of them several times
 MOST_CELLS = {"neighbour-mean PCA": 1_000_000}  # the rival keeps all of X in memory
 _FIXED_MB, _BYTES_A_CELL, _MOST_MB = 600, 100, 4000
 _EVERY_S = 0.1  # that memory is looked at
+_EARLIER = "†"  # of figures that were measured at another time, or in another way
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Cost:
         Processes that waited for a processor, on average over the last minute, at the end.
     error
         Why there is no number.
+    earlier
+        Of a figure that was carried over: when and how it was measured.
     """
 
     cells: int
@@ -69,6 +72,7 @@ class Cost:
     load: float = float("nan")
     first_cpu_s: float | None = None
     error: str = ""
+    earlier: str = ""
 
 
 def run(
@@ -225,7 +229,7 @@ def figures(costs: Sequence[Cost]) -> list[Figure]:
     """Return every cost beside its bar, if it has one."""
     found = []
     for cost in sorted(costs, key=lambda cost: (cost.cells, STAGES.index(cost.stage))):
-        name = f"{cost.stage}: {cost.cells:,} cells"
+        name = f"{cost.stage}: {cost.cells:,} cells" + (f" {_EARLIER}" if cost.earlier else "")
         if cost.error:
             found.append(Figure(name, cost.error, "", None, {}))
             continue
@@ -284,11 +288,11 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
         *_wrapped(
             "Made by `python -m benchmarks scale`; not edited by hand. Tissue of 500 genes,"
             " simulated straight to zarr and left on disk (the rival holds it in memory); beyond"
-            " 200,000 cells its four islands are repeated side by side. Each stage runs in a process"
-            " of its own. Seconds are of the stage alone, on the clock and, in brackets, of the"
-            " processor. MB are the peak of the whole process with all"
-            " that it imports, whatever of that other processes use too. `write` writes a copy of"
-            " the tissue with the generated cells and their layers."
+            " 200,000 cells its four islands are repeated side by side. Each stage runs in a"
+            " process of its own. Seconds are of the stage alone, on the clock and, in brackets,"
+            " of the processor. MB are the peak of the whole process with all that it imports,"
+            " whatever of that other processes use too. `write` writes a copy of the tissue with"
+            " the generated cells and their layers."
         ),
         "",
         f"![Seconds and memory by cells]({picture})",
@@ -299,6 +303,8 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
     for stage in STAGES:
         row = [_cell(known.get((stage, n))) for n in sizes]
         lines.append(f"| {stage} | " + " | ".join(row) + " |")
+    for told in sorted({cost.earlier for cost in costs if cost.earlier}):
+        lines += ["", *_wrapped(f"{_EARLIER} carried over: {told}")]
     loads = [cost.load for cost in costs if not np.isnan(cost.load)]
     if loads:
         lines += [
@@ -325,4 +331,5 @@ def _cell(cost: Cost | None) -> str:
         return "not run"
     if cost.error:
         return cost.error
-    return f"{cost.seconds:.1f} s ({cost.cpu_s:.1f}), {cost.peak_mb:,.0f} MB"
+    mark = f" {_EARLIER}" if cost.earlier else ""
+    return f"{cost.seconds:.1f} s ({cost.cpu_s:.1f}), {cost.peak_mb:,.0f} MB{mark}"
