@@ -306,10 +306,11 @@ class Section:
         They may be cells of other sections, and are not checked: they may hold any values.
         """
         read = reader(_matrix(adata, self.layer), _matrix_name(self.layer))
+        logged = self.logged  # the section does not travel with what reads its rows
 
         def rows(part: slice) -> sparse.csr_matrix:
             out = read(part)
-            if self.logged:
+            if logged:
                 out = out.copy()
                 np.expm1(out.data, out=out.data)
             return out

@@ -21,6 +21,7 @@ from napari_gest.tasks.generation.layers import (
     held_rows,
     measured_rows,
 )
+from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.io import in_memory, write_tissue
 from napari_gest.tissue.kept import draw_name, is_draw, kept_column
@@ -253,12 +254,28 @@ class Generated:
         self._write(whole, rows, np.ones(len(rows), bool))
         return whole
 
-    def write_copy(self, adata: AnnData, path: str | Path, *, overwrite: bool = False) -> None:
+    def write_copy(
+        self,
+        adata: AnnData,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        workers: Workers = HERE,
+    ) -> None:
         """Write a copy of ``adata`` with the result to a file, as ``to_anndata`` makes it.
 
         Of tissue whose matrices are on disk (``read_tissue(path, lazy=True)``) nothing that is as
         large as ``X`` is made in memory: layers are read, filled and written some thousand cells
         at a time. That needs the cells to have rows: where new ones are added, all is in memory.
+
+        Parameters
+        ----------
+        adata
+            The AnnData of the section; it stays as it is.
+        path, overwrite
+            As ``write_tissue``.
+        workers
+            What reads and fills the layers; the file does not depend on it.
 
         Raises
         ------
@@ -274,7 +291,7 @@ class Generated:
         for key in layers:
             if key in copy.layers:
                 del copy.layers[key]
-        made = {f"layers/{key}": layer for key, layer in layers.items()}
+        made = {f"layers/{key}": replace(v, workers=workers) for key, v in layers.items()}
         write_tissue(copy, path, overwrite=overwrite, made=made)
 
     def _write(

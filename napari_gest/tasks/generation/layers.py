@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.on_disk import is_on_disk
 from napari_gest.tissue.rows import reader
 from napari_gest.tissue.section import Section
@@ -37,6 +38,8 @@ class FilledLayer:
         (m,) the cells with new values.
     values
         (m, n_genes) CSR, what they get.
+    workers
+        What makes the blocks; they do not depend on it.
     """
 
     shape: tuple[int, int]
@@ -44,6 +47,7 @@ class FilledLayer:
     base: Rows
     rows: NDArray[np.int64]
     values: sparse.csr_matrix
+    workers: Workers = HERE
 
     def __call__(self, part: slice) -> sparse.csr_matrix:
         """Return the cells from ``part.start`` to ``part.stop``."""
@@ -53,8 +57,9 @@ class FilledLayer:
 
     def blocks(self) -> Iterator[sparse.csr_matrix]:
         """Yield all cells, some at a time."""
-        for start in range(0, self.shape[0], _AT_ONCE):
-            yield self(slice(start, min(start + _AT_ONCE, self.shape[0])))
+        n = self.shape[0]
+        spans = (slice(start, min(start + _AT_ONCE, n)) for start in range(0, n, _AT_ONCE))
+        yield from self.workers.map(replace(self, workers=HERE), spans)
 
     @property
     def whole(self) -> sparse.csr_matrix:

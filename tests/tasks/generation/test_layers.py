@@ -14,6 +14,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation import layers
 from napari_gest.tasks.generation.generate import generate
 from napari_gest.tasks.generation.layers import FilledLayer, empty_rows, held_rows, replace_rows
+from napari_gest.tasks.workers import workers
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
 
@@ -72,6 +73,25 @@ def test_tissue_on_disk_is_written_as_tissue_in_memory(
         a, b = (read_tissue(tmp_path / f"{which}{out}") for which in (one, other))
         assert same(a, b)
         assert a.layers[keys.COUNTS].dtype == np.int32
+
+
+def test_workers_make_the_same_layers(
+    tissue: AnnData,
+    tiny_model: GeST,
+    unseen: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("distributed", reason="Dask's distributed is not installed")
+    monkeypatch.setattr(layers, "_AT_ONCE", 300)
+    write_tissue(tissue, tmp_path / "in.zarr")
+    adata = read_tissue(tmp_path / "in.zarr", lazy=True)
+    section = Section.from_anndata(adata, "section_1", lazy=True)
+    made = generate(section, tiny_model, unseen, mode="sample")
+    made.write_copy(adata, tmp_path / "one.zarr")
+    with workers(n_workers=2) as doing:
+        made.write_copy(adata, tmp_path / "two.zarr", workers=doing)
+    assert same(read_tissue(tmp_path / "one.zarr"), read_tissue(tmp_path / "two.zarr"))
 
 
 def test_new_cells_are_written_with_all_in_memory(
