@@ -156,8 +156,8 @@ class MetaCellTokenizer:
         ends = np.searchsorted(some, range(0, n + _CHUNK, _CHUNK))
         pcs = np.empty((len(some), len(components)), np.float32)
         for i, first, last in zip(range(0, n, _CHUNK), ends, ends[1:], strict=False):
-            part = (expression[i : i + _CHUNK] - mean) @ components.T
-            pcs[first:last] = part[some[first:last] - i]
+            own = (expression[i : i + _CHUNK] - mean) @ components.T
+            pcs[first:last] = own[some[first:last] - i]
         batch_size = None if n <= _EXACT_KMEANS else 16_384
         clusters = kmeans(pcs, k, rng, max_iter=60, batch_size=batch_size)
         count, first, second = np.zeros(k, np.int64), *np.zeros((2, k, n_genes))

@@ -38,7 +38,7 @@ class Geometry:
         # By x, then y: so neither the sample nor the order of ties depends on the order of rows.
         n = len(coords_um)
         order = np.lexsort(coords_um.T[::-1])
-        self._place = np.empty(n, np.int32 if n < 2**31 else np.int64)
+        self._place: NDArray[np.integer] = np.empty(n, np.int32 if n < 2**31 else np.int64)
         self._place[order] = np.arange(n)
         self._tree = cKDTree(coords_um[order])
         cells = np.arange(0, n, max(1, n // _SAMPLE))
@@ -59,13 +59,13 @@ class Geometry:
         Seven log distances to the 1st, 2nd, 4th .. 64th neighbour, then four asymmetries: the
         distance to the centre of the 4, 8, 16 and 32 nearest cells, as a share of their radius.
         """
-        cells = self._place[cells]
+        places = self._place[cells]
         with self._measuring:
-            new = cells[~self._measured[cells]]
+            new = places[~self._measured[places]]
             if len(new):
                 self._known[new] = self._scaled(self._measure(new))
                 self._measured[new] = True
-            return self._known[cells]
+            return self._known[places]
 
     def once(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the same without keeping it, for whoever asks once for every cell."""
@@ -74,7 +74,7 @@ class Geometry:
     def _scaled(self, measured: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.clip((measured - self._mean) / self._sd, -4, 4)
 
-    def _measure(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _measure(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return (m, N_GEOMETRY) of the cells at these indices (m,) of the tree."""
         coords = self._tree.data[cells]
         last = min(max(_RANKS), self._tree.n - 1)
