@@ -44,7 +44,7 @@ for line in sys.stdin:
             for name in section_names(adata):
                 section = Section.from_anndata(adata, name)
                 section.expression.tocsc()
-                section.linear(adata).sum()
+                section.linear_rows(adata)(slice(0, adata.n_obs)).sum()
         except GestError:
             how = 1
         except BaseException as error:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.section import Section
+
+if TYPE_CHECKING:
+    from napari_gest.tasks.generation.generate import GenerateRequest
 
 _HOLE = 1000
 _FIT_STEPS = 20
@@ -103,17 +107,21 @@ def cluster(path: Path, model: Path) -> dict[str, float]:
     return taken.told()
 
 
-def generate(path: Path, model: Path) -> dict[str, float]:
-    """Fill a hole in the middle of the first tile."""
+def asked(section: Section, model: Path) -> GenerateRequest:
+    """Return the request to fill a hole in the middle of the first tile."""
     from napari_gest.tasks.generation.generate import GenerateRequest
 
-    section, loaded = opened(path), GeST.load(str(model))
     section.order, section.geometry  # noqa: B018
     middle = np.median(section.coords_um[:10_000], axis=0)
     far = np.hypot(*(section.coords_um - middle).T)
     unseen = np.zeros(section.n_obs, bool)
     unseen[np.argpartition(far, _HOLE)[:_HOLE]] = True
-    request = GenerateRequest(section, loaded, unseen)
+    return GenerateRequest(section, GeST.load(str(model)), unseen)
+
+
+def generate(path: Path, model: Path) -> dict[str, float]:
+    """Fill a hole."""
+    request = asked(opened(path), model)
     taken, first = Taken(), None
     for tick in request.run():
         if first is None and tick.payload is not None:
@@ -121,6 +129,20 @@ def generate(path: Path, model: Path) -> dict[str, float]:
     told: dict[str, Any] = taken.told()
     first = first or {}
     return told | {"first_s": first.get("seconds"), "first_cpu_s": first.get("cpu_s")}
+
+
+def write(path: Path, model: Path) -> dict[str, float]:
+    """Write a copy of the tissue with a hole filled."""
+    from napari_gest.tasks.progress import finish
+
+    adata = read_tissue(path, lazy=True)
+    made = finish(asked(Section.from_anndata(adata, lazy=True), model).run())
+    out = path.with_name(f"{path.stem}-filled.zarr")
+    taken = Taken()
+    made.write_copy(adata, out, overwrite=True)
+    told = taken.told()
+    shutil.rmtree(out)
+    return told
 
 
 def neighbour_means(path: Path, _model: Path) -> dict[str, float]:
@@ -147,6 +169,7 @@ WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "embed": embed,
     "cluster": cluster,
     "generate": generate,
+    "write": write,
     "neighbour-mean PCA": neighbour_means,
 }
 

@@ -17,11 +17,13 @@ from napari_gest.cli.options import (
     Layer,
     Mode,
     Model,
+    NWorkers,
     OnDevice,
     OneSection,
     OutTissue,
     Overwrite,
     Scale,
+    Scheduler,
     SectionKey,
     Seed,
     SpatialKey,
@@ -112,6 +114,8 @@ def generate(
     scale: Scale = ExpressionScale.auto,
     include_generated: IncludeGenerated = False,
     device: OnDevice = Device.auto,
+    workers: NWorkers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Generate the unseen cells of a section and write them beside the measured ones.
@@ -157,6 +161,7 @@ def generate(
 
     from napari_gest.model.gest import GeST
     from napari_gest.tasks.generation.generate import GenerateRequest
+    from napari_gest.tasks.workers import workers as working
 
     types = None
     if type_key is not None:
@@ -191,10 +196,13 @@ def generate(
         of_tiles = CheckMapRequest(taken, request.model, hidden, seed=seed, device=device.value)
         mapped = run(of_tiles.run())
     result = run(request.run())
-    whole = result.to_anndata(adata)
     if checked is not None:
-        checked.write(whole)
-    write_tissue(whole, out, overwrite=overwrite)
+        adata = result.to_anndata(adata)
+        checked.write(adata)
+        write_tissue(adata, out, overwrite=overwrite)
+    else:
+        with working(scheduler, workers) as doing:
+            result.write_copy(adata, out, overwrite=overwrite, workers=doing)
     if checked is not None and check_table is not None:
         write_table(checked.table, check_table, CHECK_TABLE, index=True, overwrite=overwrite)
     if mapped is not None and check_map is not None:

@@ -61,8 +61,9 @@ class SectionField:
         rng = np.random.default_rng(seed)
         self.origin, self.spacing = coords_um.mean(0), spacing_um
         self.mean, self.sd = values.mean(0), np.maximum(values.std(0), 1e-3)
-        scaled = (values - self.mean) / self.sd
         n, n_genes = values.shape
+        scaled = values - self.mean
+        scaled /= self.sd
         n_pcs = min(_N_PCS, n - 1, n_genes)  # centred, n cells span n - 1 axes
         if n_genes <= _EXACT_GENES:
             self.centre, self.axes = principal_axes(scaled, n_pcs)
@@ -70,7 +71,8 @@ class SectionField:
             self.centre, self.axes = approximate_axes(scaled, n_pcs, seed)
         self.waves = [rng.normal(size=(2, _N_WAVES)) / length for length, _ in NETWORKS]
         self.inputs = self._inputs(coords_um, geometry)
-        self.targets = torch.from_numpy((scaled - self.centre) @ self.axes.T)
+        scaled -= self.centre
+        self.targets = torch.from_numpy(scaled @ self.axes.T)
         self.random = torch.Generator().manual_seed(seed)
         self.networks = _Networks(self.inputs.shape[2], n_pcs, self.random)
         self.average = AveragedModel(self.networks, multi_avg_fn=get_ema_multi_avg_fn(_EMA))
@@ -100,11 +102,13 @@ class SectionField:
     def _inputs(self, coords_um: NDArray[np.float64], geometry: NDArray[np.float32]) -> Tensor:
         """Return (networks, n, features)."""
         place = (coords_um - self.origin) / self.spacing
-        parts = []
-        for waves, (_, share) in zip(self.waves, NETWORKS, strict=True):
+        n_features = 2 * _N_WAVES + geometry.shape[1]
+        made = np.empty((len(NETWORKS), len(place), n_features), np.float32)
+        for part, waves, (_, share) in zip(made, self.waves, NETWORKS, strict=True):
             phase = place @ waves
-            parts.append(np.concatenate([np.sin(phase), np.cos(phase), share * geometry], 1))
-        return torch.from_numpy(np.stack(parts).astype(np.float32))
+            part[:, :_N_WAVES], part[:, _N_WAVES : 2 * _N_WAVES] = np.sin(phase), np.cos(phase)
+            part[:, 2 * _N_WAVES :] = share * geometry
+        return torch.from_numpy(made)
 
 
 class _Networks(nn.Module):

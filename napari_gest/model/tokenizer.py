@@ -154,12 +154,10 @@ class MetaCellTokenizer:
         drawn = n > _MOST_KMEANS
         some = np.sort(rng.choice(n, _MOST_KMEANS, replace=False)) if drawn else np.arange(n)
         ends = np.searchsorted(some, range(0, n + _CHUNK, _CHUNK))
-        pcs = np.concatenate(
-            [
-                ((expression[i : i + _CHUNK] - mean) @ components.T)[some[first:last] - i]
-                for i, first, last in zip(range(0, n, _CHUNK), ends, ends[1:], strict=False)
-            ]
-        )
+        pcs = np.empty((len(some), len(components)), np.float32)
+        for i, first, last in zip(range(0, n, _CHUNK), ends, ends[1:], strict=False):
+            own = (expression[i : i + _CHUNK] - mean) @ components.T
+            pcs[first:last] = own[some[first:last] - i]
         batch_size = None if n <= _EXACT_KMEANS else 16_384
         clusters = kmeans(pcs, k, rng, max_iter=60, batch_size=batch_size)
         count, first, second = np.zeros(k, np.int64), *np.zeros((2, k, n_genes))

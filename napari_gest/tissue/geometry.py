@@ -36,18 +36,21 @@ class Geometry:
 
     def __init__(self, coords_um: NDArray[np.float64]) -> None:
         # By x, then y: so neither the sample nor the order of ties depends on the order of rows.
+        n = len(coords_um)
         order = np.lexsort(coords_um.T[::-1])
-        self._place = np.argsort(order)
+        self._place: NDArray[np.integer] = np.empty(n, np.int32 if n < 2**31 else np.int64)
+        self._place[order] = np.arange(n)
         self._tree = cKDTree(coords_um[order])
-        cells = np.arange(0, len(coords_um), max(1, len(coords_um) // _SAMPLE))
+        cells = np.arange(0, n, max(1, n // _SAMPLE))
         nearest = float(np.median(self._tree.query(self._tree.data[cells], k=[2])[0]))
         self.spacing_um = nearest if np.isfinite(nearest) and nearest > 0 else 1.0
         # Two cells at one position must not give a logarithm of minus infinity.
         self._least = 0.1 * self.spacing_um
         sample = self._measure(cells)
         self._mean, self._sd = sample.mean(0), sample.std(0) + 1e-6
-        self._known = np.full((len(coords_um), N_GEOMETRY), np.nan, np.float32)
-        self._known[cells] = self._scaled(sample)
+        # Zeros take no memory before they are written to, and few cells may ever be asked for.
+        self._known = np.zeros((n, N_GEOMETRY), np.float32)
+        self._measured = np.zeros(n, bool)
         self._measuring = Lock()
 
     def __call__(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -56,17 +59,22 @@ class Geometry:
         Seven log distances to the 1st, 2nd, 4th .. 64th neighbour, then four asymmetries: the
         distance to the centre of the 4, 8, 16 and 32 nearest cells, as a share of their radius.
         """
-        cells = self._place[cells]
+        places = self._place[cells]
         with self._measuring:
-            new = cells[np.isnan(self._known[cells, 0])]
+            new = places[~self._measured[places]]
             if len(new):
                 self._known[new] = self._scaled(self._measure(new))
-            return self._known[cells]
+                self._measured[new] = True
+            return self._known[places]
+
+    def once(self, cells: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the same without keeping it, for whoever asks once for every cell."""
+        return self._scaled(self._measure(self._place[cells])).astype(np.float32)
 
     def _scaled(self, measured: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.clip((measured - self._mean) / self._sd, -4, 4)
 
-    def _measure(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _measure(self, cells: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return (m, N_GEOMETRY) of the cells at these indices (m,) of the tree."""
         coords = self._tree.data[cells]
         last = min(max(_RANKS), self._tree.n - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -22,14 +22,17 @@ from napari_gest.files import (
     restore,
 )
 from napari_gest.files.kinds import ignored, peek_json
+from napari_gest.memory import give_back
 from napari_gest.tissue import probe
 from napari_gest.tissue.on_disk import (
+    MadeRows,
     copy_to_hdf5,
     copy_to_zarr,
     file_of,
     left_on_disk,
     matrices_on_disk,
     without,
+    write_made,
     zarr_format,
 )
 from napari_gest.tissue.stored import check_hdf5, check_zarr, check_zarr_groups
@@ -73,6 +76,7 @@ def read_tissue(path: str | Path, *, lazy: bool = False) -> AnnData:
             warnings.filterwarnings("ignore", message=".*names are not unique")
             adata = _read_zarr(path, lazy) if path.suffix == ".zarr" else _read_h5ad(path, lazy)
         check_structure(adata)
+        give_back()
         return adata
     except InputError as error:
         raise InputError(f"'{path}' cannot be read. {error.cause}", error.remedy) from error
@@ -143,7 +147,13 @@ def in_memory(adata: AnnData) -> AnnData:
     return adata
 
 
-def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -> None:
+def write_tissue(
+    adata: AnnData,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    made: Mapping[str, MadeRows] | None = None,
+) -> None:
     """Write an AnnData to ``.h5ad`` or ``.zarr``, whole or not at all.
 
     Parameters
@@ -154,6 +164,9 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
         Where to write; the suffix chooses the format.
     overwrite
         Replace the tissue file that is there.
+    made
+        Matrices that ``adata`` does not hold, by their place in the file, such as ``layers/new``:
+        they are made as they are written, some cells at a time.
 
     Raises
     ------
@@ -187,6 +200,8 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
                 with _storable(path), settings.override(zarr_write_format=zarr_format(stored)):
                     write_zarr(temporary, held_here)
                     copy_to_zarr(stored, temporary)
+                    if stored or made:
+                        _add_to_zarr(made or {}, temporary)
             return
         with Draft(temporary) as draft:
             try:
@@ -195,12 +210,21 @@ def write_tissue(adata: AnnData, path: str | Path, *, overwrite: bool = False) -
                     with _storable(path):
                         write_elem(file, "/", held_here, dataset_kwargs=light)
                         copy_to_hdf5(stored, file)
+                        write_made(made or {}, file)
                     # anndata stores that there is no raw, and trips over it in backed mode.
                     if adata.raw is None and "raw" in file:
                         del file["raw"]
             finally:
                 # Comes before whatever HDF5 makes of bytes that were not kept.
                 draft.check()
+
+
+def _add_to_zarr(made: Mapping[str, MadeRows], folder: Path) -> None:
+    """Write matrices to a zarr folder, and what it holds to its metadata."""
+    import zarr
+
+    write_made(made, zarr.open_group(folder, mode="r+", use_consolidated=False))
+    zarr.consolidate_metadata(folder)
 
 
 @contextmanager

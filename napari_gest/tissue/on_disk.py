@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 from scipy import sparse
 
 from napari_gest.tissue.structure import COMPRESSED, check_stored, from_disk
@@ -158,6 +159,51 @@ def zarr_format(stored: Mapping[str, Any]) -> int:
     return int(settings.zarr_write_format)
 
 
+class MadeRows(Protocol):
+    """A CSR matrix that is made as it is written."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    def blocks(self) -> Iterator[sparse.csr_matrix]:
+        """Yield all rows, some at a time."""
+
+
+def write_made(made: Mapping[str, MadeRows], root: Any) -> None:
+    """Write matrices to their paths in an open file, HDF5 or zarr, block by block."""
+    from anndata.io import write_elem
+
+    for path, matrix in made.items():
+        group = root.create_group(path)
+        about = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0"}
+        group.attrs.update(about)
+        group.attrs["shape"] = list(matrix.shape)
+        parts = [_endless(group, "data", matrix.dtype), _endless(group, "indices", np.int32)]
+        ends, n = [np.zeros(1, np.int64)], 0
+        for block in matrix.blocks():
+            for part, values in zip(parts, (block.data, block.indices), strict=True):
+                part.resize((n + len(values),))
+                part[n:] = values.astype(part.dtype, copy=False)
+            ends.append(block.indptr[1:].astype(np.int64) + n)
+            n += block.nnz
+        write_elem(group, "indptr", np.concatenate(ends))
+
+
+def _endless(group: Any, name: str, dtype: DTypeLike) -> Any:
+    """Make an empty array in a file that can grow."""
+    about: dict[str, Any] = {"shape": (0,), "dtype": dtype}
+    if hasattr(group, "file"):
+        light = {"compression": "gzip", "compression_opts": 1}
+        made = group.create_dataset(name, **about, **light, maxshape=(None,), chunks=(100_000,))
+    else:
+        made = group.create_array(name, **about, chunks=(1_000_000,))
+    made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    return made
+
+
 def copy_to_zarr(stored: Mapping[str, Any], folder: Path) -> None:
     """Copy matrices on disk into an AnnData that was written to a zarr folder.
 
@@ -165,8 +211,6 @@ def copy_to_zarr(stored: Mapping[str, Any], folder: Path) -> None:
     """
     import zarr
 
-    if not stored:
-        return
     for path, matrix in _whole_raw(stored):
         target = folder / path
         if hasattr(matrix, "store"):
@@ -177,7 +221,6 @@ def copy_to_zarr(stored: Mapping[str, Any], folder: Path) -> None:
             shutil.copytree(source / matrix.path, target)
         else:
             _copy(matrix, zarr.open_group(folder, mode="r+", use_consolidated=False), path)
-    zarr.consolidate_metadata(folder)
 
 
 def copy_to_hdf5(stored: Mapping[str, Any], file: Any) -> None:

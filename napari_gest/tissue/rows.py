@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_gest.errors import InputError, ReadingError
+from napari_gest.memory import give_back
 from napari_gest.tissue.expression import (
     check_linear,
     check_logarithms,
@@ -75,6 +76,19 @@ def can_stay(values: Any) -> bool:
     return is_on_disk(values) and getattr(values, "format", "csr") == "csr"
 
 
+def reader(values: Any, name: str) -> Callable[[slice], sparse.csr_matrix]:
+    """Return what reads rows of a matrix as CSR float32, from its file where they can stay there.
+
+    ``name`` is what errors call it.
+    """
+    if can_stay(values):
+        matrix = StoredMatrix(values, name)
+        return lambda part: matrix.read(part.start, part.stop)
+    n = values.shape[0]
+    whole = take_rows(values, np.arange(n), name)
+    return lambda part: whole if part.stop - part.start == n else whole[part]
+
+
 class StoredMatrix:
     """A matrix on disk of which rows are read: CSR or dense, in HDF5 or zarr.
 
@@ -96,11 +110,13 @@ class StoredMatrix:
         values = numeric(values)
         self.name, self.shape = name, tuple(int(side) for side in values.shape)
         self._stored = stored_in(values)
-        self._ends: NDArray[np.int64] | None = None
+        self._ends: NDArray[np.int32] | NDArray[np.int64] | None = None
         if hasattr(self._stored, "keys"):
             with from_disk(name):
                 check_stored(self._stored, self.shape[0], name)
-                self._ends = self._stored["indptr"][...].astype(np.int64)
+                ends = self._stored["indptr"][...]
+                few = not len(ends) or ends[-1] <= np.iinfo(np.int32).max
+                self._ends = ends.astype(np.int32 if few else np.int64)
 
     def __reduce__(self) -> tuple[Any, tuple[str, str, str, int]]:
         """Travel as the place of the file: no two processes share what one has opened."""
@@ -139,17 +155,16 @@ class StoredMatrix:
 
     def take(self, rows: NDArray[np.int64]) -> sparse.csr_matrix:
         """Return rows (n,) in any order as CSR float32; near ones are read together."""
-        wanted, place = np.unique(rows, return_inverse=True)
-        blocks = []
-        for run in self._runs(wanted):
-            block = self.read(int(run[0]), int(run[-1]) + 1)
-            blocks.append(block if len(run) == block.shape[0] else block[run - run[0]])
-        if not blocks:
-            return sparse.csr_matrix((0, self.shape[1]), dtype=np.float32)
-        whole = blocks[0] if len(blocks) == 1 else sparse.vstack(blocks, format="csr")
-        if len(place) == len(wanted) and (np.diff(place) == 1).all():
-            return sparse.csr_matrix(whole)
-        return sparse.csr_matrix(whole)[place]
+        ascending = bool((np.diff(rows) > 0).all())
+        wanted, place = (rows, rows) if ascending else np.unique(rows, return_inverse=True)
+        blocks = (
+            block if len(run) == block.shape[0] else block[run - run[0]]
+            for run in self._runs(wanted)
+            for block in [self.read(int(run[0]), int(run[-1]) + 1)]
+        )
+        n_values = None if self._ends is None else self.n_values(wanted)
+        whole = _stacked(blocks, (len(wanted), self.shape[1]), n_values)
+        return whole if ascending else whole[place]
 
     def _runs(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield ascending rows in runs that are read at once."""
@@ -160,6 +175,29 @@ class StoredMatrix:
                 n = int(np.searchsorted(run, run[0] + most))
                 yield run[:n]
                 run = run[n:]
+
+
+def _stacked(
+    blocks: Iterator[sparse.csr_matrix], shape: tuple[int, int], n_values: int | None
+) -> sparse.csr_matrix:
+    """Return blocks of rows as one matrix, with only one of them beside it in memory.
+
+    ``n_values`` is how many values all have together; where it is not known they are all kept.
+    """
+    if not shape[0]:
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    if n_values is None:
+        return sparse.csr_matrix(sparse.vstack([*blocks], format="csr"))
+    data, indices, ends = np.empty(n_values, np.float32), None, [np.zeros(1, np.int64)]
+    start = 0
+    for block in blocks:
+        if indices is None:
+            indices = np.empty(n_values, block.indices.dtype)
+        part = slice(start, start + block.nnz)
+        data[part], indices[part] = block.data, block.indices
+        ends.append(block.indptr[1:].astype(np.int64) + start)
+        start = part.stop
+    return sparse.csr_matrix((data, indices, np.concatenate(ends)), shape=shape)
 
 
 def _changed(file: Path | None) -> int:
@@ -253,10 +291,12 @@ class StoredRows:
                 matrix.take(rows[cells]), section_name, scale=scale, marked_logged=marked_logged
             )
 
+        give_back()  # what names and positions were read with
         try:
             judge(judged[some[some < len(judged)]])
         except ReadingError:
             judge(judged)
+        give_back()
         return cls(matrix, rows, section_name, scale == "log1p", unseen)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -23,7 +23,7 @@ from napari_gest.tissue.in_order import in_order
 from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_names, where
-from napari_gest.tissue.rows import STEP, StoredRows, blocks_of, can_stay, take_rows
+from napari_gest.tissue.rows import STEP, StoredRows, blocks_of, can_stay, reader, take_rows
 from napari_gest.tissue.structure import check_sparse
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ class Section:
         ``StoredRows``, which gives the same for the cells that are asked for.
     genes
         n_genes unique gene names, in column order.
-    obs_names
-        (n_obs,) unique cell names.
+    names
+        (n_obs,) unique cell names: bytes where all are ASCII, which take a quarter of the memory,
+        else text. ``obs_names`` has them as text.
     rows
         (n_obs,) row of each cell in the AnnData it came from.
     spatial_key, section_key, layer, um_per_unit
@@ -71,7 +72,7 @@ class Section:
     coords_um: NDArray[np.float64]
     expression: sparse.csr_matrix
     genes: tuple[str, ...]
-    obs_names: NDArray[np.str_]
+    names: NDArray[np.bytes_] | NDArray[np.str_]
     rows: NDArray[np.int64]
     spatial_key: str = keys.SPATIAL
     section_key: str = keys.SECTION
@@ -95,9 +96,19 @@ class Section:
         """
         x, y = self.coords_um.T
         order = np.lexsort((y, x))
-        if (np.diff(self.coords_um[order], axis=0) == 0).all(1).any():
-            order = np.lexsort((self.obs_names, y, x))
+        sorted_um = self.coords_um[order]
+        if (sorted_um[1:] == sorted_um[:-1]).all(1).any():
+            order = np.lexsort((self.names, y, x))
         return order
+
+    @property
+    def obs_names(self) -> NDArray[np.str_]:
+        """(n_obs,) unique cell names, made when asked for."""
+        return self.names_of(slice(None))
+
+    def names_of(self, cells: NDArray[np.int64] | slice) -> NDArray[np.str_]:
+        """Return (m,) names of some cells."""
+        return self.names[cells].astype(str)
 
     @cached_property
     def rank(self) -> NDArray[np.int64]:
@@ -220,7 +231,7 @@ class Section:
             self,
             coords_um=self.coords_um[keep],
             expression=self.expression.take(keep) if self.on_disk else self.expression[keep],
-            obs_names=self.obs_names[keep],
+            names=self.names[keep],
             rows=self.rows[keep],
         )
 
@@ -289,14 +300,22 @@ class Section:
         """Return (n_obs, n_genes) float32 ``log1p(x / sum(x) * target_sum)``."""
         return log_normalize(self.expression_of(np.arange(self.n_obs), self.genes), target_sum)
 
-    def linear(self, adata: AnnData) -> sparse.csr_matrix:
-        """Return (adata.n_obs, n_genes) linear expression of all cells, read as the section was."""
-        values = _matrix(adata, self.layer)
-        out = take_rows(values, np.arange(adata.n_obs), _matrix_name(self.layer))
-        if self.logged:
-            out = out.copy()
-            np.expm1(out.data, out=out.data)
-        return out
+    def linear_rows(self, adata: AnnData) -> Callable[[slice], sparse.csr_matrix]:
+        """Return what reads linear expression of some cells of ``adata`` as the section was read.
+
+        They may be cells of other sections, and are not checked: they may hold any values.
+        """
+        read = reader(_matrix(adata, self.layer), _matrix_name(self.layer))
+        logged = self.logged  # the section does not travel with what reads its rows
+
+        def rows(part: slice) -> sparse.csr_matrix:
+            out = read(part)
+            if logged:
+                out = out.copy()
+                np.expm1(out.data, out=out.data)
+            return out
+
+        return rows
 
     @classmethod
     def read(
@@ -376,7 +395,8 @@ class Section:
         lazy
             Leave expression in the file where it is there (``read_tissue(path, lazy=True)``) as CSR
             or dense. Some cells are checked now, and others as they are read: a ReadingError may
-            come while a task is at work. A matrix in memory, or CSC, is taken as ever.
+            come while a task is at work. A matrix in memory, or CSC, is taken as ever. Positions
+            may be those of ``adata``, not copied: leave them as they are.
 
         Raises
         ------
@@ -394,7 +414,7 @@ class Section:
         Reading(spatial_key, section_key, layer, um_per_unit, scale)  # checks them
         check_kept(adata)
         name, rows = _section_rows(adata, name, section_key)
-        coords = _coordinates(adata, rows, spatial_key, um_per_unit)
+        coords = _coordinates(adata, rows, spatial_key, um_per_unit, copy=not lazy)
         generated = generated_cells(adata, layer)[rows]
         again = np.zeros(len(rows), bool)
         if unseen is not None and generated.any():
@@ -407,12 +427,12 @@ class Section:
                 "include_generated",
             )
         generated, left_out_um = (generated & ~again)[kept], coords[~kept]
-        rows, coords = rows[kept], coords[kept]
+        if not kept.all():
+            rows, coords = rows[kept], coords[kept]
         genes = pd.Index(adata.var_names.astype(str))
-        obs_names = pd.Index(adata.obs_names.astype(str))[rows]
-        for index, what in ((genes, "gene"), (obs_names, "cell")):
-            if not index.is_unique:
-                repeated = index[index.duplicated()].unique()[:5]
+        names = _packed(adata.obs_names.to_numpy(), rows)
+        for listed, what in ((np.asarray(genes, str), "gene"), (names, "cell")):
+            if len(repeated := _repeated(listed)):
                 raise InputError(
                     f"Section '{name}' has duplicated {what} names: {', '.join(repeated)}.",
                     f"Make them unique with adata.{'var' if what == 'gene' else 'obs'}"
@@ -475,7 +495,7 @@ class Section:
             coords,
             expression,
             tuple(genes),
-            np.asarray(obs_names, dtype=str),
+            names,
             rows,
             spatial_key,
             section_key,
@@ -524,7 +544,7 @@ def section_names(adata: AnnData, section_key: str = keys.SECTION) -> list[str]:
     if section_key not in adata.obs:
         return ["section"]
     named = obs_column(adata, section_key, f"Name another one ({where('section_key')}).")
-    return [str(s) for s in named.dropna().unique()]
+    return [str(s) for s in named.unique() if not pd.isna(s)]
 
 
 def _section_rows(
@@ -553,7 +573,10 @@ def _section_rows(
         )
     if section_key not in adata.obs:
         return name, np.arange(adata.n_obs, dtype=np.int64)
-    codes, labels = pd.factorize(adata.obs[section_key])
+    column = adata.obs[section_key]
+    if len(names) == 1 and not column.hasnans:
+        return name, np.arange(adata.n_obs, dtype=np.int64)
+    codes, labels = pd.factorize(column)
     wanted = [i for i, label in enumerate(labels) if str(label) == name]
     return name, np.flatnonzero(np.isin(codes, wanted)).astype(np.int64)
 
@@ -587,6 +610,24 @@ def _asked_again(
 def _sorted(expression: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return ``expression`` with the columns of each row ascending, so that sums round alike."""
     return expression if expression.has_sorted_indices else expression.sorted_indices()
+
+
+def _packed(names: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[np.bytes_] | NDArray[np.str_]:
+    """Return (n,) names of the rows as bytes where all are ASCII, else as text."""
+    taken = names if len(rows) == len(names) else names[rows]
+    try:
+        return np.asarray(taken, np.bytes_)
+    except UnicodeEncodeError:
+        return np.asarray(taken, str)
+
+
+def _repeated(names: NDArray[np.bytes_] | NDArray[np.str_]) -> NDArray[np.str_]:
+    """Return the first five of the names (n,) that are there more than once."""
+    listed = np.sort(names)
+    if not (listed[1:] == listed[:-1]).any():
+        return np.empty(0, str)
+    index = pd.Index(names.astype(str))
+    return np.asarray(index[index.duplicated()].unique()[:5], str)
 
 
 def _matrix(adata: AnnData, layer: str | None) -> Any:
@@ -624,11 +665,11 @@ def stored_coordinates(adata: AnnData, spatial_key: str) -> NDArray[np.float64]:
 
 
 def _coordinates(
-    adata: AnnData, rows: NDArray[np.int64], spatial_key: str, um_per_unit: float
+    adata: AnnData, rows: NDArray[np.int64], spatial_key: str, um_per_unit: float, *, copy: bool
 ) -> NDArray[np.float64]:
-    """Return (n, 2) um of the rows, checked."""
+    """Return (n, 2) um of the rows, checked; maybe those of ``adata`` itself unless ``copy``."""
     stored = stored_coordinates(adata, spatial_key)
-    coords = stored[rows]
+    coords = stored if len(rows) == len(stored) else stored[rows]
     bad = ~np.isfinite(coords).all(axis=1)
     if bad.any():
         raise InputError(
@@ -636,9 +677,11 @@ def _coordinates(
             f" (first: row {rows[np.flatnonzero(bad)[0]]}).",
             "Remove these cells or fill in their positions.",
         )
-    with np.errstate(over="ignore"):
-        coords = coords * um_per_unit
-    farthest, extent = float(np.abs(coords).max()), float(np.ptp(coords, axis=0).max())
+    if copy or um_per_unit != 1:
+        with np.errstate(over="ignore"):
+            coords = coords * um_per_unit
+    low, high = coords.min(axis=0), coords.max(axis=0)
+    farthest, extent = float(np.maximum(-low, high).max()), float((high - low).max())
     if farthest > MOST_UM:
         raise ReadingError(
             f"Cells lie {farthest:.3g} um from the origin; {MOST_UM:g} um is the most.",

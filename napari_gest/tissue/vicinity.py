@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+_AT_ONCE = 65_536  # cells whose distance is measured at a time
+
 
 def vicinity(
     coords_um: NDArray[np.float64], targets_um: NDArray[np.float64], n_cells: int, least_um: float
@@ -32,8 +34,11 @@ def vicinity(
         return np.arange(n)
     low, high = targets_um.min(0), targets_um.max(0)
     # To the box around the targets: no cell is nearer to a target, or to a point of the box.
-    away = np.maximum(np.maximum(low - coords_um, coords_um - high), 0)
-    to_box = np.hypot(away[:, 0], away[:, 1])
+    to_box = np.empty(n)
+    for start in range(0, n, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        away = np.maximum(np.maximum(low - coords_um[part], coords_um[part] - high), 0)
+        to_box[part] = np.hypot(away[:, 0], away[:, 1])
     across, tree = float(np.hypot(*(high - low))), cKDTree(targets_um)
     reached = least_um + across
     while True:

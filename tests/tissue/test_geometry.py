@@ -51,3 +51,9 @@ def test_few_cells_and_cells_in_one_place_give_numbers(n: int) -> None:
     coords = np.random.default_rng(0).uniform(0, 50, (n, 2))
     assert np.isfinite(Geometry(coords)(np.arange(n))).all()
     assert np.isfinite(Geometry(np.concatenate([coords, coords]))(np.arange(2 * n))).all()
+
+
+def test_numbers_that_are_not_kept_are_the_same(coords: np.ndarray) -> None:
+    geometry, few = Geometry(coords), np.array([5, 3, 700])
+    assert np.array_equal(geometry.once(few), geometry(few))
+    assert geometry.once(few).dtype == np.float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,26 @@ def test_tissue_without_x(rich: AnnData, tmp_path: Path) -> None:
         assert opened.X is None
         write_tissue(opened, tmp_path / f"out{Path(name).suffix}")
         assert read_tissue(tmp_path / f"out{Path(name).suffix}").X is None
+
+
+class Made:
+    """A matrix that is made in three blocks, one of them empty."""
+
+    shape, dtype = (6, 3), np.dtype(np.int32)
+
+    def blocks(self) -> Iterator[sparse.csr_matrix]:
+        for start, stop in ((0, 2), (2, 4), (4, 6)):
+            yield sparse.csr_matrix(WANTED[start:stop])
+
+
+WANTED = np.array([[1, 0, 2], [0, 0, 0], [0, 0, 0], [0, 0, 0], [0, 3, 0], [4, 5, 6]], np.int32)
+
+
+@pytest.mark.parametrize("out", ["out.h5ad", "out.zarr"])
+def test_a_matrix_is_made_as_it_is_written(tmp_path: Path, out: str) -> None:
+    adata = AnnData(sparse.csr_matrix(WANTED.astype(np.float32)))
+    write_tissue(adata, tmp_path / out, made={"layers/made": Made()})
+    for lazy in (False, True):
+        again = in_memory(read_tissue(tmp_path / out, lazy=lazy))
+        assert again.layers["made"].dtype == np.int32
+        np.testing.assert_array_equal(again.layers["made"].toarray(), WANTED)

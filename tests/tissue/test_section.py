@@ -33,6 +33,16 @@ def test_one_section_of_two(tissue: AnnData) -> None:
     assert section.expression.dtype == np.float32
 
 
+def test_names_take_a_byte_a_letter_where_they_can(tissue: AnnData) -> None:
+    section = Section.from_anndata(tissue, "section_1")
+    assert section.names.dtype.kind == "S"
+    assert section.names_of(np.array([3, 1])).tolist() == section.obs_names[[3, 1]].tolist()
+    tissue.obs_names = [f"Zelle {i} \N{GREEK SMALL LETTER MU}" for i in range(tissue.n_obs)]
+    section = Section.from_anndata(tissue, "section_1")
+    assert section.names.dtype.kind == "U"
+    assert section.obs_names.tolist() == tissue.obs_names[section.rows].tolist()
+
+
 def test_keys_units_and_layers(tissue: AnnData) -> None:
     tissue.obsm["pixels"] = pd.DataFrame(tissue.obsm["spatial"] / 0.5, index=tissue.obs_names)
     tissue.obs["slice"] = tissue.obs["section"]

@@ -13,7 +13,6 @@ from scipy.optimize import linear_sum_assignment
 
 from napari_gest import keys
 from napari_gest.errors import InputError
-from napari_gest.tasks.labels.annotate import labels_from_obs
 from napari_gest.tissue.kept import check_named, kept_column
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.window import compact_groups
@@ -52,6 +51,8 @@ class CellTypes:
             If there is no such column, it holds numbers instead of names, or its output column
             (``obs["gest_<key>"]``) is a key that napari-gest uses otherwise.
         """
+        from napari_gest.tasks.labels.annotate import labels_from_obs  # slow to import
+
         labels = labels_from_obs(
             adata, key, section.rows, include_generated=section.include_generated
         )
@@ -92,15 +93,19 @@ class CellTypes:
         return tuple(sorted({str(name) for name in self.labels if name is not None}))
 
     @cached_property
-    def one_hot(self) -> NDArray[np.float64]:
-        """(n_obs, C) 1 where a cell has a name; a row of zeros where it has none."""
-        code = pd.Index(self.names).get_indexer(pd.Index(self.labels))
+    def _code(self) -> NDArray[np.int16]:
+        """(n_obs,) index of each cell's name, -1 where it has none."""
+        return pd.Index(self.names).get_indexer(pd.Index(self.labels)).astype(np.int16)
+
+    def one_hot(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return (m, C) 1 where a cell has a name; a row of zeros where it has none."""
+        code = self._code[cells]
         out = np.zeros((len(code), len(self.names)))
         out[np.flatnonzero(code >= 0), code[code >= 0]] = 1
         return out
 
     def probability(
-        self, weights: NDArray[np.float64], donors: NDArray[np.int64], known: NDArray[np.int64]
+        self, weights: NDArray[np.float64], donors: NDArray[np.int64], known: NDArray[np.bool_]
     ) -> NDArray[np.float32]:
         """Return (q, C) the probability of each name at q positions.
 
@@ -109,10 +114,11 @@ class CellTypes:
         weights
             (q, n) weights of the donors, rows sum to 1.
         donors, known
-            Indices in the section of the n donors, and of all known cells.
+            (n,) indices in the section of the donors; (n_obs,) which cells are known.
         """
-        prior = self.one_hot[known].sum(0)
-        share = weights @ self.one_hot[donors]
+        code = self._code[known]
+        prior = np.bincount(code[code >= 0], minlength=len(self.names)).astype(np.float64)
+        share = weights @ self.one_hot(donors)
         # Donors without a name are ignored.
         named = share.sum(1, keepdims=True)
         share = np.where(named > 0, share / np.where(named > 0, named, 1), 0)

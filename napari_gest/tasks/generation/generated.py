@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,18 @@ from scipy.spatial import cKDTree
 
 from napari_gest import keys
 from napari_gest.limits import check_number
+from napari_gest.tasks.generation.layers import (
+    FilledLayer,
+    count_rows,
+    empty_rows,
+    held_rows,
+    measured_rows,
+)
+from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.expression import log_normalize
-from napari_gest.tissue.io import in_memory
+from napari_gest.tissue.io import in_memory, write_tissue
 from napari_gest.tissue.kept import draw_name, is_draw, kept_column
+from napari_gest.tissue.on_disk import matrices_on_disk, without
 from napari_gest.tissue.reading import layer_names
 from napari_gest.tissue.section import Section
 
@@ -244,9 +254,58 @@ class Generated:
         self._write(whole, rows, np.ones(len(rows), bool))
         return whole
 
+    def write_copy(
+        self,
+        adata: AnnData,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        workers: Workers = HERE,
+    ) -> None:
+        """Write a copy of ``adata`` with the result to a file, as ``to_anndata`` makes it.
+
+        Of tissue whose matrices are on disk (``read_tissue(path, lazy=True)``) nothing that is as
+        large as ``X`` is made in memory: layers are read, filled and written some thousand cells
+        at a time. That needs the cells to have rows: where new ones are added, all is in memory.
+
+        Parameters
+        ----------
+        adata
+            The AnnData of the section; it stays as it is.
+        path, overwrite
+            As ``write_tissue``.
+        workers
+            What reads and fills the layers; the file does not depend on it.
+
+        Raises
+        ------
+        InputError, CheckpointError
+            As ``write_tissue``.
+        """
+        if adata.isbacked or (self.rows < 0).any() or not any(matrices_on_disk(adata)):
+            write_tissue(self.to_anndata(adata), path, overwrite=overwrite)
+            return
+        copy = without(adata, {})
+        copy.uns = dict(adata.uns)
+        layers = self._fill(copy, self.rows, np.ones(len(self.rows), bool))[0]
+        for key in layers:
+            if key in copy.layers:
+                del copy.layers[key]
+        made = {f"layers/{key}": replace(v, workers=workers) for key, v in layers.items()}
+        write_tissue(copy, path, overwrite=overwrite, made=made)
+
     def _write(
         self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]
     ) -> frozenset[str]:
+        layers, changed = self._fill(adata, rows, take)
+        for key, layer in layers.items():
+            adata.layers[key] = layer.whole
+        return changed
+
+    def _fill(
+        self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]
+    ) -> tuple[dict[str, FilledLayer], frozenset[str]]:
+        """Write all but layers; return those as they are to be, and the keys that change."""
         made_before = kept_column(adata, keys.GENERATED)
         for key, values in (
             (keys.GENERATED, True),
@@ -256,41 +315,48 @@ class Generated:
             column = kept_column(adata, key)
             column[rows] = values
             adata.obs[key] = column
-        layers = {keys.EXPRESSION: self.expression[take], keys.SD: self.sd[take]}
-        layers |= {
+        own = {keys.EXPRESSION: self.expression[take], keys.SD: self.sd[take]}
+        own |= {
             keys.DRAW.format(number): draw.expression[take]
             for number, draw in enumerate(self.further, 2)
         }
         if self.expected is not None or keys.EXPECTED in adata.layers:
-            layers[keys.EXPECTED] = self._expected_or_nan[take]
+            own[keys.EXPECTED] = self._expected_or_nan[take]
         # Further draws of an earlier run belong to another result.
         for key in layer_names(adata):
-            if is_draw(key) and key not in layers:
+            if is_draw(key) and key not in own:
                 del adata.layers[key]
         place = pd.Index(adata.var_names.astype(str)).get_indexer(list(self.genes))
         inside = place >= 0
-        for key, values in layers.items():
-            full = np.full((len(rows), adata.n_vars), np.nan, np.float32)
+        n_genes = adata.n_vars
+        measured = measured_rows(adata, self.section, self.genes, self.settings["target_sum"])
+        single, layers = np.dtype(np.float32), {}
+        for key, values in own.items():
+            full = np.full((len(rows), n_genes), np.nan, np.float32)
             full[:, place[inside]] = values[:, inside]
+            given, dtype = sparse.csr_matrix(full), single
             if key in adata.layers and not is_draw(key):
-                base = sparse.csr_matrix(adata.layers[key])
+                base = held_rows(adata.layers[key], f"layers/{key}")
+                dtype = np.result_type(adata.layers[key].dtype, dtype)
             elif key == keys.SD:
-                base = sparse.csr_matrix(adata.shape, dtype=np.float32)
+                base = empty_rows(n_genes)
+            elif key == keys.EXPECTED:  # not known for cells of earlier runs
+                other = np.flatnonzero(made_before)
+                unknown = np.full((len(other), n_genes), np.nan, np.float32)
+                base = FilledLayer(adata.shape, single, measured, other, sparse.csr_matrix(unknown))
             else:
-                target_sum = self.settings["target_sum"]
-                base = measured_layer(adata, self.section, self.genes, target_sum)
-                if key == keys.EXPECTED:  # not known for cells of earlier runs
-                    other = np.flatnonzero(made_before)
-                    unknown = np.full((len(other), adata.n_vars), np.nan, np.float32)
-                    base = replace_rows(base, other, unknown)
-            adata.layers[key] = replace_rows(base, rows, full)
-        changed = {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.UNS, *layers}
+                base = measured
+            layers[key] = FilledLayer(adata.shape, dtype, base, rows, given)
+        changed = {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.UNS}
         if self.donor is not None:
-            changed |= self._write_donors(adata, rows, self.donor[take])
+            self._write_donors(adata, rows, self.donor[take])
+            changed.add(keys.DONOR)
+            if self.section.holds_counts:
+                layers[keys.COUNTS] = self._counts(adata, rows, self.donor[take])
         if self.types is not None:
             changed |= self.types.write(adata, rows, take)
         adata.uns[keys.UNS] = dict(self.settings)
-        return frozenset(changed)
+        return layers, frozenset({*changed, *layers})
 
     @property
     def _expected_or_nan(self) -> NDArray[np.float32]:
@@ -299,23 +365,26 @@ class Generated:
 
     def _write_donors(
         self, adata: AnnData, rows: NDArray[np.int64], donor: NDArray[np.int64]
-    ) -> set[str]:
-        """Write the donor of each cell, and its counts if the section holds counts."""
+    ) -> None:
+        """Write the name of the donor of each cell."""
         names = np.full(adata.n_obs, None, object)
         if keys.DONOR in adata.obs:
             names[:] = adata.obs[keys.DONOR].astype(object).where(adata.obs[keys.DONOR].notna())
             names[pd.isna(names)] = None
-        names[rows] = self.section.obs_names[donor]
+        names[rows] = self.section.names_of(donor)
         adata.obs[keys.DONOR] = pd.Categorical(names)
-        if not self.section.holds_counts:
-            return {keys.DONOR}
-        if keys.COUNTS in adata.layers:
-            counts = sparse.csr_matrix(adata.layers[keys.COUNTS])
+
+    def _counts(
+        self, adata: AnnData, rows: NDArray[np.int64], donor: NDArray[np.int64]
+    ) -> FilledLayer:
+        """Return the layer of counts, in which generated cells have those of their donors."""
+        own, dtype = sparse.csr_matrix(self.section.expression[donor].astype(np.int32)), np.int32
+        held = adata.layers.get(keys.COUNTS)
+        if held is None:
+            base = count_rows(adata, self.section)
         else:
-            counts = _whole(self.section.linear(adata))
-        own = sparse.csr_matrix(self.section.expression[donor].astype(np.int32))
-        adata.layers[keys.COUNTS] = replace_rows(counts, rows, own)
-        return {keys.DONOR, keys.COUNTS}
+            base, dtype = held_rows(held, f"layers/{keys.COUNTS}"), held.dtype
+        return FilledLayer(adata.shape, np.result_type(dtype, np.int32), base, rows, own)
 
     def agreement(self, section: Section) -> Agreement | None:
         """Return agreement with the measured cells of ``section`` that were generated.
@@ -376,53 +445,6 @@ def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.f
     product = (a * b).sum(0)
     out = np.divide(product, norm, out=np.zeros_like(norm), where=norm > 1e-12)
     return np.clip(out, -1, 1)
-
-
-def measured_layer(
-    adata: AnnData, section: Section, genes: tuple[str, ...], target_sum: float
-) -> sparse.csr_matrix:
-    """Return all cells of ``adata`` in model space, scaled by their totals on the panel.
-
-    Parameters
-    ----------
-    adata
-        The AnnData of the section.
-    section
-        The section, which defines how linear expression is read.
-    genes, target_sum
-        The model's panel and total.
-    """
-    panel = pd.Index(adata.var_names.astype(str)).isin(genes)
-    # Generated cells and cells of other sections were not checked and may hold any values.
-    with np.errstate(all="ignore"):
-        linear = section.linear(adata)
-        totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
-        scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
-        scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
-        scaled.data = np.log1p(scaled.data, dtype=np.float32)
-    return scaled
-
-
-def _whole(values: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Return counts as int32. Values that are not counts, as in masked cells, become 0."""
-    data = np.nan_to_num(values.data.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    data = np.rint(np.clip(data, 0, np.iinfo(np.int32).max)).astype(np.int32)
-    # A copy: zeros are removed from it, and the values may be the tissue's own matrix.
-    counts = sparse.csr_matrix((data, values.indices, values.indptr), shape=values.shape, copy=True)
-    counts.eliminate_zeros()
-    return counts
-
-
-def replace_rows(
-    base: sparse.csr_matrix,
-    rows: NDArray[np.int64],
-    values: NDArray[np.float32] | sparse.csr_matrix,
-) -> sparse.csr_matrix:
-    """Return ``base`` with some rows replaced by ``values``."""
-    order = np.arange(base.shape[0])
-    order[rows] = base.shape[0] + np.arange(len(rows))
-    stacked = sparse.vstack([base, sparse.csr_matrix(values)], format="csr")
-    return sparse.csr_matrix(stacked[order])
 
 
 def _empty(layer: Any, n: int) -> Any:

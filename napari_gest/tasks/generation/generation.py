@@ -16,6 +16,7 @@ from torch import Tensor
 
 import napari_gest
 from napari_gest.errors import InputError
+from napari_gest.memory import give_back
 from napari_gest.model.decoder import Context
 from napari_gest.model.devices import AtOnce
 from napari_gest.model.field import FEWEST, SectionField
@@ -57,14 +58,18 @@ class Generation:
         self.index = section.where(request.unseen)
         self.coords = np.concatenate([section.coords_um[self.index], request._new])
         # Index of the cells to generate among all positions: seen, unseen and new.
-        everywhere = np.concatenate([section.coords_um, request._new])
-        self.position_of = np.concatenate([self.index, np.arange(section.n_obs, len(everywhere))])
-        self.geometry = Geometry(everywhere) if len(request._new) else section.geometry
+        n, n_new = section.n_obs, len(request._new)
+        self.position_of = np.concatenate([self.index, np.arange(n, n + n_new)])
+        self.geometry = section.geometry
+        if n_new:
+            self.geometry = Geometry(np.concatenate([section.coords_um, request._new]))
         # The cells to generate by row, new ones last, and the index of each among those.
         self.by_row = np.argsort(self.position_of)
         self.place_by_row = np.argsort(self.by_row)
         self.measured = section.measured(model.genes)
-        self.surround(section.where(~request.unseen))
+        self.gives = request.mode == "sample" or request.types is not None  # needs donors
+        self._is_known = ~request.unseen
+        self.surround()
         self.depth = self.tree.query(self.coords)[0]
         n, k = len(self.coords), model.tokenizer.n_meta_cells
         self.mixture = torch.zeros(n, k)
@@ -88,29 +93,35 @@ class Generation:
         self.mean = torch.from_numpy(model.tokenizer.c_expr)
         self.variance = torch.from_numpy(model.tokenizer.v_expr)
 
-    def surround(self, known: NDArray[np.int64]) -> None:
-        """Take known cells (n,) as the content: those of them that can have a say are read.
+    def surround(self) -> None:
+        """Read those of the known cells that can have a say; they are the content.
 
-        They are all that lie in the reach of the field, of the donors and of a window. What is
-        farther away changes nothing, so a run costs the same in a section of any size.
+        They are all that lie in the reach of the field, of a window and, where cells are given
+        by them, of the donors. What is farther away changes nothing, so a run costs the same in a
+        section of any size.
         """
-        section, most = self.request.section, self.most_donors
-        self.all_known = known
-        coords, field = section.coords_um[known], _FIELD_REACH * self.geometry.spacing_um
+        section, most = self.request.section, self.most_donors if self.gives else 0
+        everyone, field = self.all_known, _FIELD_REACH * self.geometry.spacing_um
         config = self.model.config
         wanted = max(most, reach(config.window_cells, config.pooled_context), FEWEST)
         while True:
-            near = vicinity(coords, self.coords, wanted, field)
-            self.known = known[near]
+            near = vicinity(section.coords_um[everyone], self.coords, wanted, field)
+            self.known = everyone[near]
             self._read = np.sort(self.known)
             self.expression = section.expression_of(self._read, self.model.genes)
             place = np.searchsorted(self._read, self.known)
             self.filled = np.diff(self.expression.indptr)[place] > 0
-            if self.filled.sum() >= most or len(near) == len(known):
+            if self.filled.sum() >= most or len(near) == len(everyone):
                 break
             wanted *= 2
-        self.tree = cKDTree(coords[near])
+        self.tree = cKDTree(section.coords_um[self.known])
         self.token = np.full(len(near), -1, np.int64)
+        give_back()
+
+    @property
+    def all_known(self) -> NDArray[np.int64]:
+        """(n,) index of all cells of the section that are not to be generated, nor forgotten."""
+        return self.request.section.where(self._is_known)
 
     @property
     def most_donors(self) -> int:
@@ -161,7 +172,7 @@ class Generation:
     def type_probability(self, weights: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return (q, C) the probability of each type name, given weights (q, n) of donors."""
         assert self.request.types is not None
-        return self.request.types.probability(weights, self.donor_cells, self.all_known)
+        return self.request.types.probability(weights, self.donor_cells, self._is_known)
 
     def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return (n,) the name of each cell, an index into the C names."""
@@ -192,6 +203,7 @@ class Generation:
         if len(near) > _FIELD_CELLS:
             near = np.sort(rng.choice(near, _FIELD_CELLS, replace=False))
         cells = self.known[near]
+        give_back()  # what the decoder is done with
         field = SectionField(
             self.tree.data[near],
             self.geometry(cells),
@@ -199,6 +211,7 @@ class Generation:
             self.geometry.spacing_um,
             self.request.seed,
         )
+        give_back()
         clock = Clock("Learning the section", 100)
         for share in field.fit():
             yield clock.tick(round(100 * share))
@@ -230,6 +243,9 @@ class Generation:
         Names of any column can then be told of them, as of drawn ones. Without donors there are
         none.
         """
+        if not self.gives:
+            self.gives = True
+            self.surround()
         try:
             donors = self.donors
         except InputError:
@@ -345,7 +361,8 @@ class Generation:
     def forget(self, cells: NDArray[np.int64]) -> None:
         """Remove known cells of the section from the content."""
         if len(cells):
-            self.surround(self.all_known[~np.isin(self.all_known, cells)])
+            self._is_known[cells] = False
+            self.surround()
 
     def frontiers(self, window: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         """Yield the window's cells frontier by frontier, while the content grows with each."""

@@ -120,7 +120,7 @@ class SampledGeneration(Generation):
     def type_codes(self, probability: NDArray[np.float32]) -> NDArray[np.int64]:
         """Return (n,) the names of the donors; the likeliest name where a donor has none."""
         assert self.request.types is not None
-        of_donor = self.request.types.one_hot[self.donor_cells[self.donor]]
+        of_donor = self.request.types.one_hot(self.donor_cells[self.donor])
         return np.where(of_donor.any(1), of_donor.argmax(1), probability.argmax(1))
 
     def expected(

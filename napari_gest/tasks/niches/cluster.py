@@ -15,11 +15,11 @@ from sklearn.metrics import adjusted_mutual_info_score
 from napari_gest.errors import InputError
 from napari_gest.files import Scratch
 from napari_gest.limits import check_choice, check_number
+from napari_gest.memory import give_back
 from napari_gest.model.axes import principal_axes, signed
 from napari_gest.model.kmeans import kmeans
 from napari_gest.seeds import MAX_SEED, check_seed
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.memory import give_back
 from napari_gest.tasks.niches.align import Align, section_shifts
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.niches import Clustered, ordered

@@ -19,11 +19,11 @@ import napari_gest
 from napari_gest import keys
 from napari_gest.files import Scratch
 from napari_gest.limits import check_choice, check_number
+from napari_gest.memory import give_back
 from napari_gest.model.devices import AtOnce, Device, check_device
 from napari_gest.model.gest import GeST
 from napari_gest.model.tokenizer import MetaCellTokenizer
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.memory import give_back
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.expression import log_normalize_sparse

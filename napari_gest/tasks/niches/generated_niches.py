@@ -270,7 +270,7 @@ def as_section(generated: Generated) -> Section:
         coords_um=np.concatenate([section.coords_um, generated.coords_um[new]]),
         expression=sparse.csr_matrix(stacked[order]),
         genes=genes,
-        obs_names=np.concatenate([section.obs_names, [f"new {i + 1}" for i in range(n_new)]]),
+        names=np.concatenate([section.obs_names, [f"new {i + 1}" for i in range(n_new)]]),
         rows=np.concatenate([section.rows, generated.rows[new]]),
     )
 

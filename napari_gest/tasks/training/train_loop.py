@@ -23,6 +23,7 @@ from torch import Tensor, nn
 import napari_gest
 from napari_gest.errors import InputError, ResultError
 from napari_gest.files import Scratch
+from napari_gest.memory import give_back
 from napari_gest.model.decoder import Decoder
 from napari_gest.model.devices import AtOnce, chosen_device, full_precision
 from napari_gest.model.gest import GeST
@@ -31,7 +32,6 @@ from napari_gest.model.optimizer import AdamW
 from napari_gest.model.temperature import best_temperature
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.finite import require_finite
-from napari_gest.tasks.memory import give_back
 from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tasks.training.budget import planned_before
 from napari_gest.tasks.training.ranks import Ranks
@@ -170,7 +170,7 @@ class TrainLoop:
     def _validation(
         self,
         pairs: Sequence[tuple[Section, NDArray[np.bool_]]],
-        patches: Sequence[NDArray[np.int64]],
+        patches: Sequence[NDArray[np.int8]],
     ) -> Batches:
         request = self.request
         if request.validation is not None:
@@ -628,26 +628,27 @@ def _in_order(request: FitRequest) -> FitRequest:
     )
 
 
-def _patches(request: FitRequest) -> list[NDArray[np.int64]]:
+def _patches(request: FitRequest) -> list[NDArray[np.int8]]:
     """Return the role of each cell of each training section.
 
     Patches of a hole's size are left out of vocabulary and training. Every other one selects the
     training step; the rest is kept for whoever wants to know how good the model is there.
     """
     if request.validation is not None:
-        return [np.full(s.n_obs, _TRAINED) for s in request.sections]
+        return [np.full(s.n_obs, _TRAINED, np.int8) for s in request.sections]
     share, config = request.train_config.validation_share, request.model_config
     at_least = 2 if len(request.sections) == 1 else 1
-    roles, before = [], 0
+    roles: list[NDArray[np.int8]] = []
+    before = 0
     for section in request.sections:
         disc = discs(section, share, config, request.seed, at_least=at_least)
         role = np.where((disc + before) % 2 == 0, _SELECTING, _REPORTING)
-        roles.append(np.where(disc < 0, _TRAINED, role))
+        roles.append(np.where(disc < 0, _TRAINED, role).astype(np.int8))
         before += int(disc.max()) + 1
     return roles
 
 
-def _training_cells(request: FitRequest, roles: Sequence[NDArray[np.int64]]) -> TrainingCells:
+def _training_cells(request: FitRequest, roles: Sequence[NDArray[np.int8]]) -> TrainingCells:
     """Return the fingerprints of the cells that train the model and that select its step."""
     cells = [fingerprints(s.expression, s.genes) for s in request.sections]
     trained = [c[role == _TRAINED] for c, role in zip(cells, roles, strict=True)]

@@ -214,7 +214,8 @@ def fill(
         values = log_normalize(section.expression[chunk], target_sum)
         arrays["values"][part] = score.scale(values)[here]
         arrays["token"][part] = tokenizer.tokens(values)[here]
-        arrays["geometry"][part] = section.geometry(chunk[here])
+        geometry = section.geometry.once if section.on_disk else section.geometry
+        arrays["geometry"][part] = geometry(chunk[here])
         after()
     arrays["coords"][:] = section.coords_um[cells[kept]]
     after()

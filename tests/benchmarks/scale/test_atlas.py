@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from benchmarks.scale import atlas, niche_scale
@@ -26,6 +27,20 @@ def test_tissue_is_written_island_by_island(tmp_path: Path) -> None:
     reach = [np.ptp(section.coords_um[i : i + 50], axis=0).max() for i in (0, 50, 100)]
     assert np.linalg.norm(middles[0] - middles[1]) > max(reach) / 2
     assert np.linalg.norm(middles[0] - middles[2]) > max(reach) / 2
+
+
+def test_islands_are_repeated_side_by_side(tmp_path: Path) -> None:
+    atlas.simulate_to(tmp_path / "in.zarr", 300, n_genes=20, tile=50)
+    section = Section.from_anndata(read_tissue(tmp_path / "in.zarr"))
+    first, second, fifth = (section.expression[i : i + 50] for i in (0, 50, 200))
+    assert (first != fifth).nnz == 0
+    assert (first != second).nnz
+    assert len(np.unique(section.coords_um, axis=0)) == 300
+
+
+def test_memory_is_that_of_a_process_whatever_others_share() -> None:
+    own = psutil.Process()
+    assert atlas._memory(own) == pytest.approx(own.memory_info().rss, rel=0.2)
 
 
 COSTS = [

@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 
-from napari_gest.tasks.memory import give_back
+from napari_gest.memory import give_back
 
 
 def test_it_asks_glibc_once(monkeypatch: pytest.MonkeyPatch) -> None:
