@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest import keys
 from napari_gest.limits import check_number
-from napari_gest.tasks.generation.layers import (
+from napari_gest.tasks.generation.filled_layers import (
     FilledLayer,
     count_rows,
     empty_rows,

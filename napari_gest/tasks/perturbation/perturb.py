@@ -22,8 +22,8 @@ from napari_gest.model.gest import GeST
 from napari_gest.model.response import ResponseHead
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.finite import require_finite
+from napari_gest.tasks.generation.filled_layers import measured_layer, replace_rows
 from napari_gest.tasks.generation.generation import WINDOW_TARGETS
-from napari_gest.tasks.generation.layers import measured_layer, replace_rows
 from napari_gest.tasks.perturbation.counterfactual import (
     Edited,
     Input,

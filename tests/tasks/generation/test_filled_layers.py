@@ -12,8 +12,13 @@ from scipy import sparse
 from napari_gest import keys
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.generation import layers
+from napari_gest.tasks.generation.filled_layers import (
+    FilledLayer,
+    empty_rows,
+    held_rows,
+    replace_rows,
+)
 from napari_gest.tasks.generation.generate import generate
-from napari_gest.tasks.generation.layers import FilledLayer, empty_rows, held_rows, replace_rows
 from napari_gest.tasks.workers import workers
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
