@@ -11,7 +11,7 @@ from scipy import sparse
 
 from napari_gest import keys
 from napari_gest.model.gest import GeST
-from napari_gest.tasks.generation import layers
+from napari_gest.tasks.generation import filled_layers
 from napari_gest.tasks.generation.filled_layers import (
     FilledLayer,
     empty_rows,
@@ -54,7 +54,7 @@ def test_tissue_on_disk_is_written_as_tissue_in_memory(
     name: str,
     out: str,
 ) -> None:
-    monkeypatch.setattr(layers, "_AT_ONCE", 100)
+    monkeypatch.setattr(filled_layers, "_AT_ONCE", 100)
     write_tissue(tissue, tmp_path / name)
     half = np.zeros_like(unseen)
     half[np.flatnonzero(unseen)[::2]] = True
@@ -88,7 +88,7 @@ def test_workers_make_the_same_layers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("distributed", reason="Dask's distributed is not installed")
-    monkeypatch.setattr(layers, "_AT_ONCE", 300)
+    monkeypatch.setattr(filled_layers, "_AT_ONCE", 300)
     write_tissue(tissue, tmp_path / "in.zarr")
     adata = read_tissue(tmp_path / "in.zarr", lazy=True)
     section = Section.from_anndata(adata, "section_1", lazy=True)
@@ -112,7 +112,7 @@ def test_new_cells_are_written_with_all_in_memory(
 
 
 def test_blocks_are_parts_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "_AT_ONCE", 7)
+    monkeypatch.setattr(filled_layers, "_AT_ONCE", 7)
     held = sparse.random(20, 5, 0.5, format="csr", random_state=0, dtype=np.float32)
     rows, values = np.array([13, 2, 19]), sparse.csr_matrix(np.full((3, 5), 8, np.float32))
     layer = FilledLayer((20, 5), np.dtype(np.float32), held_rows(held, "X"), rows, values)
