@@ -87,6 +87,8 @@ class Opened:
         Generated cells that the AnnData held when the section was opened.
     found_outline
         The outline of what they fill, um.
+    made_ahead
+        What a window will show it with, made before it is shown; None once that was taken.
     """
 
     label: str
@@ -97,6 +99,7 @@ class Opened:
     file_results: list[Any] = field(default_factory=list)
     found_generated: Generated | None = None
     found_outline: MultiPolygon | None = None
+    made_ahead: Any = field(default=None, repr=False)
     _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cmap import Color
-from napari.layers import Layer, Points
+from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_gest.app.generated_view import WAITING
@@ -38,25 +37,20 @@ EDIT_COLOR = "#EF7B9B"
 OUTLINE_COLOR = "#F0641E"  # seen on a black and on a white canvas, and in no colour map
 
 
-_made: dict[Opened, Points] = {}
-
-
-def make_ahead(opened: Sequence[Opened]) -> None:
-    """Make the layers of sections before the window asks for them; any thread.
+def make_ahead(opened: Opened) -> None:
+    """Make the layer of a section before the window asks for it; any thread.
 
     A layer that is in no viewer is no business of the window's. The first one takes napari 0.3 s
-    more, in which it reads its table of units. Layers that nobody has asked for are let go.
+    more, in which it reads its table of units.
     """
-    made = {one: Layer.create(*section_layer(one)) for one in opened}
-    for layer in made.values():
-        _ = layer.extent  # napari keeps it
-    _made.clear()
-    _made.update(made)
+    layer = Layer.create(*section_layer(opened))
+    _ = layer.extent  # napari keeps it
+    opened.made_ahead = layer
 
 
 def made_layer(opened: Opened, data: tuple[Any, dict[str, Any], str]) -> Layer:
     """Return the layer of a section: the one that was made ahead, or a new one of this data."""
-    layer = _made.pop(opened, None)
+    layer, opened.made_ahead = opened.made_ahead, None
     if layer is None:
         return Layer.create(*data)
     if not np.array_equal(layer.translate, data[1]["translate"]):

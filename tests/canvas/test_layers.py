@@ -51,17 +51,11 @@ def test_boundaries_take_the_colours_of_niches_lighter_where_unseen():
 
 
 def test_a_layer_that_was_made_ahead_is_the_one_that_is_shown_and_once(opened):
-    layers.make_ahead([opened])
-    (ahead,) = layers._made.values()
+    layers.make_ahead(opened)
+    ahead = opened.made_ahead
     shifted = layers.section_layer(opened, 30.0)
     shown = layers.made_layer(opened, shifted)
     assert shown is ahead
     np.testing.assert_array_equal(shown.translate, [0.0, 30.0])
-    assert not layers._made
+    assert opened.made_ahead is None
     assert layers.made_layer(opened, shifted) is not ahead
-
-
-def test_layers_that_nobody_asked_for_are_let_go(opened):
-    layers.make_ahead([opened])
-    layers.make_ahead([])
-    assert not layers._made

@@ -192,7 +192,7 @@ class OpenPanel(Panel):
                 yield Progress(f"Checking {name}", done, len(wanted))
                 opened += open_sections(adata, path, [name], asked.reading)
                 prepare(opened[-1])
-            layers.make_ahead(opened)
+                layers.make_ahead(opened[-1])
             return opened
 
         if wanted:
