@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Callable
 from threading import enumerate as enumerate_threads
+from typing import Any
 
 import pytest
 from anndata import AnnData
@@ -33,18 +35,24 @@ HOLDERS = (AnnData, Section, Opened, Generated, Embedded, GeneratedCells, RunEnt
 
 @pytest.fixture
 def alive(qtbot, tissue) -> Callable[[], dict[str, int]]:
-    """Counts what holds tissue, beyond what there was at first."""
+    """Counts what holds tissue and was not there at first."""
 
-    def count() -> dict[str, int]:
+    def holders() -> list[Any]:
         qtbot.wait(100)  # Qt deletes what it is to delete later
         gc.collect()
-        held = [type(one) for one in gc.get_objects()]
-        return {kind.__name__: sum(issubclass(t, kind) for t in held) for kind in HOLDERS}
+        return [one for one in gc.get_objects() if issubclass(type(one), HOLDERS)]
 
     # Draws that a test before had made ahead end at their next step; till then they hold tissue.
     qtbot.waitUntil(lambda: not any(t.name == "napari-gest job" for t in enumerate_threads()))
-    before = count()
-    return lambda: {name: n - before[name] for name, n in count().items()}
+    before = [weakref.ref(one) for one in holders()]
+
+    def count() -> dict[str, int]:
+        held = holders()
+        old = {id(one) for ref in before if (one := ref()) is not None}
+        new = [one for one in held if id(one) not in old]
+        return {kind.__name__: sum(isinstance(one, kind) for one in new) for kind in HOLDERS}
+
+    return count
 
 
 def test_rounds_of_work_leave_nothing(home, viewer, alive, until, tissue_file, short_field):
