@@ -213,13 +213,8 @@ class Scene:
             self.cells()[one.label].name = one.label
 
     def _select_active(self) -> None:
-        if not self._attached:
-            return
-        before, self._mirroring = self._mirroring, True
-        try:
-            self._mirror_active()
-        finally:
-            self._mirroring = before
+        if self._attached:
+            self._on_changed(frozenset({"active"}))
 
     def _mirror_active(self) -> None:
         layer = self.active_layer

@@ -22,7 +22,7 @@ from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.saved.checking import check, check_entry
 from napari_gest.app.saved.parts import ARRAYS, REMEDY, TREE, MissingError
-from napari_gest.app.saved.types import LEFT_OUT, NAMED_TYPES, TYPES
+from napari_gest.app.saved.types import FORMER_FIELDS, LEFT_OUT, NAMED_TYPES, TYPES
 from napari_gest.errors import CheckpointError
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.text import load_json
@@ -247,7 +247,8 @@ class Unpacker:
         if "json" in packed:
             assert issubclass(kind, BaseModel)
             return kind.model_validate(packed["json"])
-        held = {k: value(one) for k, one in packed["fields"]}
+        renamed = FORMER_FIELDS.get(name, {})
+        held = {renamed.get(k, k): value(one) for k, one in packed["fields"]}
         if not _needed(kind) <= set(held) <= set(fields_of(kind)):
             raise ValueError(f"{name} has other fields")
         made = kind(**held)

@@ -54,6 +54,7 @@ TYPES: dict[str, type] = {
 
 
 LEFT_OUT = {"NicheRun": ("embedded",)}  # fields that only save time
+FORMER_FIELDS = {"Agreement": {"floor": "neighbours"}}  # as sessions of before name them
 
 
 @dataclass(frozen=True)

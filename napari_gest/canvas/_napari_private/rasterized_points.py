@@ -195,7 +195,7 @@ class _RasterizedLayer:
         zoom
             Pixels of the canvas to a unit of the world.
         """
-        if wanted and not self.is_new:
+        if wanted:
             corners = [self.cells.world_to_data((y, x)) for y in view[:, 0] for x in view[:, 1]]
             box = np.stack([np.min(corners, axis=0), np.max(corners, axis=0)])[:, -2:]
             pixel = 1 / (zoom * float(np.abs(self.cells.scale[-1])))
@@ -214,7 +214,7 @@ class _RasterizedLayer:
         self.points.points_markers.visible = not wanted
 
     def draw(self) -> None:
-        """Make the picture anew, or first with all that is still to come."""
+        """Make the picture anew; of a new layer once its view and colours are there."""
         if self.is_new:
             return
         cells, (low, high) = self.cells, self._covered

@@ -16,8 +16,8 @@ from napari_gest.tissue.neighbours import Neighbours
 
 Align = Literal["auto", "always", "never"]
 
-# Niches that sections are compared by, whatever number is asked for: all of them are of the same
-# aligned sections. Starts of each fit.
+# Number of niches by which sections are compared, and starts of each fit. It does not depend on
+# the requested number, so that all numbers of niches use the same shifts.
 _NICHES, _STARTS = 10, 2
 # Sections are aligned where niches tell them apart by so much more (AMI) than aligned ones do.
 _TELLING = 0.15

@@ -20,6 +20,7 @@ from napari_gest.app.state import Label
 from napari_gest.errors import CheckpointError, GestError
 from napari_gest.tasks.generation.cell_types import CellTypes
 from napari_gest.tasks.generation.generate import GenerateRequest
+from napari_gest.tasks.generation.generated import Agreement
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.edits import Edit
 from napari_gest.tissue.roi import Roi
@@ -124,6 +125,15 @@ def test_results_that_lack_what_was_added_since_are_read(everything, tmp_path):
     (tmp_path / TREE).write_text(json.dumps(tree))
     with pytest.raises(CheckpointError, match="other fields"):
         Unpacker(tmp_path, find_in(everything.state.sections, {})).read()
+
+
+def test_fields_are_read_by_their_former_names(tmp_path):
+    found = Agreement(5, 0.1, 0.2, 0.3, 0.4, Agreement(5, 0.5, 0.6, 0.7, 0.8))
+    Packer({}).write(tmp_path, found)
+    stored = (tmp_path / TREE).read_text()
+    assert stored.count('"neighbours"') == 2
+    (tmp_path / TREE).write_text(stored.replace('"neighbours"', '"floor"'))
+    assert Unpacker(tmp_path, lambda name: None).read() == found
 
 
 def test_further_draws_and_types_come_back(everything, tiny_model, tmp_path):
