@@ -215,6 +215,7 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         context, panel = window.context, window.home.run_panel
         painter = context.painter
         genes = context.scene.active.section.genes
+        looked = time.perf_counter()
         by_gene = [window.ms(lambda g=g: window.show(gene=g)) for g in genes[:repeats]]
         window.ms(lambda: window.show(column="cell_type"))
         names = painter.legend.colors.names[:repeats]
@@ -228,13 +229,16 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
             frames.append(max(window.ms(scene.update) for _ in range(repeats)))
         looking.zoom = zoom
         window.settle()
+        seeing = window.pulse.blocks_ms(looked, time.perf_counter())
         region = context.scene.draw("pan_zoom")
         corners = _lasso(window, n_unseen)
+        drawn = time.perf_counter()
         lasso = window.ms(lambda: region.add([corners], shape_type="polygon"))
         started = time.perf_counter()
         unseen, _ = unseen_cells(context.state)
         mask = (time.perf_counter() - started) * 1e3
         window.settle()
+        drawing = window.pulse.blocks_ms(drawn, time.perf_counter())
 
         # Run, and cancel in the middle.
         panel.start()
@@ -270,7 +274,9 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         panel.check.rest()  # niches are measured without it
         panel.result.discard()
         window.settle()
+        slid = time.perf_counter()
         sliding = _slide(window, repeats)
+        niches = window.pulse.blocks_ms(slid, time.perf_counter())
 
     def figure(what: str, ms: float, bar: float | None) -> Figure:
         met = None if bar is None else ms <= bar
@@ -289,13 +295,15 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
     )
     return [
         figure("file opened and drawn", window.open_s * 1e3, None),
-        window.opening.figure("  longest block", None),
+        window.opening.figure("  longest block", 100),
         refreshes,
         figure("coloured by another gene", float(np.median(by_gene)), 300),
         figure("a name of the legend hidden", float(np.median(legend)), 300),
         figure("canvas drawn again, from afar and close up: longest", max(frames), None),
         figure("zoomed in and drawn: longest", max(zooming), None),
+        seeing.figure("other genes, names and zooms: longest block", 100),
         figure(f"region of {unseen.sum():,} cells drawn", lasso, None),
+        drawing.figure("  longest block", 100),
         figure("  cells in it found", mask, 100),
         figure("Run pressed: first cells drawn", (first - pressed) * 1e3, 1000),
         start.figure("  longest block until then", 100),
@@ -308,4 +316,5 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         figure("Cancel pressed: button and text say so", acknowledged, 200),
         figure("  the work has stopped, what it made is shown", stopped, None),
         figure("slider of niches moved: another number drawn", float(np.median(sliding)), 300),
+        niches.figure("niches found and slid: longest block", 100),
     ]

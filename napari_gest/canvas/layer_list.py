@@ -113,8 +113,14 @@ class _Arrival:
             make(Event("inserted", value=self._layer))
 
 
+def draw_in_turns(viewer: Viewer) -> None:
+    """Have what this turn changes of the window drawn piece after piece, in later turns."""
+    makers = layer_makers(viewer)
+    if makers is not None:
+        _draw_in_turns(makers)
+
+
 def _draw_in_turns(makers: LayerMakers) -> None:
-    """Have what a new layer changes of the window drawn piece after piece, after this turn."""
     if not makers.native.updatesEnabled():
         return  # they wait for their turn already
     for piece in (*makers.panels, makers.native):

@@ -20,7 +20,7 @@ from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.compat import scale_bar
 from napari_gest.canvas.event_loop import call_later
-from napari_gest.canvas.layer_list import add_layer, remove_layer
+from napari_gest.canvas.layer_list import add_layer, draw_in_turns, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
 from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, role_of, to_canvas
 
@@ -207,10 +207,15 @@ class Scene:
         if new:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
-            scale_bar(self.viewer).visible = True
             self.viewer.reset_view()
+            call_later(self._show_scale_bar)  # letters take as long as the layer
         for one in new:
             self.cells()[one.label].name = one.label
+
+    def _show_scale_bar(self) -> None:
+        if self._attached:
+            draw_in_turns(self.viewer)
+            scale_bar(self.viewer).visible = True
 
     def _select_active(self) -> None:
         if self._attached:

@@ -21,6 +21,7 @@ from napari_gest.app.view_state import ViewState
 from napari_gest.app.wording import counted
 from napari_gest.canvas import gc_pause
 from napari_gest.canvas.event_loop import call_later
+from napari_gest.canvas.leaving import close_at_exit
 from napari_gest.canvas.undo_keys import UndoKeys
 from napari_gest.widgets.color.color_panel import ColorPanel
 from napari_gest.widgets.common.controls import Panel, allow, button, shortcut
@@ -61,6 +62,7 @@ class Home(QWidget):
         self.setObjectName("gestHome")
         self.setMinimumWidth(376)  # the panels at their narrowest, beside the scroll bar
         context = self.context = Context.of(viewer)
+        close_at_exit(viewer)
         self._restyle()
         self.job_bar = context.job_bar = JobBar(context)
         self.open_panel = OpenPanel(context)

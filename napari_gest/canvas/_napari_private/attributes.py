@@ -7,7 +7,7 @@ public way. The log says so once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -111,6 +111,23 @@ def text_visual(
     if any(line not in code for line in lines):
         return _without("the code that draws texts", None, instead)
     return node, code
+
+
+def letters_of(viewer: Viewer) -> Mapping[str, Any] | None:
+    """Return the letters that all texts of the canvas share, each made when it is asked for.
+
+    None where the graphics card makes them, which only a canvas that is being drawn can do.
+    """
+    instead = "letters are made when they are first drawn"
+    try:
+        info = part(viewer, "window._qt_viewer.canvas").font_info()
+        font = part(info, "font_manager.get_font")(info.face)
+        renderer = type(part(font, "_renderer")).__name__
+    except (AttributeError, TypeError) as error:
+        return _without("the letters of texts", error, instead)
+    if renderer != "SDFRendererCPU":
+        return _without("what makes letters", None, instead)
+    return font
 
 
 def colors_event(

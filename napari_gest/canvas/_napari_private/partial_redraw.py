@@ -8,6 +8,7 @@ from napari.layers import Points, Shapes
 
 from napari_gest.canvas._napari_private.attributes import layer_visual
 from napari_gest.canvas._napari_private.layer_parts import Parts
+from napari_gest.canvas._napari_private.letters import make_letters
 from napari_gest.canvas._napari_private.rasterized_points import RasterizedLayers
 from napari_gest.canvas._napari_private.text_halo import TextHalos
 from napari_gest.canvas.shapes import role_of
@@ -29,6 +30,7 @@ class PartialRedraw:
         viewer.layers.events.removed.connect(self._on_removed, position="last")
         for layer in viewer.layers:
             self._follow(layer)
+        make_letters(viewer)
 
     @classmethod
     def of(cls, viewer: Viewer) -> PartialRedraw:

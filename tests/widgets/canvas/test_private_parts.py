@@ -17,7 +17,7 @@ from napari_gest.canvas.shapes import role_of
 
 pytestmark = pytest.mark.gui
 
-EVERYTHING = ("_qt_viewer", "events.colors", "_current")
+EVERYTHING = ("_qt_viewer", "events.colors", "_current", "font_manager")
 CORNERS = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, 0.0], [0.0, 0.0]])
 ADDED = (np.zeros((3, 2)), {"name": "added"}, "points")
 
@@ -104,10 +104,27 @@ def test_napari_has_all_parts(large, opened_home, viewer, warned, until):
     assert attributes.colors_event(viewer, cells, "face") is not None
     assert attributes.colors_event(viewer, cells, "border") is not None
     assert attributes.scene_canvas(viewer) is not None
+    assert attributes.letters_of(viewer) is not None
     remove_layer(viewer, layer)
     remove_layer(viewer, lines)
     assert lines not in context.painter.drawing.halos.followed
     assert warned() == []
+
+
+def test_letters_are_there_before_a_text_is_drawn(home, viewer, until, monkeypatch, warned):
+    letters = attributes.letters_of(viewer)
+    made = []
+    load = type(letters)._load_char
+    monkeypatch.setattr(
+        type(letters), "_load_char", lambda self, one: (made.append(one), load(self, one))
+    )
+    lines = add_layer(viewer, outlines_layer([CORNERS], ["generated: draw 1 ß"], 2.0))
+    until(lambda: "ß" in made)
+    assert lines in viewer.layers
+    assert made == ["ß"]
+    monkeypatch.setattr(letters, "_renderer", object())  # such as one of the graphics card
+    assert attributes.letters_of(viewer) is None
+    assert ["letters are made when they are first drawn" in line for line in warned()] == [True]
 
 
 def test_a_caption_can_be_read_on_cells_of_many_colours(home, viewer, on_canvas, until):
