@@ -70,13 +70,13 @@ class Frames:
 def pictures(out: Path, only: tuple[str, ...] = ()) -> None:
     """Take all pictures, or those that are named."""
     makers = {"filling": _filling, "niches": _niches, "perturb": _perturb}
-    demo = Demo(out)
-    try:
-        demo.open()
-        for name in only or makers:
+    for name in only or makers:
+        demo = Demo(out)
+        try:
+            demo.open()
             makers[name](demo, out)
-    finally:
-        demo.window.close()
+        finally:
+            demo.window.close()
 
 
 def _filling(demo: Demo, out: Path) -> None:

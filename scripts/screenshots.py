@@ -48,11 +48,11 @@ class Tour:
         canvas = scene_canvas(self.window.viewer).native  # at rest while a layer is being made
         self.window.until(lambda: time.monotonic() > end and canvas.updatesEnabled())
 
-    def square(self, role: Role, share: float, name: str = "", off: float = 0.0) -> Shape:
-        """Return a square on the tissue; sizes and offset in shares of its width."""
+    def square(self, role: Role, share: float, off: tuple[float, float], name: str = "") -> Shape:
+        """Return a square on the tissue; sizes and offset (x, y) in shares of its width."""
         coords = self.context.opened.section.coords_um
         width = float(np.ptp(coords[:, 0]))
-        x, y = coords.mean(axis=0) + off * width
+        x, y = coords.mean(axis=0) + np.array(off) * width
         half = share * width / 2
         corners = [(x + a * half, y + b * half) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
         return Shape(role=role, section=self.context.opened.label, kind="polygon",
@@ -61,13 +61,13 @@ class Tour:
     def prepare(self) -> None:
         """Run everything once, so that each step has something to show."""
         context, home = self.context, self.home
-        context.do(SetShapes(role="unseen", shapes=(self.square("unseen", 0.22),)))
+        context.do(SetShapes(role="unseen", shapes=(self.square("unseen", 0.22, (0.2, 0.02)),)))
         context.do(ChangeView.of(gene=self.gene))
         home.run_panel.start()
         self.until(lambda: context.state.shown_run("generation") is not None)
         self.until(lambda: not home.run_panel.check.latest.busy)
         home.run_panel.result.keep()
-        context.do(SetShapes(role="edited", shapes=(self.square("edited", 0.18, off=-0.15),)))
+        context.do(SetShapes(role="edited", shapes=(self.square("edited", 0.18, (-0.2, -0.1)),)))
         genes = context.opened.section.genes
         edits = (Edit(genes[1], "multiply", 4.0), Edit(genes[5], "knockout"))
         context.do(SetEdits(edits=EditChoices(genes=edits)))
@@ -77,7 +77,10 @@ class Tour:
         home.niches_panel.start()
         self.until(lambda: context.state.shown_run("niches") is not None)
         self.until(lambda: not context.state.shown_run("niches").outcome.is_preview)
-        named = (self.square("named", 0.3, "core"), self.square("named", 0.2, "margin", 0.3))
+        named = (
+            self.square("named", 0.15, (0.0, -0.06), "core"),
+            self.square("named", 0.15, (0.25, 0.25), "margin"),
+        )
         context.do(SetShapes(role="named", shapes=named))
         home.labels_panel.source.setCurrentText("Regions I draw and name")
         home.labels_panel.source.textActivated.emit("Regions I draw and name")
