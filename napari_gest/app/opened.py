@@ -39,14 +39,18 @@ class Normalization:
     panel: tuple[str, ...] | None = None
 
 
-def cell_size(coords_um: NDArray[np.float64]) -> float:
-    """Return a diameter in um at which cells nearly touch: the median distance to the nearest."""
-    if len(coords_um) < 2:
-        return 10.0
-    step = max(len(coords_um) // _SAMPLE, 1)
-    nearest = cKDTree(coords_um).query(coords_um[::step], k=2)[0][:, 1]
-    size = float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else 10.0
-    return 1.15 * size
+def cell_size(tree: cKDTree) -> float:
+    """Return a diameter at which cells nearly touch: 1.15 times the median distance to the nearest.
+
+    Parameters
+    ----------
+    tree
+        Of the positions of cells, um.
+    """
+    step = max(tree.n // _SAMPLE, 1)
+    nearest = tree.query(tree.data[::step], k=[2])[0]
+    apart = nearest[np.isfinite(nearest) & (nearest > 0)]
+    return 1.15 * (float(np.median(apart)) if len(apart) else 10.0)
 
 
 class Result(Protocol):
@@ -111,12 +115,12 @@ class Opened:
 
     @cached_property
     def cell_um(self) -> float:
-        """A diameter in um at which cells nearly touch: the median distance to the nearest."""
-        return cell_size(self.section.coords_um)
+        """A diameter in um at which cells nearly touch."""
+        return cell_size(self.tree)
 
     @cached_property
     def tree(self) -> cKDTree:
-        """Finds cells of the section by their place, (y, x) um."""
+        """Finds cells of the section by their place, (x, y) um."""
         return cKDTree(self.section.coords_um)
 
     @cached_property

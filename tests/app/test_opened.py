@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
 from napari_gest.app.opened import cell_size
 
@@ -17,9 +18,9 @@ def test_what_the_window_asks_for_first_is_there(opened):
 
 @pytest.mark.parametrize("coords", [np.zeros((1, 2)), np.zeros((5, 2))])
 def test_cells_without_neighbours_still_have_a_size(coords):
-    assert cell_size(coords) > 0
+    assert cell_size(cKDTree(coords)) > 0
 
 
 def test_a_cell_is_about_as_large_as_its_distance_to_the_next():
     grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 7.0
-    assert cell_size(grid) == pytest.approx(7.0, rel=0.2)
+    assert cell_size(cKDTree(grid)) == pytest.approx(7.0, rel=0.2)
