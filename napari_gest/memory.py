@@ -1,8 +1,11 @@
-"""Memory that was freed, handed back to the system between two parts of a long work."""
+"""Memory that was freed, and is kept for later all the same: as little of it as can be."""
 
 from __future__ import annotations
 
 import ctypes
+from typing import Any
+
+_M_ARENA_MAX = -8  # of glibc's malloc.h
 
 
 def give_back() -> bool:
@@ -11,8 +14,23 @@ def give_back() -> bool:
     glibc keeps blocks of some megabytes, of which work on tissue frees many, and they count as
     the program's. Other libraries have no such function.
     """
+    trim = _of_glibc("malloc_trim")
+    return trim is not None and bool(trim(0))
+
+
+def one_heap() -> bool:
+    """Have all threads take their memory from one heap from now on; return whether they do.
+
+    glibc gives each thread a heap of its own, which keeps what was freed in it. Threads that read
+    tissue thus hold 30 to 90 MB. A window has more threads that work at once, and needs them.
+    """
+    option = _of_glibc("mallopt")
+    return option is not None and bool(option(_M_ARENA_MAX, 1))
+
+
+def _of_glibc(name: str) -> Any | None:
+    """Return a function of glibc, or None where there is another C library."""
     try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # not glibc; Windows has no library None
-        return False
-    return bool(trim(0))
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):  # Windows has no library None
+        return None

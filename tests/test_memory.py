@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import ctypes
+import platform
+import subprocess
+import sys
 
 import pytest
 
-from napari_gest.memory import give_back
+from napari_gest.memory import give_back, one_heap
 
 
 def test_it_asks_glibc_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,9 +21,14 @@ def test_it_asks_glibc_once(monkeypatch: pytest.MonkeyPatch) -> None:
             asked.append(kept)
             return 1
 
+        def mallopt(self, option: int, value: int) -> int:
+            asked.append((option, value))
+            return 1
+
     monkeypatch.setattr(ctypes, "CDLL", Library)
     assert give_back()
-    assert asked == [0]
+    assert one_heap()
+    assert asked == [0, (-8, 1)]
 
 
 @pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
@@ -32,3 +40,33 @@ def test_another_library_is_left_alone(
 
     monkeypatch.setattr(ctypes, "CDLL", library)
     assert not give_back()
+    assert not one_heap()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="there is no glibc"
+)
+def test_threads_share_a_heap() -> None:
+    program = """
+import ctypes, re, sys, threading
+from napari_gest.memory import one_heap
+if sys.argv[1] == "one":
+    assert one_heap()
+ready = threading.Barrier(5)
+def work():
+    kept = [bytearray(4000) for _ in range(1000)]
+    ready.wait()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for one in threads: one.start()
+ready.wait()
+for one in threads: one.join()
+print(ctypes.CDLL(None).malloc_stats())
+"""
+    heaps = {}
+    for which in ("one", "many"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, which], capture_output=True, text=True, check=True
+        )
+        heaps[which] = done.stderr.count("Arena ")
+    assert heaps["one"] == 1
+    assert heaps["many"] > 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_gest.memory import one_heap
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.section import Section
@@ -25,7 +26,8 @@ _NICHES = 10
 
 
 def main(stage: str, path: Path, model: Path) -> None:
-    """Run a stage and print its cost."""
+    """Run a stage, as the command line would, and print its cost."""
+    one_heap()
     print(json.dumps(WORK[stage](path, model)))
 
 

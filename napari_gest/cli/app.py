@@ -14,6 +14,7 @@ from napari_gest import __version__
 from napari_gest.cli.console import say
 from napari_gest.errors import GestError
 from napari_gest.files import Terminated, recorded, terminating
+from napari_gest.memory import one_heap
 
 
 class Commands(TyperGroup):
@@ -68,9 +69,12 @@ def examples(*commands: str) -> str:
 
 
 @app.callback(invoke_without_command=True)
-def _version(
+def _begin(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         print(f"napari-gest {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand not in ("demo", "view"):  # which open a window
+        one_heap()
