@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
 _HOLE = 1000
 _FIT_STEPS = 20
 _NICHES = 10
+_GENES = 5
 
 
 def main(stage: str, path: Path, model: Path) -> None:
     """Run a stage, as the command line would, and print its cost."""
-    one_heap()
+    if stage != "view":
+        one_heap()
     print(json.dumps(WORK[stage](path, model)))
 
 
@@ -147,6 +150,21 @@ def write(path: Path, model: Path) -> dict[str, float]:
     return told
 
 
+def view(path: Path, _model: Path) -> dict[str, float]:
+    """Open the tissue in a window, which holds it in memory, and colour it by other genes."""
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        raise SystemExit("there is no screen")
+    from benchmarks.window.canvas import Window
+
+    taken = Taken()
+    window = Window(path)
+    told = taken.told() | {"seconds": window.open_s}
+    genes = window.context.scene.active.section.genes[:_GENES]
+    recolour_ms = [window.ms(lambda g=gene: window.show(gene=g)) for gene in genes]
+    window.close()
+    return told | {"recolour_s": float(np.median(recolour_ms)) / 1e3}
+
+
 def neighbour_means(path: Path, _model: Path) -> dict[str, float]:
     """The rival: all of X in memory, principal components, means over neighbours, k-means."""
     from sklearn.cluster import MiniBatchKMeans
@@ -172,6 +190,7 @@ WORK: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "cluster": cluster,
     "generate": generate,
     "write": write,
+    "view": view,
     "neighbour-mean PCA": neighbour_means,
 }
 

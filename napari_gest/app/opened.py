@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -156,9 +157,12 @@ class Opened:
     def prepare(self) -> None:
         """Compute what is asked for first and takes long; any thread."""
         section = self.section
-        _ = section.geometry, section.digest, section.unit, self.cell_um, self._columns
-        _ = self.tree, self._neighbours
-        self._sum_of(None)
+        with ThreadPoolExecutor(1) as beside:  # a third of the time is hashing, mostly without GIL
+            hashed = beside.submit(lambda: section.digest)
+            _ = section.geometry, section.unit, self.cell_um, self._columns
+            _ = self.tree, self._neighbours
+            self._sum_of(None)
+            hashed.result()
 
     @cached_property
     def _columns(self) -> Any:

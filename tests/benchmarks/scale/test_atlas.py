@@ -65,6 +65,18 @@ def test_costs_are_held_against_their_bars() -> None:
     assert met["fit: 1,000,000 cells"] is None
 
 
+def test_a_window_is_held_against_time_alone() -> None:
+    costs = [
+        atlas.Cost(3_000_000, "view", 19.0, 15.0, 9_000, recolour_s=1.2),
+        atlas.Cost(1_000_000, "view", error="there is no screen"),
+    ]
+    met = {figure.what: figure.met for figure in atlas.figures(costs)}
+    assert met["view: 3,000,000 cells"] is None
+    assert met["3 M cells opened"] is True
+    assert met["another gene drawn, 3,000,000 cells"] is False
+    assert met["view: 1,000,000 cells"] is None
+
+
 def test_the_page_tells_misses_errors_and_what_was_not_run(tmp_path: Path) -> None:
     page = atlas.markdown(COSTS, "scale.png")
     row = next(line for line in page.splitlines() if line.startswith("| fit "))
