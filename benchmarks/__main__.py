@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -335,6 +336,9 @@ def scale(
     page: Annotated[
         Path | None, typer.Option(help="Write the page of results, with a PNG beside it.")
     ] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option(help="Stage to run; all of them if none is given.")
+    ] = None,
     only_show: Annotated[
         bool, typer.Option("--only-show", help="Run nothing: show what was measured.")
     ] = False,
@@ -350,11 +354,15 @@ def scale(
     folder = folder / "quick" if quick else folder
     rows = rows or folder / "rows.json"
     errors = Console(stderr=True)
+    unknown = [one for one in stage or () if one not in atlas.STAGES]
+    if unknown:
+        raise typer.BadParameter(f"no stage '{unknown[0]}' among {', '.join(atlas.STAGES)}")
     if only_show:
         costs = atlas.read(rows)
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        costs = atlas.run(folder, sizes, rows, lambda what: errors.print(what, style="dim"), keep)
+        say = partial(errors.print, style="dim")
+        costs = atlas.run(folder, sizes, rows, say, stage or atlas.STAGES, keep)
     _show("Scale", atlas.figures(costs), json_file)
     if page:
         draw(costs, page.with_suffix(".png"))

@@ -80,7 +80,12 @@ class Cost:
 
 
 def run(
-    folder: Path, sizes: Sequence[int], rows: Path, say: Callable[[str], None], keep: bool = False
+    folder: Path,
+    sizes: Sequence[int],
+    rows: Path,
+    say: Callable[[str], None],
+    stages: Sequence[str] = STAGES,
+    keep: bool = False,
 ) -> list[Cost]:
     """Measure what is not yet in the file ``rows``; each number is written as it comes.
 
@@ -94,13 +99,15 @@ def run(
         The file of costs.
     say
         Told what is being run.
+    stages
+        What to run, of ``STAGES``; stages after fitting need its model in the folder.
     keep
         Leave tissue where it is after its last stage.
     """
     done = read(rows)
     for n in sizes:
         path = folder / f"{n}.zarr"
-        for stage in STAGES:
+        for stage in stages:
             if any(cost.cells == n and cost.stage == stage for cost in done):
                 continue
             if n > MOST_CELLS.get(stage, n):
