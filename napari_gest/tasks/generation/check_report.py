@@ -310,6 +310,11 @@ class Check:
     def advice(self) -> str:
         """The next step, as a sentence."""
         usual = _ADVICE[self.next_step]
+        if self.next_step == "genes" and self._is_too_deep:
+            return (
+                f"read the genes that are listed first, within {self.deepest_um:.0f} um of known"
+                " cells; nothing is known of the rest."
+            )
         return _TRAINED_HERE.get(self.next_step, usual) if self.trained_here else usual
 
     @property

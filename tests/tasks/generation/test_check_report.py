@@ -104,6 +104,8 @@ def test_the_grade_follows_genes_and_depths() -> None:
     deep = replace(good, region_depth_um=2 * good.deepest_um)
     assert deep.grade == "partly"
     assert "the deepest patch reaches only" in deep.verdict
+    assert f"within {good.deepest_um:.0f} um of known cells" in deep.advice
+    assert "within" not in good.advice
     none = replace(nothing, table=nothing.table.assign(p_gain=0.3))
     assert (none.grade, none.next_step) == ("hardly", "train")
     assert none.headline.startswith("Hardly better than the mean of 60 neighbours")
