@@ -57,7 +57,7 @@ class CompositionPage(Panel):
         fill(self.box, offered, self._column)
         self.bars.setVisible(bool(offered))
         if self._column is None:
-            self.names.setText("No obs column here has several names, but few, to compare.")
+            self.names.setText("No obs column here has a few names to compare, such as cell types.")
             return
         values = search.values(self._column)
         table = niches.composition(values)
