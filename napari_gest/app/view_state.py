@@ -153,7 +153,8 @@ def section_legend(
     if view_state.gene is not None:
         values = opened.gene_values(view_state.gene, space.target_sum, panel_of(space, opened))
         low, high = view_state.value_limits or colors.limits(values)
-        title = f"{view_state.gene} · log1p, cells scaled to {space.target_sum:,.0f}"
+        scaled = f"{opened.section.unit}s scaled to {space.target_sum:,.0f}"
+        title = f"{view_state.gene} · log1p, {scaled}"
         if view_state.gene not in opened.section.genes:
             title = f"{view_state.gene} · not measured in this section"
         return Legend(title, Scale(low, high), range_of(values, low, high))

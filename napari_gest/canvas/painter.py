@@ -24,7 +24,7 @@ from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Normalization, Opened
 from napari_gest.app.preview import Preview
 from napari_gest.app.run_preview import preview_of
-from napari_gest.app.runs.effect import delta_legend, effect_rgba
+from napari_gest.app.runs.effect import Effect, delta_legend, effect_rgba
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.app.view_state import (
     EFFECT_VIEWS,
@@ -230,7 +230,9 @@ class Painter:
         for effect, layer in shown:
             layer.visible = view.view in EFFECT_VIEWS
             if layer.visible:
-                self._color(layer, effect_rgba(effect, view, self.legend.colors))
+                rgba = effect_rgba(effect, view, self.legend.colors)
+                self._color(layer, rgba)
+                _color_rims(layer, effect, rgba)
                 _refresh_thumbnail(layer)
 
     def _cover_rings(self, cover: bool) -> None:
@@ -253,6 +255,17 @@ class Painter:
     def _values(self, made: GeneratedCells) -> NDArray[np.float32]:
         opened = self.scene.session.state.sections.get(made.snapshot.label)
         return generated_values(self.view_state, made, opened, self.normalization)
+
+
+def _color_rims(layer: Points, effect: Effect, rgba: NDArray[np.float32]) -> None:
+    """Give the cells around an edit rims of their own colours; those of edited cells stay.
+
+    Seen from afar, cells are drawn larger than they are, and then with a rim even where its width
+    is zero: all would have the colour of the edit.
+    """
+    rims = layer.border_color.copy()
+    rims[: effect.n_around] = rgba[: effect.n_around]
+    layer.border_color = rims
 
 
 def _refresh_thumbnail(layer: Points) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ROLES: tuple[Role, ...] = get_args(Role)
 NAMED: Role = "named"
 _NAME = "name"
-_NAME_COLOR = "#7D8590"  # seen on a black and on a white canvas
+_NAME_ON_WHITE, _NAME_ON_BLACK = "#1F2328", "#F0F3F6"  # its halo has the colour of the canvas
 _SELECTING = ("select", "direct")
 _DONE = ("added", "changed", "removed")  # what napari calls a change that is complete
 
@@ -64,9 +64,11 @@ class RegionLayers:
         self.viewer, self.journal, self._cells, self._width_um = viewer, journal, cells, width_um
         self._watched: list[Shapes] = []
         self._drawing = False  # whether this draws, so that it is not read as if a user had
+        viewer.events.theme.connect(self._on_theme)
 
     def detach(self) -> None:
         """Follow the layers no more."""
+        self.viewer.events.theme.disconnect(self._on_theme)
         for layer in list(self._watched):
             self.forget(layer)
 
@@ -191,9 +193,18 @@ class RegionLayers:
             self._drawing = drawing
         if role == NAMED:
             layer.features = {_NAME: np.array([], object)}
-            layer.text = {"string": "{name}", "size": 12, "color": _NAME_COLOR}
+            layer.text = {"string": "{name}", "size": 12, "color": self._name_color}
             layer.opacity = 1.0
         return layer
+
+    @property
+    def _name_color(self) -> str:
+        return _NAME_ON_WHITE if self.viewer.theme == "light" else _NAME_ON_BLACK
+
+    def _on_theme(self, _event: Any = None) -> None:
+        for layer in self.viewer.layers:
+            if role_of(layer) == NAMED:
+                layer.text.color = self._name_color
 
     def _on_data(self, event: Any) -> None:
         action = str(getattr(event, "action", "") or "")

@@ -144,6 +144,17 @@ def test_a_named_region_has_the_name_that_is_set(scene):
     assert list(layer.features["name"]) == ["tumour", "stroma"]
 
 
+def test_names_of_regions_can_be_read_in_both_themes(scene):
+    layer = scene.draw("add_rectangle", "named", "cortex")
+    for theme, light in (("light", True), ("dark", False)):
+        scene.viewer.theme = theme
+        brightness = float(np.mean(layer.text.color.constant[:3]))
+        assert (brightness < 0.25) if light else (brightness > 0.75)
+    scene.detach()
+    scene.viewer.theme = "light"
+    assert float(np.mean(layer.text.color.constant[:3])) > 0.75
+
+
 # What is changed by hand.
 
 

@@ -174,6 +174,9 @@ class Check:
 
         seen = features(made, local)
         here = features([region.expected(share)], [region.neighbours[neighbours]])
+        # A region may vary more than its patches. What was learned of genes ends where they end:
+        # a line drawn on from there passes a correlation of 1.
+        here = np.clip(here, seen[measured].min(0), seen[measured].max(0))
         expected, reliability, _ = shrunk(
             r, r_draws.var(0), seen, here, measured, place=r_place, n_places=len(patches)
         )
@@ -195,7 +198,7 @@ class Check:
         gain_sd = np.sqrt(np.square(gain_sd) + noise * cells[0] / cells[1])
         table = pd.DataFrame(
             {
-                "expected_correlation": expected,
+                "expected_correlation": np.clip(expected, -1, 1),
                 "gain": gain,
                 "p_gain": norm.sf(0, gain, np.maximum(gain_sd, 1e-9)),
                 "reliability": reliability,
@@ -307,6 +310,11 @@ class Check:
     def advice(self) -> str:
         """The next step, as a sentence."""
         usual = _ADVICE[self.next_step]
+        if self.next_step == "genes" and self._is_too_deep:
+            return (
+                f"read the genes that are listed first, within {self.deepest_um:.0f} um of known"
+                " cells; nothing is known of the rest."
+            )
         return _TRAINED_HERE.get(self.next_step, usual) if self.trained_here else usual
 
     @property

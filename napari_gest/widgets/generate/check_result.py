@@ -143,6 +143,8 @@ class CheckResult(Panel):
         self.headline.setText(check.headline)
         self.reasons.setText(" ".join(check.reasons).replace(" um", " µm"))
         told = [why_stale(entry, state)]
+        if told[0] is None and entry.outcome.beyond is not None:
+            told.append("The line in the region shows how far the gain reaches.")
         if entry.id in state.kept:
             told.append("Kept in the open tissue; save it to a file.")
         self.stale.setText(" ".join(one for one in told if one))

@@ -17,6 +17,7 @@ from napari_gest.app.run_preview import preview_of
 from napari_gest.app.runs.base import RunEntry, why_stale
 from napari_gest.app.runs.labels import Labelled, LabelRun
 from napari_gest.app.view_state import section_legend
+from napari_gest.app.wording import counted
 from napari_gest.canvas.runner import CLOSED
 from napari_gest.errors import GestError, InputError
 from napari_gest.files import make_folder
@@ -123,8 +124,8 @@ class LabelsPanel(Panel):
         def done(labelled: Labelled) -> None:
             context.do(Activate(label=run.target.label), self)
             entry = follower.on_done(labelled)
-            n = len(labelled.annotated.labels)
-            said = f"{n:,} cells labelled. Keep the labels, or discard them."
+            n = counted(len(labelled.annotated.labels), run.target.section)
+            said = f"{n} labelled. Keep the labels, or discard them."
             context.job_bar.say(CLOSED if entry is None else said)
 
         context.job_bar.start(

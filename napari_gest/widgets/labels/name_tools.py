@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QLineEdit
 from napari_gest.app.actions import SetShapes
 from napari_gest.app.regions import Shape
 from napari_gest.app.runs.labels import named_regions, region_labels
+from napari_gest.app.wording import counted
 from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, Segments, allow, button, note, row
 from napari_gest.widgets.context import Context
@@ -89,7 +90,7 @@ class NameTools(Panel):
             labels = region_labels(own, section.coords_um)
             for name in counts:
                 counts[name] += int((labels == name).sum())
-        return " · ".join(f"{name}: {count:,} cells" for name, count in counts.items())
+        return " · ".join(f"{name}: {counted(n, section)}" for name, n in counts.items())
 
     def _name_next(self, text: str) -> None:
         """Give the next region the name; one that is selected gets it once it is typed."""

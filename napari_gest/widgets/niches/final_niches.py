@@ -130,4 +130,4 @@ def _work(outcome: NicheOutcome, wanted: _Wanted) -> Callable[[], Work]:
 def _final(outcome: NicheOutcome) -> str:
     by, value = outcome.asked
     option = "n-niches" if by == "number" else "resolution"
-    return f"Final: the same as --{option} {value:g}."
+    return f"Final. On the command line: --{option} {value:g}."

@@ -57,7 +57,7 @@ class CompositionPage(Panel):
         fill(self.box, offered, self._column)
         self.bars.setVisible(bool(offered))
         if self._column is None:
-            self.names.setText("This tissue has no obs column of a few names.")
+            self.names.setText("No obs column here has a few names to compare, such as cell types.")
             return
         values = search.values(self._column)
         table = niches.composition(values)
@@ -171,7 +171,9 @@ class MarkerPage(Panel):
                             Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
                         )
                     self.table.setItem(index, column, item)
-        self.note.setText("Against all other cells, natural logarithm. Double-click colours by it.")
+        unit = niches.sections[0].unit
+        text = f"Against all other {unit}s, natural logarithm. Double-click colours by it."
+        self.note.setText(text)
 
     def _color(self, row: int, _column: int) -> None:
         gene = self.table.item(row, 0).text()
@@ -187,13 +189,23 @@ def _combo(name: str) -> QComboBox:
 
 def _offered(search: NicheSearch) -> list[str]:
     opened = search.run.opened[0]
-    own = (keys.NICHE, keys.GENERATED_NICHE)
-    return [c for c in columns(opened) if _is_short(opened, c) and c not in own]
+    own = (keys.NICHE, keys.GENERATED_NICHE, keys.GENERATED, keys.NEW_CELL)
+    return [
+        c
+        for c in columns(opened)
+        if _is_short(opened, c) and c not in own and _tells_apart(search, c)
+    ]
 
 
 def _is_short(opened: Opened, column: str) -> bool:
     named = colors.is_categorical(opened.adata.obs[column])
     return named and opened.n_names(column) <= _MOST_CATEGORIES
+
+
+def _tells_apart(search: NicheSearch, column: str) -> bool:
+    """Tell whether a column has two names or more: of one, all bars would be alike."""
+    having = (o for o in search.run.opened if column in o.adata.obs)
+    return len({name for o in having for name in o.names(column)}) > 1
 
 
 def _hex(rgba) -> str:

@@ -9,14 +9,15 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem
 
 from napari_gest.app.colors import Categories
 from napari_gest.widgets.color.legend import Swatches
+from napari_gest.widgets.niches.final_niches import STABILITY_CELLS
 
 _ROW = 21
 _ROWS_SHOWN = 10
 _TIPS = {
-    "Cells": "Measured cells",
-    "Gen.": "Generated cells",
-    "mm²": "Tissue nearest to its cells",
-    "Stable": "Stability: how much of it is found again with other seeds (Jaccard index; 1 is all)",
+    "Gen.": "Generated",
+    "mm²": "Tissue nearest to its {unit}s",
+    "Stable": "Stability: how much of it is found again with other seeds (Jaccard index; 1 is all)."
+    f" Not measured of more than {STABILITY_CELLS:,} {{unit}}s",
 }
 
 
@@ -58,6 +59,7 @@ class NicheTable(Swatches):
         area_mm2: NDArray[np.float64],
         generated: NDArray[np.int64] | None = None,
         stability: NDArray[np.float64] | None = None,
+        unit: str = "cell",
     ) -> None:
         """List the niches.
 
@@ -70,9 +72,11 @@ class NicheTable(Swatches):
         area_mm2
             (K,) area of each.
         generated
-            (K,) generated cells in each, or None where there are none.
+            (K,) generated ones in each, or None where there are none.
         stability
             (K,) of each, or None while unknown.
+        unit
+            What is counted, see ``Section.unit``.
         """
         chosen = self.selected
         present = [i for i, count in enumerate(niches.counts) if count]
@@ -83,7 +87,7 @@ class NicheTable(Swatches):
         known = stability is not None
         further["Stable"] = [f"{stability[i]:.2f}" if known else "–" for i in present]
         self.setColumnCount(2 + len(further))
-        self.setHorizontalHeaderLabels(["Niche", "Cells", *further])
+        self.setHorizontalHeaderLabels(["Niche", f"{unit.capitalize()}s", *further])
         self.horizontalHeader().setVisible(True)
         self.set_categories(niches, hidden)
         self._names = [niches.names[i] for i in present]
@@ -92,8 +96,9 @@ class NicheTable(Swatches):
                 self.item(row, 1).setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
                 for column, texts in enumerate(further.values(), 2):
                     self.setItem(row, column, _number(texts[row]))
-            for column, name in enumerate(("Cells", *further), 1):
-                self.horizontalHeaderItem(column).setToolTip(_TIPS[name])
+            self.horizontalHeaderItem(1).setToolTip(f"Measured {unit}s")
+            for column, name in enumerate(further, 2):
+                self.horizontalHeaderItem(column).setToolTip(_TIPS[name].format(unit=unit))
             for column in range(1, self.columnCount()):
                 self.horizontalHeader().setSectionResizeMode(
                     column, QHeaderView.ResizeMode.ResizeToContents

@@ -82,7 +82,8 @@ class NicheLegend(Panel):
                 area_mm2 = niches.summary()["area_um2"].to_numpy() / 1e6
                 search = outcome.search
                 count = search.generated_counts(niches) if search.generated else None
-                self.table.show_niches(whole, self._hidden(), area_mm2, count, stability)
+                unit = search.run.opened[0].section.unit
+                self.table.show_niches(whole, self._hidden(), area_mm2, count, stability, unit)
         else:
             self._listed = ()
         self._allow()
@@ -163,7 +164,9 @@ def _generated_text(outcome: NicheOutcome) -> str:
     if not total:
         return ""
     draws = f" ({search.draws})" if search.draws else ""
-    return f"{same:,} of {total:,} generated cells{draws} are in the niche of the measured cell."
+    unit = search.run.opened[0].section.unit
+    text = f"{same:,} of {total:,} generated {unit}s{draws} are in the niche of the measured {unit}"
+    return f"{text}."
 
 
 def _same(shown: tuple[Any, ...], listed: tuple[Any, ...]) -> bool:

@@ -21,6 +21,7 @@ _HELP = (
     " two perturbations with Ctrl to see them side by side. Double-click a name to change it."
 )
 _ROW, _ROWS_SHOWN = 20, 8
+_WIDEST = 150  # of a column: a long name would push all others out of sight
 
 
 class RunsPanel(Panel):
@@ -36,10 +37,12 @@ class RunsPanel(Panel):
         self.table.setTabKeyNavigation(False)
         self.table.setAccessibleName("Runs")
         self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.table.setWordWrap(False)  # a name that is cut off is cut at a letter
         self.table.verticalHeader().hide()
         self.table.verticalHeader().setDefaultSectionSize(_ROW)
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setMaximumSectionSize(_WIDEST)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.table.itemChanged.connect(self._renamed)

@@ -40,12 +40,12 @@ def patches(gain: float, depth: float = 80.0, n: int = 300) -> list[Scored]:
     return found
 
 
-def check(gain: float, depth: float = 80.0) -> Check:
+def check(gain: float, depth: float = 80.0, region: Scored | None = None) -> Check:
     every = patches(gain, depth)
     rng = np.random.default_rng(1)
     return Check.of(
         every[:3],
-        every[3],
+        every[3] if region is None else region,
         share=0.0,
         neighbours=60,
         genes=GENES,
@@ -68,6 +68,15 @@ def test_genes_that_are_predicted_are_told_from_those_that_are_not() -> None:
     # Half are better for certain, and of the others half by chance.
     assert found.n_likely == pytest.approx(22, abs=3)
     assert "read the genes" in found.verdict
+
+
+def test_a_region_that_varies_more_than_its_patches_is_promised_no_more_than_they_show() -> None:
+    every = patches(0.5, depth=49.0)
+    wide = replace(every[3], decoder=2 + 8 * (every[3].decoder - 2))
+    usual, much = (check(0.5, depth=49.0, region=r) for r in (every[3], wide))
+    best = usual.table["expected_correlation"].max()
+    assert much.table["expected_correlation"].max() == pytest.approx(best, abs=0.1)
+    assert much.table["expected_correlation"].between(-1, 1).all()
 
 
 def test_nothing_is_promised_where_nothing_is_predicted() -> None:
@@ -95,6 +104,8 @@ def test_the_grade_follows_genes_and_depths() -> None:
     deep = replace(good, region_depth_um=2 * good.deepest_um)
     assert deep.grade == "partly"
     assert "the deepest patch reaches only" in deep.verdict
+    assert f"within {good.deepest_um:.0f} um of known cells" in deep.advice
+    assert "within" not in good.advice
     none = replace(nothing, table=nothing.table.assign(p_gain=0.3))
     assert (none.grade, none.next_step) == ("hardly", "train")
     assert none.headline.startswith("Hardly better than the mean of 60 neighbours")

@@ -190,9 +190,11 @@ def test_the_region_shrinks_in_one_step(checked, panel, until):
     before = context.state.shapes
     until(lambda: NAME in names(checked))  # lines come and go in turns of their own
     assert panel.result.shrink_button.isEnabled()
+    assert "The line in the region" in panel.result.stale.text()
     panel.result.shrink()
     assert context.state.shapes != before
     until(lambda: NAME not in names(checked))
+    assert "The line in the region" not in panel.result.stale.text()
     assert not panel.result.shrink_button.isEnabled()
     assert "changed since" in panel.result.shrink_button.toolTip()
     context.undo()

@@ -223,6 +223,7 @@ def test_area_and_stability_are_in_the_legend(found, until):
     assert found.legend.table.item(0, 3).text() == "–"
     found.context.journal.undo()
     assert found.legend.table.item(0, 3).text() == f"{expected[0]:.2f}"
+    assert found.final.state.text().startswith("Final. On the command line: --n-niches")
 
 
 def test_the_table_and_the_tissue_are_saved(found, qtbot, until, tmp_path, errors):

@@ -208,6 +208,15 @@ def test_a_dose_response_that_was_cancelled_can_be_asked_for_again(panel, qtbot,
     until(lambda: effect.effect.doses is not None and not context.jobs.busy)
 
 
+def test_from_afar_only_edited_cells_have_the_colour_of_the_edit(panel, until):
+    run(panel, until, tested=False)
+    ((effect, layer),) = panel.context.scene.effects()
+    n = effect.n_around
+    np.testing.assert_allclose(layer.border_color[:n], layer.face_color[:n], atol=1e-6)
+    assert len(layer.border_color) > n
+    assert (np.abs(layer.border_color[n:] - layer.face_color[n:]).max(axis=1) > 0.1).all()
+
+
 def test_a_band_of_distance_dims_the_others(panel, until):
     run(panel, until, tested=False)
     decay, effect = panel.effect.decay, panel.effect.effect
