@@ -157,12 +157,13 @@ class Opened:
     def prepare(self) -> None:
         """Compute what is asked for first and takes long; any thread."""
         section = self.section
-        with ThreadPoolExecutor(1) as beside:  # a third of the time is hashing, mostly without GIL
-            hashed = beside.submit(lambda: section.digest)
-            _ = section.geometry, section.unit, self.cell_um, self._columns
-            _ = self.tree, self._neighbours
+        with ThreadPoolExecutor(2) as beside:  # what takes longest does so mostly without the GIL
+            longest = [beside.submit(getattr, section, "digest")]
+            longest.append(beside.submit(getattr, self, "_columns"))
+            _ = section.geometry, section.unit, self.cell_um, self._neighbours
             self._sum_of(None)
-            hashed.result()
+            for one in longest:
+                one.result()
 
     @cached_property
     def _columns(self) -> Any:

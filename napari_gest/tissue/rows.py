@@ -61,14 +61,7 @@ def take_rows(values: Any, rows: NDArray[np.int64], name: str) -> sparse.csr_mat
     whole = len(rows) == values.shape[0]
     if isinstance(values, np.ndarray) or sparse.issparse(values):
         return _float32(values if whole else values[rows], name)
-    matrix = StoredMatrix(values, name)
-    # On disk one row at a time is slow and everything at once may not fit.
-    blocks = []
-    for start in range(int(rows[0]), int(rows[-1]) + 1, BLOCK):
-        here = rows[(rows >= start) & (rows < start + BLOCK)]
-        if len(here):
-            blocks.append(matrix.read(start, int(here[-1]) + 1)[here - start])
-    return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
+    return StoredMatrix(values, name).take(rows)
 
 
 def can_stay(values: Any) -> bool:

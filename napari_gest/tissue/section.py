@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # A section smaller than this holds no cells, or its unit is wrong.
 _LEAST_EXTENT_UM = 1e-3
+_HASHED = 1_000_000  # values hashed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +223,8 @@ class Section:
             hashed.update(np.ascontiguousarray(values.data).data)
             ends.append(values.indptr[1:].astype(np.int64) + ends[-1][-1])
         for array in chain((values.indices for values in parts()), [np.concatenate(ends)]):
-            hashed.update(np.ascontiguousarray(array.astype(np.int64)).data)
+            for start in range(0, len(array), _HASHED):  # a copy of all would be as large as X
+                hashed.update(array[start : start + _HASHED].astype(np.int64).data)
         return hashed.hexdigest()
 
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Section:
