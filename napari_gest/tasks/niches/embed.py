@@ -151,16 +151,20 @@ class EmbedRequest:
             "model_digest": self.model.digest,
             "version": napari_gest.__version__,
             "read": self.read,
-            "niche_cells": self._niche_cells,
+            "niche_cells": self._wanted_cells,  # of a smaller section all are taken
         }
         return settings if self.read == "content" else settings | {"form": self._form}
 
     @property
-    def _niche_cells(self) -> int:
+    def _wanted_cells(self) -> int:
         usual, window = NICHE_CELLS, self.model.config.window_cells
         if self.read != "content":
             usual = window if self._form == "shared" else min(NICHE_CELLS, window)
-        return min(self.niche_cells or usual, self.section.n_obs)
+        return self.niche_cells or usual
+
+    @property
+    def _niche_cells(self) -> int:
+        return min(self._wanted_cells, self.section.n_obs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,6 +47,18 @@ def test_moving_the_tissue_changes_nothing(
     assert a.embedding.std(0).min() > 0
 
 
+@pytest.mark.parametrize("read", READS)
+def test_a_section_of_fewer_cells_than_a_niche_is_clustered_with_a_larger_one(
+    section: Section, tiny_model: GeST, read: str
+) -> None:
+    """Each niche of the small one takes all of its cells; the settings are those of both."""
+    small = replace(section.subset(np.arange(30)), name="small")
+    several = [embed_niches(s, tiny_model, read=read) for s in (section, small)]
+    assert several[0].settings == several[1].settings
+    niches = cluster_niches(several, 3)
+    assert len(niches.labels) == section.n_obs + 30
+
+
 @pytest.mark.parametrize("read", ["hidden", "expression"])
 def test_shared_is_exact_where_the_windows_coincide(
     section: Section, tiny_model: GeST, read: str, monkeypatch: pytest.MonkeyPatch
