@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from cmap import Color
@@ -194,7 +194,10 @@ def boundary_layer(
 
 
 def outlines_layer(
-    lines: list[NDArray[np.float64]], captions: list[str], width_um: float
+    lines: list[NDArray[np.float64]],
+    captions: list[str],
+    width_um: float,
+    side: Literal["left", "right"] = "left",
 ) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of outlines of what is generated, with short texts beside them.
 
@@ -206,6 +209,8 @@ def outlines_layer(
         Text of each line; empty where another line of the same region has it.
     width_um
         Of the lines.
+    side
+        On which side of a line its text begins: a text at the left one goes on to the right.
     """
     settings = {
         "name": OUTLINES,
@@ -216,8 +221,8 @@ def outlines_layer(
         "edge_width": width_um,
         "features": {"caption": captions},
         "opacity": 1.0,
-        "text": {"string": "{caption}", "anchor": "upper_left", "size": 14, "color": OUTLINE_COLOR,
-                 "translation": (-2.0 * width_um, 0.0)},
+        "text": {"string": "{caption}", "anchor": f"upper_{side}", "size": 14,
+                 "color": OUTLINE_COLOR, "translation": (-2.0 * width_um, 0.0)},
         "metadata": {META: {ROLE: OUTLINES}},
         **UM_AXES,
     }  # fmt: skip

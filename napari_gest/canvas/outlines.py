@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -54,7 +54,14 @@ class RunOutlines:
         lines = [line for one in self._wanted for line in to_lines(one.area, one.cells)]
         if not lines:
             return None
-        return layers.outlines_layer(lines, self._captions(), 0.6 * self._lines.scene.outline_um())
+        width_um = 0.6 * self._lines.scene.outline_um()
+        side: Literal["left", "right"] = "right" if self._on_the_right() else "left"
+        return layers.outlines_layer(lines, self._captions(), width_um, side)
+
+    def _on_the_right(self) -> bool:
+        """Tell whether all areas lie in the right half, where a text to the right is cut off."""
+        middle = self._lines.scene.viewer.layers.extent.world[:, -1].mean()
+        return all(one.area.centroid.x + one.cells.translate[-1] > middle for one in self._wanted)
 
     def _write_captions(self) -> None:
         layer = self._lines.layer

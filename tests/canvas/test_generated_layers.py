@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_gest.app.actions import AddRun, ChangeView, Discard, SetShapes, ShowDraw
+from napari_gest.app.actions import (
+    AddRun,
+    ChangeView,
+    CloseSections,
+    Discard,
+    SetShapes,
+    ShowDraw,
+)
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Snapshot
 from napari_gest.app.regions import Shape
@@ -55,10 +62,10 @@ def result_of(snapshot: Snapshot, unseen: np.ndarray, **more) -> Generated:
     return replace(made, **more)
 
 
-def add_run(scene: Scene, **more) -> RunEntry:
+def add_run(scene: Scene, right_um: float = 0.0, **more) -> RunEntry:
     """Add a run that has generated the cells of a square."""
     section = scene.session.state.sections[ONE].section
-    x, y = section.coords_um.mean(0)
+    x, y = section.coords_um.mean(0) + np.array([right_um, 0.0])
     corners = [(x + 60 * i, y + 60 * j) for i, j in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
     drawn = Shape(role="unseen", section=ONE, kind="polygon", corners=corners)
     scene.journal.do(SetShapes(role="unseen", shapes=(drawn,)))
@@ -118,6 +125,14 @@ def test_layer_legend_and_outline_say_what_is_seen(scene, painter):
     assert list(outline(scene).features["caption"]) == [""]
     assert painter.told == ""
     assert outline(scene) is lines  # nothing was drawn anew
+
+
+@pytest.mark.parametrize(("right_um", "side"), [(-60.0, "left"), (60.0, "right")])
+def test_a_caption_goes_on_towards_the_middle_of_the_tissue(scene, painter, right_um, side):
+    others = [label for label in scene.session.state.sections if label != ONE]
+    scene.journal.do(CloseSections(labels=tuple(others)))
+    add_run(scene, right_um)
+    assert outline(scene).text.anchor == f"upper_{side}"
 
 
 def test_the_outline_can_be_hidden_and_goes_with_the_run(scene, painter):
