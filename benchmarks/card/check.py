@@ -139,15 +139,7 @@ def _expected_expression(root: Path) -> list[str]:
 def _drawn_cells(root: Path) -> list[str]:
     page, title = f"{_RESULTS}drawn-cells.md", "GeST sample against the bars"
     rows = {r[0]: numbers(r[1:]) for r in table(f"{_RESULTS}cells.md", title, root).rows}
-    again = table(f"{_RESULTS}molcart.md", title, root).rows[0]
-    rows["the same, with decision 33"] = numbers(again[1:])
-    shown = table(page, "Drawn cells as a distribution", root)
-    shown = Written(
-        shown.title,
-        shown.headings,
-        tuple((r[0].replace("[", "").split("]")[0], *r[1:]) for r in shown.rows),
-    )
-    return _same_rows(root, shown, page, rows)
+    return _same_rows(root, table(page, "Drawn cells as a distribution", root), page, rows)
 
 
 def _niches(root: Path) -> list[str]:
