@@ -260,10 +260,10 @@ def _bars(known: dict[tuple[str, int], Cost]) -> list[Figure]:
         sizes = sorted(n for s, n in known if s == stage and n >= 100_000)
         for less, more in pairwise(sizes):
             a, b = known[stage, less], known[stage, more]
-            growth = (b.seconds / b.cells) / (a.seconds / a.cells) - 1
+            growth = (b.cpu_s / b.cells) / (a.cpu_s / a.cells) - 1
             found.append(
                 Figure(
-                    f"{stage}: time a cell, {less:,} to {more:,} cells",
+                    f"{stage}: processor time a cell, {less:,} to {more:,} cells",
                     f"{growth:+.0%}",
                     "within 10 %",
                     abs(growth) <= 0.1,
