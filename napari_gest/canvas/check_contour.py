@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_gest.tissue.roi import Roi
 
 NAME = "beyond this line: no better than the section's mean"
-_COLOR = "#F0682A"  # seen on black and on white, and no colour of a region
+_COLOR = "#E0219E"  # seen on black and on white, and no colour of a region or an outline
 _WIDTH = 1.0  # of an outline: thinner lines are lost between the pixels
 _FOLLOWED = frozenset({"sections", "shapes", "choices", "runs", "shown"})
 
