@@ -62,11 +62,11 @@ def _readme_figures(root: Path) -> dict[str, Callable[[], list[str]]]:
         return [ours, *numbers([won]), best]
 
     def drawn() -> list[str]:
-        page, column = f"{_RESULTS}cells.md", "two-sample AUC (0.5)"
+        titles = [f"{name}: cells as a distribution" for name in _SECTIONS.values()]
+        scored = [table(f"{_RESULTS}cells.md", title, root) for title in titles]
         told = []
         for method in ("GeST sample", "look-alike measured patch"):
-            titles = [f"{name}: cells as a distribution" for name in _SECTIONS.values()]
-            auc = [table(page, title, root).cell(column, method) for title in titles]
+            auc = [one.cell("two-sample AUC (0.5)", method) for one in scored]
             told += [min(auc), max(auc)]
         return told
 

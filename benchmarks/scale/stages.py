@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import time
@@ -152,7 +151,9 @@ def write(path: Path, model: Path) -> dict[str, float]:
 
 def view(path: Path, _model: Path) -> dict[str, float]:
     """Open the tissue in a window, which holds it in memory, and colour it by other genes."""
-    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+    from napari_gest.widgets.display import has_display
+
+    if not has_display():
         raise SystemExit("there is no screen")
     from benchmarks.window.canvas import Window
 

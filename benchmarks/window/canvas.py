@@ -230,9 +230,9 @@ def run(model_name: str, n_cells: int, n_unseen: int, repeats: int) -> list[Figu
         looking.zoom = zoom
         window.settle()
         seeing = window.pulse.blocks_ms(looked, time.perf_counter())
-        region = context.scene.draw("pan_zoom")
         corners = _lasso(window, n_unseen)
         drawn = time.perf_counter()
+        region = context.scene.draw("pan_zoom")
         lasso = window.ms(lambda: region.add([corners], shape_type="polygon"))
         started = time.perf_counter()
         unseen, _ = unseen_cells(context.state)

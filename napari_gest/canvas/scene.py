@@ -208,12 +208,12 @@ class Scene:
             for opened in new:
                 self._make_room(self.cells()[opened.label])
             self.viewer.reset_view()
-            call_later(self._show_scale_bar)  # letters take as long as the layer
+            call_later(self._show_scale_bar)  # its programs take as long as the layer
         for one in new:
             self.cells()[one.label].name = one.label
 
     def _show_scale_bar(self) -> None:
-        if self._attached:
+        if self._attached and not scale_bar(self.viewer).visible:
             draw_in_turns(self.viewer)
             scale_bar(self.viewer).visible = True
 

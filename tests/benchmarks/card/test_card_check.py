@@ -18,8 +18,8 @@ PAGES = (
     *(
         f"docs/results/{name}.md"
         for name in (
-            "generation", "expected-expression", "cells", "drawn-cells", "molcart", "niches",
-            "annotation", "niches-and-labels", "perturbation",
+            "generation", "expected-expression", "cells", "drawn-cells", "niches", "annotation",
+            "niches-and-labels", "perturbation",
         )
     ),
 )  # fmt: skip
