@@ -119,10 +119,10 @@ class Opened:
         """A diameter in um at which cells nearly touch."""
         return cell_size(self.tree)
 
-    @cached_property
+    @property
     def tree(self) -> cKDTree:
         """Finds cells of the section by their place, (x, y) um."""
-        return cKDTree(self.section.coords_um)
+        return self.section.tree
 
     @cached_property
     def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -14,15 +14,20 @@ _FEWEST_SPOTS = 20
 _SPOT_UM, _EVEN = 40.0, 1.3  # distance of spots at least, and how far it may differ
 
 
-def on_lattice(coords_um: NDArray[np.float64]) -> bool:
-    """Tell whether positions (n, 2), um, are spots of an array rather than cells.
+def on_lattice(tree: cKDTree) -> bool:
+    """Tell whether positions are spots of an array rather than cells.
 
     Spots lie far apart, and nearly all as far from their nearest neighbour as the others.
+
+    Parameters
+    ----------
+    tree
+        Of the positions (n, 2), um.
     """
-    if len(coords_um) < _FEWEST_SPOTS:
+    if tree.n < _FEWEST_SPOTS:
         return False
-    step = max(len(coords_um) // _SAMPLE, 1)
-    nearest = cKDTree(coords_um).query(coords_um[::step], k=[2])[0][:, 0]
+    step = max(tree.n // _SAMPLE, 1)
+    nearest = tree.query(tree.data[::step], k=[2])[0][:, 0]
     low, middle, high = np.percentile(nearest, [10, 50, 90])
     return bool(middle >= _SPOT_UM and high <= _EVEN * low)
 

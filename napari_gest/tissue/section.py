@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.spatial import cKDTree
 
 from napari_gest import keys
 from napari_gest.errors import InputError, ReadingError
@@ -175,9 +176,14 @@ class Section:
         return Geometry(self.coords_um)
 
     @cached_property
+    def tree(self) -> cKDTree:
+        """Finds cells by their place, (x, y) um."""
+        return cKDTree(self.coords_um)
+
+    @cached_property
     def unit(self) -> str:
         """What a row is, for people: "spot" where they lie on a wide lattice, else "cell"."""
-        return "spot" if on_lattice(self.coords_um) else "cell"
+        return "spot" if on_lattice(self.tree) else "cell"
 
     @cached_property
     def holds_counts(self) -> bool:

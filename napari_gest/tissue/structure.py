@@ -81,7 +81,7 @@ def unify_index(matrix: Any) -> None:
     most = max(matrix.nnz, *matrix.shape)
     wanted = np.int32 if most <= np.iinfo(np.int32).max else np.int64
     for part in ("indptr", "indices"):
-        setattr(matrix, part, getattr(matrix, part).astype(wanted))
+        setattr(matrix, part, getattr(matrix, part).astype(wanted, copy=False))
 
 
 def check_rows(matrix: Any, name: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from napari_gest.tissue.area import cell_areas_um2, on_lattice
 
@@ -26,7 +27,7 @@ def test_a_cell_far_from_all_others_changes_nothing_near_them() -> None:
 def test_spots_lie_on_a_wide_lattice():
     rng = np.random.default_rng(0)
     grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 100.0
-    assert on_lattice(grid + rng.uniform(-4, 4, grid.shape))
-    assert not on_lattice(grid / 10)  # as near each other as cells
-    assert not on_lattice(rng.uniform(0, 4000, (400, 2)))
-    assert not on_lattice(grid[:3])
+    assert on_lattice(cKDTree(grid + rng.uniform(-4, 4, grid.shape)))
+    assert not on_lattice(cKDTree(grid / 10))  # as near each other as cells
+    assert not on_lattice(cKDTree(rng.uniform(0, 4000, (400, 2))))
+    assert not on_lattice(cKDTree(grid[:3]))
