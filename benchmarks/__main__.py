@@ -343,12 +343,22 @@ def scale(
         bool, typer.Option("--only-show", help="Run nothing: show what was measured.")
     ] = False,
     keep: Annotated[bool, typer.Option(help="Leave the tissue where it is.")] = False,
+    minutes: Annotated[
+        float, typer.Option(min=0.1, help="Minutes after which a published method has failed.")
+    ] = 30.0,
+    memory_gb: Annotated[
+        float, typer.Option(min=0, help="Address space of a published method; 0: no limit.")
+    ] = 16.0,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
-    """Seconds and peak memory of atlases on disk; goes on where it was broken off."""
+    """Seconds and peak memory of atlases on disk; goes on where it was broken off.
+
+    Published methods run where their environments are built (`make rivals`), until each fails.
+    """
     from benchmarks.scale import atlas
     from benchmarks.scale.picture import draw
+    from benchmarks.scale.published import Limits
 
     sizes = (1000, 2000) if quick else tuple(int(n) for n in cells.split(","))
     folder = folder / "quick" if quick else folder
@@ -362,7 +372,8 @@ def scale(
     else:
         folder.mkdir(parents=True, exist_ok=True)
         say = partial(errors.print, style="dim")
-        costs = atlas.run(folder, sizes, rows, say, stage or atlas.STAGES, keep)
+        limits = Limits(minutes, memory_gb)
+        costs = atlas.run(folder, sizes, rows, say, stage or atlas.STAGES, keep, limits)
     _show("Scale", atlas.figures(costs), json_file)
     if page:
         draw(costs, page.with_suffix(".png"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -49,7 +50,13 @@ class Outcome:
 
 
 def call(
-    python: Path, script: Path, arguments: Sequence[str], out: Path, timeout_s: float, threads: int
+    python: Path,
+    script: Path,
+    arguments: Sequence[str],
+    out: Path,
+    timeout_s: float,
+    threads: int,
+    memory_gb: float = 0.0,
 ) -> Outcome:
     """Run a script and wait for it.
 
@@ -67,6 +74,8 @@ def call(
         Seconds after which it is ended.
     threads
         Threads that its numerical libraries may use.
+    memory_gb
+        Address space of the process at most; 0 sets no limit.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
@@ -80,6 +89,9 @@ def call(
             env=_environment(threads),
             start_new_session=True,
         )
+        if memory_gb:
+            limit = round(memory_gb * 1e9)
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
         outcome = _watch(process, started, timeout_s)
     if not outcome.error and process.returncode:
         outcome.error = _last_line(log) or f"exit status {process.returncode}"

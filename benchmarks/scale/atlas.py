@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 
 from benchmarks.common.timing import Figure
+from benchmarks.scale.published import READ_OUT, Limits, missing, run_published
 from napari_gest.files import JSON, write_text
 
 if TYPE_CHECKING:
@@ -29,11 +30,12 @@ SIZES = (10_000, 100_000, 1_000_000, 3_000_000)
 STAGES = (
     *("fit", "open", "tokenise", "embed", "cluster", "generate", "write", "view"),
     "neighbour-mean PCA",
+    *READ_OUT,
 )
-_IN_MEMORY = ("view", "neighbour-mean PCA")
+_IN_MEMORY = ("view", "neighbour-mean PCA", *READ_OUT)
 N_GENES, TILE = 500, 50_000
 _ISLANDS = 4  # that differ; larger tissue has each of them several times
-MOST_CELLS = {"neighbour-mean PCA": 1_000_000}  # the rival keeps all of X in memory
+MOST_CELLS = {"neighbour-mean PCA": 1_000_000}  # it keeps all of X in memory
 _FIXED_MB, _BYTES_A_CELL, _MOST_MB = 600, 100, 4000
 _EVERY_S = 0.1  # that memory is looked at
 _EARLIER = "†"  # of figures that were measured at another time, or in another way
@@ -86,6 +88,7 @@ def run(
     say: Callable[[str], None],
     stages: Sequence[str] = STAGES,
     keep: bool = False,
+    limits: Limits | None = None,
 ) -> list[Cost]:
     """Measure what is not yet in the file ``rows``; each number is written as it comes.
 
@@ -103,25 +106,44 @@ def run(
         What to run, of ``STAGES``; stages after fitting need its model in the folder.
     keep
         Leave tissue where it is after its last stage.
+    limits
+        Of each published method. One that fails is not tried with more cells.
     """
     done = read(rows)
+    for stage in [stage for stage in stages if stage in READ_OUT and missing(stage)]:
+        say(f"{stage} is left out: {missing(stage)}")
+        stages = [one for one in stages if one != stage]
     for n in sizes:
         path = folder / f"{n}.zarr"
         for stage in stages:
             if any(cost.cells == n and cost.stage == stage for cost in done):
                 continue
-            if n > MOST_CELLS.get(stage, n):
+            if n > MOST_CELLS.get(stage, n) or _has_failed(stage, done):
                 continue
             if not path.exists():
                 say(f"simulating {n:,} cells")
                 simulate_to(path, n)
             say(f"{stage}: {n:,} cells")
-            done.append(measured(stage, n, path, folder / "model"))
+            if stage in READ_OUT:
+                done.append(_published(stage, n, path, limits or Limits()))
+            else:
+                done.append(measured(stage, n, path, folder / "model"))
             table = [asdict(cost) for cost in done]
             write_text(rows, json.dumps(table, indent=1), JSON, overwrite=True, parents=True)
         if not keep and path.exists():
             shutil.rmtree(path)
+            path.with_suffix(".h5ad").unlink(missing_ok=True)
     return done
+
+
+def _has_failed(stage: str, done: Sequence[Cost]) -> bool:
+    return stage in READ_OUT and any(cost.stage == stage and cost.error for cost in done)
+
+
+def _published(stage: str, n: int, path: Path, limits: Limits) -> Cost:
+    taken = run_published(stage, path, limits)
+    load = os.getloadavg()[0]
+    return Cost(n, stage, taken.seconds, taken.cpu_s, taken.peak_mb, load=load, error=taken.error)
 
 
 def read(rows: Path) -> list[Cost]:
@@ -306,13 +328,16 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
         "",
         *_wrapped(
             "Made by `python -m benchmarks scale`; not edited by hand. Tissue of 500 genes,"
-            " simulated straight to zarr and left on disk (the rival holds it in memory); beyond"
+            " simulated straight to zarr and left on disk (other methods hold it in memory); beyond"
             " 200,000 cells its four islands are repeated side by side. Each stage runs in a"
             " process of its own. Seconds are of the stage alone, on the clock and, in brackets,"
             " of the processor. MB are the peak of the whole process with all that it imports,"
             " whatever of that other processes use too. `write` writes a copy of the tissue with"
             " the generated cells and their layers. `view` opens the tissue in a window, drawn in"
-            " software, which holds all of it in memory."
+            " software, which holds all of it in memory. Published methods are run by their"
+            " original programs, with settings of their documentation, until they fail; their"
+            " seconds of the processor include imports and reading. A method that failed is not"
+            " tried with more cells."
         ),
         "",
         f"![Seconds and memory by cells]({picture})",

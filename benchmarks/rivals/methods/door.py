@@ -19,12 +19,19 @@ from pathlib import Path
 import anndata
 import numpy as np
 
+_only: str | None = None  # the one clustering that was asked for
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path, required=True, help=".npz to write")
     parser.add_argument("--seed", type=int, default=0)
     return parser
+
+
+def wanted(name: str) -> bool:
+    """Return whether a clustering of this name was asked for; all are, unless one was named."""
+    return _only is None or name == _only
 
 
 def niches(method: Callable[[anndata.AnnData, int, int, bool], Mapping[str, np.ndarray]]) -> None:
@@ -40,7 +47,10 @@ def niches(method: Callable[[anndata.AnnData, int, int, bool], Mapping[str, np.n
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--clusters", type=int, required=True)
     parser.add_argument("--visium", action="store_true")
+    parser.add_argument("--only", help="the one clustering to make, of several")
     given = parser.parse_args()
+    global _only
+    _only = given.only
     adata = anndata.read_h5ad(given.data)
     started = time.perf_counter()
     found = method(adata, given.clusters, given.seed, given.visium)

@@ -28,11 +28,18 @@ def run(adata, n_clusters, seed, visium):
     )
     found = {}
     for weight in (0.2, 0.8):
+        ways = {
+            "Leiden": lambda pcs: door.leiden(pcs, n_clusters, seed, n_neighbors=50),
+            "k-means": lambda pcs: door.k_means(pcs, n_clusters, seed),
+            "mixture": lambda pcs: door.mixture(pcs, n_clusters, seed),
+        }
+        named = {f"lambda {weight}, {name}": way for name, way in ways.items()}
+        asked = [name for name in named if door.wanted(name)]
+        if not asked:
+            continue
         _, matrix = generate_banksy_matrix(adata, graphs, [weight], 1, verbose=False)
         pcs = PCA(20, random_state=seed).fit_transform(matrix.X)
-        found[f"lambda {weight}, Leiden"] = door.leiden(pcs, n_clusters, seed, n_neighbors=50)
-        found[f"lambda {weight}, k-means"] = door.k_means(pcs, n_clusters, seed)
-        found[f"lambda {weight}, mixture"] = door.mixture(pcs, n_clusters, seed)
+        found |= {name: named[name](pcs) for name in asked}
     return found
 
 

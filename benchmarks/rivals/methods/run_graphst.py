@@ -19,8 +19,12 @@ def run(adata, n_clusters, seed, visium):
     model.adj = model.adj.to_sparse()
     adata = model.train()
     pcs = PCA(20, random_state=42).fit_transform(adata.obsm["emb"])
+    found = {}
+    if door.wanted("k-means"):
+        found["k-means"] = door.k_means(pcs, n_clusters, seed)
+    if not (door.wanted("") or door.wanted("unrefined")):
+        return found
     labels = door.mixture(pcs, n_clusters, seed)
-    found = {"k-means": door.k_means(pcs, n_clusters, seed)}
     if not visium:
         return {"": labels} | found
     adata.obs["domain"] = labels.astype(str)

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.scale import atlas, niche_scale
 from benchmarks.scale.atlas import Cost
 from benchmarks.scale.picture import draw
+from benchmarks.scale.published import READ_OUT, Limits, Taken
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.section import Section
 
@@ -42,6 +43,8 @@ def test_memory_is_that_of_a_process_whatever_others_share() -> None:
     own = psutil.Process()
     assert atlas._memory(own) == pytest.approx(own.memory_info().rss, rel=0.2)
 
+
+OWN = tuple(stage for stage in atlas.STAGES if stage not in READ_OUT)
 
 COSTS = [
     Cost(100_000, "tokenise", 1.0, 1.0, 500, load=1),
@@ -102,10 +105,10 @@ def test_what_was_measured_is_not_measured_again(
     monkeypatch.setattr(atlas, "measured", measured)
     rows = tmp_path / "rows.json"
     with pytest.raises(KeyboardInterrupt):
-        atlas.run(tmp_path, [10, 2_000_000], rows, lambda _: None)
-    done = atlas.run(tmp_path, [10, 2_000_000], rows, lambda _: None)
+        atlas.run(tmp_path, [10, 2_000_000], rows, lambda _: None, OWN)
+    done = atlas.run(tmp_path, [10, 2_000_000], rows, lambda _: None, OWN)
     assert asked[2] == asked[3]
-    assert len(done) == len(atlas.read(rows)) == 2 * len(atlas.STAGES) - 1  # no rival of the second
+    assert len(done) == len(atlas.read(rows)) == 2 * len(OWN) - 1  # one holds all of X in memory
     assert [path.name for path in tmp_path.iterdir()] == ["rows.json"]
 
 
@@ -115,3 +118,26 @@ def test_niche_scale_says_what_it_leaves_out() -> None:
     for name in ("content", "expression, shared", "hidden, exact", "the tree of niches"):
         assert name in line
     assert line.startswith("600,000 cells: left out")
+
+
+def test_a_published_method_that_failed_is_not_tried_with_more_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atlas, "simulate_to", lambda path, _n: path.mkdir())
+    monkeypatch.setattr(atlas, "missing", lambda name: "not built" if name == "Novae" else "")
+    asked: list[tuple[str, str]] = []
+
+    def published(name: str, tissue: Path, limits: Limits) -> Taken:
+        asked.append((name, tissue.stem))
+        fails = name == "GraphST" or limits.minutes < 2
+        return Taken(1.0, 2.0, 300.0, "MemoryError: no room" if fails else "")
+
+    monkeypatch.setattr(atlas, "run_published", published)
+    said: list[str] = []
+    stages = ("BANKSY", "GraphST", "Novae")
+    rows = tmp_path / "rows.json"
+    done = atlas.run(tmp_path, [10, 20], rows, said.append, stages, limits=Limits(5, 16))
+    assert asked == [("BANKSY", "10"), ("GraphST", "10"), ("BANKSY", "20")]
+    assert "Novae is left out: not built" in said
+    assert [cost.error for cost in done] == ["", "MemoryError: no room", ""]
+    assert "| GraphST | MemoryError: no room | not run |" in atlas.markdown(done, "scale.png")
