@@ -79,7 +79,11 @@ def generation(
         str | None, typer.Option(help="Score this model, by name or folder; train none.")
     ] = None,
     start: Annotated[
-        str | None, typer.Option(help="Fine-tune this model, by name or folder; not from scratch.")
+        str | None,
+        typer.Option(
+            help="Base or model to train from, by name or folder; none: random weights. By default"
+            " as `fit` has it: the bundled base; none where --model-settings are given."
+        ),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds of the holes, with commas.")] = "0,1,2,3,4",
     training_seed: Annotated[int, typer.Option(help="Seed of training.")] = 0,
@@ -118,13 +122,16 @@ def generation(
     from benchmarks.common.scored_section import Group, read_groups
     from benchmarks.common.split_run import PARTS, RADII_QUICK, Options, quick_split, run_split
     from benchmarks.generation.report import HEAD, readme_table, tables
+    from napari_gest.tasks.training.start import BUNDLED_BASE, FROM_SCRATCH
 
+    shape = json.loads(model_settings)
+    start = start or (FROM_SCRATCH if shape or quick else BUNDLED_BASE)
     options = Options(
         seeds=tuple(int(s) for s in seeds.split(",")),
         training_seed=training_seed,
         model=model,
-        start=start,
-        model_settings=json.loads(model_settings),
+        start=None if start == FROM_SCRATCH else start,
+        model_settings=shape,
         train_settings=json.loads(train_settings),
         generate_settings=json.loads(generate_settings),
         buffer_um=buffer_um,

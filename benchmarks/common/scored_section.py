@@ -15,6 +15,7 @@ from benchmarks.generation.command import ORACLE, OURS, SPLIT_HALF, Row
 from benchmarks.generation.downstream import DownstreamRow
 from benchmarks.generation.drawn_scores import DrawnRow
 from benchmarks.generation.named import NamedRow
+from napari_gest.tasks.training.start import BUNDLED_BASE
 
 # The bar names no gene set for its Spearman; every count of it is made with both.
 SPEARMAN = ("spearman_gene_svg", "spearman_gene")
@@ -40,7 +41,7 @@ class Group:
     dataset
         The data set of the section; by default the split is one.
     start
-        The model that was fine-tuned; empty where training was from scratch.
+        The base or model that training began with; empty where it began with random weights.
     buffered
         GeST and the best baseline on the same holes with a ring around them hidden as well.
     animal
@@ -94,8 +95,15 @@ class Group:
         return (self.rows or self.drawn or self.checks or self.ablated)[0]
 
     @property
+    def fine_tuned(self) -> bool:
+        """Whether training went on with a model of other tissue; a base is no model of tissue."""
+        return self.start not in ("", BUNDLED_BASE)
+
+    @property
     def _trained(self) -> str:
-        return f", fine-tuned from {self.start}" if self.start else ""
+        if not self.start:
+            return ""
+        return f", {'fine-tuned ' * self.fine_tuned}from {self.start}"
 
     @property
     def methods(self) -> list[str]:

@@ -181,12 +181,12 @@ def bar_table(groups: Sequence[Group]) -> Table:
         " won.",
     ]
     # Fine-tuning is another answer to the same data set, not another data set.
-    scratch = {name: own for name, own in found.items() if not own[0].start}
+    fitted = {name: own for name, own in found.items() if not own[0].fine_tuned}
     notes += [
         f"Data sets on which the bar is met (fine-tuned models apart), Spearman over {genes}:"
-        f" {sum(bar_met(own, key) for own in scratch.values())} of {len(scratch)}."
+        f" {sum(bar_met(own, key) for own in fitted.values())} of {len(fitted)}."
         for key, genes in zip(SPEARMAN, ("SVGs", "all genes"), strict=True)
-        if scratch
+        if fitted
     ]
     return Table(
         "Holes won in both scores together, GeST (weighted) v. the best baseline on validation",

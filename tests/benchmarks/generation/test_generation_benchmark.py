@@ -239,15 +239,17 @@ def test_sections_of_one_data_set_are_counted_together_and_fine_tuning_apart():
     two = made_up("mpoa-0.09", [WON] * 5, dataset="MERFISH mPOA")
     plain = made_up("molcart", [WORSE] * 5)
     tuned = made_up("molcart", [WON] * 5, start="mouse-preoptic-merfish")
-    table = report.bar_table([one, two, plain, tuned])
+    based = made_up("embryo", [WON] * 5, start="gest-base")
+    table = report.bar_table([one, two, plain, tuned, based])
     verdicts = {row[0]: (row[6], row[-1]) for row in table.rows}
     assert verdicts == {
         "mpoa+0.26: s": ("3 of 5", "missed"),
         "mpoa-0.09: s": ("5 of 5", "met"),
         "molcart: s": ("0 of 5", "missed"),
         "molcart: s, fine-tuned from mouse-preoptic-merfish": ("5 of 5", "met"),
+        "embryo: s, from gest-base": ("5 of 5", "met"),
         "MERFISH mPOA, together": ("8 of 10", "met"),
     }
     # Fine-tuning meets the bar on no further data set.
-    assert any("over all genes: 1 of 2" in note for note in table.notes)
+    assert any("over all genes: 2 of 3" in note for note in table.notes)
     assert "fine-tuned from" in report.readme_table([tuned]).rows[0][0]
