@@ -76,6 +76,7 @@ TISSUES = {
     "mop": Tissue("merfish_mop_254g.h5ad", ("slice1",), ("slice10", "slice200")),
     "starmap": Tissue("starmap_mpfc_166g.h5ad", ("BZ5",), ("BZ9", "BZ14")),
     "osmfish": Tissue("osmfish_sscortex_33g.h5ad", ("osmfish_SScortex",), ("osmfish_SScortex",)),
+    "iss": Tissue("iss_ca1_92g.h5ad", ("ca1_iss",), ("ca1_iss",)),
     "her2st": Tissue("her2st_patients_AtoF.h5ad", ("E1", "E2"), ("F1", "F2", "F3")),
     "dlpfc": Tissue("visium_dlpfc_3s_2000g.h5ad", ("151673",), ("151674",)),
 }
