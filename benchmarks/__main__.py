@@ -351,7 +351,10 @@ def scale(
     ] = False,
     keep: Annotated[bool, typer.Option(help="Leave the tissue where it is.")] = False,
     minutes: Annotated[
-        float, typer.Option(min=0.1, help="Minutes after which a published method has failed.")
+        float,
+        typer.Option(
+            min=0.1, help="Minutes of the processor after which a published method has failed."
+        ),
     ] = 30.0,
     memory_gb: Annotated[
         float, typer.Option(min=0, help="Address space of a published method; 0: no limit.")

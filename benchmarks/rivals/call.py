@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -57,6 +58,7 @@ def call(
     timeout_s: float,
     threads: int,
     memory_gb: float = 0.0,
+    processor_s: float = math.inf,
 ) -> Outcome:
     """Run a script and wait for it.
 
@@ -76,6 +78,8 @@ def call(
         Threads that its numerical libraries may use.
     memory_gb
         Address space of the process at most; 0 sets no limit.
+    processor_s
+        Seconds of the processor after which it is ended.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
@@ -92,7 +96,7 @@ def call(
         if memory_gb:
             limit = round(memory_gb * 1e9)
             resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
-        outcome = _watch(process, started, timeout_s)
+        outcome = _watch(process, started, timeout_s, processor_s)
     if not outcome.error and process.returncode:
         outcome.error = _last_line(log) or f"exit status {process.returncode}"
     if not outcome.error:
@@ -107,7 +111,9 @@ def _environment(threads: int) -> dict[str, str]:
     return inherited | offline | {f"{name}_NUM_THREADS": str(threads) for name in counted}
 
 
-def _watch(process: subprocess.Popen[bytes], started: float, timeout_s: float) -> Outcome:
+def _watch(
+    process: subprocess.Popen[bytes], started: float, timeout_s: float, processor_s: float
+) -> Outcome:
     """Poll a process until it ends, or end it, and return what it cost."""
     outcome = Outcome()
     watched = psutil.Process(process.pid)
@@ -115,9 +121,9 @@ def _watch(process: subprocess.Popen[bytes], started: float, timeout_s: float) -
         outcome.peak_mb = max(outcome.peak_mb, _resident(watched) / 2**20)
         done, status, usage = os.wait4(process.pid, os.WNOHANG)
         outcome.wall_s = time.perf_counter() - started
-        if not done and outcome.wall_s > timeout_s:
+        if not done and (late := _late(watched, outcome.wall_s, timeout_s, processor_s)):
             os.killpg(process.pid, signal.SIGKILL)
-            outcome.error = f"not done after {timeout_s:g} s"
+            outcome.error = late
             _, status, usage = os.wait4(process.pid, 0)
             done = process.pid
         if done:
@@ -125,6 +131,19 @@ def _watch(process: subprocess.Popen[bytes], started: float, timeout_s: float) -
             outcome.cpu_s = usage.ru_utime + usage.ru_stime
             return outcome
         time.sleep(POLL_S)
+
+
+def _late(process: psutil.Process, wall_s: float, timeout_s: float, processor_s: float) -> str:
+    """Return why a process is to be ended; empty if it may go on."""
+    if wall_s > timeout_s:
+        return f"not done after {timeout_s:g} s"
+    try:
+        used = process.cpu_times()
+    except psutil.Error:
+        return ""
+    if used.user + used.system > processor_s:
+        return f"not done after {processor_s:g} s of the processor"
+    return ""
 
 
 def _resident(process: psutil.Process) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Limits:
     Attributes
     ----------
     minutes
-        On the clock.
+        Of the processor, which other work on the machine does not lengthen.
     memory_gb
         Address space of its process; 0 sets no limit.
     """
@@ -78,7 +79,14 @@ def run_published(name: str, tissue: Path, limits: Limits) -> Taken:
     arguments = ["--data", str(data), "--clusters", str(N_NICHES), "--only", READ_OUT[name]]
     out = tissue.with_name(f"{tissue.stem}-{name}.npz")
     found = call(
-        rival.python, rival.script, arguments, out, 60 * limits.minutes, 1, limits.memory_gb
+        rival.python,
+        rival.script,
+        arguments,
+        out,
+        timeout_s=math.inf,
+        threads=1,
+        memory_gb=limits.memory_gb,
+        processor_s=60 * limits.minutes,
     )
     out.unlink(missing_ok=True)
     out.with_suffix(".log").unlink(missing_ok=True)
