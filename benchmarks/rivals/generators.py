@@ -190,7 +190,8 @@ def run_generator(
     if kept.exists() and not options.fresh:
         found = json.loads(kept.read_text())
         outcome = Outcome(**{key: found[key] for key in _KEPT})
-        final = options.kept_only or not outcome.error or outcome.wall_s >= options.timeout_s
+        had_its_time = options.kept_only or outcome.wall_s >= options.timeout_s
+        final = had_its_time if outcome.error else out.exists()
         if found["digest"] == digest and final:
             if not outcome.error:
                 read_result(out, outcome)

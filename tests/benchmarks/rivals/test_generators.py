@@ -115,6 +115,9 @@ def test_draws_come_back_and_are_kept_until_the_script_changes(tmp_path, holes):
     other = replace(holes, cases=holes.cases[:1])
     assert run_generator(changed, other, 0, options).draws.shape[1] == other.hole.sum()
     assert (tmp_path / "method.calls").read_text() == "xxx"
+    next((tmp_path / "cache").rglob("*.npz")).unlink()
+    assert not run_generator(changed, other, 0, options).error
+    assert (tmp_path / "method.calls").read_text() == "xxxx"
 
 
 def test_what_is_not_kept_or_not_built_is_said_and_not_run(tmp_path, holes, monkeypatch):
