@@ -540,6 +540,8 @@ def rivals(
     from benchmarks.rivals.table import sources, tables
 
     errors = Console(stderr=True)
+    if task not in (None, NICHES, ANNOTATION):
+        raise typer.BadParameter("tasks are niches and annotation; see also rivals-generation")
     try:
         chosen = registered(task, only or ())
     except KeyError as error:
@@ -581,8 +583,70 @@ def rivals(
         options,
         lambda what: errors.print(what, style="dim"),
     )
-    _show_tables(tables(rows), markdown, sources())
+    _show_tables(tables(rows), markdown, sources([NICHES, ANNOTATION]))
     _write_json(json_file, [asdict(r) for r in rows])
+
+
+@app.command("rivals-generation")
+def rivals_generation(
+    data: Annotated[
+        str, typer.Option(help="Development data of the card, by name.")
+    ] = "molcart A2",
+    model: Annotated[
+        str | None, typer.Option(help="GeST, by name or folder; by default one is trained.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Rival by name; all if omitted.")] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the holes, with commas.")] = "0",
+    threads: Annotated[int, typer.Option(help="Threads of one call.")] = 1,
+    timeout: Annotated[float, typer.Option(help="Seconds for one call.")] = 3600.0,
+    cache: Annotated[
+        Path, typer.Option(help="Folder of stored results, from which a run resumes.")
+    ] = Path("runs/rivals"),
+    fresh: Annotated[bool, typer.Option(help="Run again what is kept.")] = False,
+    kept: Annotated[bool, typer.Option(help="Run no rival, take stored results.")] = False,
+    markdown: Markdown = None,
+    json_file: Json = None,
+    quick: Quick = False,
+) -> None:
+    """Published generators, GeST, baselines and the oracle in holes of a development section.
+
+    Examples
+    --------
+    python -m benchmarks rivals-generation --markdown docs/results/generation-rivals.md
+
+    python -m benchmarks rivals-generation --only soGEN --model my_model --timeout 600
+    """
+    import torch
+
+    from benchmarks.card.rows import DATA, DEVELOPMENT
+    from benchmarks.rivals.generators import run_generators
+    from benchmarks.rivals.registry import GENERATION
+    from benchmarks.rivals.registry import rivals as registered
+    from benchmarks.rivals.run import Options
+
+    errors = Console(stderr=True)
+    torch.set_num_threads(1)  # two threads wait for each other on busy processors
+    development = [name for name, one in DATA.items() if one.part == DEVELOPMENT]
+    if data not in development:
+        raise typer.BadParameter(f"no development data '{data}' among {', '.join(development)}")
+    try:
+        chosen = registered(GENERATION, only or ())
+    except KeyError as error:
+        raise typer.BadParameter(f"no rival {error}") from error
+    try:
+        head, made, record = run_generators(
+            "simulated" if quick else data,
+            [int(s) for s in seeds.split(",")],
+            model,
+            chosen,
+            Options(cache, timeout, threads, fresh, kept),
+            lambda what: errors.print(what, style="dim"),
+        )
+    except GestError as error:
+        errors.print(str(error), style="red")
+        raise typer.Exit(1) from error
+    _show_tables(made, markdown, head)
+    _write_json(json_file, record, float)
 
 
 @app.command()

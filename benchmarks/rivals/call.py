@@ -29,6 +29,8 @@ class Outcome:
     ----------
     labels
         (n_obs,) labels by name of clustering or read-out; empty where the call failed.
+    draws
+        (n_draws, m, n_genes) counts of generated cells; None where there are none.
     work_s
         Wall time of the method alone, as the script measured it; nan where the call failed.
     wall_s
@@ -43,6 +45,7 @@ class Outcome:
     """
 
     labels: dict[str, NDArray] = field(default_factory=dict)
+    draws: NDArray[np.float32] | None = None
     work_s: float = float("nan")
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -100,7 +103,7 @@ def call(
     if not outcome.error and process.returncode:
         outcome.error = _last_line(log) or f"exit status {process.returncode}"
     if not outcome.error:
-        _read(out, outcome)
+        read_result(out, outcome)
     return outcome
 
 
@@ -160,8 +163,8 @@ def _resident(process: psutil.Process) -> int:
     return total
 
 
-def _read(out: Path, outcome: Outcome) -> None:
-    """Fill in the script's results."""
+def read_result(out: Path, outcome: Outcome) -> None:
+    """Fill in what a script wrote; what is wrong with it is the outcome's error."""
     try:
         with np.load(out) as found:
             outcome.work_s = float(found["seconds"])
@@ -170,11 +173,15 @@ def _read(out: Path, outcome: Outcome) -> None:
                 for name in found.files
                 if name.startswith("labels/")
             }
+            outcome.draws = found["draws"] if "draws" in found.files else None
     except (OSError, KeyError, ValueError) as error:
         outcome.error = f"{type(error).__name__}: {error}"[:ERROR_LENGTH]
 
 
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "Error" in line.split(":")[0]]
-    return (errors or lines or [""])[-1][:ERROR_LENGTH]
+    errors = [i for i, line in enumerate(lines) if "Error" in line.split(":")[0]]
+    last = lines[errors[-1] :] if errors else lines[-1:]
+    # A line that ends in a colon announces the next ones.
+    told = last if last and last[0].endswith(":") else last[:1]
+    return " ".join(told)[:ERROR_LENGTH]

@@ -84,7 +84,7 @@ def cases(labelled: Labelled, task: str, *, visium: bool = False) -> list[Case]:
             labelled.name,
             labelled.sections[test].name,
             visium,
-            _bare(labelled.sections[test]),
+            bare(labelled.sections[test]),
             labelled.labels[test],
             _training(labelled, train) if train else None,
         )
@@ -92,7 +92,7 @@ def cases(labelled: Labelled, task: str, *, visium: bool = False) -> list[Case]:
     ]
 
 
-def _bare(section: Section) -> AnnData:
+def bare(section: Section) -> AnnData:
     """Return a section's counts and positions, without region names."""
     return AnnData(
         section.expression.copy(),
@@ -106,7 +106,7 @@ def _training(labelled: Labelled, which: Sequence[int]) -> AnnData:
     parts = []
     for i in which:
         known = np.array([label is not None for label in labelled.labels[i]])
-        part = _bare(labelled.sections[i])[known].copy()
+        part = bare(labelled.sections[i])[known].copy()
         part.obs[LABEL] = labelled.labels[i][known].astype(str)
         parts.append(part)
     return anndata.concat(parts, index_unique="-" if len(parts) > 1 else None)

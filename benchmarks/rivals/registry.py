@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 METHODS = Path(__file__).parent / "methods"
 REQUIREMENTS = Path(__file__).parent / "environments"
 
-NICHES, ANNOTATION = "niches", "annotation"
+NICHES, ANNOTATION, GENERATION = "niches", "annotation", "generation"
 
 # Data sets whose cells are spots of a Visium lattice.
 VISIUM = ("dlpfc",)
@@ -27,7 +27,7 @@ class Rival:
     name
         Name in the tables.
     task
-        ``"niches"`` or ``"annotation"``.
+        ``"niches"``, ``"annotation"`` or ``"generation"``.
     script
         Path of the script that runs it; see `methods/door.py` for what it reads and writes.
     environment
@@ -153,6 +153,24 @@ RIVALS = (
         "scvi-tools",
         "BSD-3-Clause",
         "Xu et al. 2021, Molecular Systems Biology; Gayoso et al. 2022, Nature Biotechnology",
+    ),
+    _rival(
+        "soGEN",
+        GENERATION,
+        "run_sogen.py",
+        "sogen",
+        "sogen-bio",
+        "MIT",
+        "Bao Lab, Fudan University; its paper is not out yet",
+    ),
+    _rival(
+        "mimyr",
+        GENERATION,
+        "run_mimyr.py",
+        "mimyr",
+        "mimyr",
+        "MIT",
+        "Deshpande et al. 2025, bioRxiv",
     ),
 )
 

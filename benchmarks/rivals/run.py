@@ -139,7 +139,7 @@ def run_one(rival: Rival, case: Case, seed: int, options: Options) -> list[Row]:
     if not rival.python.exists():
         return [replace(empty, error=build_error(rival.environment))]
     kept = options.cache / rival.task / rival.name / f"{case.name}-seed{seed}.json"
-    digest = _digest(rival)
+    digest = digest_of(rival)
     if kept.exists() and not options.fresh:
         found = json.loads(kept.read_text())
         rows = [_row(values) for values in found["rows"]]
@@ -224,7 +224,7 @@ def _final(rows: Sequence[Row], options: Options) -> bool:
     return all(not r.error or r.wall_s >= options.timeout_s for r in rows)
 
 
-def _digest(rival: Rival) -> str:
+def digest_of(rival: Rival) -> str:
     """Return a digest of version and code of the script; comments and layout do not count."""
     tree = ast.parse(rival.script.read_text())
     body = tree.body[1:] if ast.get_docstring(tree) is not None else tree.body

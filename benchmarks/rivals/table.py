@@ -96,12 +96,12 @@ def _failures(failed: Sequence[Row]) -> Table:
     )
 
 
-def sources() -> Table:
-    """Return distribution, licence and paper of each rival."""
+def sources(tasks: Sequence[str]) -> Table:
+    """Return distribution, licence and paper of each rival of some tasks."""
     return Table(
         "Rivals",
         ["method", "task", "distribution", "licence", "paper"],
-        [[r.name, r.task, r.package, r.licence, r.paper] for r in RIVALS],
+        [[r.name, r.task, r.package, r.licence, r.paper] for r in RIVALS if r.task in tasks],
         [],
     )
 

@@ -6,7 +6,8 @@ and writes one ``.npz``. Nothing here imports the project, which that environmen
 The ``.npz`` holds ``seconds`` (wall time of the method alone, without imports and reading), and
 for each clustering or read-out that the script offers ``labels/NAME`` (n_obs,). NAME is empty for
 the one that the rival's documentation recommends. An annotator adds ``probability/NAME``
-(n_obs, n_classes) and ``classes`` where it has them.
+(n_obs, n_classes) and ``classes`` where it has them. A generator writes ``draws`` (n_draws, m,
+n_genes) in place of labels.
 """
 
 from __future__ import annotations
@@ -93,6 +94,47 @@ def annotation(
         classes=np.asarray(classes).astype(str),
         **labels,
     )
+
+
+def generation(
+    method: Callable[[anndata.AnnData, np.ndarray, int, int], np.ndarray],
+) -> None:
+    """Run a generation script.
+
+    Parameters
+    ----------
+    method
+        Takes the known cells (counts in X, um in ``obsm["spatial"]``), the positions (m, 2) um of
+        the cells to generate, the number of draws and the seed; returns their counts
+        (n_draws, m, n_genes), genes as in the known cells.
+    """
+    parser = _parser()
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--positions", type=Path, required=True, help=".npy, (m, 2) um")
+    parser.add_argument("--draws", type=int, required=True)
+    given = parser.parse_args()
+    known, positions = anndata.read_h5ad(given.data), np.load(given.positions)
+    started = time.perf_counter()
+    draws = method(known, positions, given.draws, given.seed)
+    seconds = time.perf_counter() - started
+    np.savez(given.out, seconds=seconds, draws=np.asarray(draws, dtype=np.float32))
+
+
+def types(known: anndata.AnnData, seed: int) -> np.ndarray:
+    """Return (n_obs,) the cell type of each known cell: its Leiden cluster at resolution 1.
+
+    Counts are normalised, logged and reduced with scanpy's defaults. The cells to generate have
+    no part in it.
+    """
+    import scanpy as sc
+
+    adata = known.copy()
+    sc.pp.normalize_total(adata)
+    sc.pp.log1p(adata)
+    sc.pp.pca(adata, random_state=seed)
+    sc.pp.neighbors(adata, random_state=seed)
+    sc.tl.leiden(adata, random_state=seed, flavor="igraph", n_iterations=2, directed=False)
+    return adata.obs["leiden"].to_numpy().astype(str)
 
 
 def mixture(embedding: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
