@@ -15,6 +15,7 @@ import numpy as np
 from napari_gest.memory import one_heap
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.io import read_tissue
+from napari_gest.tissue.packed_names import packed_names
 from napari_gest.tissue.section import Section
 
 if TYPE_CHECKING:
@@ -140,7 +141,11 @@ def write(path: Path, model: Path) -> dict[str, float]:
     from napari_gest.tasks.progress import finish
 
     adata = read_tissue(path, lazy=True)
-    made = finish(asked(Section.from_anndata(adata, lazy=True), model).run())
+    section = Section.from_anndata(adata, lazy=True)
+    request = asked(section, model)
+    with packed_names(adata):
+        made = finish(request.run())
+    del request
     out = path.with_name(f"{path.stem}-filled.zarr")
     taken = Taken()
     made.write_copy(adata, out, overwrite=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,6 +137,7 @@ def generate(
         raise typer.BadParameter("--place-cells needs --roi")
     from napari_gest.files import Output, check_outputs, write_table
     from napari_gest.tissue.io import kind_of, read_tissue, write_tissue
+    from napari_gest.tissue.packed_names import packed_names
 
     outputs = [Output("--out", out, kind_of(out), overwrite)]
     if check_table is not None:
@@ -195,7 +197,8 @@ def generate(
         hidden = unseen if unseen.any() else None
         of_tiles = CheckMapRequest(taken, request.model, hidden, seed=seed, device=device.value)
         mapped = run(of_tiles.run())
-    result = run(request.run())
+    with packed_names(adata) if lazy else nullcontext():
+        result = run(request.run())
     if checked is not None:
         adata = result.to_anndata(adata)
         checked.write(adata)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
+from napari_gest.memory import give_back
 from napari_gest.tissue.structure import COMPRESSED, check_stored, from_disk
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _SLOTS = ("layers", "obsp")  # beside X and raw, that may hold as much as X does
 _SPARSE = tuple(f"{form}_matrix" for form in COMPRESSED)
 _AT_ONCE = 4_000_000  # numbers of a matrix that are copied at a time
+_CHUNK = 500_000  # numbers of a matrix that is made
 
 
 def left_on_disk(group: Any, *, only_x: bool = False) -> AnnData:
@@ -135,7 +137,7 @@ def without(adata: AnnData, stored: Mapping[str, Any]) -> AnnData:
     raw = None
     if adata.raw is not None and "raw/X" not in stored:
         raw = {name: getattr(adata.raw, name) for name in ("X", "var", "varm")}
-    return anndata.AnnData(
+    made = anndata.AnnData(
         None if "X" in stored else adata.X,
         obs=adata.obs,
         var=adata.var,
@@ -143,6 +145,8 @@ def without(adata: AnnData, stored: Mapping[str, Any]) -> AnnData:
         raw=raw,
         **{slot: rest(slot) for slot in ("obsm", "varm", "layers", "obsp", "varp")},
     )
+    give_back()  # anndata's look for repeated names takes 45 bytes a cell
+    return made
 
 
 def zarr_format(stored: Mapping[str, Any]) -> int:
@@ -174,22 +178,50 @@ class MadeRows(Protocol):
 
 def write_made(made: Mapping[str, MadeRows], root: Any) -> None:
     """Write matrices to their paths in an open file, HDF5 or zarr, block by block."""
-    from anndata.io import write_elem
-
     for path, matrix in made.items():
         group = root.create_group(path)
         about = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0"}
         group.attrs.update(about)
         group.attrs["shape"] = list(matrix.shape)
-        parts = [_endless(group, "data", matrix.dtype), _endless(group, "indices", np.int32)]
-        ends, n = [np.zeros(1, np.int64)], 0
+        data, indices, ends = (
+            _Growing(_endless(group, name, dtype))
+            for name, dtype in (
+                ("data", matrix.dtype),
+                ("indices", np.int32),
+                ("indptr", np.int64),
+            )
+        )
+        n = 0
+        ends.add(np.zeros(1, np.int64))
         for block in matrix.blocks():
-            for part, values in zip(parts, (block.data, block.indices), strict=True):
-                part.resize((n + len(values),))
-                part[n:] = values.astype(part.dtype, copy=False)
-            ends.append(block.indptr[1:].astype(np.int64) + n)
+            data.add(block.data)
+            indices.add(block.indices)
+            ends.add(block.indptr[1:].astype(np.int64) + n)
             n += block.nnz
-        write_elem(group, "indptr", np.concatenate(ends))
+        for part in (data, indices, ends):
+            part.write()
+
+
+class _Growing:
+    """An array in a file that grows by whole chunks: one that is written twice is packed twice."""
+
+    def __init__(self, stored: Any) -> None:
+        self._stored, self._waiting, self._n = stored, np.empty(_CHUNK, stored.dtype), 0
+
+    def add(self, values: NDArray[Any]) -> None:
+        while len(values):
+            some = values[: _CHUNK - self._n]
+            self._waiting[self._n : self._n + len(some)] = some
+            self._n, values = self._n + len(some), values[len(some) :]
+            if self._n == _CHUNK:
+                self.write()
+
+    def write(self) -> None:
+        """Write what waits to the end of the array."""
+        start = self._stored.shape[0]
+        self._stored.resize((start + self._n,))
+        self._stored[start:] = self._waiting[: self._n]
+        self._n = 0
 
 
 def _endless(group: Any, name: str, dtype: DTypeLike) -> Any:
@@ -199,7 +231,7 @@ def _endless(group: Any, name: str, dtype: DTypeLike) -> Any:
         light = {"compression": "gzip", "compression_opts": 1}
         made = group.create_dataset(name, **about, **light, maxshape=(None,), chunks=(100_000,))
     else:
-        made = group.create_array(name, **about, chunks=(1_000_000,))
+        made = group.create_array(name, **about, chunks=(_CHUNK,))
     made.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
     return made
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Rows = Callable[[slice], sparse.csr_matrix]  # returns some rows of a matrix, one after another
 
-_AT_ONCE = 16_384  # cells that are made at a time
+_AT_ONCE = 8192  # cells that are made at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +95,16 @@ def measured_rows(
     genes, target_sum
         The model's panel and total.
     """
-    panel = pd.Index(adata.var_names.astype(str)).isin(genes)
+    panel: Any = pd.Index(adata.var_names.astype(str)).isin(genes)
+    whole = bool(panel.all())  # a copy of all columns is as large as the rows
     read = section.linear_rows(adata)
 
     def rows(part: slice) -> sparse.csr_matrix:
         # Generated cells and cells of other sections were not checked and may hold any values.
         with np.errstate(all="ignore"):
             linear = read(part)
-            totals = np.asarray(linear[:, panel].sum(axis=1), dtype=np.float64).ravel()
+            some = linear if whole else linear[:, panel]
+            totals = np.asarray(some.sum(axis=1), dtype=np.float64).ravel()
             scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
             scaled = sparse.csr_matrix(sparse.diags(scale.astype(np.float32)) @ linear)
             scaled.data = np.log1p(scaled.data, dtype=np.float32)

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches.random_field import FieldMixture, Sample, fit_field_mixture
@@ -76,6 +75,8 @@ def section_shifts(
         return (yield from relay(work, lambda share: clock.tick(done + int(100 * share))))
 
     def telling(fitted: FieldMixture) -> float:
+        from sklearn.metrics import adjusted_mutual_info_score  # 60 MB, seldom needed
+
         return float(adjusted_mutual_info_score(section, fitted.probability.argmax(1)))
 
     moved = yield from fit(0, section)

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from sklearn.metrics import adjusted_mutual_info_score
+from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 from napari_gest.files import Scratch
@@ -26,7 +26,7 @@ from napari_gest.tasks.niches.niches import Clustered, ordered
 from napari_gest.tasks.niches.random_field import Sample, around, fit_field_mixture
 from napari_gest.tasks.progress import Clock, Progress, finish, relay
 from napari_gest.tissue.neighbours import Neighbours
-from napari_gest.tissue.section import cell_order, name_order
+from napari_gest.tissue.section import Section, cell_order, name_order
 from napari_gest.tissue.window import compact_groups
 
 Method = Literal["mixture", "kmeans", "leiden"]
@@ -44,6 +44,8 @@ _SMOOTHING_STEPS = 10
 _STEPS = 100  # of progress, per clustering
 # Of more cells, starts are tried on tiles of so many, about half as many cells in all.
 _MANY, _TILE = 100_000, 2_500
+# Neighbours of a cell in files, itself among them, as many as in memory; looked up at a time.
+_NEIGHBOURS, _AT_ONCE = 13, 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +129,8 @@ class ClusterRequest:
 
     def repeat(self, found: Clustered) -> Generator[Progress, None, Clustered]:
         """Cluster with ``repeats`` further seeds; returns what was found, with its stability."""
+        from sklearn.metrics import adjusted_mutual_info_score  # 60 MB, after the embedding
+
         clock = Clock("Repeating with other seeds", _STEPS * self.repeats)
         yield clock.tick(0)
         together = yield from self._together()
@@ -169,7 +173,7 @@ class ClusterRequest:
                 starts=_STARTS,
                 seed=seed,
                 sample=together.sample,
-                after=together.release,
+                files=together.files,
                 section=together.apart,
             )
             made = yield from relay(fit, lambda share: clock.tick(done + int(_STEPS * share)))
@@ -255,19 +259,19 @@ class Together:
         (n, p) what is clustered.
     neighbours
         Of each section.
-    index
-        (n,) index of each cell where the sections are one after another as they were given.
+    sections
+        Of the cells, as they were given.
     sample
         Of over 100,000 cells: those to which niches are fitted.
     files
-        What the features are in where the embeddings are in files.
+        What features and neighbours are in where the embeddings are in files.
     shifts
         (S, p) what sets each section apart as a whole; None where they are clustered as one.
     """
 
     features: NDArray[np.float32]
     neighbours: list[Neighbours]
-    index: NDArray[np.int64]
+    sections: Sequence[Section]
     sample: Sample | None = None
     files: Scratch | None = None
     shifts: NDArray[np.float32] | None = None
@@ -280,15 +284,14 @@ class Together:
         coords = [e.section.coords_um[e.section.order] for e in parts]
         sample = sample_of(coords)
         files = None
-        if sample is not None:
-            give_back()
-            if any(e.files for e in embedded):
-                files = Scratch(secrets.token_hex(8))
-        near = [Neighbours.of(one) for one in coords]
+        if sample is not None and any(e.files for e in embedded):
+            files = Scratch(secrets.token_hex(8))
+        give_back()
+        near = [_neighbours(one, files, f"neighbours_{i}") for i, one in enumerate(coords)]
+        del coords
         features = niche_features(parts, files)
-        if sample is not None:
-            give_back()
-        return cls(features, near, cell_order(sections), sample, files)
+        give_back()
+        return cls(features, near, sections, sample, files)
 
     @property
     def apart(self) -> NDArray[np.int64] | None:
@@ -310,8 +313,9 @@ class Together:
 
     def by_row(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Put values (n, K) of the cells into the order in which they were given, in place."""
+        index = cell_order(self.sections)
         for column in values.T:  # one at a time: a copy of all would double them
-            column[self.index] = column.copy()
+            column[index] = column.copy()
         return values
 
 
@@ -324,6 +328,20 @@ def together(
     shifts = yield from work
     made.release()
     return replace(made, shifts=shifts)
+
+
+def _neighbours(coords_um: NDArray[np.float64], files: Scratch | None, name: str) -> Neighbours:
+    """Return the neighbours of cells (n, 2), in files if there are any."""
+    if files is None:
+        return Neighbours.of(coords_um)
+    n, tree = len(coords_um), cKDTree(coords_um)
+    k = min(_NEIGHBOURS, n)
+    index = files.make(name, (n, k), np.int32)
+    for start in range(0, n, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        index[part] = tree.query(coords_um[part], k=[*range(1, k + 1)])[1]
+        files.release()
+    return Neighbours(np.asarray(index))
 
 
 def sample_of(coords_um: Sequence[NDArray[np.float64]]) -> Sample | None:
@@ -366,7 +384,9 @@ def niche_features(
 
     def parts() -> Iterator[NDArray[np.float32]]:
         some = (part for e in embedded for part in e.ordered_parts())
-        return some if n > _MANY else iter([np.concatenate(list(some))])
+        if n > _MANY or (len(embedded) == 1 and embedded[0].files is None):
+            return some
+        return iter([np.concatenate(list(some))])
 
     total, low, high = np.zeros(width), np.full(width, np.inf), np.full(width, -np.inf)
     for part in parts():

@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
-from sklearn.neighbors import NearestNeighbors
 
 from napari_gest import keys
 from napari_gest.errors import InputError
@@ -91,6 +90,8 @@ class GeneratedNicheRequest:
             **{name: settings[name] for name in _ALIKE_SETTINGS if name in settings},
         ).run()
         yield Progress("Comparing generated cells", 0, 1)
+        from sklearn.neighbors import NearestNeighbors  # 60 MB, after the embedding
+
         measured = np.concatenate([e.embedding for e in self.embedded])
         order = cell_order([e.section for e in self.embedded])
         nearest = NearestNeighbors(n_neighbors=min(_ALIKE, len(measured))).fit(measured[order])

@@ -64,7 +64,7 @@ class NicheTreeRequest:
             starts=1,
             seed=self.seed,
             sample=cells.sample,
-            after=cells.release,
+            files=cells.files,
             section=cells.apart,
         )
         mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))

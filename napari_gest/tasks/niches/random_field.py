@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+import secrets
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from napari_gest.files import Scratch
+from napari_gest.memory import give_back
 from napari_gest.model.kmeans import kmeans
 from napari_gest.tissue.neighbours import Neighbours
 
@@ -72,7 +75,7 @@ def fit_field_mixture(
     starts: int,
     seed: int,
     sample: Sample | None = None,
-    after: Callable[[], None] = lambda: None,
+    files: Scratch | None = None,
     section: NDArray[np.int64] | None = None,
     prior: float = NICHE_PRIOR,
 ) -> Generator[float, None, FieldMixture]:
@@ -96,8 +99,9 @@ def fit_field_mixture(
         k-means partitions to start from, and their seed.
     sample
         Cells on which the starts are tried. The likeliest goes on with all cells.
-    after
-        Called when some thousand cells of all were looked at, to let go of their features.
+    files
+        What features and neighbours are in, if they are in files; they are let go of after every
+        some thousand cells.
     section
         (n,) section of each cell, 0 on. If given, sections are apart: each has a shift of its own,
         and the means of its niches may differ from the others' a little.
@@ -112,7 +116,8 @@ def fit_field_mixture(
     some, near = features, neighbours
     if sample is not None:
         some, near = features[sample.cells], sample.neighbours
-        after()
+        if files is not None:
+            files.release()
     of = np.zeros(len(features), np.int64) if section is None else section
     if sample is not None:
         of = of[sample.cells]
@@ -131,10 +136,11 @@ def fit_field_mixture(
         fitted = yield from _climb(some, near, share, smoothing, (part, end), of, prior)
         if best is None or fitted.likelihood > best.likelihood:
             best = fitted
+        give_back()
     assert best is not None
     if sample is None:
         return best
-    return (yield from _all_cells(features, neighbours, some, best, smoothing, after, prior))
+    return (yield from _all_cells(features, neighbours, some, best, smoothing, files, prior))
 
 
 def _all_cells(
@@ -143,23 +149,28 @@ def _all_cells(
     some: NDArray[np.float32],
     fitted: FieldMixture,
     smoothing: float,
-    after: Callable[[], None],
+    files: Scratch | None,
     prior: float,
 ) -> Generator[float, None, FieldMixture]:
     """Go on with all cells from a mixture that was fitted to some of them (m, p).
 
     Cells are updated in place, some thousands at a time, each by what the cells around it have
     come to meanwhile; the mixture after each round. Beside the probabilities nothing is kept of a
-    cell.
+    cell. Of tissue in files they are in files, too, until the end.
     """
     middle = some.mean(0, dtype=np.float64)
     weight = fitted.probability.sum(0, dtype=np.float64) + 1e-9
     means, precision = fitted.means, fitted.precision
     n, p = features.shape
-    share, total = np.empty((n, len(weight)), np.float32), np.zeros((p, p))
+    own = None if files is None else Scratch(secrets.token_hex(8))
+    kept = [each for each in (files, own) if each is not None]
+    shape, total = (n, len(weight)), np.zeros((p, p))
+    share = (
+        np.empty(shape, np.float32) if own is None else np.asarray(own.make("share", shape, "f4"))
+    )
     for sweep in range(_LAST_STEPS + 1):
         start, changed, sums = 0, 0, np.zeros_like(means)
-        size = np.zeros(means.shape[:2])
+        size, mass = np.zeros(means.shape[:2]), np.zeros(len(weight))
         for number, near in enumerate(neighbours):
             of = min(number, len(means) - 1)  # all are as one, or apart
             towards = precision @ means[of].T
@@ -183,16 +194,25 @@ def _all_cells(
                     changed += int((before != here[cells].argmax(1)).sum())
                 sums[of] += here[cells].T @ x
                 size[of] += here[cells].sum(0, dtype=np.float64)
-                after()
+                mass = np.concatenate([mass[None], here[cells]]).sum(0)  # as NumPy adds up all
+                for each in kept:
+                    each.release()
             start += near.n_cells
         yield 0.5 + 0.5 * (sweep + 1) / (_LAST_STEPS + 1)
         if sweep and changed < _STILL * n:
             break
-        weight = share.sum(0, dtype=np.float64) + 1e-9
+        weight = mass + 1e-9
         means, shift = _means(size, sums, prior)
         covariance = (total - _explained(size, sums, means)) / n
         precision = np.linalg.inv(covariance + _ridge(total / n))
         fitted = replace(fitted, precision=precision, means=means, shift=shift)
+    if own is not None:
+        in_files, share = share, np.empty(shape, np.float32)
+        for first in range(0, n, _AT_ONCE):
+            share[first : first + _AT_ONCE] = in_files[first : first + _AT_ONCE]
+            own.release()
+        del here, in_files
+        own.close()
     yield 1.0
     return replace(fitted, probability=share)
 
@@ -206,7 +226,7 @@ def _climb(
     section: NDArray[np.int64],
     prior: float,
 ) -> Generator[float, None, FieldMixture]:
-    """Fit from probabilities (n, K); yields progress between two numbers.
+    """Fit from probabilities (n, K), which are written over; yields progress between two numbers.
 
     ``section`` (n,) is 0 throughout where all sections are as one.
     """
@@ -218,7 +238,9 @@ def _climb(
     parts: list[NDArray[np.int64] | slice] = [slice(None)]
     if section.any():
         parts = [np.flatnonzero(section == s) for s in range(int(section.max()) + 1)]
-    own = np.empty(share.shape)
+    own, logits = np.empty(share.shape), np.empty(share.shape)
+    top, norm = np.empty((n, 1)), np.empty((n, 1), np.float32)
+    blocks = [slice(i, min(i + _AT_ONCE, n)) for i in range(0, n, _AT_ONCE)]
     for step in range(_STEPS):
         weight = share.sum(0, dtype=np.float64) + 1e-9
         size, sums = _gathered(x, share, parts)
@@ -227,17 +249,27 @@ def _climb(
         precision = np.asarray(np.linalg.inv(covariance), np.float64)
         for part, mean in zip(parts, means, strict=True):
             towards = precision @ mean.T
-            own[part] = x[part] @ towards - 0.5 * (mean.T * towards).sum(0) + np.log(weight / n)
+            made = x[part] @ towards
+            made -= 0.5 * (mean.T * towards).sum(0)
+            made += np.log(weight / n)
+            own[part] = made
+        del made
         for _ in range(_FIELD_STEPS if smoothing else 1):
-            logits = own + smoothing * around(share, neighbours) if smoothing else own
-            top = logits.max(1, keepdims=True)
-            share = np.exp(logits - top).astype(np.float32)
-            norm = share.sum(1, keepdims=True)
-            share /= norm
+            field = around(share, neighbours) if smoothing else None
+            for cells in blocks:
+                of_all = own[cells] if field is None else own[cells] + smoothing * field[cells]
+                logits[cells], top[cells] = of_all, of_all.max(1, keepdims=True)
+                share[cells] = np.exp(of_all - top[cells])
+                norm[cells] = share[cells].sum(1, keepdims=True)
+                share[cells] /= norm[cells]
+            del field
         yield progress[0] + (step + 1) / _STEPS * (progress[1] - progress[0])
-    spread = np.einsum("np,np->n", x @ precision, x).mean() + np.linalg.slogdet(covariance)[1]
     # Without what the field alone says of a cell, the likeliest would be to have fewer niches.
-    expected = logsumexp(logits - own + np.log(weight / n), axis=1)
+    expected, alone = np.empty(n), np.log(weight / n)
+    for cells in blocks:
+        expected[cells] = logsumexp(logits[cells] - own[cells] + alone, axis=1)
+    del own, logits
+    spread = np.einsum("np,np->n", x @ precision, x).mean() + np.linalg.slogdet(covariance)[1]
     likelihood = (np.log(norm[:, 0]) + top[:, 0] - expected).mean() - 0.5 * spread
     means, shift = _means(*_gathered(x, share, parts), prior)
     return FieldMixture(share, float(likelihood), precision, means, shift)
@@ -293,8 +325,11 @@ def around(
     probability: NDArray[np.float32], neighbours: Sequence[Neighbours]
 ) -> NDArray[np.float32]:
     """Return (n, K) means of ``probability`` (n, K) over each cell's neighbours."""
-    parts, start = [], 0
+    out, start = np.empty_like(probability), 0
     for near in neighbours:
-        parts.append(near.mean(probability[start : start + near.n_cells]))
+        here = probability[start : start + near.n_cells]
+        for first in range(0, near.n_cells, _AT_ONCE):
+            cells = slice(first, min(first + _AT_ONCE, near.n_cells))
+            out[start + first : start + cells.stop] = near.mean_of(cells, here)
         start += near.n_cells
-    return np.concatenate(parts)
+    return out

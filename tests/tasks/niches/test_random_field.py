@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from bands import planted
 
-from napari_gest.tasks.niches.random_field import FieldMixture, around, fit_field_mixture
+from napari_gest.files import Scratch
+from napari_gest.tasks.niches import random_field
+from napari_gest.tasks.niches.random_field import (
+    FieldMixture,
+    Sample,
+    around,
+    fit_field_mixture,
+)
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.neighbours import Neighbours
 from napari_gest.tissue.section import Section
@@ -52,3 +59,33 @@ def test_around_is_the_mean_over_each_sections_own_neighbours() -> None:
     found = around(values, near)
     np.testing.assert_allclose(found[4], values[near[0].index[4, 1:]].mean(0), rtol=1e-5)
     np.testing.assert_allclose(found[24], values[20 + near[1].index[4, 1:]].mean(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_cells_taken_some_at_a_time_or_from_files_give_the_same_bits(
+    section: Section, in_files: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, near = planted(section)[0].embedding, Neighbours.of(section.coords_um)
+    some = np.arange(0, section.n_obs, 2)
+    sample = Sample(some, [Neighbours.of(section.coords_um[some])])
+
+    def made(files: Scratch | None = None) -> list[FieldMixture]:
+        return [
+            finish(
+                fit_field_mixture(
+                    features, [near], 3, smoothing=2.0, starts=2, seed=0, sample=of, files=files
+                )
+            )
+            for of in (None, sample)
+        ]
+
+    monkeypatch.setattr(random_field, "_AT_ONCE", 97)
+    whole = made()
+    if in_files:
+        with_files = made(Scratch("test-of-a-random-field"))
+    else:  # of a sample the size matters: cells see what those before have come to
+        monkeypatch.setattr(random_field, "_AT_ONCE", section.n_obs)
+        whole, with_files = whole[:1], made()[:1]
+    for one, other in zip(whole, with_files, strict=True):
+        np.testing.assert_array_equal(one.probability, other.probability)
+        assert one.likelihood == other.likelihood
