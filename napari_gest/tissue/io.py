@@ -37,7 +37,6 @@ from napari_gest.tissue.on_disk import (
 )
 from napari_gest.tissue.stored import check_hdf5, check_zarr, check_zarr_groups
 from napari_gest.tissue.structure import check_structure, from_disk
-from napari_gest.tissue.to_zarr import to_zarr
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -182,11 +181,10 @@ def write_tissue(
     """
     import h5py
     from anndata import settings
-    from anndata.io import write_elem
+    from anndata.io import write_elem, write_zarr
 
     path = Path(path)
     kind = kind_of(path)
-    give_back()
     check_outputs([Output("path", path, kind, overwrite)], [("the open tissue", source_of(adata))])
     # anndata does not write pandas' text that may be missing unless it is allowed to.
     text = settings.override(allow_write_nullable_strings=True)
@@ -196,12 +194,11 @@ def write_tissue(
     with replacing(path, kind, overwrite=overwrite) as temporary, held(), text, _storable(path):
         if path.suffix == ".zarr":
             with warnings.catch_warnings():
-                # What will be the default of zarr's formats is no concern of users'.
-                warnings.filterwarnings("ignore", message="zarr v3 autosharding")
+                # Which of zarr's formats is the default is no concern of users'.
+                warnings.filterwarnings("ignore", message="Writing zarr v2")
                 warnings.filterwarnings("ignore", message="Consolidated metadata")
-                with _storable(path):
-                    to_zarr(held_here, temporary, zarr_format=zarr_format(stored))
-                    give_back()
+                with _storable(path), settings.override(zarr_write_format=zarr_format(stored)):
+                    write_zarr(temporary, held_here)
                     copy_to_zarr(stored, temporary)
                     if stored or made:
                         _add_to_zarr(made or {}, temporary)
