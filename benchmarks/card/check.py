@@ -141,9 +141,12 @@ def _expected_expression(root: Path) -> list[str]:
 
 
 def _drawn_cells(root: Path) -> list[str]:
-    page, title = f"{_RESULTS}drawn-cells.md", "GeST sample against the bars"
-    rows = {r[0]: numbers(r[1:]) for r in table(f"{_RESULTS}cells.md", title, root).rows}
-    return _same_rows(root, table(page, "Drawn cells as a distribution", root), page, rows)
+    page, title, found = f"{_RESULTS}drawn-cells.md", "GeST sample against the bars", []
+    shown = {"Drawn cells as a distribution": "cells", "Trained from the base": "cells-from-base"}
+    for heading, stored in shown.items():
+        rows = {r[0]: numbers(r[1:]) for r in table(f"{_RESULTS}{stored}.md", title, root).rows}
+        found += _same_rows(root, table(page, heading, root), page, rows)
+    return found
 
 
 def _niches(root: Path) -> list[str]:
