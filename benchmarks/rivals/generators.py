@@ -44,6 +44,7 @@ from benchmarks.rivals.run import NAN, Options, Row, digest_of
 from benchmarks.rivals.table import sources
 from napari_gest.files import JSON, write_text
 from napari_gest.model.gest import GeST
+from napari_gest.tasks.training.start import BUNDLED_BASE
 from napari_gest.tissue.expression import log_normalize
 from napari_gest.tissue.section import Section
 
@@ -126,8 +127,8 @@ def run_generators(
         holes = {"seed": VALIDATION_SEED + seed, "radii_um": radii}
         loaded = load(split, **holes)
         if given is None:
-            small = {"model_settings": QUICK.model, "train_settings": QUICK.train} if quick else {}
-            done = trained(split, loaded, 0, **small)
+            small = {"model_settings": QUICK.model, "train_settings": QUICK.train}
+            done = trained(split, loaded, 0, **small if quick else {"start": BUNDLED_BASE})
             model, group.note = done.model, done.note
         else:
             model = GeST.load(given)
