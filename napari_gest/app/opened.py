@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_gest.app.gene_columns import GeneColumns
 from napari_gest.errors import InputError
 from napari_gest.tissue.obs import names_in, obs_column
 from napari_gest.tissue.reading import Reading
@@ -166,8 +167,8 @@ class Opened:
                 one.result()
 
     @cached_property
-    def _columns(self) -> Any:
-        return self.section.expression.tocsc()
+    def _columns(self) -> GeneColumns:
+        return GeneColumns.of(self.section.expression)
 
     def gene_values(
         self,
@@ -188,7 +189,7 @@ class Opened:
         """
         if gene not in self.section.genes:
             return np.full(self.section.n_obs, np.nan, np.float32)
-        column = self._columns[:, [self.section.genes.index(gene)]].toarray().ravel()
+        column = self._columns[self.section.genes.index(gene)]
         totals = self._sum_of(panel)
         scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
         return np.log1p(column * scale).astype(np.float32)
