@@ -35,4 +35,5 @@ def test_what_the_window_asks_for_first_is_computed_before(opened, monkeypatch):
     monkeypatch.setattr("napari_gest.app.opened.names_in", None)  # would be called for new names
     assert opened.names("cell_type")
     assert first_view(opened) == ViewState(column="cell_type")
-    assert {"tree", "_neighbours", "cell_um"} <= set(vars(opened))
+    assert {"_neighbours", "cell_um"} <= set(vars(opened))
+    assert "tree" in vars(opened.section)
