@@ -335,9 +335,9 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
             " whatever of that other processes use too. `write` writes a copy of the tissue with"
             " the generated cells and their layers. `view` opens the tissue in a window, drawn in"
             " software, which holds all of it in memory. Published methods are run by their"
-            " original programs, with settings of their documentation, until they fail; their"
-            " seconds of the processor include imports and reading. A method that failed is not"
-            " tried with more cells."
+            " original programs, with settings of their documentation, until they fail or exceed"
+            " the limits of `--minutes` and `--memory-gb`; their seconds of the processor include"
+            " imports and reading. A method that failed is not tried with more cells."
         ),
         "",
         f"![Seconds and memory by cells]({picture})",
