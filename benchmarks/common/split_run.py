@@ -53,7 +53,7 @@ class Options:
     model
         A model to score in place of a trained one.
     start
-        A model from which training continues; by default training is from scratch.
+        A base or model from which training goes on; None for random weights.
     model_settings, train_settings, generate_settings
         Settings that replace the defaults.
     radii_um, buffer_um

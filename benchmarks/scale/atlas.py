@@ -110,9 +110,10 @@ def run(
         Of each published method. One that fails is not tried with more cells.
     """
     done = read(rows)
-    for stage in [stage for stage in stages if stage in READ_OUT and missing(stage)]:
-        say(f"{stage} is left out: {missing(stage)}")
-        stages = [one for one in stages if one != stage]
+    absent = {stage: why for stage in stages if stage in READ_OUT and (why := missing(stage))}
+    for stage, why in absent.items():
+        say(f"{stage} is left out: {why}")
+    stages = [stage for stage in stages if stage not in absent]
     for n in sizes:
         path = folder / f"{n}.zarr"
         for stage in stages:
