@@ -109,7 +109,7 @@ class ClusterRequest:
         del together
         if not self.repeats:
             vars(self).pop("_cells")
-        labels, probability = ordered(found)
+        labels, probability, _ = ordered(found)
         del found
         settings = {
             "method": self.method,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.limits import check_choice, check_number
+from napari_gest.palette import palette
 from napari_gest.seeds import check_seed
 from napari_gest.tasks.finite import require_finite
 from napari_gest.tasks.niches.align import Align
@@ -69,7 +70,7 @@ class NicheTreeRequest:
         )
         mixture = yield from relay(fit, lambda share: clock.tick(int(100 * share)))
         require_finite("The niches", probability=mixture.probability)
-        labels, probability = ordered(mixture.probability)
+        labels, probability, _ = ordered(mixture.probability)
         # In these axes the cells of a niche spread alike in every direction.
         axes = np.linalg.cholesky(mixture.precision)
         settings = {
@@ -115,16 +116,23 @@ class NicheTree:
         return self.probability.shape[1]
 
     def cut(self, n_niches: int) -> Clustered:
-        """Return the niches when ``n_niches`` are left; costs milliseconds."""
+        """Return the niches when ``n_niches`` are left; costs milliseconds.
+
+        From one number to the next, one niche splits: the part with its first leaf keeps the
+        colour, the other part takes the next colour of the palette, and no other colour changes.
+        """
         check_number("n_niches", n_niches, 1, self.n_leaves, whole=True)
         of_leaf = np.arange(self.n_leaves)
         for into, joined in self.merges[: self.n_leaves - n_niches]:
             of_leaf[of_leaf == joined] = into
-        _, niche = np.unique(of_leaf, return_inverse=True)
+        first, niche = np.unique(of_leaf, return_inverse=True)
         member = np.eye(n_niches, dtype=np.float32)[niche]
-        labels, probability = ordered(self.probability @ member)
+        labels, probability, order = ordered(self.probability @ member)
         settings = self.settings | {"n_niches": n_niches}
-        return Clustered.of(self.sections, labels, probability, None, settings)
+        niches = Clustered.of(self.sections, labels, probability, None, settings)
+        splits = [0, *self.merges[::-1, 1]]  # first leaves, in the order in which they split off
+        color = dict(zip(splits, palette(self.n_leaves), strict=True))
+        return replace(niches, colors=tuple(color[leaf] for leaf in first[order]))
 
 
 def niche_tree(

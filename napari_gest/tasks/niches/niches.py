@@ -282,10 +282,11 @@ class Clustered:
 
 def ordered(
     probability: NDArray[np.float32],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return labels (n,) and probabilities (n, K), sorted by size, no empty niche.
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+    """Return labels (n,), probabilities (n, K) and (K,) which column of ``probability`` each was.
 
-    The probabilities that are given are written over where no niche is empty.
+    Niches are sorted by size and none is empty. The probabilities that are given are written over
+    where no niche is empty.
     """
     n, k = probability.shape
     label = probability.argmax(1)
@@ -301,4 +302,4 @@ def ordered(
         some = probability[part] @ turned
         kept[part] = some / some.sum(1, keepdims=True)
         label[part] = place[label[part]]
-    return label, kept
+    return label, kept, order

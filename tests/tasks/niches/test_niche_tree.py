@@ -8,6 +8,7 @@ from bands import planted
 from sklearn.metrics import adjusted_mutual_info_score
 
 from napari_gest.errors import InputError
+from napari_gest.palette import palette
 from napari_gest.tasks.niches.embed import Embedded
 from napari_gest.tasks.niches.niche_tree import NicheTree, niche_tree
 from napari_gest.tissue.section import Section
@@ -28,6 +29,18 @@ def test_a_tree_has_every_number_of_niches_nested(tree: NicheTree) -> None:
         pairs = set(zip(finer.probability.sum(0).round(1), strict=False))
         assert coarser.probability.sum(0).max() >= max(p[0] for p in pairs) - 0.2
         finer = coarser
+
+
+def test_one_niche_more_leaves_all_other_colours(tree: NicheTree) -> None:
+    for k in range(1, tree.n_leaves):
+        coarse, fine = tree.cut(k), tree.cut(k + 1)
+        assert set(coarse.colors) == set(palette(k)) < set(fine.colors)
+        new = palette(k + 1)[k]
+        kept = np.array([fine.colors[label] != new for label in fine.labels])
+        before = np.array(coarse.colors)[coarse.labels]
+        # A cell between two leaves may change its niche where one of them splits off.
+        same = before[kept] == np.array(fine.colors)[fine.labels[kept]]
+        assert same.mean() > 0.98
 
 
 def test_a_tree_cuts_planted_bands_apart(section: Section) -> None:

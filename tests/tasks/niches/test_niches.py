@@ -142,7 +142,7 @@ def test_markers_find_the_gene_that_was_raised(clustered: Clustered) -> None:
 
 def test_ordered_sorts_by_size_and_drops_the_empty() -> None:
     share = np.array([[0.2, 0.1, 0.7], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1]], np.float32)
-    labels, kept = ordered(share)
+    labels, kept, _ = ordered(share)
     assert labels.tolist() == [0, 0, 1]
     assert kept.shape == (3, 2)
     np.testing.assert_allclose(kept.sum(1), 1, atol=1e-6)
