@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-_AT_ONCE = 65_536  # cells looked up at a time
+from napari_gest.files import Scratch
+
+_AT_ONCE = 16_384  # cells looked up at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +27,27 @@ class Neighbours:
     index: NDArray[np.integer]
 
     @classmethod
-    def of(cls, coords_um: NDArray[np.float64], k: int = 13) -> Neighbours:
-        """Find the ``k`` cells nearest to each of ``coords_um`` (n, 2), itself among them."""
+    def of(
+        cls,
+        coords_um: NDArray[np.float64],
+        k: int = 13,
+        files: Scratch | None = None,
+        name: str = "neighbours",
+    ) -> Neighbours:
+        """Find the ``k`` cells nearest to each of ``coords_um`` (n, 2), itself among them.
+
+        With ``files`` the indices are there under ``name``, and little of them is in memory.
+        """
         k, n, tree = min(k, len(coords_um)), len(coords_um), cKDTree(coords_um)
-        index = np.empty((n, k), np.int32)
+        if files is None:
+            index = np.empty((n, k), np.int32)
+        else:
+            index = np.asarray(files.make(name, (n, k), np.int32))
         for start in range(0, n, _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             index[part] = tree.query(coords_um[part], k=[*range(1, k + 1)])[1]
+            if files is not None:
+                files.release()
         return cls(index)
 
     @property

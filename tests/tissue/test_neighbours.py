@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_gest.files import Scratch
 from napari_gest.tissue.neighbours import Neighbours
 
 
@@ -17,3 +18,14 @@ def test_means_are_those_of_the_nearest_cells() -> None:
 
 def test_fewer_cells_than_neighbours() -> None:
     assert Neighbours.of(np.random.default_rng(0).random((4, 2)), 13).index.shape == (4, 4)
+
+
+def test_neighbours_in_files_are_those_in_memory() -> None:
+    coords = np.random.default_rng(0).random((20_000, 2))
+    files = Scratch("test-neighbours")
+    try:
+        kept = Neighbours.of(coords, files=files, name="near")
+        np.testing.assert_array_equal(kept.index, Neighbours.of(coords).index)
+        np.testing.assert_array_equal(files.read("near"), kept.index)
+    finally:
+        files.close()

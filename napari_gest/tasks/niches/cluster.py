@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
 from napari_gest.files import Scratch
@@ -44,8 +43,6 @@ _SMOOTHING_STEPS = 10
 _STEPS = 100  # of progress, per clustering
 # Of more cells, starts are tried on tiles of so many, about half as many cells in all.
 _MANY, _TILE = 100_000, 2_500
-# Neighbours of a cell in files, itself among them, as many as in memory; looked up at a time.
-_NEIGHBOURS, _AT_ONCE = 13, 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +284,9 @@ class Together:
         if sample is not None and any(e.files for e in embedded):
             files = Scratch(secrets.token_hex(8))
         give_back()
-        near = [_neighbours(one, files, f"neighbours_{i}") for i, one in enumerate(coords)]
+        near = [
+            Neighbours.of(one, files=files, name=f"neighbours_{i}") for i, one in enumerate(coords)
+        ]
         del coords
         features = niche_features(parts, files)
         give_back()
@@ -328,20 +327,6 @@ def together(
     shifts = yield from work
     made.release()
     return replace(made, shifts=shifts)
-
-
-def _neighbours(coords_um: NDArray[np.float64], files: Scratch | None, name: str) -> Neighbours:
-    """Return the neighbours of cells (n, 2), in files if there are any."""
-    if files is None:
-        return Neighbours.of(coords_um)
-    n, tree = len(coords_um), cKDTree(coords_um)
-    k = min(_NEIGHBOURS, n)
-    index = files.make(name, (n, k), np.int32)
-    for start in range(0, n, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        index[part] = tree.query(coords_um[part], k=[*range(1, k + 1)])[1]
-        files.release()
-    return Neighbours(np.asarray(index))
 
 
 def sample_of(coords_um: Sequence[NDArray[np.float64]]) -> Sample | None:
