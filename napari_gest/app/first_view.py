@@ -10,8 +10,6 @@ from napari_gest.app.obs_columns import columns, label_columns, likely_column
 from napari_gest.app.opened import Normalization, Opened
 from napari_gest.app.view_state import ViewState, section_legend, section_rgba
 
-_CELLS_RANKED = 5000
-
 
 def first_view(opened: Opened) -> ViewState:
     """Return a view of the annotation that looks like cell types, or else of a telling gene."""
@@ -19,7 +17,7 @@ def first_view(opened: Opened) -> ViewState:
     likely = likely_column(named)
     if likely is not None:
         return ViewState(column=likely)
-    return ViewState(gene=telling_gene(opened))
+    return ViewState(gene=opened.telling_gene)
 
 
 def first_colors(opened: Opened) -> NDArray[np.float32]:
@@ -33,13 +31,3 @@ def prepare(opened: Opened) -> None:
     opened.prepare()
     label_columns(opened)
     first_colors(opened)
-
-
-def telling_gene(opened: Opened) -> str:
-    """Return the gene that varies most between cells, on a log scale."""
-    section = opened.section
-    expression = section.expression[:: max(section.n_obs // _CELLS_RANKED, 1)].copy()
-    expression.data = np.log1p(expression.data)
-    mean = np.asarray(expression.mean(axis=0)).ravel()
-    variance = np.asarray(expression.multiply(expression).mean(axis=0)).ravel() - mean**2
-    return section.genes[int(variance.argmax())]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari_gest.tasks.generation.generated import Generated
 
 DEFAULT_TARGET_SUM = 1e4
+_RUNS, _IN_A_RUN = 100, 50  # of cells that rank genes: near ones are read together
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SOME_CELLS, _NEIGHBOURS = 1000, 6  # whose names are compared
 _OF_PLACES = 0.45  # of what chance leaves open, from which names are of places
@@ -106,7 +107,8 @@ class Opened:
     found_generated: Generated | None = None
     found_outline: MultiPolygon | None = None
     made_ahead: Any = field(default=None, repr=False)
-    _totals: dict[Any, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _totals: dict[tuple[str, ...], NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _latest: tuple[tuple[Any, ...], NDArray[np.float32]] | None = field(default=None, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)
 
@@ -162,9 +164,20 @@ class Opened:
             longest = [beside.submit(getattr, section, "digest")]
             longest.append(beside.submit(getattr, self, "_columns"))
             _ = section.geometry, section.unit, self.cell_um, self._neighbours
-            self._sum_of(None)
             for one in longest:
                 one.result()
+
+    @cached_property
+    def telling_gene(self) -> str:
+        """The gene that varies most between cells, on a log scale."""
+        section = self.section
+        starts = np.linspace(0, max(section.n_obs - _IN_A_RUN, 0), _RUNS).astype(np.int64)
+        cells = np.unique(starts[:, None] + np.arange(min(_IN_A_RUN, section.n_obs)))
+        expression = section.expression[cells].copy()
+        expression.data = np.log1p(expression.data)
+        mean = np.asarray(expression.mean(axis=0)).ravel()
+        variance = np.asarray(expression.multiply(expression).mean(axis=0)).ravel() - mean**2
+        return section.genes[int(variance.argmax())]
 
     @cached_property
     def _columns(self) -> GeneColumns:
@@ -176,7 +189,9 @@ class Opened:
         target_sum: float = DEFAULT_TARGET_SUM,
         panel: tuple[str, ...] | None = None,
     ) -> NDArray[np.float32]:
-        """Return (n_obs,) float32 of one gene, ``log1p(x / sum(x) * target_sum)``.
+        """Return (n_obs,) float32 of one gene, ``log1p(x / sum(x) * target_sum)``; read-only.
+
+        The latest one is kept: colours, their legend and the cell under the mouse ask for it.
 
         Parameters
         ----------
@@ -189,19 +204,22 @@ class Opened:
         """
         if gene not in self.section.genes:
             return np.full(self.section.n_obs, np.nan, np.float32)
-        column = self._columns[self.section.genes.index(gene)]
-        totals = self._sum_of(panel)
-        scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
-        return np.log1p(column * scale).astype(np.float32)
+        asked = gene, target_sum, panel
+        if self._latest is None or self._latest[0] != asked:
+            column = self._columns[self.section.genes.index(gene)]
+            totals = self._sum_of(panel)
+            scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
+            values = np.log1p(column * scale).astype(np.float32)
+            values.flags.writeable = False
+            self._latest = asked, values
+        return self._latest[1]
 
     def _sum_of(self, panel: tuple[str, ...] | None) -> NDArray[np.float64]:
-        if panel == self.section.genes:
-            panel = None
+        if panel is None or panel == self.section.genes:
+            return self._columns.totals
         if panel not in self._totals:
-            expression = self.section.expression
-            if panel is not None:
-                expression, _ = self.section.align(panel)
-            self._totals[panel] = np.asarray(expression.sum(axis=1), np.float64).ravel()
+            measured = np.isin(self.section.genes, panel)
+            self._totals[panel] = self._columns.sums(np.flatnonzero(measured))
         return self._totals[panel]
 
     def obs_values(self, key: str) -> pd.Series:
@@ -292,7 +310,7 @@ def open_sections(
     present = section_names(adata, reading.section_key)
     opened = []
     for name in present if names is None else names:
-        section = Section.read(reading, adata, name)
+        section = Section.read(reading, adata, name, lazy=True)  # a large X stays in its file
         alone = len(present) == 1 and path is not None
         one = Opened(path.stem if alone and path else name, adata, section, path)
         one.found_generated = generated_in(adata, section)

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Layer
+from napari.layers import Layer, Points
 from napari.utils.events import Event
 
 from napari_gest.canvas import gc_pause
 from napari_gest.canvas._napari_private.attributes import LayerMakers, layer_makers
 from napari_gest.canvas._napari_private.partial_redraw import PartialRedraw
+from napari_gest.canvas._napari_private.plain_symbols import hold_plain_symbols
 from napari_gest.canvas.event_loop import call_later
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def add_layer(
     OpenGL program. So it is not selected, and the window follows in turns of their own.
     """
     layer = data if isinstance(data, Layer) else Layer.create(*data)
+    if isinstance(layer, Points):
+        hold_plain_symbols(layer)
     layers, selection = viewer.layers, viewer.layers.selection
     index = len(layers) if index < 0 else index
     before = {one for one in selection if one in layers}

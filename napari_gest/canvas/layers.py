@@ -14,6 +14,7 @@ from napari_gest.app.opened import Opened
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
+from napari_gest.canvas._napari_private.plain_symbols import hold_plain_symbols
 from napari_gest.canvas.shapes import BOUNDARIES, META, ROLE, UM_AXES, to_canvas
 from napari_gest.palette import lightened
 
@@ -45,6 +46,7 @@ def make_ahead(opened: Opened) -> None:
     """
     layer = Layer.create(*section_layer(opened))
     _ = layer.extent  # napari keeps it
+    hold_plain_symbols(layer)
     opened.made_ahead = layer
 
 

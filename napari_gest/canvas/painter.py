@@ -39,6 +39,7 @@ from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.hover import Hover
 from napari_gest.canvas.outlines import Outlined, RunOutlines
 from napari_gest.canvas.scene import Scene
+from napari_gest.canvas.thumbnail import refresh_thumbnail
 
 _DIMMED = 0.22  # opacity of the tissue around a difference or an uncertainty
 _DIMMING = ("difference", "uncertainty", "delta")
@@ -166,7 +167,7 @@ class Painter:
             for cells in covering.values():
                 rgba[cells, 3] = 0.0
             self._color(layer, rgba)
-            call_later(partial(_refresh_thumbnail, layer))
+            call_later(partial(refresh_thumbnail, layer))
             self._painted[layer] = state
 
     def _paint_generated(self, own: Legend) -> None:
@@ -184,7 +185,7 @@ class Painter:
                 if layer.name != name:
                     layer.name = name
                 self.paint_cells(layer)
-                _refresh_thumbnail(layer)
+                refresh_thumbnail(layer)
                 told = told or f"Outlined · {caption(view, made, kind)}"
         self.told = told
         self.outline_generated()
@@ -233,7 +234,7 @@ class Painter:
                 rgba = effect_rgba(effect, view, self.legend.colors)
                 self._color(layer, rgba)
                 _color_rims(layer, effect, rgba)
-                _refresh_thumbnail(layer)
+                refresh_thumbnail(layer)
 
     def _cover_rings(self, cover: bool) -> None:
         """Hide the rings of cells to edit, or show them again unless a user has hidden them."""
@@ -266,7 +267,3 @@ def _color_rims(layer: Points, effect: Effect, rgba: NDArray[np.float32]) -> Non
     rims = layer.border_color.copy()
     rims[: effect.n_around] = rgba[: effect.n_around]
     layer.border_color = rims
-
-
-def _refresh_thumbnail(layer: Points) -> None:
-    layer.refresh(data_displayed=False, highlight=False, extent=False)

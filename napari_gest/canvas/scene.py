@@ -19,6 +19,7 @@ from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.canvas import layers
 from napari_gest.canvas._napari_private.compat import scale_bar
+from napari_gest.canvas._napari_private.plain_symbols import hold_plain_symbols
 from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.layer_list import add_layer, draw_in_turns, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
@@ -314,6 +315,7 @@ class Scene:
         if role in ROLES:
             self.regions.follow(layer)
         elif role == layers.CELLS:
+            hold_plain_symbols(layer)
             opened = layer.metadata[META][layers.OPENED]
             if self.session.state.sections.get(opened.label) is not opened:
                 self.journal.do(OpenSections.of([opened], self.session.state, self._registry))

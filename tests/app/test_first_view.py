@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from napari_gest.app.first_view import first_view, prepare, telling_gene
+from napari_gest.app.first_view import first_view, prepare
 from napari_gest.app.opened import open_sections
 from napari_gest.app.view_state import ViewState
 
@@ -21,7 +21,7 @@ def test_without_one_the_gene_that_varies_most(tissue):
     tissue.X = sparse.csr_matrix(values)
     opened = open_sections(tissue)[0]
     gene = opened.section.genes[7]
-    assert telling_gene(opened) == gene
+    assert opened.telling_gene == gene
     assert first_view(opened) == ViewState(gene=gene)
 
 

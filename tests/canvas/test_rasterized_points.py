@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_gest.canvas._napari_private.rasterized_points import portray
+from napari_gest.canvas._napari_private.rasterized_points import Places
 
 
 def test_every_cell_is_in_the_picture_where_it_was():
@@ -12,7 +12,7 @@ def test_every_cell_is_in_the_picture_where_it_was():
     points = rng.uniform(-300, 900, (200, 2))
     rgba = np.ones((200, 4), np.float32)
     rgba[:, :3] = rng.random((200, 3))
-    picture = portray(points, rgba, size=4.0, pixel=0.8)
+    picture = Places.of(points, 4.0, pixel=0.8).colored(rgba)
     row, column = np.round((points - picture.origin) / picture.pixel).astype(int).T
     seen = picture.pixels[row, column] / 255
     assert (seen[:, 3] == 1).all()
@@ -24,7 +24,7 @@ def test_every_cell_is_in_the_picture_where_it_was():
 
 def test_from_far_away_no_cell_is_lost():
     points = np.random.default_rng(0).uniform(0, 1000, (200, 2))
-    picture = portray(points, np.ones((200, 4), np.float32), size=4.0, pixel=16.0)
+    picture = Places.of(points, 4.0, pixel=16.0).colored(np.ones((200, 4), np.float32))
     row, column = np.round((points - picture.origin) / picture.pixel).astype(int).T
     assert (picture.pixels[row, column, 3] > 60).all()
     assert (picture.pixels[picture.pixels[..., 3] > 0, :3] == 255).all()
@@ -35,9 +35,9 @@ def test_few_large_discs_and_many_small_ones_are_drawn_alike():
     points = np.random.default_rng(0).uniform(0, 300, (40, 2))
     rgba = np.ones((40, 4), np.float32)
     rgba[:, :3] = np.linspace(0, 1, 40)[:, None]
-    few = portray(points, rgba, size=24.0, pixel=1.0)  # 441 pixels a disc
+    few = Places.of(points, 24.0, pixel=1.0).colored(rgba)  # 441 pixels a disc
     # The same cells again beneath them: more cells than pixels in a disc.
-    many = portray(np.tile(points, (20, 1)), np.tile(rgba, (20, 1)), size=24.0, pixel=1.0)
+    many = Places.of(np.tile(points, (20, 1)), 24.0, pixel=1.0).colored(np.tile(rgba, (20, 1)))
     # Where discs overlap, which of them is on top may differ.
     np.testing.assert_array_equal(few.pixels[..., 3], many.pixels[..., 3])
     assert (few.pixels != many.pixels).any(axis=-1).mean() < 0.05

@@ -14,7 +14,6 @@ from qtpy.QtWidgets import QStyle, QStyleOptionComboBox
 
 from napari_gest.app.actions import Choose
 from napari_gest.app.colors import Categories, Scale
-from napari_gest.app.first_view import telling_gene
 from napari_gest.app.obs_columns import columns, masks
 from napari_gest.tissue.io import write_tissue
 from napari_gest.widgets.color.legend import ticks
@@ -81,7 +80,7 @@ def test_columns_and_masks_offered(opened_home):
     assert "name" not in columns(opened)
     assert {"cell_type", "region", "middle"} <= set(columns(opened))
     assert masks(opened) == ["middle"]
-    assert telling_gene(opened) in opened.section.genes
+    assert opened.telling_gene in opened.section.genes
 
 
 def test_an_annotation_is_the_one_seen_before_or_else_of_types(opened_home, qtbot):

@@ -182,6 +182,10 @@ class _RasterizedLayer:
         self._image.visible, self._image.opacity = False, cells.opacity
         self._pixel = 0.0
         self._covered = np.zeros((2, 2))
+        # Kept while only colours change.
+        self._places: Places | None = None
+        self._seen: NDArray[np.bool_] | None = None  # None: all cells
+        self._shown_cells = np.zeros(0, bool)
 
     def show(self, wanted: bool, view: NDArray[np.float64], zoom: float) -> None:
         """Draw the picture if it is wanted, anew if it does not do for what is in view.
@@ -203,6 +207,7 @@ class _RasterizedLayer:
             inside = (self._covered[0] <= box[0]).all() and (self._covered[1] >= box[1]).all()
             if self.picture_is_old or pixel != self._pixel or not inside:
                 self._pixel, self._covered = pixel, self._cover(box, pixel)
+                self._places = None
                 self.draw()
         if wanted == self.shown:
             return
@@ -217,23 +222,35 @@ class _RasterizedLayer:
         """Make the picture anew; of a new layer once its view and colours are there."""
         if self.is_new:
             return
-        cells, (low, high) = self.cells, self._covered
-        size = float(np.median(cells.size))
-        near = (cells.data >= low - size) & (cells.data <= high + size)
-        seen = cells.shown & near.all(axis=1)
+        if self._places is None or not np.array_equal(self._shown_cells, self.cells.shown):
+            self._place()
         self.picture_is_old = False
-        if not seen.any():
+        if self._places is None:
             self._image.set_data(np.zeros((1, 1, 4), np.uint8))
             return
-        picture = portray(cells.data[seen], cells.face_color[seen], size, self._pixel)
+        rgba = self.cells.face_color
+        picture = self._places.colored(rgba if self._seen is None else rgba[self._seen])
         self._image.set_data(picture.pixels)
         # From the picture's own pixels (x, y), at its corner, to the layer's data.
         corner = (picture.origin - picture.pixel / 2)[::-1]
         self._image.transform = STTransform(scale=(picture.pixel,) * 2, translate=corner)
 
+    def _place(self) -> None:
+        """Find the cells to draw and their places in the picture; none if no cell is near."""
+        cells, (low, high) = self.cells, self._covered
+        size = float(np.median(cells.size))
+        self._shown_cells = cells.shown.copy()
+        seen = self._shown_cells
+        if np.isfinite(low).all():
+            near = (cells.data >= low - size) & (cells.data <= high + size)
+            seen = seen & near[:, 0] & near[:, 1]
+        self._seen = None if seen.all() else seen
+        points = cells.data if self._seen is None else cells.data[seen]
+        self._places = Places.of(points, size, self._pixel) if len(points) else None
+
     def _cover(self, box: NDArray[np.float64], pixel: float) -> NDArray[np.float64]:
         """Return (2, 2) corners of what to draw on pixels so wide: all of it, or what is near."""
-        everything = np.stack([self.cells.data.min(axis=0), self.cells.data.max(axis=0)])
+        everything = self.cells.extent.data  # which napari keeps
         if np.ptp(everything, axis=0).max() <= _MOST_PIXELS * pixel:
             return np.array([[-np.inf] * 2, [np.inf] * 2])
         around = _AROUND * np.ptp(box, axis=0)
@@ -250,6 +267,8 @@ class _RasterizedLayer:
             self._image.opacity = self.cells.opacity
         else:
             self.picture_is_old = True
+            if what != "face_color":
+                self._places = None
 
 
 def _events(layer: Points) -> list[Any]:
@@ -266,36 +285,66 @@ def draws_in_software(viewer: Viewer) -> bool:
     return any(name in renderer for name in _SOFTWARE)
 
 
-def portray(
-    points: NDArray[np.float64], rgba: NDArray[np.float32], size: float, pixel: float
-) -> Picture:
-    """Draw (n, 2) points of a diameter as discs, on pixels of a side; all in data units.
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where points lie in a picture; new colours leave it as it is.
 
-    Discs are at least a pixel wide. Small ones are drawn on pixels half as wide, of which each
-    four are then made one, so that what lies between pixels counts.
+    Attributes
+    ----------
+    middle
+        (n,) index of the pixel at the centre of each point.
+    disc
+        (2 r + 1, 2 r + 1) bool, the pixels of a point around its centre.
+    shape
+        Pixels of the picture as it is drawn, (h, w).
+    origin, pixel
+        As in `Picture`.
+    halved
+        Whether pixels are drawn half as wide, of which each four are then made one.
     """
-    small = size < _SMALL * pixel
-    fine, radius = (pixel / 2, max(size, pixel) / pixel) if small else (pixel, size / 2 / pixel)
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = 2 * int(np.ceil(radius / 2))
-    shape = np.ceil((high - low) / fine).astype(int) + 2 * margin + 1
-    height, width = (shape + shape % 2).tolist()
-    canvas = np.zeros((height, width, 4), np.uint8)
-    row, column = (np.round((points - low) / fine).astype(np.int64) + margin).T
-    # A pixel at a time, not its four parts one by one.
-    colors = (rgba * 255).astype(np.uint8).view(np.uint32).ravel()
-    whole = canvas.view(np.uint32)[..., 0]
-    steps = np.arange(-margin, margin + 1)
-    disc = steps[:, None] ** 2 + steps**2 <= radius * radius
-    if len(points) < np.count_nonzero(disc):  # large discs, one by one
-        for y, x, color in zip(row - margin, column - margin, colors, strict=True):
-            whole[y : y + len(steps), x : x + len(steps)][disc] = color
-    else:  # all their pixels of one kind together
-        flat, middle = whole.ravel(), row * width + column
-        for dy, dx in np.argwhere(disc) - margin:
-            flat[middle + dy * width + dx] = colors
-    origin = low - margin * fine
-    if not small:
-        return Picture(canvas, origin, pixel)
-    # What is transparent has no say in the colour of the four.
-    return Picture(np.asarray(Image.fromarray(canvas).reduce(2)), origin + fine / 2, pixel)
+
+    middle: NDArray[np.int64]
+    disc: NDArray[np.bool_]
+    shape: tuple[int, int]
+    origin: NDArray[np.float64]
+    pixel: float
+    halved: bool
+
+    @classmethod
+    def of(cls, points: NDArray[np.float64], size: float, pixel: float) -> Places:
+        """Place (n, 2) points of a diameter on pixels of a side; all in data units.
+
+        Discs are at least a pixel wide. Small ones are drawn on pixels half as wide, so that what
+        lies between pixels counts.
+        """
+        small = size < _SMALL * pixel
+        fine, radius = (pixel / 2, max(size, pixel) / pixel) if small else (pixel, size / 2 / pixel)
+        low, high = points.min(axis=0), points.max(axis=0)
+        margin = 2 * int(np.ceil(radius / 2))
+        shape = np.ceil((high - low) / fine).astype(int) + 2 * margin + 1
+        height, width = (shape + shape % 2).tolist()
+        row, column = (np.round((points - low) / fine).astype(np.int64) + margin).T
+        steps = np.arange(-margin, margin + 1)
+        disc = steps[:, None] ** 2 + steps**2 <= radius * radius
+        origin = low - margin * fine + (fine / 2 if small else 0)
+        return cls(row * width + column, disc, (height, width), origin, pixel, small)
+
+    def colored(self, rgba: NDArray[np.float32]) -> Picture:
+        """Draw the points in these colours, (n, 4) in [0, 1]."""
+        height, width = self.shape
+        canvas = np.zeros((height, width, 4), np.uint8)
+        # A pixel at a time, not its four parts one by one.
+        colors = (rgba * 255).astype(np.uint8).view(np.uint32).ravel()
+        whole = canvas.view(np.uint32)[..., 0]
+        margin = len(self.disc) // 2
+        if len(self.middle) < np.count_nonzero(self.disc):  # large discs, one by one
+            rows, columns = np.divmod(self.middle, width)
+            for y, x, color in zip(rows - margin, columns - margin, colors, strict=True):
+                whole[y : y + len(self.disc), x : x + len(self.disc)][self.disc] = color
+        else:  # all their pixels of one kind together
+            flat = whole.ravel()
+            for dy, dx in np.argwhere(self.disc) - margin:
+                flat[self.middle + dy * width + dx] = colors
+        if self.halved:  # what is transparent has no say in the colour of the four
+            canvas = np.asarray(Image.fromarray(canvas).reduce(2))
+        return Picture(canvas, self.origin, self.pixel)

@@ -10,7 +10,6 @@ from superqt.utils import qdebounced
 
 from napari_gest.app import colors
 from napari_gest.app.actions import ChangeView
-from napari_gest.app.first_view import telling_gene
 from napari_gest.app.obs_columns import columns, likely_column
 from napari_gest.app.runs.check import believable
 from napari_gest.app.view_state import CENTRED, Legend
@@ -136,7 +135,7 @@ class ColorPanel(Panel):
         there = columns(opened)
         if kind == "gene":
             seen = self._seen.get("gene")
-            self.show_gene(seen if seen in opened.section.genes else telling_gene(opened))
+            self.show_gene(seen if seen in opened.section.genes else opened.telling_gene)
         elif there:
             seen = self._seen.get("column")
             self.show_column(seen if seen in there else likely_column(there) or there[0])

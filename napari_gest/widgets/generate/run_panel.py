@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from napari_gest.app.actions import ChangeView
-from napari_gest.app.first_view import telling_gene
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.wording import counted
 from napari_gest.canvas.event_loop import call_later
@@ -59,7 +58,7 @@ class RunPanel(Panel):
         context = self.context
         self.check.rest()
         view = context.state.view
-        gene = view.gene or telling_gene(context.state.sections[run.snapshot.label])
+        gene = view.gene or context.state.sections[run.snapshot.label].telling_gene
         first = "generated" if run.mode == "sample" else "expected"
         self.result.draws.redraws.rest()
         context.scene.put_aside()
