@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from napari_gest.app.gene_columns import GeneColumns
 from napari_gest.errors import InputError
+from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tissue.obs import names_in, obs_column
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section, section_names
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET_SUM = 1e4
 _RUNS, _IN_A_RUN = 100, 50  # of cells that rank genes: near ones are read together
+_LOOK_S = 0.05  # between looks at whether threads have ended
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SOME_CELLS, _NEIGHBOURS = 1000, 6  # whose names are compared
 _OF_PLACES = 0.45  # of what chance leaves open, from which names are of places
@@ -157,15 +160,42 @@ class Opened:
         agree = float((codes[near[own]] == codes[cells[own], None]).mean())
         return agree - chance > _OF_PLACES * (1 - chance)
 
-    def prepare(self) -> None:
-        """Compute what is asked for first and takes long; any thread."""
-        section = self.section
-        with ThreadPoolExecutor(2) as beside:  # what takes longest does so mostly without the GIL
-            longest = [beside.submit(getattr, section, "digest")]
-            longest.append(beside.submit(getattr, self, "_columns"))
-            _ = section.geometry, section.unit, self.cell_um, self._neighbours
-            for one in longest:
+    def prepare(self) -> Generator[Progress, None, None]:
+        """Compute what is asked for first and takes long; any thread.
+
+        Threads of its own do most of the work without the GIL. It yields while it waits for them,
+        and they end soon after it is closed.
+        """
+        clock, beside = Clock(f"Reading {self.label}", 100), ThreadPoolExecutor(3)
+        share, stop = [0.0], Event()
+        work = [
+            beside.submit(getattr, self.section, "digest"),
+            beside.submit(self._sort, share, stop),
+            beside.submit(self._look_around),
+        ]
+        try:
+            while wait(work, _LOOK_S).not_done:
+                yield clock.tick(int(100 * share[0]))
+            for one in work:
                 one.result()
+        finally:
+            stop.set()
+            beside.shutdown(wait=False, cancel_futures=True)
+
+    def _sort(self, share: list[float], stop: Event) -> None:
+        """Sort expression by gene unless that was done; tell the share, end when told to."""
+        if "_columns" in vars(self):
+            return
+        sorting = GeneColumns.sorting(self.section.expression)
+        while not stop.is_set():
+            try:
+                share[0] = next(sorting)
+            except StopIteration as done:
+                vars(self)["_columns"] = done.value
+                return
+
+    def _look_around(self) -> None:
+        _ = self.section.geometry, self.section.unit, self.cell_um, self._neighbours
 
     @cached_property
     def telling_gene(self) -> str:

@@ -8,6 +8,7 @@ from scipy import sparse
 from napari_gest.app.first_view import first_view, prepare
 from napari_gest.app.opened import open_sections
 from napari_gest.app.view_state import ViewState
+from napari_gest.tasks.progress import finish
 
 
 def test_the_annotation_that_looks_like_cell_types(opened):
@@ -31,7 +32,7 @@ def test_numbers_are_no_cell_types(opened):
 
 
 def test_what_the_window_asks_for_first_is_computed_before(opened, monkeypatch):
-    prepare(opened)
+    finish(prepare(opened))
     monkeypatch.setattr("napari_gest.app.opened.names_in", None)  # would be called for new names
     assert opened.names("cell_type")
     assert first_view(opened) == ViewState(column="cell_type")

@@ -61,6 +61,18 @@ class Restored:
     lost: tuple[str, ...]
     n_runs: int = 0
 
+    @property
+    def opened(self) -> tuple[Opened, ...]:
+        """Sections that are open in the end."""
+        found: dict[str, Opened] = {}
+        for step in self.steps:
+            if isinstance(step.action, OpenSections):
+                found.update({one.label: one for one in step.action.opened})
+            elif isinstance(step.action, CloseSections):
+                for label in step.action.labels:
+                    found.pop(label, None)
+        return tuple(found.values())
+
     def put_into(self, journal: Journal) -> None:
         """Do all of it in a session with nothing open, in one go.
 

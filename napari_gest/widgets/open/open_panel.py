@@ -191,7 +191,7 @@ class OpenPanel(Panel):
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
                 opened += open_sections(adata, path, [name], asked.reading)
-                prepare(opened[-1])
+                yield from prepare(opened[-1])
                 layers.make_ahead(opened[-1])
             return opened
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 
+from napari_gest.app.first_view import prepare
 from napari_gest.app.runs.base import UNDECIDED, RunEntry
 from napari_gest.app.saved import autosave as saved
 from napari_gest.app.saved.autosave import Autosave
@@ -185,9 +186,12 @@ def _restored(
 ) -> Generator[Progress, None, Restored | MovedError]:
     """Read a session, or return which tissue it lacks, since that can be said."""
     try:
-        return (yield from restore(folder, moved))
+        restored = yield from restore(folder, moved)
     except MovedError as error:
         return error
+    for opened in restored.opened:
+        yield from prepare(opened)
+    return restored
 
 
 def ask_undecided(parent: QWidget, undecided: str) -> Answer:

@@ -98,6 +98,8 @@ def test_what_was_cut_off_is_offered_and_restored(menu, home, sessions_folder, u
     menu.context.do(SetShapes(role="unseen", shapes=()))
     menu.restore_last()
     until(lambda: menu.context.state.shapes and not menu.context.jobs.busy)
+    opened = menu.context.opened
+    assert "_columns" in vars(opened)  # not left to the window's thread
     menu.autosave.flush()
     assert not other.folder.exists()
     menu._allow()
