@@ -335,10 +335,12 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
             " of the processor. MB are the peak of the whole process with all that it imports,"
             " whatever of that other processes use too. `write` writes a copy of the tissue with"
             " the generated cells and their layers. `view` opens the tissue in a window, drawn in"
-            " software, which holds all of it in memory. Published methods are run by their"
-            " original programs, with settings of their documentation, until they fail or exceed"
-            " the limits of `--minutes` and `--memory-gb`; their seconds of the processor include"
-            " imports and reading. A method that failed is not tried with more cells."
+            " software. Expression that would take less than 1 GB is held in memory there, in two"
+            " orders; more is left on disk and sorted by gene into a temporary file. Published"
+            " methods are run by their original programs, with settings of their documentation,"
+            " until they fail or exceed the limits of `--minutes` and `--memory-gb`; their seconds"
+            " of the processor include imports and reading. A method that failed is not tried with"
+            " more cells."
         ),
         "",
         f"![Seconds and memory by cells]({picture})",

@@ -155,7 +155,7 @@ def write(path: Path, model: Path) -> dict[str, float]:
 
 
 def view(path: Path, _model: Path) -> dict[str, float]:
-    """Open the tissue in a window, which holds it in memory, and colour it by other genes."""
+    """Open the tissue in a window, and colour it by other genes."""
     from napari_gest.widgets.display import has_display
 
     if not has_display():
