@@ -110,6 +110,7 @@ class Opened:
     found_generated: Generated | None = None
     found_outline: MultiPolygon | None = None
     made_ahead: Any = field(default=None, repr=False)
+    _file: tuple[int, int] | None = field(default=None, repr=False)  # where X is left in it
     _totals: dict[tuple[str, ...], NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _latest: tuple[tuple[Any, ...], NDArray[np.float32]] | None = field(default=None, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
@@ -159,6 +160,14 @@ class Opened:
         chance = float(np.square(np.bincount(named) / len(named)).sum())
         agree = float((codes[near[own]] == codes[cells[own], None]).mean())
         return agree - chance > _OF_PLACES * (1 - chance)
+
+    def require_same_file(self) -> None:
+        """Raise InputError where expression is read from a file that is no longer the same."""
+        if self._file is not None and self.path is not None and self._file != _state(self.path):
+            raise InputError(
+                f"'{self.path.name}' was changed or moved since it was opened.",
+                "Open it again, or put it back: a large tissue stays in its file.",
+            )
 
     def prepare(self) -> Generator[Progress, None, None]:
         """Compute what is asked for first and takes long; any thread.
@@ -307,6 +316,12 @@ class Snapshot:
     label: str
     section: Section
 
+    @classmethod
+    def of(cls, opened: Opened) -> Snapshot:
+        """Return what a run starts from that begins now; raise as `Opened.require_same_file`."""
+        opened.require_same_file()
+        return cls(opened.label, opened.section)
+
 
 def open_sections(
     adata: AnnData,
@@ -348,5 +363,16 @@ def open_sections(
             shapes = regions_in(adata, section.name, one.label)
             roi = drawn_region(shapes) if shapes else None
             one.found_outline = outline_of(one.found_generated.coords_um, roi)
+        if section.on_disk and path is not None:
+            one._file = _state(path)
         opened.append(one)
     return opened
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file or folder from another one in its place; None if there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_mtime_ns

@@ -10,8 +10,11 @@ import pytest
 from scipy.spatial import cKDTree
 
 from napari_gest.app.gene_columns import GeneColumns
-from napari_gest.app.opened import cell_size
+from napari_gest.app.opened import Snapshot, cell_size, open_sections
+from napari_gest.errors import InputError
 from napari_gest.tasks.progress import finish
+from napari_gest.tissue import io
+from napari_gest.tissue.io import read_tissue, write_tissue
 
 
 def test_what_the_window_asks_for_first_is_there(opened):
@@ -48,3 +51,25 @@ def test_cells_without_neighbours_still_have_a_size(coords):
 def test_a_cell_is_about_as_large_as_its_distance_to_the_next():
     grid = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2) * 7.0
     assert cell_size(cKDTree(grid)) == pytest.approx(7.0, rel=0.2)
+
+
+def test_runs_refuse_a_large_tissue_whose_file_was_changed(tissue, tmp_path, monkeypatch):
+    path = tmp_path / "tissue.h5ad"
+    write_tissue(tissue, path)
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
+    opened = open_sections(read_tissue(path), path)[0]
+    assert Snapshot.of(opened).section is opened.section
+    path.rename(tmp_path / "moved.h5ad")
+    with pytest.raises(InputError, match="changed or moved"):
+        Snapshot.of(opened)
+    write_tissue(tissue, path)
+    with pytest.raises(InputError, match="changed or moved"):
+        opened.require_same_file()
+
+
+def test_tissue_in_memory_does_not_need_its_file(tissue, tmp_path):
+    path = tmp_path / "tissue.h5ad"
+    write_tissue(tissue, path)
+    opened = open_sections(read_tissue(path), path)[0]
+    path.unlink()
+    opened.require_same_file()

@@ -127,7 +127,7 @@ class CheckMapRun:
             raise InputError("No tissue is open.", "Open tissue first (step 1).")
         drawn = state.region("unseen") or state.mask_key is not None
         region = GenerationRun.of(state, model) if drawn else None
-        snapshot = Snapshot(opened.label, opened.section)
+        snapshot = Snapshot.of(opened)
         choices = state.choices
         return cls(snapshot, model, choices.seed, region, opened.path, choices.device)
 

@@ -116,7 +116,7 @@ class GenerationRun:
         unseen, shapes = unseen_cells(state)
         opened, choices = state.opened, state.choices
         assert opened is not None
-        snapshot = Snapshot(opened.label, opened.section)
+        snapshot = Snapshot.of(opened)
         return cls(
             snapshot,
             unseen,

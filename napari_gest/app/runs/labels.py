@@ -138,6 +138,8 @@ class LabelRun:
 
         What the work needs of the open tissue is read now: it may change while that goes on.
         """
+        for one in (self.target, *self.sources):
+            one.require_same_file()
         _ = self.truth, self.colors
         if not self.sources:
             return

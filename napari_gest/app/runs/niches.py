@@ -106,7 +106,9 @@ class NicheRun:
         return None
 
     def check(self) -> None:
-        """Raise InputError if there are too few cells."""
+        """Raise InputError if there are too few cells, or the file of one was changed."""
+        for one in self.opened:
+            one.require_same_file()
         n = sum(o.section.n_obs for o in self.opened)
         if n < _FEWEST_CELLS:
             raise InputError(f"There are {n} cells.", "Open tissue with more cells.")

@@ -97,7 +97,7 @@ class PerturbationRun:
         assert opened is not None
         used = {label.column for label in (edits.only, edits.become) if label is not None}
         return cls(
-            Snapshot(opened.label, opened.section),
+            Snapshot.of(opened),
             {c: opened.obs_values(c).astype(str).to_numpy(str) for c in used},
             state.region("edited"),
             state.active_strokes(),

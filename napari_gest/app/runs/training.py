@@ -142,7 +142,7 @@ class TrainingRun:
                 unseen = (one.label, state.mask_key or drawn_region(shapes))
             sections.append(section)
         return cls(
-            tuple(Snapshot(o.label, o.section) for o in opened),
+            tuple(map(Snapshot.of, opened)),
             tuple(sections),
             _folder(name),
             start,
