@@ -1,4 +1,4 @@
-"""The map of the check: where in a section generation would be worth something."""
+"""The map of the check: where in a section generation works well."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class CheckMapRun:
     @property
     def title(self) -> str:
         """What it is."""
-        return "where it is worth something"
+        return "where it works well"
 
     @property
     def settings(self) -> str:

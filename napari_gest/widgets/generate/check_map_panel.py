@@ -1,4 +1,4 @@
-"""Where in the section generation would be worth something, as colours of its cells."""
+"""Where in the section generation works well, as colours of its cells."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CheckMapPanel(Panel):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self.ask_button = button("Where would it be worth something?", self.ask)
+        self.ask_button = button("Where will it work well?", self.ask)
         self.page = Panel()
         self.verdict, self.legend = note(name="gestFacts"), LegendView()
         self.show_button = button("Show the map", self.show_map)
