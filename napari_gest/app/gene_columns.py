@@ -6,7 +6,9 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,13 @@ from scipy import sparse
 from napari_gest.files import Scratch
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.rows import StoredRows
+from napari_gest.tissue.section import Section
 
-_ROWS = 16_384  # cells of a block: sorting them stays in the processor's cache
-_VALUE_BYTES = 6  # of a value with its cell
+_ROWS = 16_384  # cells of a block at most: sorting them stays in the processor's cache
+_VALUE_BYTES = 10  # of a value with its cell and, until all are hashed, its gene
 _SPARE_BYTES = 1_000_000_000  # left free on the disk
-_VALUES, _CELLS = "values", "cells"
+_VALUES, _CELLS, _GENES = "values", "cells", "genes"
+_HASHED = 1_000_000  # values hashed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +37,8 @@ class GeneColumns:
     ----------
     totals
         (n_cells,) float64 sum of all genes of each cell.
+    starts
+        (n_blocks,) first cell of each block.
     ends
         Where each gene ends in each block, (n_genes + 1,) each.
     blocks
@@ -42,47 +48,61 @@ class GeneColumns:
     """
 
     totals: NDArray[np.float64]
+    starts: list[int]
     ends: list[NDArray[np.int64]]
     blocks: list[tuple[NDArray[np.float32], NDArray[np.uint16]]]
     files: Scratch | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, expression: sparse.csr_matrix | StoredRows) -> GeneColumns:
-        """Sort ``expression`` (n, G) by gene."""
-        return finish(cls.sorting(expression))
+    def of(cls, section: Section) -> GeneColumns:
+        """Sort the expression of a section by gene."""
+        return finish(cls.sorting(section))
 
     @classmethod
-    def sorting(
-        cls, expression: sparse.csr_matrix | StoredRows
-    ) -> Generator[float, None, GeneColumns]:
-        """Sort ``expression`` (n, G) by gene; yields the share that is done.
+    def sorting(cls, section: Section) -> Generator[float, None, GeneColumns]:
+        """Sort the expression of a section by gene; yields the share that is done.
 
-        Takes some seconds of a processor for 3 M cells.
+        Takes some seconds of a processor for 3 M cells. What is left in a file is read once: the
+        section knows its digest afterwards.
         """
-        stored = isinstance(expression, StoredRows)
-        files = Scratch(secrets.token_hex(8)) if stored and _has_room(expression.nnz) else None
-        totals, ends, blocks, first = np.empty(expression.shape[0]), [], [], 0
-        for start, part in _parts(expression):
-            made = part.tocsc()
-            cells = made.indices.astype(np.uint16)
-            totals[start : start + part.shape[0]] = np.asarray(part.sum(axis=1)).ravel()
-            if files is None:
-                blocks.append((made.data, cells))
-            else:
-                files.append(_VALUES, made.data)
-                files.append(_CELLS, cells)
-            ends.append(made.indptr.astype(np.int64) + (first if files is not None else 0))
-            first += made.nnz
-            yield (start + part.shape[0]) / len(totals)
-        return cls(totals, ends, blocks, files)
+        expression, n = section.expression, section.n_obs
+        files = digest = None
+        if isinstance(expression, StoredRows) and _has_room(expression.nnz):
+            files = Scratch(secrets.token_hex(8))
+            digest = _Digest(section, files)
+        made = cls(np.empty(n), [], [], [], files)
+        start = 0
+        for values in _as_stored(expression):
+            if digest is not None:
+                digest.add(values)
+            for inside in range(0, values.shape[0], _ROWS):
+                made._add(start + inside, values[inside : inside + _ROWS])
+                yield (start + inside) / n
+            start += values.shape[0]
+        if digest is not None:
+            vars(section)["digest"] = digest.end()
+        return made
+
+    def _add(self, start: int, part: sparse.csr_matrix) -> None:
+        by_gene = part.tocsc()
+        cells, first = by_gene.indices.astype(np.uint16), 0
+        self.totals[start : start + part.shape[0]] = np.asarray(part.sum(axis=1)).ravel()
+        if self.files is None:
+            self.blocks.append((by_gene.data, cells))
+        else:
+            self.files.append(_VALUES, by_gene.data)
+            self.files.append(_CELLS, cells)
+            first = int(self.ends[-1][-1]) if self.ends else 0
+        self.starts.append(start)
+        self.ends.append(by_gene.indptr.astype(np.int64) + first)
 
     def __getitem__(self, gene: int) -> NDArray[np.float32]:
         """Return (n,) the expression of the gene at this index."""
         out = np.zeros(len(self.totals), np.float32)
-        for number, ends in enumerate(self.ends):
+        for number, (start, ends) in enumerate(zip(self.starts, self.ends, strict=True)):
             values, cells = self._part(number, int(ends[gene]), int(ends[gene + 1]))
             # A file may store a value in parts.
-            np.add.at(out[number * _ROWS :], cells, values)
+            np.add.at(out[start:], cells, values)
         return out
 
     def sums(self, genes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -90,12 +110,13 @@ class GeneColumns:
         n = len(self.totals)
         out, wanted = np.zeros(n), np.zeros(len(self.ends[0]) - 1 if self.ends else 0, bool)
         wanted[genes] = True
-        for number, ends in enumerate(self.ends):
+        for number, (start, stop) in enumerate(
+            zip(self.starts, [*self.starts[1:], n], strict=True)
+        ):
+            ends = self.ends[number]
             values, cells = self._part(number, int(ends[0]), int(ends[-1]))
             counted = np.repeat(wanted, np.diff(ends))
-            own = slice(number * _ROWS, min((number + 1) * _ROWS, n))
-            size = own.stop - own.start
-            out[own] = np.bincount(cells[counted], values[counted], minlength=size)
+            out[start:stop] = np.bincount(cells[counted], values[counted], minlength=stop - start)
         return out
 
     def _part(
@@ -110,19 +131,44 @@ class GeneColumns:
         )
 
 
-def _parts(
-    expression: sparse.csr_matrix | StoredRows,
-) -> Iterator[tuple[int, sparse.csr_matrix]]:
-    """Yield blocks of ``_ROWS`` cells, the last one less, with the first cell of each."""
-    n = expression.shape[0]
-    if not isinstance(expression, StoredRows):
-        yield from ((start, expression[start : start + _ROWS]) for start in range(0, n, _ROWS))
-        return
-    step = max(expression.matrix.most_rows // _ROWS, 1) * _ROWS  # what is read at once
-    for start in range(0, n, step):
-        some = expression.take(slice(start, start + step))[:]
-        for inside in range(0, some.shape[0], _ROWS):
-            yield start + inside, some[inside : inside + _ROWS]
+class _Digest:
+    """`Section.digest` of expression that comes block by block and is read once.
+
+    The digest is of all values, then of all their genes: these wait in a file.
+    """
+
+    def __init__(self, section: Section, files: Scratch) -> None:
+        self._hash = blake2b("\n".join(section.genes).encode(), digest_size=16)
+        self._hash.update(np.ascontiguousarray(section.coords_um).data)
+        self._files, self._ends = files, [np.zeros(1, np.int64)]
+        self._gene = np.dtype(np.uint16 if len(section.genes) <= 2**16 else np.int32)
+        self._beside = ThreadPoolExecutor(1)  # hashing does not need the GIL
+        self._waits: Future[None] | None = None
+
+    def add(self, values: sparse.csr_matrix) -> None:
+        """Take in the next cells (n, G), their columns in the order of the file."""
+        if self._waits is not None:
+            self._waits.result()
+        self._waits = self._beside.submit(self._hash.update, np.ascontiguousarray(values.data).data)
+        self._files.append(_GENES, values.indices.astype(self._gene))
+        self._ends.append(values.indptr[1:].astype(np.int64) + self._ends[-1][-1])
+
+    def end(self) -> str:
+        """Return the digest of all that was taken in."""
+        self._beside.shutdown()
+        ends = np.concatenate(self._ends)
+        for start in range(0, int(ends[-1]), _HASHED):
+            stop = min(start + _HASHED, int(ends[-1]))
+            genes = self._files.part(_GENES, self._gene, start, stop)
+            self._hash.update(genes.astype(np.int64).data)
+        self._files.drop(_GENES)
+        self._hash.update(ends.data)
+        return self._hash.hexdigest()
+
+
+def _as_stored(expression: sparse.csr_matrix | StoredRows) -> Iterator[sparse.csr_matrix]:
+    """Yield the expression of all cells, as many at a time as are read at once."""
+    return expression.as_stored() if isinstance(expression, StoredRows) else iter([expression])
 
 
 def _has_room(n_values: int) -> bool:

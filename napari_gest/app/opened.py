@@ -177,16 +177,15 @@ class Opened:
         """
         clock, beside = Clock(f"Reading {self.label}", 100), ThreadPoolExecutor(3)
         share, stop = [0.0], Event()
-        work = [
-            beside.submit(getattr, self.section, "digest"),
-            beside.submit(self._sort, share, stop),
-            beside.submit(self._look_around),
-        ]
+        work = [beside.submit(self._sort, share, stop), beside.submit(self._look_around)]
+        if not self.section.on_disk:  # else it comes of sorting
+            work.append(beside.submit(getattr, self.section, "digest"))
         try:
             while wait(work, _LOOK_S).not_done:
                 yield clock.tick(int(100 * share[0]))
             for one in work:
                 one.result()
+            _ = self.section.digest  # where the disk had no room for a single pass
         finally:
             stop.set()
             beside.shutdown(wait=False, cancel_futures=True)
@@ -195,7 +194,7 @@ class Opened:
         """Sort expression by gene unless that was done; tell the share, end when told to."""
         if "_columns" in vars(self):
             return
-        sorting = GeneColumns.sorting(self.section.expression)
+        sorting = GeneColumns.sorting(self.section)
         while not stop.is_set():
             try:
                 share[0] = next(sorting)
@@ -220,7 +219,7 @@ class Opened:
 
     @cached_property
     def _columns(self) -> GeneColumns:
-        return GeneColumns.of(self.section.expression)
+        return GeneColumns.of(self.section)
 
     def gene_values(
         self,

@@ -159,7 +159,7 @@ class LabelsPanel(Panel):
         why_not = context.why_not()
         if context.opened is None or context.jobs.busy:
             return why_not
-        if self._choice == _DRAWN and not self.names.count:
+        if self._choice == _DRAWN and len({shape.name for shape in self.names.shapes}) < 2:
             return "Draw regions of two names at least."
         used = {self._to} if self._choice == _KNOWN else {*self._from, self._to}
         for label in used:
