@@ -24,12 +24,11 @@ def get_reader(
 def read_layers(path: str | Sequence[str]) -> list[LayerTuple]:
     """Read all sections of one or more files, one Points layer each, side by side."""
     from napari_gest.app.first_view import first_colors
-    from napari_gest.app.opened import open_sections
+    from napari_gest.app.opened import open_sections, read_to_open
     from napari_gest.canvas.layers import side_by_side
-    from napari_gest.tissue.io import read_tissue
 
     paths = [path] if isinstance(path, str | Path) else list(path)
-    opened = [one for p in map(Path, paths) for one in open_sections(read_tissue(p), path=p)]
+    opened = [one for p in map(Path, paths) for one in open_sections(read_to_open(p), path=p)]
     layers = side_by_side(opened)
     for one, (_, settings, _) in zip(opened, layers, strict=True):
         settings["face_color"] = first_colors(one)  # without the dock nobody else colours them

@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from napari_gest.app.gene_columns import GeneColumns
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import Clock, Progress
+from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.obs import names_in, obs_column
 from napari_gest.tissue.reading import Reading
 from napari_gest.tissue.section import Section, section_names
@@ -320,6 +321,24 @@ class Snapshot:
         """Return what a run starts from that begins now; raise as `Opened.require_same_file`."""
         opened.require_same_file()
         return cls(opened.label, opened.section)
+
+
+def read_to_open(path: Path) -> AnnData:
+    """Read tissue that will stay open: what is too large for memory stays on disk for good.
+
+    anndata closes the file of a backed AnnData once it was copied to memory, as to save new cells.
+    Matrices that are left on disk one by one keep it open.
+
+    Raises
+    ------
+    InputError
+        As ``read_tissue``.
+    """
+    adata = read_tissue(path)
+    if not adata.isbacked:
+        return adata
+    adata.file.close()
+    return read_tissue(path, lazy=True)
 
 
 def open_sections(

@@ -10,7 +10,7 @@ from typing import Any
 from napari_gest.app.actions import AddRun, CloseSections, Keep, OpenSections
 from napari_gest.app.actions.tissue import TissueRef
 from napari_gest.app.journal import Journal, Step
-from napari_gest.app.opened import Opened, open_sections
+from napari_gest.app.opened import Opened, open_sections, read_to_open
 from napari_gest.app.runs.base import UNDECIDED, RunEntry
 from napari_gest.app.saved.as_added import as_added, with_found
 from napari_gest.app.saved.folder import RESULTS, has_result, read_steps
@@ -19,7 +19,6 @@ from napari_gest.app.session import Session
 from napari_gest.app.state import State
 from napari_gest.errors import CheckpointError, GestError, InputError, ReadingError
 from napari_gest.tasks.progress import Progress
-from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.reading import Reading
 
 
@@ -184,7 +183,7 @@ def _open_all(
             raise MovedError(ref.path)
         yield Progress(f"Reading {path.name}", done, len(refs))
         if file not in files:
-            files[file] = read_tissue(path)
+            files[file] = read_to_open(path)
         opened[place] = _opened(ref, files[file], path)
         if opened[place].section.digest != ref.digest:
             changed[str(path)] = None

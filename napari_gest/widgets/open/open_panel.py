@@ -23,7 +23,7 @@ from napari_gest import keys
 from napari_gest.app.actions import Activate, ChangeView, CloseSections, OpenSections
 from napari_gest.app.first_view import prepare
 from napari_gest.app.obs_columns import columns
-from napari_gest.app.opened import Opened, open_sections
+from napari_gest.app.opened import Opened, open_sections, read_to_open
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import State
 from napari_gest.app.wording import counted
@@ -31,7 +31,7 @@ from napari_gest.canvas import layers
 from napari_gest.canvas.jobs import Work
 from napari_gest.errors import InputError, ReadingError
 from napari_gest.tasks.progress import Progress
-from napari_gest.tissue.io import TISSUE, read_tissue
+from napari_gest.tissue.io import TISSUE
 from napari_gest.tissue.obs import few
 from napari_gest.tissue.reading import Reading, where
 from napari_gest.tissue.section import Section, section_names
@@ -126,7 +126,7 @@ class OpenPanel(Panel):
             read = []
             for done, path in enumerate(asked.paths):
                 yield Progress(f"Reading {path.name}", done, len(asked.paths))
-                read.append((path, read_tissue(path)))
+                read.append((path, read_to_open(path)))
             return read
 
         if self._start(work, lambda read: self._choose_sections(read, asked)):
