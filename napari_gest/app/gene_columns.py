@@ -69,7 +69,7 @@ class GeneColumns:
         files = digest = None
         if isinstance(expression, StoredRows) and _has_room(expression.nnz):
             files = Scratch(secrets.token_hex(8))
-            digest = _Digest(section, files)
+            digest = None if "digest" in vars(section) else _Digest(section, files)
         made = cls(np.empty(n), [], [], [], files)
         start = 0
         for values in _as_stored(expression):

@@ -185,6 +185,8 @@ def _open_all(
         if file not in files:
             files[file] = read_to_open(path)
         opened[place] = _opened(ref, files[file], path)
+        if opened[place].section.on_disk:
+            yield from opened[place].prepare()  # reads it once, for its fingerprint too
         if opened[place].section.digest != ref.digest:
             changed[str(path)] = None
     return opened, tuple(changed)

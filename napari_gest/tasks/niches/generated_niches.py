@@ -257,14 +257,14 @@ def as_section(generated: Generated) -> Section:
     """
     section = generated.section
     genes = tuple(g for g in generated.genes if g in set(section.genes))
-    place = [section.genes.index(g) for g in genes]
     made = np.expm1(generated.expression[:, [generated.genes.index(g) for g in genes]])
     made = sparse.csr_matrix(np.maximum(made, 0, dtype=np.float32))
     n_new = int((generated.rows < 0).sum())
     order = np.concatenate([np.arange(section.n_obs), np.zeros(n_new, np.int64)])
     order[generated.index] = section.n_obs + np.arange(len(generated.index))
     order[section.n_obs :] = section.n_obs + len(generated.index) + np.arange(n_new)
-    stacked = sparse.vstack([section.expression[:, place], made], format="csr")
+    measured = section.expression_of(np.arange(section.n_obs), genes)
+    stacked = sparse.vstack([measured, made], format="csr")
     new = generated.rows < 0
     return replace(
         section,

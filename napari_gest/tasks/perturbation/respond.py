@@ -327,8 +327,8 @@ def _read(section: Section, model: GeST, cells: NDArray[np.int64] | None = None)
 
 
 def _depth(section: Section, model: GeST) -> NDArray[np.float64]:
-    total = section.align(model.genes)[0].sum(1, dtype=np.float64)
-    return np.log1p(np.asarray(total).ravel())
+    totals = [part[:].sum(1, dtype=np.float64) for part in section.parts(model.genes)[1]]
+    return np.log1p(np.asarray(np.concatenate(totals)).ravel())
 
 
 @torch.inference_mode()
