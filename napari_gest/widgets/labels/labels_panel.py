@@ -159,8 +159,8 @@ class LabelsPanel(Panel):
         why_not = context.why_not()
         if context.opened is None or context.jobs.busy:
             return why_not
-        if self._choice == _DRAWN and len({shape.name for shape in self.names.shapes}) < 2:
-            return "Draw regions of two names at least."
+        if self._choice == _DRAWN and self.names.why_not is not None:
+            return self.names.why_not
         used = {self._to} if self._choice == _KNOWN else {*self._from, self._to}
         for label in used:
             genes = state.sections[label].section.genes

@@ -51,6 +51,14 @@ class NameTools(Panel):
         """Shapes drawn."""
         return len(self.shapes)
 
+    @property
+    def why_not(self) -> str | None:
+        """Why nothing can be learned from what is drawn, or None."""
+        names = {shape.name for shape in self.shapes}
+        if "" in names:
+            return "A region has no name: select it on the canvas, then type one."
+        return None if len(names) > 1 else "Draw regions of two names at least."
+
     def draw(self, tool: str) -> None:
         """Get ready to draw regions of the name typed."""
         self.context.scene.draw(tool, "named", self.name.text().strip())
