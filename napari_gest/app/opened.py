@@ -243,15 +243,15 @@ class Opened:
         """
         if gene not in self.section.genes:
             return np.full(self.section.n_obs, np.nan, np.float32)
-        asked = gene, target_sum, panel
-        if self._latest is None or self._latest[0] != asked:
+        asked, latest = (gene, target_sum, panel), self._latest
+        if latest is None or latest[0] != asked:
             column = self._columns[self.section.genes.index(gene)]
             totals = self._sum_of(panel)
             scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
             values = np.log1p(column * scale).astype(np.float32)
             values.flags.writeable = False
-            self._latest = asked, values
-        return self._latest[1]
+            latest = self._latest = asked, values
+        return latest[1]
 
     def _sum_of(self, panel: tuple[str, ...] | None) -> NDArray[np.float64]:
         if panel is None or panel == self.section.genes:
