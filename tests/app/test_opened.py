@@ -10,11 +10,12 @@ import pytest
 from scipy.spatial import cKDTree
 
 from napari_gest.app.gene_columns import GeneColumns
-from napari_gest.app.opened import Snapshot, cell_size, open_sections
+from napari_gest.app.opened import Snapshot, cell_size, open_sections, read_to_open
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue import io
-from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
+from napari_gest.tissue.on_disk import matrices_on_disk
 
 
 def test_what_the_window_asks_for_first_is_there(opened):
@@ -65,6 +66,16 @@ def test_runs_refuse_a_large_tissue_whose_file_was_changed(tissue, tmp_path, mon
     write_tissue(tissue, path)
     with pytest.raises(InputError, match="changed or moved"):
         opened.require_same_file()
+
+
+def test_a_large_file_can_be_read_after_its_tissue_was_copied(tissue, tmp_path, monkeypatch):
+    path = tmp_path / "tissue.h5ad"
+    write_tissue(tissue, path)
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
+    opened = open_sections(read_to_open(path), path)[0]
+    before = opened.section.expression[:5].toarray()
+    assert not any(matrices_on_disk(in_memory(opened.adata)))
+    np.testing.assert_array_equal(opened.section.expression[:5].toarray(), before)
 
 
 def test_tissue_in_memory_does_not_need_its_file(tissue, tmp_path):

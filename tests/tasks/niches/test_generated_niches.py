@@ -15,6 +15,7 @@ from napari_gest.tasks.niches.embed import embed_niches
 from napari_gest.tasks.niches.generated_niches import as_section, generated_niches
 from napari_gest.tasks.niches.niche_tree import niche_tree
 from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.section import Section
 
 
 @pytest.fixture
@@ -53,6 +54,22 @@ def test_the_section_has_generated_cells_in_place_of_measured_ones(copied, secti
     np.testing.assert_array_equal(made.coords_um[-2:], copied.coords_um[-2:])
     doubled = Generated(**{**vars(copied), "expression": copied.expression * 0})
     assert as_section(doubled).expression[copied.index].nnz == 0
+
+
+@pytest.mark.parametrize("n_genes", [30, 20])
+def test_the_section_may_be_left_on_disk(copied, section, tissue, tmp_path, n_genes):
+    write_tissue(tissue, tmp_path / "tissue.h5ad")
+    adata = read_tissue(tmp_path / "tissue.h5ad", lazy=True)
+    stored = Section.from_anndata(adata, section.name, lazy=True)
+    assert stored.on_disk
+    some = replace(
+        copied,
+        genes=copied.genes[:n_genes][::-1],
+        expression=copied.expression[:, :n_genes][:, ::-1],
+    )
+    here, there = as_section(some), as_section(replace(some, section=stored))
+    assert here.genes == there.genes
+    np.testing.assert_array_equal(here.expression.toarray(), there.expression.toarray())
 
 
 def test_cells_like_the_measured_ones_are_in_their_niches(copied, section, tiny_model):

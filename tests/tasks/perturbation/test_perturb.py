@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from napari_gest.model.gest import GeST
 from napari_gest.tasks.perturbation.perturb import PerturbRequest, perturb
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.edits import Edit
+from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section
 
 READOUTS = ("response", "generation")
@@ -22,6 +24,20 @@ READOUTS = ("response", "generation")
 @pytest.mark.parametrize("readout", READOUTS)
 def test_one_seed_gives_the_same_bits_twice(request_: PerturbRequest, readout: str) -> None:
     one, two = (finish(replace(request_, readout=readout, seed=5).run()) for _ in range(2))
+    assert np.array_equal(one.control, two.control)
+    assert np.array_equal(one.perturbed, two.perturbed)
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_tissue_left_on_disk_gives_the_same(
+    request_: PerturbRequest, tissue: AnnData, tmp_path: Path, readout: str
+) -> None:
+    write_tissue(tissue, tmp_path / "tissue.h5ad")
+    adata = read_tissue(tmp_path / "tissue.h5ad", lazy=True)
+    stored = Section.from_anndata(adata, request_.section.name, lazy=True)
+    assert stored.on_disk
+    one = finish(replace(request_, readout=readout).run())
+    two = finish(replace(request_, readout=readout, section=stored).run())
     assert np.array_equal(one.control, two.control)
     assert np.array_equal(one.perturbed, two.perturbed)
 
