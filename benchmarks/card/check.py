@@ -142,9 +142,13 @@ def _expected_expression(root: Path) -> list[str]:
 
 def _drawn_cells(root: Path) -> list[str]:
     page, title, found = f"{_RESULTS}drawn-cells.md", "GeST sample against the bars", []
-    shown = {"Drawn cells as a distribution": "cells", "Trained from the base": "cells-from-base"}
+    shown = {
+        "Drawn cells as a distribution": ("cells",),
+        "Trained from the base": ("cells-from-base", "cells-from-base-later"),
+    }
     for heading, stored in shown.items():
-        rows = {r[0]: numbers(r[1:]) for r in table(f"{_RESULTS}{stored}.md", title, root).rows}
+        written = [table(f"{_RESULTS}{name}.md", title, root) for name in stored]
+        rows = {row[0]: numbers(row[1:]) for one in written for row in one.rows}
         found += _same_rows(root, table(page, heading, root), page, rows)
     return found
 

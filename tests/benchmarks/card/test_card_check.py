@@ -18,8 +18,8 @@ PAGES = (
     *(
         f"docs/results/{name}.md"
         for name in (
-            "generation", "expected-expression", "cells", "cells-from-base", "drawn-cells",
-            "niches", "annotation", "niches-and-labels", "perturbation",
+            "generation", "expected-expression", "cells", "cells-from-base",
+            "cells-from-base-later", "drawn-cells", "niches", "annotation", "niches-and-labels", "perturbation",
         )
     ),
 )  # fmt: skip
