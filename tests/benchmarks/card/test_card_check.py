@@ -19,7 +19,8 @@ PAGES = (
         f"docs/results/{name}.md"
         for name in (
             "generation", "expected-expression", "cells", "cells-from-base",
-            "cells-from-base-later", "drawn-cells", "niches", "annotation", "niches-and-labels", "perturbation",
+            "cells-from-base-later", "drawn-cells", "niches", "annotation",
+            "niches-and-labels", "perturbation",
         )
     ),
 )  # fmt: skip
