@@ -66,8 +66,13 @@ def on_canvas(viewer, qtbot) -> Callable[[], np.ndarray]:
 
     def view_state() -> np.ndarray:
         scale_bar(viewer).visible = False
-        qtbot.wait(100)
-        return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+        shape = None
+        while True:  # the panels beside the canvas may still find their widths
+            qtbot.wait(100)
+            shown = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+            if shown.shape == shape:
+                return shown
+            shape = shown.shape
 
     return view_state
 
