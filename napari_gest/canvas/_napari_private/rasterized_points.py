@@ -345,6 +345,6 @@ class Places:
             flat = whole.ravel()
             for dy, dx in np.argwhere(self.disc) - margin:
                 flat[self.middle + dy * width + dx] = colors
-        if self.halved:  # what is transparent has no say in the colour of the four
+        if self.halved:  # colours are averaged by opacity: transparent pixels do not count
             canvas = np.asarray(Image.fromarray(canvas).reduce(2))
         return Picture(canvas, self.origin, self.pixel)
