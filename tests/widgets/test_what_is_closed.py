@@ -39,6 +39,7 @@ def alive(qtbot, tissue) -> Callable[[], dict[str, int]]:
 
     def holders() -> list[Any]:
         qtbot.wait(100)  # Qt deletes what it is to delete later
+        gc.unfreeze()  # what is frozen while a job holds the collector is not listed
         gc.collect()
         return [one for one in gc.get_objects() if issubclass(type(one), HOLDERS)]
 
