@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_gest.app import colors
-from napari_gest.app.obs_columns import columns, label_columns, likely_column
+from napari_gest.app.obs_columns import columns, likely_column
 from napari_gest.app.opened import Normalization, Opened
 from napari_gest.app.view_state import ViewState, section_legend, section_rgba
-from napari_gest.tasks.progress import Progress
 
 
 def first_view(opened: Opened) -> ViewState:
@@ -27,10 +24,3 @@ def first_colors(opened: Opened) -> NDArray[np.float32]:
     """Return (n_obs, 4) colours of a section in its first view."""
     view, space = first_view(opened), Normalization()
     return section_rgba(view, opened, section_legend(view, opened, space), space)
-
-
-def prepare(opened: Opened) -> Generator[Progress, None, None]:
-    """Compute what the window asks for when it shows a section first; any thread."""
-    yield from opened.prepare()
-    label_columns(opened)
-    first_colors(opened)

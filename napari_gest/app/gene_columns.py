@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,8 @@ class GeneColumns:
         Of each block: values and cells (within the block), sorted by gene. Empty with ``files``.
     files
         What holds them instead, one block after another.
+    hashing
+        The digest of a section whose file was read for them, until it is ended.
     """
 
     totals: NDArray[np.float64]
@@ -52,25 +55,29 @@ class GeneColumns:
     ends: list[NDArray[np.int64]]
     blocks: list[tuple[NDArray[np.float32], NDArray[np.uint16]]]
     files: Scratch | None = field(default=None, repr=False)
+    hashing: StoredDigest | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, section: Section) -> GeneColumns:
-        """Sort the expression of a section by gene."""
-        return finish(cls.sorting(section))
+        """Sort the expression of a section by gene; its digest is known afterwards."""
+        made = finish(cls.sorting(section))
+        if made.hashing is not None:
+            made.hashing.end()
+        return made
 
     @classmethod
     def sorting(cls, section: Section) -> Generator[float, None, GeneColumns]:
         """Sort the expression of a section by gene; yields the share that is done.
 
-        Takes some seconds of a processor for 3 M cells. What is left in a file is read once: the
-        section knows its digest afterwards.
+        Takes some seconds of a processor for 3 M cells. What is left in a file is read once, so
+        that its digest is begun here, too.
         """
         expression, n = section.expression, section.n_obs
         files = digest = None
         if isinstance(expression, StoredRows) and _has_room(expression.nnz):
             files = Scratch(secrets.token_hex(8))
-            digest = None if "digest" in vars(section) else _Digest(section, files)
-        made = cls(np.empty(n), [], [], [], files)
+            digest = None if "digest" in vars(section) else StoredDigest(section, files)
+        made = cls(np.empty(n), [], [], [], files, digest)
         start = 0
         for values in _as_stored(expression):
             if digest is not None:
@@ -79,8 +86,6 @@ class GeneColumns:
                 made._add(start + inside, values[inside : inside + _ROWS])
                 yield (start + inside) / n
             start += values.shape[0]
-        if digest is not None:
-            vars(section)["digest"] = digest.end()
         return made
 
     def _add(self, start: int, part: sparse.csr_matrix) -> None:
@@ -131,16 +136,17 @@ class GeneColumns:
         )
 
 
-class _Digest:
+class StoredDigest:
     """`Section.digest` of expression that comes block by block and is read once.
 
-    The digest is of all values, then of all their genes: these wait in a file.
+    The digest is of all values, then of all their genes: these wait in a file until `end`.
     """
 
     def __init__(self, section: Section, files: Scratch) -> None:
         self._hash = blake2b("\n".join(section.genes).encode(), digest_size=16)
         self._hash.update(np.ascontiguousarray(section.coords_um).data)
         self._files, self._ends = files, [np.zeros(1, np.int64)]
+        self._section: Section | None = section
         self._gene = np.dtype(np.uint16 if len(section.genes) <= 2**16 else np.int32)
         self._beside = ThreadPoolExecutor(1)  # hashing does not need the GIL
         self._waits: Future[None] | None = None
@@ -153,17 +159,21 @@ class _Digest:
         self._files.append(_GENES, values.indices.astype(self._gene))
         self._ends.append(values.indptr[1:].astype(np.int64) + self._ends[-1][-1])
 
-    def end(self) -> str:
-        """Return the digest of all that was taken in."""
+    def end(self, stop: Event | None = None) -> None:
+        """Give the section its digest, once; leave it without where ``stop`` is set meanwhile."""
+        section, self._section = self._section, None
+        if section is None:
+            return
         self._beside.shutdown()
         ends = np.concatenate(self._ends)
         for start in range(0, int(ends[-1]), _HASHED):
-            stop = min(start + _HASHED, int(ends[-1]))
-            genes = self._files.part(_GENES, self._gene, start, stop)
+            if stop is not None and stop.is_set():
+                return
+            genes = self._files.part(_GENES, self._gene, start, min(start + _HASHED, int(ends[-1])))
             self._hash.update(genes.astype(np.int64).data)
         self._files.drop(_GENES)
         self._hash.update(ends.data)
-        return self._hash.hexdigest()
+        vars(section)["digest"] = self._hash.hexdigest()
 
 
 def _as_stored(expression: sparse.csr_matrix | StoredRows) -> Iterator[sparse.csr_matrix]:

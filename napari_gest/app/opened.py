@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,7 +15,6 @@ from scipy.spatial import cKDTree
 
 from napari_gest.app.gene_columns import GeneColumns
 from napari_gest.errors import InputError
-from napari_gest.tasks.progress import Clock, Progress
 from napari_gest.tissue.io import read_tissue
 from napari_gest.tissue.obs import names_in, obs_column
 from napari_gest.tissue.reading import Reading
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TARGET_SUM = 1e4
 _RUNS, _IN_A_RUN = 100, 50  # of cells that rank genes: near ones are read together
-_LOOK_S = 0.05  # between looks at whether threads have ended
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
 _SOME_CELLS, _NEIGHBOURS = 1000, 6  # whose names are compared
 _OF_PLACES = 0.45  # of what chance leaves open, from which names are of places
@@ -133,7 +129,7 @@ class Opened:
         return self.section.tree
 
     @cached_property
-    def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def some_neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Some cells (m,), spread over the section, and the nearest ones of each (m, k)."""
         coords = self.section.coords_um
         cells = np.unique(np.linspace(0, len(coords) - 1, _SOME_CELLS).astype(np.int64))
@@ -153,7 +149,7 @@ class Opened:
         codes
             (n_obs,) name of each cell, -1 where it has none.
         """
-        cells, near = self._neighbours
+        cells, near = self.some_neighbours
         named = codes[codes >= 0]
         own = codes[cells] >= 0
         if not own.any() or not near.shape[1]:
@@ -170,42 +166,6 @@ class Opened:
                 "Open it again, or put it back: a large tissue stays in its file.",
             )
 
-    def prepare(self) -> Generator[Progress, None, None]:
-        """Compute what is asked for first and takes long; any thread.
-
-        Threads of its own do most of the work without the GIL. It yields while it waits for them,
-        and they end soon after it is closed.
-        """
-        clock, beside = Clock(f"Reading {self.label}", 100), ThreadPoolExecutor(3)
-        share, stop = [0.0], Event()
-        work = [beside.submit(self._sort, share, stop), beside.submit(self._look_around)]
-        if not self.section.on_disk:  # else it comes of sorting
-            work.append(beside.submit(getattr, self.section, "digest"))
-        try:
-            while wait(work, _LOOK_S).not_done:
-                yield clock.tick(int(100 * share[0]))
-            for one in work:
-                one.result()
-            _ = self.section.digest  # where the disk had no room for a single pass
-        finally:
-            stop.set()
-            beside.shutdown(wait=False, cancel_futures=True)
-
-    def _sort(self, share: list[float], stop: Event) -> None:
-        """Sort expression by gene unless that was done; tell the share, end when told to."""
-        if "_columns" in vars(self):
-            return
-        sorting = GeneColumns.sorting(self.section)
-        while not stop.is_set():
-            try:
-                share[0] = next(sorting)
-            except StopIteration as done:
-                vars(self)["_columns"] = done.value
-                return
-
-    def _look_around(self) -> None:
-        _ = self.section.geometry, self.section.unit, self.cell_um, self._neighbours
-
     @cached_property
     def telling_gene(self) -> str:
         """The gene that varies most between cells, on a log scale."""
@@ -219,7 +179,8 @@ class Opened:
         return section.genes[int(variance.argmax())]
 
     @cached_property
-    def _columns(self) -> GeneColumns:
+    def by_gene(self) -> GeneColumns:
+        """Expression sorted by gene."""
         return GeneColumns.of(self.section)
 
     def gene_values(
@@ -245,7 +206,7 @@ class Opened:
             return np.full(self.section.n_obs, np.nan, np.float32)
         asked, latest = (gene, target_sum, panel), self._latest
         if latest is None or latest[0] != asked:
-            column = self._columns[self.section.genes.index(gene)]
+            column = self.by_gene[self.section.genes.index(gene)]
             totals = self._sum_of(panel)
             scale = np.divide(target_sum, totals, out=np.zeros_like(totals), where=totals > 0)
             values = np.log1p(column * scale).astype(np.float32)
@@ -255,10 +216,10 @@ class Opened:
 
     def _sum_of(self, panel: tuple[str, ...] | None) -> NDArray[np.float64]:
         if panel is None or panel == self.section.genes:
-            return self._columns.totals
+            return self.by_gene.totals
         if panel not in self._totals:
             measured = np.isin(self.section.genes, panel)
-            self._totals[panel] = self._columns.sums(np.flatnonzero(measured))
+            self._totals[panel] = self.by_gene.sums(np.flatnonzero(measured))
         return self._totals[panel]
 
     def obs_values(self, key: str) -> pd.Series:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from napari_gest.app.first_view import first_view, prepare
+from napari_gest.app.first_view import first_view
 from napari_gest.app.opened import open_sections
 from napari_gest.app.view_state import ViewState
-from napari_gest.tasks.progress import finish
 
 
 def test_the_annotation_that_looks_like_cell_types(opened):
@@ -29,12 +28,3 @@ def test_without_one_the_gene_that_varies_most(tissue):
 def test_numbers_are_no_cell_types(opened):
     opened.adata.obs = opened.adata.obs[["section"]].assign(cell_type=1.5)
     assert first_view(opened).column is None
-
-
-def test_what_the_window_asks_for_first_is_computed_before(opened, monkeypatch):
-    finish(prepare(opened))
-    monkeypatch.setattr("napari_gest.app.opened.names_in", None)  # would be called for new names
-    assert opened.names("cell_type")
-    assert first_view(opened) == ViewState(column="cell_type")
-    assert {"_neighbours", "cell_um"} <= set(vars(opened))
-    assert "tree" in vars(opened.section)

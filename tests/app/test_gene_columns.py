@@ -9,7 +9,6 @@ from scipy import sparse
 from napari_gest.app import gene_columns
 from napari_gest.app.gene_columns import GeneColumns
 from napari_gest.app.opened import Opened, open_sections
-from napari_gest.tasks.progress import finish
 from napari_gest.tissue import io, rows
 from napari_gest.tissue.io import read_tissue, write_tissue
 from napari_gest.tissue.section import Section, section_names
@@ -95,7 +94,7 @@ def test_sums_of_some_genes(stored, on_disk):
 def test_the_window_looks_at_expression_on_disk_as_in_memory(stored):
     opened, in_memory = stored
     other = Opened("in memory", opened.adata, in_memory)
-    finish(opened.prepare())
+    GeneColumns.of(opened.section)
     panel = tuple(sorted(in_memory.genes)[:9])
     for gene in in_memory.genes[:2]:
         np.testing.assert_array_equal(opened.gene_values(gene), other.gene_values(gene))

@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from threading import Event
-
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from napari_gest.app.gene_columns import GeneColumns
 from napari_gest.app.opened import Snapshot, cell_size, open_sections, read_to_open
 from napari_gest.errors import InputError
-from napari_gest.tasks.progress import finish
 from napari_gest.tissue import io
 from napari_gest.tissue.io import in_memory, read_tissue, write_tissue
 from napari_gest.tissue.on_disk import matrices_on_disk
-
-
-def test_what_the_window_asks_for_first_is_there(opened):
-    finish(opened.prepare())
-    assert {"cell_um", "_columns"} <= set(vars(opened))
-    assert {"digest", "unit", "geometry"} <= set(vars(opened.section))
-    assert opened.section.unit == "cell"
-
-
-def test_what_was_begun_ends_when_nobody_waits_for_it(opened, monkeypatch):
-    ended = Event()
-
-    def sorting(expression):
-        try:
-            while True:
-                time.sleep(0.01)
-                yield 0.5
-        finally:
-            ended.set()
-
-    monkeypatch.setattr(GeneColumns, "sorting", sorting)
-    work = opened.prepare()
-    assert next(work).done in (0, 50)
-    assert not ended.is_set()
-    work.close()
-    assert ended.wait(5)
 
 
 @pytest.mark.parametrize("coords", [np.zeros((1, 2)), np.zeros((5, 2))])

@@ -11,6 +11,7 @@ from napari_gest.app.actions import AddRun, CloseSections, Keep, OpenSections
 from napari_gest.app.actions.tissue import TissueRef
 from napari_gest.app.journal import Journal, Step
 from napari_gest.app.opened import Opened, open_sections, read_to_open
+from napari_gest.app.preparing import prepare
 from napari_gest.app.runs.base import UNDECIDED, RunEntry
 from napari_gest.app.saved.as_added import as_added, with_found
 from napari_gest.app.saved.folder import RESULTS, has_result, read_steps
@@ -186,7 +187,7 @@ def _open_all(
             files[file] = read_to_open(path)
         opened[place] = _opened(ref, files[file], path)
         if opened[place].section.on_disk:
-            yield from opened[place].prepare()  # reads it once, for its fingerprint too
+            yield from prepare(opened[place])  # reads it once, for its fingerprint too
         if opened[place].section.digest != ref.digest:
             changed[str(path)] = None
     return opened, tuple(changed)

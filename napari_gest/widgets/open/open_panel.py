@@ -21,9 +21,9 @@ from qtpy.QtWidgets import (
 
 from napari_gest import keys
 from napari_gest.app.actions import Activate, ChangeView, CloseSections, OpenSections
-from napari_gest.app.first_view import prepare
 from napari_gest.app.obs_columns import columns
 from napari_gest.app.opened import Opened, open_sections, read_to_open
+from napari_gest.app.preparing import prepare
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import State
 from napari_gest.app.wording import counted
@@ -191,8 +191,7 @@ class OpenPanel(Panel):
             for done, (path, adata, name) in enumerate(wanted):
                 yield Progress(f"Checking {name}", done, len(wanted))
                 opened += open_sections(adata, path, [name], asked.reading)
-                yield from prepare(opened[-1])
-                layers.make_ahead(opened[-1])
+                yield from prepare(opened[-1], layers.make_ahead)
             return opened
 
         if wanted:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from qtpy.QtWidgets import QFileDialog, QMenu, QMessageBox, QPushButton, QWidget
 
-from napari_gest.app.first_view import prepare
+from napari_gest.app.preparing import prepare
 from napari_gest.app.runs.base import UNDECIDED, RunEntry
 from napari_gest.app.saved import autosave as saved
 from napari_gest.app.saved.autosave import Autosave
