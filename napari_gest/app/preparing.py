@@ -39,8 +39,8 @@ def prepare(
     try:
         while wait(first, _LOOK_S).not_done:
             yield clock.tick(int(100 * share[0]))
-        for one in first:
-            one.result()
+        for begun in first:
+            begun.result()
         rest += [beside.submit(_end_digest, opened, stop), beside.submit(_show, opened, then)]
         while wait(rest, _LOOK_S).not_done:
             yield Progress(f"Drawing {opened.label}", 0, 1)
