@@ -1020,6 +1020,10 @@ def card_run(
         bool,
         typer.Option("--tests-again", help="Score stale test sections again: a finished form."),
     ] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(help="Measure nothing new: compare with the code of this checkout."),
+    ] = None,
     json_file: Json = None,
     quick: Quick = False,
 ) -> None:
@@ -1029,6 +1033,10 @@ def card_run(
     goes on. What went wrong in a row is its result; the others run. Test sections that have scores
     are left alone, however stale, unless --tests-again is given. Only one such run at a time: two
     would measure the same rows.
+
+    --replay CHECKOUT: of each set of modules that changed, one row is measured with the code of the
+    checkout and with the present one. Where both give the same figures to the last bit, stored
+    results stay valid.
 
     Examples
     --------
@@ -1052,6 +1060,12 @@ def card_run(
         units = [u for u in units if any(word in u[0].id for word in only)]
     if part:
         units = [u for u in units if DATA[u[0].data].part == part]
+    if replay is not None:
+        from benchmarks.card.replay import replay as compare
+
+        valid = compare(store, replay.absolute(), _console().print, units=units)
+        _console().print(f"{valid} results stay valid")
+        return
     if not units:
         raise typer.BadParameter("no row has such a name")
     errors = Console(stderr=True)

@@ -96,20 +96,20 @@ def _imported() -> list[str]:
     return [m for m in sys.modules if m.split(".")[0] in PACKAGES]
 
 
-def module_path(module: str) -> Path | None:
-    """Return the source file of a module of this project, None where there is none."""
-    path = ROOT.joinpath(*module.split("."))
+def module_path(module: str, root: Path = ROOT) -> Path | None:
+    """Return the source file of a module in a checkout of this project, None if there is none."""
+    path = root.joinpath(*module.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
             return file
     return None
 
 
-def module_digests(modules: Iterable[str]) -> dict[str, str]:
-    """Return the digest of each module's code, empty where it is gone."""
+def module_digests(modules: Iterable[str], root: Path = ROOT) -> dict[str, str]:
+    """Return the digest of each module's code in a checkout, empty where it is gone."""
     found = {}
     for module in modules:
-        path = module_path(module)
+        path = module_path(module, root)
         found[module] = "" if path is None else code_digest(path.read_text(encoding="utf-8"))
     return found
 

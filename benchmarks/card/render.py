@@ -97,13 +97,20 @@ def _count(store: Store) -> str:
     there, wanted = sum(s.there for s in states), sum(s.wanted for s in states)
     stale = sum(bool(s.stale) for s in states)
     failed = sum(bool(s.error) for s in states)
-    spent = sum(r.seconds for row in ROWS for r in store.results(row)) / 60
+    results = [result for row in ROWS for result in store.results(row)]
+    spent = sum(result.seconds for result in results) / 60
+    replayed = sum(bool(result.replayed) for result in results)
+    earlier = (
+        f" {replayed} of them were measured with earlier code. Of each set of modules one result"
+        " was measured with both, and all figures were the same to the last bit (`card-run"
+        " --replay`)."
+    )
     return (
         f"State: {there} of {wanted} results ({len(ROWS)} rows, each with its seeds) are there;"
         f" {stale} rows are stale, {failed} have an error. They took {spent:.0f} minutes of"
         " processor. A result is stale where its settings, its data file or a module that it"
         " called has changed since."
-    )
+    ) + (earlier if replayed else "")
 
 
 def _earlier() -> Iterator[str]:

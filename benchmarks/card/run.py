@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -134,9 +135,15 @@ class Worker:
     """A process that measures rows one after another; it is started when it is needed.
 
     A process that ends is that row's error, and the next row has a new one.
+
+    Parameters
+    ----------
+    root
+        The checkout whose code is run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
         self._process: subprocess.Popen[str] | None = None
         self._began = 0.0
 
@@ -152,8 +159,8 @@ class Worker:
             self._began = time.time()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.card.measure"],
-                cwd=ROOT,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                cwd=self.root,
+                env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.root)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -170,7 +177,7 @@ class Worker:
             self.close()
             raise RuntimeError(f"its process ended with code {process.returncode}")
         found: dict[str, Any] = json.loads(line)
-        files = [path for m in found["modules"] if (path := module_path(m)) is not None]
+        files = [path for m in found["modules"] if (path := module_path(m, self.root))]
         if any(path.stat().st_mtime > self._began for path in files):
             self.close()
             raise RuntimeError("its code changed while it ran")

@@ -41,6 +41,8 @@ class Result:
         By method, the error of each spatially variable gene, most variable first.
     error
         Why there are no scores; empty where there are.
+    replayed
+        Date on which the code it was measured with and that of ``code`` gave the same figures.
     """
 
     row: str
@@ -57,6 +59,7 @@ class Result:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     genes: dict[str, list[float]] = field(default_factory=dict)
     error: str = ""
+    replayed: str = ""
 
 
 class Store:
@@ -93,24 +96,31 @@ class Store:
         return code
 
     def stale(self, row: Row, result: Result) -> str:
-        """Return why a result is stale; empty where it is not.
+        """Return why a result is stale; empty where it is not."""
+        return self.is_of_another_task(row, result) or self._changed(result)
+
+    def is_of_another_task(self, row: Row, result: Result) -> str:
+        """Return what else than code has changed since; empty where nothing has.
 
         The data file is compared where it is present.
         """
         if result.settings != row.settings:
             return "other settings"
-        path = self._code(result.code)
-        if not path.is_file():
-            return "unknown code"
-        modules: Mapping[str, str] = _modules(path)
-        changed = [m for m, digest in modules.items() if _now(m) != digest]
-        if changed:
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            return f"{changed[0].removeprefix('napari_gest.')}{more} changed"
         file = data_dir() / DATA[row.data].file
-        if file.is_file() and _data(file) != result.data:
-            return "other data"
-        return ""
+        return "other data" if file.is_file() and _data(file) != result.data else ""
+
+    def _changed(self, result: Result) -> str:
+        modules = self.modules(result.code)
+        if not modules:
+            return "unknown code"
+        changed = [m for m, digest in modules.items() if _now(m) != digest]
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        return f"{changed[0].removeprefix('napari_gest.')}{more} changed" if changed else ""
+
+    def modules(self, code: str) -> Mapping[str, str]:
+        """Return the digest of each module behind a digest of code; none where it is unknown."""
+        path = self._code(code)
+        return _modules(path) if path.is_file() else {}
 
     def _code(self, digest: str) -> Path:
         return self.folder / CODE / f"{digest}.json"
