@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from threading import Event
 
 import numpy as np
@@ -19,12 +18,13 @@ from napari_gest.files import Scratch
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue.rows import StoredRows
 from napari_gest.tissue.section import Section
+from napari_gest.tissue.section_digest import SectionDigest
 
 _ROWS = 16_384  # cells of a block at most: sorting them stays in the processor's cache
 _VALUE_BYTES = 10  # of a value with its cell and, until all are hashed, its gene
 _SPARE_BYTES = 1_000_000_000  # left free on the disk
 _VALUES, _CELLS, _GENES = "values", "cells", "genes"
-_HASHED = 1_000_000  # values hashed at a time
+_HASHED = 1_000_000  # genes read back at a time, between looks at whether to go on
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,10 +143,9 @@ class StoredDigest:
     """
 
     def __init__(self, section: Section, files: Scratch) -> None:
-        self._hash = blake2b("\n".join(section.genes).encode(), digest_size=16)
-        self._hash.update(np.ascontiguousarray(section.coords_um).data)
-        self._files, self._ends = files, [np.zeros(1, np.int64)]
+        self._digest = SectionDigest(section.genes, section.coords_um)
         self._section: Section | None = section
+        self._files = files
         self._gene = np.dtype(np.uint16 if len(section.genes) <= 2**16 else np.int32)
         self._beside = ThreadPoolExecutor(1)  # hashing does not need the GIL
         self._waits: Future[None] | None = None
@@ -155,9 +154,8 @@ class StoredDigest:
         """Take in the next cells (n, G), their columns in the order of the file."""
         if self._waits is not None:
             self._waits.result()
-        self._waits = self._beside.submit(self._hash.update, np.ascontiguousarray(values.data).data)
+        self._waits = self._beside.submit(self._digest.add_values, values)
         self._files.append(_GENES, values.indices.astype(self._gene))
-        self._ends.append(values.indptr[1:].astype(np.int64) + self._ends[-1][-1])
 
     def end(self, stop: Event | None = None) -> None:
         """Give the section its digest, once; leave it without where ``stop`` is set meanwhile."""
@@ -165,15 +163,15 @@ class StoredDigest:
         if section is None:
             return
         self._beside.shutdown()
-        ends = np.concatenate(self._ends)
-        for start in range(0, int(ends[-1]), _HASHED):
+        n = self._digest.n_values
+        for start in range(0, n, _HASHED):
             if stop is not None and stop.is_set():
                 return
-            genes = self._files.part(_GENES, self._gene, start, min(start + _HASHED, int(ends[-1])))
-            self._hash.update(genes.astype(np.int64).data)
+            self._digest.add_genes(
+                self._files.part(_GENES, self._gene, start, min(start + _HASHED, n))
+            )
         self._files.drop(_GENES)
-        self._hash.update(ends.data)
-        vars(section)["digest"] = self._hash.hexdigest()
+        vars(section)["digest"] = self._digest.end()
 
 
 def _as_stored(expression: sparse.csr_matrix | StoredRows) -> Iterator[sparse.csr_matrix]:

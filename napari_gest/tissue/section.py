@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import blake2b
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from napari_gest.tissue.kept import check_kept, draw_of, generated_cells
 from napari_gest.tissue.obs import few, obs_column
 from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_names, where
 from napari_gest.tissue.rows import STEP, StoredRows, blocks_of, can_stay, reader, take_rows
+from napari_gest.tissue.section_digest import SectionDigest
 from napari_gest.tissue.structure import check_sparse
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 # A section smaller than this holds no cells, or its unit is wrong.
 _LEAST_EXTENT_UM = 1e-3
-_HASHED = 1_000_000  # values hashed at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,17 +219,13 @@ class Section:
     @cached_property
     def digest(self) -> str:
         """Hash of genes, positions and expression: the same cells read in the same way have it."""
-        hashed, e = blake2b("\n".join(self.genes).encode(), digest_size=16), self.expression
-        hashed.update(np.ascontiguousarray(self.coords_um).data)
+        hashing, e = SectionDigest(self.genes, self.coords_um), self.expression
         parts = e.as_stored if isinstance(e, StoredRows) else lambda: iter([e])
-        ends = [np.zeros(1, np.int64)]
         for values in parts():
-            hashed.update(np.ascontiguousarray(values.data).data)
-            ends.append(values.indptr[1:].astype(np.int64) + ends[-1][-1])
-        for array in chain((values.indices for values in parts()), [np.concatenate(ends)]):
-            for start in range(0, len(array), _HASHED):  # a copy of all would be as large as X
-                hashed.update(array[start : start + _HASHED].astype(np.int64).data)
-        return hashed.hexdigest()
+            hashing.add_values(values)
+        for values in parts():
+            hashing.add_genes(values.indices)
+        return hashing.end()
 
     def subset(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> Section:
         """Return the section with only the cells ``keep``: a mask (n_obs,), or their indices."""
