@@ -158,9 +158,14 @@ class NamedTypes:
         """(n,) the probability of that name."""
         return self.probability[np.arange(len(self.code)), self.code]
 
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The columns in obs that ``write`` fills: names and their probabilities."""
+        return output_keys(self.key)
+
     def write(self, adata: AnnData, rows: NDArray[np.int64], take: NDArray[np.bool_]) -> set[str]:
         """Write the cells ``take`` (n,) into their ``rows``; returns the keys that changed."""
-        label_key, confidence_key = output_keys(self.key)
+        label_key, confidence_key = self.columns
         names = np.full(adata.n_obs, None, object)
         confidence = kept_column(adata, confidence_key)
         if label_key in adata.obs:

@@ -76,6 +76,18 @@ def held_rows(layer: Any, name: str) -> Rows:
     return lambda part: matrix[part]
 
 
+def partly(base: Rows, other: Rows, rows: NDArray[np.int64]) -> Rows:
+    """Return what reads ``other`` in the cells ``rows`` (m,), and ``base`` elsewhere."""
+
+    def read(part: slice) -> sparse.csr_matrix:
+        inside = rows[(rows >= part.start) & (rows < part.stop)] - part.start
+        if not len(inside):
+            return base(part)
+        return replace_rows(base(part), inside, other(part)[inside])
+
+    return read
+
+
 def empty_rows(n_genes: int) -> Rows:
     """Return what makes rows of zeros."""
     return lambda part: sparse.csr_matrix((part.stop - part.start, n_genes), dtype=np.float32)

@@ -14,12 +14,14 @@ from scipy.spatial import cKDTree
 
 from napari_gest import keys
 from napari_gest.limits import check_number
+from napari_gest.tasks.generation.earlier import clear_earlier
 from napari_gest.tasks.generation.filled_layers import (
     FilledLayer,
     count_rows,
     empty_rows,
     held_rows,
     measured_rows,
+    partly,
 )
 from napari_gest.tasks.workers import HERE, Workers
 from napari_gest.tissue.expression import log_normalize
@@ -320,8 +322,12 @@ class Generated:
             keys.DRAW.format(number): draw.expression[take]
             for number, draw in enumerate(self.further, 2)
         }
-        if self.expected is not None or keys.EXPECTED in adata.layers:
+        other = made_before.copy()
+        other[rows] = False  # generated before, and not again
+        if self.expected is not None or (keys.EXPECTED in adata.layers and other.any()):
             own[keys.EXPECTED] = self._expected_or_nan[take]
+        else:
+            self._drop(adata, keys.EXPECTED)
         # Further draws of an earlier run belong to another result.
         for key in layer_names(adata):
             if is_draw(key) and key not in own:
@@ -341,22 +347,37 @@ class Generated:
             elif key == keys.SD:
                 base = empty_rows(n_genes)
             elif key == keys.EXPECTED:  # not known for cells of earlier runs
-                other = np.flatnonzero(made_before)
-                unknown = np.full((len(other), n_genes), np.nan, np.float32)
-                base = FilledLayer(adata.shape, single, measured, other, sparse.csr_matrix(unknown))
+                earlier = np.flatnonzero(made_before)
+                unknown = sparse.csr_matrix(np.full((len(earlier), n_genes), np.nan, np.float32))
+                base = FilledLayer(adata.shape, single, measured, earlier, unknown)
             else:
                 base = measured
             layers[key] = FilledLayer(adata.shape, dtype, base, rows, given)
         changed = {keys.GENERATED, keys.ENTROPY, keys.META_CELL, keys.UNS}
+        writes = set() if self.types is None else {*self.types.columns}
+        writes |= set() if self.donor is None else {keys.DONOR}
+        named = keys.DONOR in adata.obs
+        changed |= clear_earlier(adata, rows[made_before[rows]], writes)
         if self.donor is not None:
             self._write_donors(adata, rows, self.donor[take])
             changed.add(keys.DONOR)
-            if self.section.holds_counts:
-                layers[keys.COUNTS] = self._counts(adata, rows, self.donor[take])
+        if self.donor is not None and self.section.holds_counts:
+            layers[keys.COUNTS] = self._counts(adata, rows, self.donor[take])
+        elif keys.COUNTS in adata.layers and self.section.layer != keys.COUNTS:
+            changed.add(keys.COUNTS)
+            if keys.DONOR in adata.obs if named else other.any():
+                layers[keys.COUNTS] = self._own_counts(adata, rows)
+            else:
+                self._drop(adata, keys.COUNTS)
         if self.types is not None:
             changed |= self.types.write(adata, rows, take)
         adata.uns[keys.UNS] = dict(self.settings)
         return layers, frozenset({*changed, *layers})
+
+    def _drop(self, adata: AnnData, key: str) -> None:
+        """Remove a layer of which nothing is left, unless the section was read from it."""
+        if key in adata.layers and key != self.section.layer:
+            del adata.layers[key]
 
     @property
     def _expected_or_nan(self) -> NDArray[np.float32]:
@@ -385,6 +406,19 @@ class Generated:
         else:
             base, dtype = held_rows(held, f"layers/{keys.COUNTS}"), held.dtype
         return FilledLayer(adata.shape, np.result_type(dtype, np.int32), base, rows, own)
+
+    def _own_counts(self, adata: AnnData, rows: NDArray[np.int64]) -> FilledLayer:
+        """Return the layer of counts, in which the cells ``rows`` have their own again."""
+        held = adata.layers[keys.COUNTS]
+        base = held_rows(held, f"layers/{keys.COUNTS}")
+        nothing = sparse.csr_matrix((0, adata.n_vars), dtype=np.int32)
+        return FilledLayer(
+            adata.shape,
+            np.result_type(held.dtype, np.int32),
+            partly(base, count_rows(adata, self.section), rows),
+            np.empty(0, np.int64),
+            nothing,
+        )
 
     def agreement(self, section: Section) -> Agreement | None:
         """Return agreement with the measured cells of ``section`` that were generated.
