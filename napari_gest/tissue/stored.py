@@ -60,7 +60,8 @@ class _Claims:
                 " file.",
                 _DAMAGED,
             )
-        n = math.prod(-(-side // piece) for side, piece in zip(shape, chunks or shape, strict=True))
+        pieces = zip(shape, chunks, strict=True) if chunks else ()
+        n = math.prod(-(-side // piece) for side, piece in pieces)
         if n > self.pieces:
             raise InputError(
                 f"The array '{name}' of shape {_short(shape)} is in {n:,} pieces, which cannot be"

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.io import write_tissue
+from napari_gest.tissue.io import read_tissue, write_tissue
+from napari_gest.tissue.section import Section
 from napari_gest.tissue.stored import _is_blosc, check_hdf5, check_zarr
 
 
@@ -27,6 +29,46 @@ def test_sound_files_pass(tissue: AnnData, folder: Path, tmp_path: Path) -> None
     write_tissue(tissue, tmp_path / "a.h5ad")
     with h5py.File(tmp_path / "a.h5ad") as file:
         check_hdf5(file, tmp_path / "a.h5ad")
+
+
+def _empty_uns(adata: AnnData) -> None:
+    adata.uns["nothing"] = np.empty(0)
+
+
+def _unnamed(adata: AnnData) -> None:
+    adata.obs["name"] = pd.Categorical([None] * adata.n_obs)
+
+
+def _empty_table(adata: AnnData) -> None:
+    adata.uns["table"] = pd.DataFrame({"gene": [], "score": np.empty(0)})
+
+
+def _no_columns(adata: AnnData) -> None:
+    adata.obsm["X_none"] = np.empty((adata.n_obs, 0))
+
+
+@pytest.mark.parametrize("add", [_empty_uns, _unnamed, _empty_table, _no_columns])
+@pytest.mark.parametrize("name", ["a.h5ad", "a.zarr"])
+def test_empty_arrays_are_sound(
+    tissue: AnnData, tmp_path: Path, add: Callable[[AnnData], None], name: str
+) -> None:
+    add(tissue)
+    write = tissue.write_h5ad if name.endswith("h5ad") else tissue.write_zarr
+    write(tmp_path / name)
+    for lazy in (False, True):
+        again = read_tissue(tmp_path / name, lazy=lazy)
+        assert again.shape == tissue.shape
+        assert {*again.obs.columns} == {*tissue.obs.columns}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_file_without_cells_is_read_and_its_sections_are_refused(
+    tissue: AnnData, tmp_path: Path, lazy: bool
+) -> None:
+    tissue[:0].copy().write_h5ad(tmp_path / "a.h5ad")
+    adata = read_tissue(tmp_path / "a.h5ad", lazy=lazy)
+    with pytest.raises(InputError, match="The file has 0 cells"):
+        Section.from_anndata(adata, lazy=lazy)
 
 
 @pytest.mark.parametrize(
