@@ -85,16 +85,19 @@ def _groups(
 ) -> dict[str, list[tuple[Row, Result]]]:
     """Return results that are stale by their code alone, by the digest of that code."""
     found: dict[str, list[tuple[Row, Result]]] = {}
+    of_former: dict[str, bool] = {}
     for row, seed in units:
         result = store.read(row, seed)
         if result is None or not result.scores or store.is_of_another_task(row, result):
             continue
-        modules = store.modules(result.code)
-        if not modules or not store.stale(row, result):
+        code, is_here = result.code, (data_dir() / DATA[row.data].file).is_file()
+        if not is_here or not store.stale(row, result):
             continue
-        is_here = (data_dir() / DATA[row.data].file).is_file()
-        if is_here and dict(modules) == module_digests(modules, former):
-            found.setdefault(result.code, []).append((row, result))
+        if code not in of_former:
+            modules = dict(store.modules(code))
+            of_former[code] = bool(modules) and modules == module_digests(modules, former)
+        if of_former[code]:
+            found.setdefault(code, []).append((row, result))
     return found
 
 
