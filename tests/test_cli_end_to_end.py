@@ -80,6 +80,16 @@ def test_a_mask_is_filled(file: Path, model: Path, tissue: AnnData, mode: str) -
     assert out.uns[keys.UNS]["seed"] == 3
 
 
+@pytest.mark.usefixtures("unread")
+def test_cells_are_written_though_nobody_reads_what_is_said(file: Path, model: Path) -> None:
+    out = file.parent / "out.h5ad"
+    asked = ("generate", file, "--section", "section_1", "--model", model, "--mask-key", "hole")
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*map(str, asked), "--out", str(out)])
+    assert ended.value.code == 0
+    assert keys.EXPRESSION in read_tissue(out).layers
+
+
 def test_draws_types_and_counts_are_written(file: Path, model: Path, tissue: AnnData) -> None:
     tissue.obs["kind"] = np.where(np.arange(tissue.n_obs) % 3, "a", "b")
     write_tissue(tissue, file, overwrite=True)

@@ -15,6 +15,7 @@ from anndata import AnnData
 from typer.testing import CliRunner, Result
 
 from napari_gest import cli, keys
+from napari_gest.cli import niches as niche_commands
 from napari_gest.model.gest import GeST
 from napari_gest.tasks.niches.cluster import cluster_niches
 from napari_gest.tasks.niches.embed import EmbedRequest, embed_niches
@@ -158,6 +159,33 @@ def test_a_table_of_niches_is_written_and_not_over_another(file: Path, model: Pa
     assert not (file.parent / "three.h5ad").exists()
     run(*again, "--overwrite")
     assert pd.read_csv(table)["stability"].isna().all()
+
+
+@pytest.mark.usefixtures("unread")
+def test_niches_and_their_table_are_written_though_nobody_reads_what_is_said(
+    file: Path, model: Path
+) -> None:
+    out, table = file.parent / "out.h5ad", file.parent / "niches.csv"
+    asked = ("niches", file, "--model", model, "--n-niches", 3, "--out", out, "--table", table)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*map(str, asked)])
+    assert ended.value.code == 0
+    assert keys.NICHE in read_tissue(out).obs
+    assert len(pd.read_csv(table)) == 3
+
+
+def test_a_table_of_niches_is_written_before_anything_is_printed(
+    file: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, table = file.parent / "out.h5ad", file.parent / "niches.csv"
+    asked = ("niches", file, "--model", model, "--n-niches", 3, "--out", out, "--table", table)
+
+    def tell(text: str) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(niche_commands, "tell", tell)
+    assert isinstance(invoke(*asked).exception, RuntimeError)
+    assert table.exists()
 
 
 def test_niches_want_a_number_or_a_resolution(file: Path, model: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari_gest.cli.app import app
+from napari_gest.cli.console import tolerate_encodings
 
 # isort: off
 # Importing a file adds its commands; the order here is their order in --help.
@@ -24,4 +25,5 @@ from napari_gest.cli import describe  # noqa: F401
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a mistake in input, 2 in usage, 128 + a signal."""
+    tolerate_encodings()
     app(args=arguments, prog_name="napari-gest")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
     from napari_gest.tasks.progress import Progress
@@ -67,8 +69,34 @@ def _eta(tick: Progress) -> str:
     return f"{minutes}:{seconds:02d} left"
 
 
+def tolerate_encodings() -> None:
+    """Let both streams show what their encoding lacks as escapes, instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """Print a message on stderr; where nobody reads it any more, it is lost and nothing else is."""
+    _tell(text, sys.stderr)
+
+
+def tell(text: str = "") -> None:
+    """Print what was found on stdout, as ``say``: results are in files."""
+    _tell(text, sys.stdout)
+
+
+def _tell(text: str, stream: TextIO | None) -> None:
+    if stream is None:  # a program without a terminal
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(text, file=stream, flush=True)
+    except (OSError, ValueError):  # a closed pipe, a full disk, a closed file
+        # What is left in the buffer would raise again when Python ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_fields(title: str, fields: dict[str, Any]) -> None:

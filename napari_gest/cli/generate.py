@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.console import run, say
+from napari_gest.cli.console import run, say, tell
 from napari_gest.cli.options import (
     Device,
     ExpressionScale,
@@ -210,20 +210,20 @@ def generate(
         write_table(checked.table, check_table, CHECK_TABLE, index=True, overwrite=overwrite)
     if mapped is not None and check_map is not None:
         write_table(mapped.table, check_map, CHECK_MAP_TABLE, index=True, overwrite=overwrite)
-    print(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
+    tell(f"{len(result.rows)} cells of section '{taken.name}' generated: {out}")
     if mode is Mode.sample:
         further = [f"gest_draw_{number}" for number in range(2, draws + 1)]
         others = f"; the others are {', '.join(further)}" if further else ""
-        print(f"gest_expression and gest_donor are {result.draw_name()}{others}")
+        tell(f"gest_expression and gest_donor are {result.draw_name()}{others}")
     agreement = result.agreement(taken) if unseen.any() else None
     if agreement is not None:
         _print_agreement(agreement, "the mean" if expected else result.draw_name())
         if mode is Mode.sample and not expected:
-            print("  (a draw is as noisy as tissue; --mode weighted has the lowest error)")
+            tell("  (a draw is as noisy as tissue; --mode weighted has the lowest error)")
     if checked is not None:
-        print(f"check: {checked.verdict}")
+        tell(f"check: {checked.verdict}")
     if mapped is not None:
-        print(f"map: {mapped.verdict}")
+        tell(f"map: {mapped.verdict}")
 
 
 def _unseen(
@@ -264,8 +264,8 @@ def _unseen(
 
 def _print_agreement(agreement: Any, draw: str) -> None:
     of = f" of {draw}" if draw else ""
-    print(f"agreement{of} with the {agreement.n_cells} measured cells (model space):")
-    print(f"  {'':10}{'GeST':>10}{'mean of 60 nearest':>20}")
+    tell(f"agreement{of} with the {agreement.n_cells} measured cells (model space):")
+    tell(f"  {'':10}{'GeST':>10}{'mean of 60 nearest':>20}")
     for name in ("rmse", "rmse_z", "pearson", "spearman"):
         ours, theirs = getattr(agreement, name), getattr(agreement.neighbours, name)
-        print(f"  {name:10}{ours:10.3f}{theirs:20.3f}")
+        tell(f"  {name:10}{ours:10.3f}{theirs:20.3f}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.console import run, say
+from napari_gest.cli.console import run, say, tell
 from napari_gest.cli.options import (
     Device,
     ExpressionScale,
@@ -190,17 +190,20 @@ def niches(
         one.write(adata)
     clustered.write(adata)
     write_tissue(adata, out, overwrite=overwrite)
-    print(f"{clustered.n_niches} niches of {len(clustered.labels)} cells: {out}")
-    report = clustered.report()
-    print(report.dropna(axis="columns").round(3).to_string())
+    report, shares = clustered.report(), None
+    printed = report.dropna(axis="columns").round(3).to_string()
     if describe_by is not None:
         shares = clustered.composition(adata.obs[describe_by].iloc[clustered.rows])
-        print(f"\nshares of {describe_by}")
-        print(shares.round(3).T.to_string())
         report = report.join(shares.add_prefix("share of "))
     if table is not None:
         write_table(report, table, REPORT, index=True, overwrite=overwrite)
-        print(f"table of niches: {table}")
+    tell(f"{clustered.n_niches} niches of {len(clustered.labels)} cells: {out}")
+    tell(printed)
+    if shares is not None:
+        tell(f"\nshares of {describe_by}")
+        tell(shares.round(3).T.to_string())
+    if table is not None:
+        tell(f"table of niches: {table}")
 
 
 def _embedded(request: EmbedRequest, adata: AnnData) -> Embedded:
@@ -274,16 +277,16 @@ def annotate(
     for result in results:
         result.write(adata)
     write_tissue(adata, out, overwrite=overwrite)
-    print(f"{sum(len(r.rows) for r in results)} cells labelled: {out}")
+    tell(f"{sum(len(r.rows) for r in results)} cells labelled: {out}")
     for result in results:
-        print(f"section '{result.section_name}'")
+        tell(f"section '{result.section_name}'")
         for label in result.classes:
             inside = result.names == label
             mean = result.confidence[inside].mean() if inside.any() else 0.0
-            print(f"  {label:20}{inside.sum():>9} cells  confidence {mean:.2f}")
+            tell(f"  {label:20}{inside.sum():>9} cells  confidence {mean:.2f}")
         if known:
             agreement = result.agreement(known[result.section_name])
-            print(
+            tell(
                 f"  macro-F1 {agreement.macro_f1:.3f}, balanced accuracy"
                 f" {agreement.balanced_accuracy:.3f} over {agreement.n_cells} cells"
             )
