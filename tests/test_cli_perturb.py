@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData
 from typer.testing import CliRunner
 
 from napari_gest import keys
-from napari_gest.cli import app
+from napari_gest.cli import app, main
 from napari_gest.model.gest import GeST
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
@@ -65,6 +67,103 @@ def test_tissue_table_and_replay(files: Path, tissue: AnnData) -> None:
     code, text = call(files, "--scenario", str(kept), "--table", str(again))
     assert code == 0, text
     assert again.read_bytes() == table.read_bytes() == (kept / "deg.csv").read_bytes()
+
+
+def test_a_scenario_decides_what_it_holds(files: Path) -> None:
+    kept, table = files / "kept", files / "again.csv"
+    few = ("--reach-um", "60", "--bands-um", "0,60", "--permutations", "0")
+    code, text = call(files, *common(files), *few, "--save-scenario", str(kept))
+    assert code == 0, text
+    replay = ("--scenario", str(kept), "--table", str(table))
+    given = ("--strength", "1.0", "--only", "cell_type=a", "--seed", "1", "--skip-unknown")
+    for options in (given, ("--roi", "r.geojson"), ("--um-per-unit", "2"), ("--layer", "counts")):
+        code, text = call(files, *replay, *options)
+        assert code == 2
+        assert all(word in _plain(text) for word in options if word.startswith("--"))
+        assert not table.exists()
+    code, text = call(files, *replay, "--device", "cpu", "--model", str(files / "model"))
+    assert code == 0, text
+
+
+def _plain(text: str) -> str:
+    """Return the words of a framed message."""
+    return " ".join(text.replace("\u2502", " ").split())
+
+
+def test_a_scenario_remembers_how_the_tissue_was_read(files: Path, tissue: AnnData) -> None:
+    tissue.obsm["pixels"] = tissue.obsm.pop("spatial") * 2
+    tissue.obs["slide"] = tissue.obs.pop("section")
+    tissue.layers["counts"] = tissue.X.copy()
+    tissue.X = tissue.X * 3
+    tissue.write_h5ad(files / "tissue.h5ad")
+    kept, table, again = files / "kept", files / "deg.csv", files / "again.csv"
+    reading = ("--spatial-key", "pixels", "--section-key", "slide", "--layer", "counts")
+    few = ("--reach-um", "60", "--bands-um", "0,60", "--permutations", "19", "--um-per-unit", "0.5")
+    outputs = ("--save-scenario", str(kept), "--table", str(table))
+    code, text = call(files, *common(files), *reading, *few, *outputs)
+    assert code == 0, text
+    code, text = call(files, "--scenario", str(kept), "--table", str(again))
+    assert code == 0, text
+    assert again.read_bytes() == table.read_bytes()
+
+
+def test_a_scenario_is_of_one_section_and_one_model(files: Path, tissue: AnnData) -> None:
+    kept, again = files / "kept", files / "again.csv"
+    few = ("--reach-um", "60", "--bands-um", "0,60", "--permutations", "0")
+    code, text = call(files, *common(files), *few, "--save-scenario", str(kept))
+    assert code == 0, text
+    replay = ("--scenario", str(kept), "--table", str(again))
+    model = GeST.load(files / "model")
+    with torch.no_grad():
+        model.network.embed.weight += 1
+    model.save(files / "other")
+    code, text = call(files, *replay, "--model", str(files / "other"))
+    assert code == 1
+    assert "not the one that the scenario was made with" in text
+    assert "--model" in text
+    changed = tissue.copy()
+    changed.X = changed.X * 2
+    changed.write_h5ad(files / "tissue.h5ad")
+    code, text = call(files, *replay)
+    assert code == 1
+    assert "Section 'section_1' is not the one that the scenario was made with" in text
+    # Scenarios of before did not know, and run as they did.
+    about = json.loads((kept / "scenario.json").read_text())
+    del about["source"]
+    (kept / "scenario.json").write_text(json.dumps(about | {"format": 1}))
+    code, text = call(files, *replay, "--scale", "linear")
+    assert code == 0, text
+
+
+def test_too_few_permutations_are_refused_before_any_work(files: Path) -> None:
+    out, table, kept = files / "out.h5ad", files / "deg.csv", files / "kept"
+    few = ("--reach-um", "60", "--bands-um", "0,60", "--permutations")
+    words = (*common(files), "--out", str(out), "--table", str(table))
+    code, text = call(files, *words, *few, "10")
+    assert code == 2
+    assert "--permutations 10: give 0, or 19 or more" in _plain(text)
+    assert not out.exists()
+    code, text = call(files, *common(files), *few, "0", "--save-scenario", str(kept))
+    assert code == 0, text
+    about = json.loads((kept / "scenario.json").read_text())
+    (kept / "scenario.json").write_text(json.dumps(about | {"n_permutations": 10}))
+    code, text = call(files, "--scenario", str(kept), "--out", str(out), "--table", str(table))
+    assert code == 1
+    assert "asks for 10 permutations" in text
+    assert "cells edited" not in text
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("unread")
+def test_effects_are_written_though_nobody_reads_what_is_said(files: Path) -> None:
+    out, table = files / "out.h5ad", files / "deg.csv"
+    words = ["perturb", str(files / "tissue.h5ad"), "--section", "section_1", *common(files)]
+    few = ["--reach-um", "60", "--bands-um", "0,60", "--permutations", "19"]
+    with pytest.raises(SystemExit) as ended:
+        main([*words, *few, "--out", str(out), "--table", str(table)])
+    assert ended.value.code == 0
+    assert out.exists()
+    assert table.exists()
 
 
 def test_a_folder_of_scenarios_is_replayed_into_one_table(files: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -109,6 +110,23 @@ Scheduler = Annotated[
         help="Read cells on a Dask cluster, such as tcp://node1:8786; needs napari-gest[scale].",
     ),
 ]
+
+
+# The options that say how tissue is read.
+READING = ("spatial_key", "section_key", "layer", "um_per_unit", "scale", "include_generated")
+
+
+def refuse_given(context: typer.Context, names: Sequence[str], beside: str) -> None:
+    """Refuse options that were given on the command line beside one that decides them."""
+    given = [name for name in names if _is_given(context, name)]
+    if given:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise typer.BadParameter(f"{beside} decides {flags}: leave {flags} out")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def take(

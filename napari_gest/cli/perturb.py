@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.console import run, say
+from napari_gest.cli.console import run, say, tell
 from napari_gest.cli.options import (
+    READING,
     Device,
     ExpressionScale,
     IncludeGenerated,
@@ -26,8 +27,10 @@ from napari_gest.cli.options import (
     Tissue,
     UmPerUnit,
     model_folder,
+    refuse_given,
     take,
 )
+from napari_gest.errors import InputError
 from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
@@ -39,6 +42,13 @@ if TYPE_CHECKING:
     from napari_gest.tasks.perturbation.scenario import Labels, Scenario
     from napari_gest.tissue.edits import Edit
     from napari_gest.tissue.section import Section
+
+
+# What a scenario says itself.
+_DECIDED = (
+    *("roi", "edits", "skip_unknown", "strength", "only", "replace_by", "remove", "readout"),
+    *("input", "reach_um", "bands_um", "permutations", "seed"),
+)
 
 
 class Readout(StrEnum):
@@ -65,6 +75,7 @@ class Input(StrEnum):
     )
 )
 def perturb(
+    context: typer.Context,
     path: Tissue,
     model: Annotated[
         str | None,
@@ -107,7 +118,12 @@ def perturb(
         str, typer.Option(help="Borders of the bands of distance, in um.")
     ] = "0,30,60,100,150",
     permutations: Annotated[
-        int, typer.Option(min=0, help="Permutations for p-values; 0 gives no p-values.")
+        int,
+        typer.Option(
+            min=0,
+            max=100_000,
+            help="Permutations for p-values: 0, or 19 or more; 0 gives no p-values.",
+        ),
     ] = 200,
     seed: Seed = 0,
     out: Annotated[
@@ -141,13 +157,16 @@ def perturb(
     """
     if scenario is None and (model is None or roi is None):
         raise typer.BadParameter("give --model and --roi, or --scenario")
-    if scenario is not None and (roi is not None or edits is not None):
-        raise typer.BadParameter("--scenario brings its own --roi and --edits")
+    if scenario is not None:
+        refuse_given(context, _DECIDED, "--scenario")
     if out is None and table is None and save_scenario is None:
         raise typer.BadParameter("give --out, --table or --save-scenario, or nothing is kept")
     from napari_gest.files import Output, check_outputs, write_table
+    from napari_gest.tasks.perturbation.significance import FEWEST
     from napari_gest.tissue.io import in_memory, kind_of, read_tissue, write_tissue
 
+    if 0 < permutations < FEWEST:
+        raise typer.BadParameter(f"--permutations {permutations}: give 0, or {FEWEST} or more")
     outputs = [] if out is None else [Output("--out", out, kind_of(out), overwrite)]
     from napari_gest.tasks.perturbation.scenario import (
         EFFECTS,
@@ -169,14 +188,16 @@ def perturb(
         ("--scenario", scenario),
     ]
     check_outputs(outputs, inputs)
-    adata = read_tissue(path)
     reading = Reading(spatial_key, section_key, layer, um_per_unit, scale.value, include_generated)
 
     from napari_gest.model.gest import GeST
+    from napari_gest.tasks.perturbation.scenario_source import ScenarioSource
     from napari_gest.tissue.roi import Roi
 
     if scenario is not None:
         every = read_scenarios(scenario)
+        if any(asked.source is not None for asked in every):
+            refuse_given(context, READING, "--scenario")
         if model is None:
             models = [("the scenario's model", model_folder(s.settings.model)) for s in every]
             check_outputs(outputs, models)
@@ -184,9 +205,13 @@ def perturb(
             raise typer.BadParameter(
                 f"'{scenario}' holds {len(every)} scenarios: give --table, or the folder of one"
             )
+        for asked in every:
+            _check_permutations(asked, FEWEST)
+        adata = read_tissue(path)
     else:
         assert model is not None
         assert roi is not None
+        adata = read_tissue(path)
         taken, fitted = take(reading, adata, section), GeST.load(model)
         settings = Settings(
             model=model,
@@ -203,26 +228,31 @@ def perturb(
             n_permutations=permutations,
         )
         changes = _edits(edits, fitted.genes, skip_unknown)
-        every = [Scenario(settings, Roi.read_geojson(roi), changes)]
+        source = ScenarioSource.of(reading, taken, fitted) if save_scenario is not None else None
+        every = [Scenario(settings, Roi.read_geojson(roi), changes, source)]
     tables = {}
     for asked in every:
         if len(every) > 1:
             say(f"{asked.settings.name}:")
         if scenario is not None:
-            taken = take(reading, adata, section or asked.settings.section)
+            as_made = reading if asked.source is None else asked.source.reading
+            taken = take(as_made, adata, section or asked.settings.section)
             fitted = GeST.load(model or asked.settings.model)
+            if asked.source is not None:
+                asked.source.check(taken, fitted)
         result = _result(asked, adata, taken, fitted, device)
         # The effect is written before the slower permutation test.
         if out is not None:
             whole = in_memory(adata)
             result.write(whole)
             write_tissue(whole, out, overwrite=overwrite)
-            print(f"control and perturbed of section '{taken.name}': {out}")
+            tell(f"control and perturbed of section '{taken.name}': {out}")
         if table is None and save_scenario is None:
             return
         tables[asked.settings.name] = genes = _tested(asked, result)
         if save_scenario is not None:
-            _save(asked, save_scenario, genes, overwrite)
+            source = asked.source or ScenarioSource.of(reading, taken, fitted)
+            _save(replace(asked, source=source), save_scenario, genes, overwrite)
     if table is not None:
         if len(every) > 1:
             import pandas as pd
@@ -230,7 +260,7 @@ def perturb(
             named = [t.assign(scenario=name) for name, t in tables.items()]
             genes = pd.concat(named, ignore_index=True)
         write_table(genes, table, EFFECTS, overwrite=overwrite)
-        print(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
+        tell(f"{genes['gene'].nunique()} genes in {genes['band'].nunique()} bands: {table}")
 
 
 def _result(
@@ -259,9 +289,18 @@ def _tested(asked: Scenario, result: Perturbed) -> DataFrame:
     return table
 
 
+def _check_permutations(asked: Scenario, fewest: int) -> None:
+    n = asked.settings.n_permutations
+    if 0 < n < fewest:
+        raise InputError(
+            f"The scenario '{asked.settings.name}' asks for {n} permutations.",
+            f"Write 0, or {fewest} or more, as n_permutations in its scenario.json.",
+        )
+
+
 def _save(asked: Scenario, folder: Path, genes: object, overwrite: bool) -> None:
     asked.renamed(folder.name).write(folder, genes, overwrite=overwrite)  # type: ignore[arg-type]
-    print(f"scenario: {folder}")
+    tell(f"scenario: {folder}")
 
 
 def _edits(path: Path | None, genes: tuple[str, ...], skip: bool) -> tuple[Edit, ...]:

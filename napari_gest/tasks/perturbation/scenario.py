@@ -32,6 +32,7 @@ from napari_gest.seeds import MAX_SEED
 from napari_gest.tasks.generation.generation import WINDOW_TARGETS
 from napari_gest.tasks.perturbation.counterfactual import Input
 from napari_gest.tasks.perturbation.perturb import BANDS_UM, PerturbRequest, Readout
+from napari_gest.tasks.perturbation.scenario_source import ScenarioSource
 from napari_gest.tissue.edits import Edit, read_edits, write_edits
 from napari_gest.tissue.obs import obs_column
 from napari_gest.tissue.roi import Roi
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 SETTINGS, EDITS, ROI, TABLE = "scenario.json", "edits.csv", "roi.geojson", "deg.csv"
 COMPARED, CONTENTS = "compare.csv", "scenarios.json"
-_FORMAT = 1
+_FORMAT = 2  # 1 had no source
 _NAME_LENGTH = 50  # characters, of up to four bytes each; systems allow 255 bytes
 
 SCENARIO = described_folder(
@@ -152,16 +153,19 @@ class Scenario:
     Attributes
     ----------
     settings
-        Everything but the two below.
+        Everything but what is below.
     roi
         Outline of the region.
     edits
         Edits of genes.
+    source
+        How the tissue was read, and which section and model they were; None if not known.
     """
 
     settings: Settings
     roi: Roi
     edits: tuple[Edit, ...] = ()
+    source: ScenarioSource | None = None
 
     def renamed(self, name: str) -> Scenario:
         """Return the scenario under another name."""
@@ -217,6 +221,8 @@ class Scenario:
         folder = Path(folder)
         about = {"format": _FORMAT, "version": napari_gest.__version__}
         about |= self.settings.model_dump(mode="json")
+        if self.source is not None:
+            about["source"] = self.source.model_dump(mode="json")
         with replacing(folder, SCENARIO, overwrite=overwrite, parents=True) as fresh:
             write_text(fresh / SETTINGS, json.dumps(about, indent=1) + "\n", JSON)
             self.roi.write_geojson(fresh / ROI)
@@ -250,6 +256,9 @@ class Scenario:
                     f"'{folder}' was written by a newer version.", "Update napari-gest to read it."
                 )
             about.pop("version", None)
+            source = about.pop("source", None)
+            if source is not None:
+                source = ScenarioSource.model_validate(source)
             settings = Settings.model_validate(about)
         except InputError:
             raise
@@ -259,7 +268,7 @@ class Scenario:
                 "Save the scenario again.",
             ) from error
         edits = read_edits(folder / EDITS) if (folder / EDITS).exists() else ()
-        return cls(settings, Roi.read_geojson(folder / ROI), edits)
+        return cls(settings, Roi.read_geojson(folder / ROI), edits, source)
 
 
 def write_scenarios(

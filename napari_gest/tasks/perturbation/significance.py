@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 # With fewer draws no p-value can be below 0.05.
-_FEWEST = 19
+FEWEST = 19
 _MOST = 100_000  # draws: their statistics are all kept
 
 
@@ -82,7 +82,7 @@ class SignificanceRequest:
 
     def check(self) -> None:
         """Raise InputError if nothing can be tested."""
-        check_number("n_permutations", self.n_permutations, _FEWEST, _MOST, whole=True)
+        check_number("n_permutations", self.n_permutations, FEWEST, _MOST, whole=True)
         check_seed(self.seed)
         if not len(self.perturbed.edited.cells):
             raise InputError(
@@ -410,7 +410,7 @@ def pooled_p(
     not tested and gets NaN. What shows nothing has p 1.
     """
     valid = np.ones(null.shape, bool) if valid is None else valid
-    tested = valid.sum(0) >= _FEWEST
+    tested = valid.sum(0) >= FEWEST
     pool = np.sort(np.abs(null[valid & tested]))
     at_least = len(pool) - np.searchsorted(pool, np.abs(observed) * (1 - 1e-12))
     p = np.where(observed == 0, 1.0, (1 + at_least) / (1 + len(pool)))
