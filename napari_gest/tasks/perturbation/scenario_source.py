@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_gest.errors import InputError
@@ -20,7 +23,7 @@ class ScenarioSource(BaseModel):
     spatial_key, section_key, layer, um_per_unit, scale, include_generated
         How the section was read; as in ``Reading``.
     section_digest, model_digest
-        ``Section.digest`` and ``GeST.digest``.
+        ``Section.digest``, and ``GeST.digest`` with the model's own response.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +40,7 @@ class ScenarioSource(BaseModel):
     @classmethod
     def of(cls, reading: Reading, section: Section, model: GeST) -> ScenarioSource:
         """Return what a scenario on this section and with this model is made with."""
-        return cls(**vars(reading), section_digest=section.digest, model_digest=model.digest)
+        return cls(**vars(reading), section_digest=section.digest, model_digest=_digest(model))
 
     @property
     def reading(self) -> Reading:
@@ -62,9 +65,17 @@ class ScenarioSource(BaseModel):
                 "Give the tissue that the scenario was made with, or make another scenario of this"
                 " one with --roi and --edits.",
             )
-        if model.digest != self.model_digest:
+        if _digest(model) != self.model_digest:
             raise InputError(
                 f"The model '{model.name}' is not the one that the scenario was made with.",
                 "Give the folder of that model with --model, or make another scenario with --roi"
                 " and --edits.",
             )
+
+
+def _digest(model: GeST) -> str:
+    """Return a hash of all that an effect depends on."""
+    hashed = blake2b(model.digest.encode(), digest_size=16)
+    for part in fields(model.response) if model.response is not None else ():
+        hashed.update(np.ascontiguousarray(getattr(model.response, part.name)).data)
+    return hashed.hexdigest()

@@ -31,7 +31,9 @@ def test_a_source_is_stored_with_its_scenario(
     assert Scenario.read(replace(made, source=None).write(tmp_path / "t")).source is None
 
 
-def test_other_sections_and_models_are_refused(section: Section, tiny_model: GeST) -> None:
+def test_other_sections_and_models_are_refused(
+    section: Section, tiny_model: GeST, responding: GeST
+) -> None:
     source = ScenarioSource.of(Reading(), section, tiny_model)
     source.check(section, tiny_model)
     moved = replace(section, coords_um=section.coords_um + 1.0)
@@ -40,6 +42,8 @@ def test_other_sections_and_models_are_refused(section: Section, tiny_model: GeS
     shape = tiny_model.config.model_copy(update={"window_um": 1.0})
     with pytest.raises(InputError, match="model 'tiny' is not the one"):
         source.check(section, replace(tiny_model, config=shape))
+    with pytest.raises(InputError, match="model 'tiny' is not the one"):
+        source.check(section, responding)
 
 
 def test_a_source_holds_possible_values(section: Section, tiny_model: GeST) -> None:
