@@ -91,3 +91,32 @@ def test_a_budget_is_met_and_its_steps_are_told(
     card = GeST.load(tmp_path / "one").card
     assert card["budget_s"] == 10
     assert card["training"]["n_steps"] >= 1
+
+
+def test_fewer_meta_cells_than_asked_are_told(files: list[Path], tmp_path: Path) -> None:
+    common = ("fit", files[0], "--start", "none", *TINY[:-1])
+    code, said = told(*common, 500, "--steps", 1, "--out", tmp_path / "many")
+    assert code == 0, said
+    n = GeST.load(tmp_path / "many").tokenizer.n_meta_cells
+    assert n < 500
+    assert f"The vocabulary has {n} meta cells instead of 500" in said
+    code, said = told("models", tmp_path / "many")
+    assert json.loads(said)["meta_cells"] == n
+    code, said = told(*common, 12, "--steps", 1, "--out", tmp_path / "few")
+    assert code == 0, said
+    assert "instead of" not in said
+
+
+def test_a_label_to_ignore_must_be_there(
+    tiny_model: GeST, files: list[Path], tmp_path: Path
+) -> None:
+    model = tiny_model.save(tmp_path / "tiny")
+    common = ("fine-tune", files[0], "--model", model, "--out", tmp_path / "out", "--steps", 0)
+    labels = ("--label-key", "region", "--ignore-label")
+    code, said = told(*common, *labels, "nucleus", *labels[2:], "Nuclei")
+    assert code == 1
+    assert "No cell is labelled 'Nuclei' in 'region'" in said
+    assert "nucleus" in said
+    code, said = told(*common[:-2], "--ignore-label", "nucleus")
+    assert code == 2
+    assert not (tmp_path / "out").exists()

@@ -52,7 +52,7 @@ def card(model: Any) -> dict[str, Any]:
     return {
         "name": model.name,
         **({"base": "models start from it: fit --start"} if base else {"genes": len(model.genes)}),
-        "meta_cells": shape.n_meta_cells,
+        "meta_cells": shape.n_meta_cells if base else model.tokenizer.n_meta_cells,
         "size": f"{shape.n_layers} layers, {shape.n_heads} heads, width {shape.d_model}",
         "parameters": model.n_parameters,
         "window": f"{shape.window_cells} cells" + ("" if base else f", {shape.window_um:.0f} um"),

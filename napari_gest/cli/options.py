@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -127,6 +128,15 @@ def refuse_given(context: typer.Context, names: Sequence[str], beside: str) -> N
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Name the option to change in the remedy of what is wrong with a column."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.cause, f"{error.remedy.removesuffix('.')} ({option}).") from error
 
 
 def take(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_gest.cli.app import app, examples
-from napari_gest.cli.console import print_fields, run
+from napari_gest.cli.console import print_fields, run, say
 from napari_gest.cli.describe import card
 from napari_gest.cli.options import (
     Device,
@@ -28,6 +28,7 @@ from napari_gest.cli.options import (
     UmPerUnit,
     checked,
     model_folder,
+    naming,
     take,
 )
 from napari_gest.errors import GestError, InputError
@@ -165,7 +166,12 @@ def fit(
     clock = None if budget is None else Budget(budget, process_began())
     request = (training, validation, model_config, train_config, seed, resume, begin)
     together = Together(device, devices, nodes, strategy)
-    _train(out, overwrite, *request, together=together, budget=clock)
+    model = _train(out, overwrite, *request, together=together, budget=clock)
+    if model is not None and model.tokenizer.n_meta_cells < model_config.n_meta_cells:
+        say(
+            f"The vocabulary has {model.tokenizer.n_meta_cells} meta cells instead of"
+            f" {model_config.n_meta_cells}: the tissue has too few cells for more."
+        )
 
 
 @app.command(
@@ -212,6 +218,8 @@ def fine_tune(
     With --label-key it also learns the labels in that column, for 'annotate'. Cells without a
     label only serve as neighbours of labelled cells.
     """
+    if ignore_label and label_key is None:
+        raise typer.BadParameter("--ignore-label needs --label-key")
     if steps == 0 and label_key is None:
         raise typer.BadParameter("--steps 0 trains nothing but labels: give --label-key")
     _check_outputs(out, resume, overwrite, paths, model)
@@ -268,19 +276,30 @@ class Labels:
     key: str
     ignore: tuple[str, ...]
     of: list[Any] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
 
     def read(self, adata: AnnData, section: Section) -> None:
+        import numpy as np
+
         from napari_gest.tasks.labels.annotate import labels_from_obs
 
-        self.of.append(
-            labels_from_obs(
-                adata,
-                self.key,
-                section.rows,
-                ignore=self.ignore,
-                include_generated=section.include_generated,
+        too = section.include_generated
+        with naming("--label-key"):
+            every = labels_from_obs(adata, self.key, section.rows, include_generated=too)
+        self.seen |= {str(name) for name in every if name is not None}
+        every[np.isin(every.astype(str), self.ignore)] = None
+        self.of.append(every)
+
+    def check(self) -> None:
+        """Raise InputError if a name to ignore is none of the column's."""
+        from napari_gest.tissue.obs import few, natural_order
+
+        unknown = [name for name in self.ignore if name not in self.seen]
+        if unknown:
+            raise InputError(
+                f"No cell is labelled '{', '.join(unknown)}' in '{self.key}'.",
+                f"Labels there: {few(natural_order(self.seen))} (--ignore-label).",
             )
-        )
 
 
 def _training_sections(
@@ -306,6 +325,8 @@ def _training_sections(
                 training.append(take(reading, adata, name, lazy=True))
                 if labels is not None:
                     labels.read(adata, training[-1])
+    if labels is not None and training:
+        labels.check()
     for name in [*(wanted or []), *([validation] if validation else [])]:
         if name not in seen:
             raise InputError(
@@ -334,7 +355,8 @@ def _train(
     labels: Labels | None = None,
     only_labels: bool = False,
     budget: Budget | None = None,
-) -> None:
+) -> GeST | None:
+    """Train and write a model; return it where this process writes it."""
     from napari_gest.tasks.labels.annotate import HeadConfig, HeadRequest, renamed
     from napari_gest.tasks.training.train import FitRequest
 
@@ -362,10 +384,10 @@ def _train(
                 "Name another column (--label-key) or other sections (--section).",
             )
     if only_labels and not request.scale.is_first:
-        return
-    model = start if only_labels else _trained(request)
+        return None
+    model: GeST = start if only_labels else _trained(request)
     if not request.scale.is_first:
-        return
+        return None
     if labels is not None:
         head = HeadRequest(
             model, training, labels.of, HeadConfig(), labels.key, together.device.value
@@ -375,6 +397,7 @@ def _train(
         model = renamed(model, out.name)
     model.save(out, overwrite=overwrite)
     print_fields(f"Model trained: {out}", card(model))
+    return model
 
 
 @app.command(
