@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_gest.cli.agreement import tell_trained, trained_cells
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say, tell
 from napari_gest.cli.options import (
@@ -31,6 +32,7 @@ from napari_gest.cli.options import (
     Tissue,
     UmPerUnit,
     model_folder,
+    naming,
     take,
 )
 from napari_gest.errors import InputError
@@ -169,7 +171,8 @@ def generate(
     if type_key is not None:
         from napari_gest.tasks.generation.cell_types import CellTypes
 
-        types = CellTypes.from_obs(adata, type_key, taken)
+        with naming("--type-key"):
+            types = CellTypes.from_obs(adata, type_key, taken)
     request = GenerateRequest(
         taken,
         GeST.load(model),
@@ -220,6 +223,7 @@ def generate(
         _print_agreement(agreement, "the mean" if expected else result.draw_name())
         if mode is Mode.sample and not expected:
             tell("  (a draw is as noisy as tissue; --mode weighted has the lowest error)")
+        tell_trained(trained_cells(taken, result.index, request.model), len(result.index))
     if checked is not None:
         tell(f"check: {checked.verdict}")
     if mapped is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_gest.cli.agreement import check_common, tell_trained, trained_labels
 from napari_gest.cli.app import app, examples
 from napari_gest.cli.console import run, say, tell
 from napari_gest.cli.options import (
@@ -29,13 +30,18 @@ from napari_gest.cli.options import (
     Tissue,
     UmPerUnit,
     model_folder,
+    naming,
     take,
 )
 from napari_gest.tissue.reading import Reading
 
 if TYPE_CHECKING:
+    import numpy as np
     from anndata import AnnData
+    from numpy.typing import NDArray
 
+    from napari_gest.model.gest import GeST
+    from napari_gest.tasks.labels.annotate import Annotated as Labelled
     from napari_gest.tasks.niches.cluster import Method as Way
     from napari_gest.tasks.niches.embed import Embedded, EmbedRequest
     from napari_gest.tissue.section import Section
@@ -163,7 +169,8 @@ def niches(
     way: Way = method.value if resolution is None else "leiden"
     check_asked(sum(s.n_obs for s in sections), way, n_niches, resolution)
     if describe_by is not None:
-        labels_from_obs(adata, describe_by)
+        with naming("--describe-by"):
+            labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
     for taken in sections:
         EmbedRequest(taken, loaded, read=read.value, device=device.value).check()
@@ -266,12 +273,14 @@ def annotate(
         AnnotateRequest(taken, loaded, device.value).check()
     known = {}
     if compare_with is not None:
-        known = {
-            s.name: labels_from_obs(
-                adata, compare_with, s.rows, include_generated=include_generated
-            )
-            for s in sections
-        }
+        with naming("--compare-with"):
+            known = {
+                s.name: labels_from_obs(
+                    adata, compare_with, s.rows, include_generated=include_generated
+                )
+                for s in sections
+            }
+        check_common(compare_with, known.values(), loaded)
     with working(scheduler, workers) as doing:
         results = [run(AnnotateRequest(s, loaded, device.value, doing).run()) for s in sections]
     for result in results:
@@ -285,11 +294,22 @@ def annotate(
             mean = result.confidence[inside].mean() if inside.any() else 0.0
             tell(f"  {label:20}{inside.sum():>9} cells  confidence {mean:.2f}")
         if known:
-            agreement = result.agreement(known[result.section_name])
-            tell(
-                f"  macro-F1 {agreement.macro_f1:.3f}, balanced accuracy"
-                f" {agreement.balanced_accuracy:.3f} over {agreement.n_cells} cells"
-            )
+            _tell_agreement(result, known[result.section_name], loaded)
+
+
+def _tell_agreement(result: Labelled, names: NDArray[np.object_], model: GeST) -> None:
+    import numpy as np
+
+    named = np.array([name is not None for name in names], bool)
+    if not named.any():
+        tell("  no cell has a name to compare with")
+        return
+    agreement = result.agreement(names)
+    tell(
+        f"  macro-F1 {agreement.macro_f1:.3f}, balanced accuracy"
+        f" {agreement.balanced_accuracy:.3f} over {agreement.n_cells} cells"
+    )
+    tell_trained(trained_labels(result.section, named, model), agreement.n_cells)
 
 
 def _open(

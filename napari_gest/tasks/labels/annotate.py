@@ -590,7 +590,7 @@ def labels_from_obs(
     InputError
         If the column is absent, or holds numbers instead of labels.
     """
-    remedy = "Name the column that holds the labels (--label-key)."
+    remedy = "Name the column that holds the labels."
     column = obs_column(adata, key, remedy, rows)
     if pd.api.types.is_float_dtype(column.dtype) and column.nunique() > 100:
         raise InputError(
