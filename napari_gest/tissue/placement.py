@@ -9,6 +9,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filt
 from scipy.spatial import cKDTree
 
 from napari_gest.errors import InputError
+from napari_gest.tissue.extent import UNITS, extents
 from napari_gest.tissue.roi import Roi
 
 # Lengths are in units of the tissue's own spacing, so cells and coarse spots are treated alike.
@@ -57,34 +58,53 @@ def place_cells(
         If fewer than 12 measured cells lie around the region, within five times the usual
         distance between cells; if it needs more than a million cells, or is a thin line.
     """
-    coords = np.asarray(coords_um, dtype=np.float64)[:, :2]
-    coords = coords[np.lexsort(coords.T[::-1])]  # independent of the order of rows
-    spacing = _spacing(coords) if len(coords) > _MIN_RIM_CELLS else 1.0
-    low, high = np.reshape(roi.geometry.bounds, (2, 2))
-    low, high = low - _MARGIN * spacing, high + _MARGIN * spacing
-    coords = coords[((coords > low) & (coords < high)).all(axis=1)]
-    inside = roi.contains(coords)
-    apart = shapely.distance(roi.geometry, shapely.points(coords))
-    around = coords[~inside & (apart <= _MARGIN * spacing)]
-    n_rim = int((~inside & (apart <= _RIM * spacing)).sum())
-    if n_rim < _MIN_RIM_CELLS:
-        raise InputError(
-            f"{n_rim} measured cells lie close to the region, too few to estimate the density of"
-            " cells in it.",
-            "Draw the region inside measured tissue or at its edge.",
-        )
-    _check_number(roi.area_um2 / spacing**2)
-    density = _Density(roi, around, low, high, spacing)
-    if not (density.density * density.tissue).any():
-        raise InputError(
-            "The region is too long to estimate the density of cells in it from the cells around.",
-            "Draw a shorter one.",
-        )
-    n_new = max(round(density.expected - inside.sum()), 0)
-    _check_number(n_new)
-    reach = _REACH * spacing
-    log_g = _repulsion(around, density.around(20 * len(around), rng), reach)
-    return _settle(density, log_g, reach, coords[inside | (apart <= reach)], n_new, rng)
+    found = _Surroundings(roi, coords_um)
+    reach = _REACH * found.spacing
+    reference = found.density.around(20 * len(found.around), rng)
+    log_g = _repulsion(found.around, reference, reach)
+    return _settle(found.density, log_g, reach, found.near(reach), found.n_new, rng)
+
+
+def n_lacking(roi: Roi, coords_um: NDArray[np.float64]) -> int:
+    """Return how many cells ``place_cells`` would place; parameters and errors as there."""
+    return _Surroundings(roi, coords_um).n_new
+
+
+class _Surroundings:
+    """The tissue around a region, and how many cells it lets expect in it."""
+
+    def __init__(self, roi: Roi, coords_um: NDArray[np.float64]) -> None:
+        coords = every = np.asarray(coords_um, dtype=np.float64)[:, :2]
+        coords = coords[np.lexsort(coords.T[::-1])]  # independent of the order of rows
+        self.spacing = spacing = _spacing(coords) if len(coords) > _MIN_RIM_CELLS else 1.0
+        low, high = np.reshape(roi.geometry.bounds, (2, 2))
+        low, high = low - _MARGIN * spacing, high + _MARGIN * spacing
+        self.coords = coords = coords[((coords > low) & (coords < high)).all(axis=1)]
+        self.inside = inside = roi.contains(coords)
+        self.apart = apart = shapely.distance(roi.geometry, shapely.points(coords))
+        self.around = coords[~inside & (apart <= _MARGIN * spacing)]
+        n_rim = int((~inside & (apart <= _RIM * spacing)).sum())
+        if n_rim < _MIN_RIM_CELLS:
+            place = f" ({extents(roi, every)})" if len(every) else ""
+            raise InputError(
+                f"{n_rim} measured cells lie close to the region, too few to estimate the density"
+                f" of cells in it{place}.",
+                f"Draw the region inside measured tissue or at its edge. {UNITS}",
+            )
+        _check_number(roi.area_um2 / spacing**2)
+        self.density = density = _Density(roi, self.around, low, high, spacing)
+        if not (density.density * density.tissue).any():
+            raise InputError(
+                "The region is too long to estimate the density of cells in it from the cells"
+                " around.",
+                "Draw a shorter one.",
+            )
+        self.n_new = max(round(density.expected - inside.sum()), 0)
+        _check_number(self.n_new)
+
+    def near(self, reach: float) -> NDArray[np.float64]:
+        """Return (n, 2) um: the cells inside the region or at most ``reach`` from it."""
+        return self.coords[self.inside | (self.apart <= reach)]
 
 
 def _check_number(n: float) -> None:

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from shapely import MultiPolygon, Point, box
 
 from napari_gest.errors import InputError
-from napari_gest.tissue.placement import place_cells
+from napari_gest.tissue.placement import n_lacking, place_cells
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 from napari_gest.tissue.simulate import simulate
@@ -52,6 +52,24 @@ def test_a_gradient_of_density_goes_on_inside() -> None:
     roi = Roi(box(800, 800, 1200, 1200))
     placed = place_cells(roi, coords[~roi.contains(coords)], rng)
     assert (placed[:, 0] < 1000).mean() > 0.6
+
+
+def test_a_region_elsewhere_is_told_with_both_extents(coords: NDArray[np.float64]) -> None:
+    high = coords.max(axis=0)
+    roi = Roi(box(*(high + 5000), *(high + 5100)))
+    with pytest.raises(InputError, match="0 measured cells lie close") as caught:
+        place_cells(roi, coords, np.random.default_rng(0))
+    assert f"region x {high[0] + 5000:,.0f} to" in caught.value.cause
+    assert f"tissue x {coords[:, 0].min():,.0f} to {high[0]:,.0f} um" in caught.value.cause
+    assert "--um-per-unit" in caught.value.remedy
+
+
+def test_what_a_region_lacks_is_what_is_placed(coords: NDArray[np.float64]) -> None:
+    centre = coords.mean(axis=0)
+    roi = Roi(Point(*centre).buffer(120))
+    known = coords[np.linalg.norm(coords - centre, axis=1) > 100]
+    placed = place_cells(roi, known, np.random.default_rng(0))
+    assert n_lacking(roi, known) == len(placed) > 30
 
 
 def test_one_seed_gives_one_result(coords: NDArray[np.float64]) -> None:

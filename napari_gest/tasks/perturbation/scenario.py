@@ -34,6 +34,7 @@ from napari_gest.tasks.perturbation.counterfactual import Input
 from napari_gest.tasks.perturbation.perturb import BANDS_UM, PerturbRequest, Readout
 from napari_gest.tasks.perturbation.scenario_source import ScenarioSource
 from napari_gest.tissue.edits import Edit, read_edits, write_edits
+from napari_gest.tissue.extent import UNITS, extents
 from napari_gest.tissue.obs import obs_column
 from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
@@ -172,7 +173,13 @@ class Scenario:
         return replace(self, settings=self.settings.model_copy(update={"name": name}))
 
     def cells(self, section: Section) -> NDArray[np.bool_]:
-        """Return (n_obs,) bool: cells in the outline, less those erased, with those added."""
+        """Return (n_obs,) bool: cells in the outline, less those erased, with those added.
+
+        Raises
+        ------
+        InputError
+            If there is none, or the section lacks one that was brushed.
+        """
         inside = self.roi.contains(section.coords_um)
         names: pd.Index = pd.Index(section.obs_names)
         for listed, value in ((self.settings.erased, False), (self.settings.added, True)):
@@ -183,6 +190,11 @@ class Scenario:
                     "Run the scenario on the tissue it was made with.",
                 )
             inside[where] = value
+        if not inside.any():
+            raise InputError(
+                f"There is no cell in the region ({extents(self.roi, section.coords_um)}).",
+                f"Draw it over cells. {UNITS}",
+            )
         return inside
 
     def request(self, adata: AnnData, section: Section, model: GeST) -> PerturbRequest:

@@ -84,6 +84,16 @@ def test_brushed_cells(section: Section, scenario: Scenario) -> None:
         Scenario(unknown, scenario.roi).cells(section)
 
 
+def test_a_region_without_cells_is_told_with_its_extent(
+    section: Section, scenario: Scenario
+) -> None:
+    far = section.coords_um.max(0) + 1000 + np.array([[0, 0], [9, 0], [9, 9]])
+    plain = scenario.settings.model_copy(update={"added": ()})
+    with pytest.raises(InputError, match=r"no cell in the region \(region x .* tissue x") as caught:
+        Scenario(plain, Roi.from_vertices([far])).cells(section)
+    assert "--um-per-unit" in caught.value.remedy
+
+
 def test_labels_choose_cells(tissue: AnnData, section: Section) -> None:
     kinds = tissue.obs["cell_type"].astype(str).iloc[section.rows].to_numpy()
     wanted = Labels(key="cell_type", values=(kinds[0],))
