@@ -33,6 +33,7 @@ from napari_gest.cli.options import (
     UmPerUnit,
     model_folder,
     naming,
+    say_spacing,
     take,
 )
 from napari_gest.errors import InputError
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
     from napari_gest.tissue.roi import Roi
     from napari_gest.tissue.section import Section
+
+
+_FEW = 5  # cells that a region may lack without a word
 
 
 @app.command(
@@ -173,9 +177,11 @@ def generate(
 
         with naming("--type-key"):
             types = CellTypes.from_obs(adata, type_key, taken)
+    loaded = GeST.load(model)
+    say_spacing(taken, loaded)
     request = GenerateRequest(
         taken,
-        GeST.load(model),
+        loaded,
         unseen,
         mode=mode.value,
         seed=seed,
@@ -255,6 +261,7 @@ def _unseen(
             "Leave some tissue outside it: the model generates from what surrounds a region.",
         )
     if unseen.any() and not place_new:
+        _say_lacking(region, section)
         return unseen, None
     new = place_cells(region, section.occupied_um, np.random.default_rng(seed))
     if not len(new):
@@ -264,6 +271,20 @@ def _unseen(
         )
     say(f"The region has {unseen.sum()} measured cells; {len(new)} new ones are placed.")
     return np.zeros_like(unseen), new
+
+
+def _say_lacking(region: Roi, section: Section) -> None:
+    """Say how many more cells would fit in a region with cells, if it has an empty part."""
+    from napari_gest.tissue.placement import n_lacking
+
+    n_inside = int(region.contains(section.occupied_um).sum())
+    try:
+        n = n_lacking(region, section.occupied_um)
+    except InputError:  # too little tissue around it to tell
+        return
+    # Numbers of cells vary from place to place without any part being empty.
+    if n > max(_FEW, 3 * (n + n_inside) ** 0.5):
+        say(f"{n} more cells would fit in the empty part: add --place-cells.")
 
 
 def _print_agreement(agreement: Any, draw: str) -> None:

@@ -31,6 +31,7 @@ from napari_gest.cli.options import (
     UmPerUnit,
     model_folder,
     naming,
+    say_spacing,
     take,
 )
 from napari_gest.tissue.reading import Reading
@@ -173,6 +174,7 @@ def niches(
             labels_from_obs(adata, describe_by)
     loaded = GeST.load(model)
     for taken in sections:
+        say_spacing(taken, loaded)
         EmbedRequest(taken, loaded, read=read.value, device=device.value).check()
     with working(scheduler, workers) as doing:
         requests = [
@@ -270,6 +272,7 @@ def annotate(
 
     loaded = GeST.load(model)
     for taken in sections:
+        say_spacing(taken, loaded)
         AnnotateRequest(taken, loaded, device.value).check()
     known = {}
     if compare_with is not None:

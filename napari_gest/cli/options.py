@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from pydantic import BaseModel
 
+    from napari_gest.model.gest import GeST
     from napari_gest.tissue.reading import Reading
     from napari_gest.tissue.roi import Roi
     from napari_gest.tissue.section import Section
+
+_MOST_APART = 5.0  # times the usual distance between cells, without a warning
 
 Config = TypeVar("Config", bound="BaseModel")
 
@@ -162,6 +165,30 @@ def take(
     if section.generated_from:
         say(f"Section '{section.name}': generated cells are from {section.generated_from}.")
     return section
+
+
+def say_spacing(section: Section, model: GeST) -> None:
+    """Warn where cells are far denser or sparser than where a model was trained."""
+    from napari_gest.tissue.window import window_side
+
+    shape = model.config
+    if not shape.window_um:  # a base is of no tissue
+        return
+    here, there = (
+        side / shape.window_cells**0.5
+        for side in (window_side(section.coords_um, shape.window_cells), shape.window_um)
+    )
+    if not there / _MOST_APART <= here <= there * _MOST_APART:
+        say(
+            f"Warning: cells of section '{section.name}' lie about {_short(here)} um apart, but"
+            f" {_short(there)} um where the model was trained. The unit may be wrong:"
+            f" --um-per-unit is {section.um_per_unit:g}."
+        )
+
+
+def _short(length_um: float) -> str:
+    """Return a length with two digits that count."""
+    return f"{float(f'{length_um:.2g}'):,g}"
 
 
 def model_folder(model: str | None) -> Path | None:

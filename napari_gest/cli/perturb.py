@@ -28,6 +28,7 @@ from napari_gest.cli.options import (
     UmPerUnit,
     model_folder,
     refuse_given,
+    say_spacing,
     take,
 )
 from napari_gest.errors import InputError
@@ -213,6 +214,7 @@ def perturb(
         assert roi is not None
         adata = read_tissue(path)
         taken, fitted = take(reading, adata, section), GeST.load(model)
+        say_spacing(taken, fitted)
         settings = Settings(
             model=model,
             section=taken.name,
@@ -238,6 +240,7 @@ def perturb(
             as_made = reading if asked.source is None else asked.source.reading
             taken = take(as_made, adata, section or asked.settings.section)
             fitted = GeST.load(model or asked.settings.model)
+            say_spacing(taken, fitted)
             if asked.source is not None:
                 asked.source.check(taken, fitted)
         result = _result(asked, adata, taken, fitted, device)
