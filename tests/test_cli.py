@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -145,6 +146,35 @@ def test_ctrl_c_ends_with_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 130
     assert "Interrupted" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_while_it_is_imported_ends_with_130(tmp_path: Path) -> None:
+    (tmp_path / "typer").mkdir()
+    (tmp_path / "typer" / "__init__.py").write_text("raise KeyboardInterrupt")
+    command = [sys.executable, "-c", "from napari_gest.cli import main"]
+    places = os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[2])])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": places},
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr == "Interrupted; nothing was written.\n"
+
+
+def test_ctrl_c_before_a_command_begins_ends_with_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.main, "get_command", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["models"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted; nothing was written.\n"
 
 
 def test_too_little_memory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
