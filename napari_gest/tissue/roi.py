@@ -83,6 +83,8 @@ class Roi:
     def read_geojson(cls, path: str | Path) -> Roi:
         """Read the union of all polygons of a GeoJSON file with coordinates in um.
 
+        A plain list of features is read, too.
+
         Raises
         ------
         InputError
@@ -91,6 +93,8 @@ class Roi:
         """
         path = Path(path)
         document = load_json(path, "GeoJSON", "Export the region as GeoJSON in um.")
+        if isinstance(document, list):
+            document = {"type": "FeatureCollection", "features": document}
         return cls(_union(_polygons(document, path.name)))
 
     def write_geojson(self, path: str | Path, *, overwrite: bool = False) -> None:

@@ -124,9 +124,10 @@ FEATURE = {"type": "Feature", "properties": {}, "geometry": POLYGON}
         ({"type": "FeatureCollection", "features": [FEATURE, {**FEATURE, "geometry": HIGH}]}, 100),
         ({"type": "FeatureCollection", "features": [{**FEATURE, "geometry": None}, FEATURE]}, 100),
         ({"type": "GeometryCollection", "geometries": [HIGH]}, 50),
+        ([FEATURE, {**FEATURE, "geometry": HIGH}], 100),
     ],
 )
-def test_kinds_of_geojson(tmp_path: Path, document: dict[str, Any], area: float) -> None:
+def test_kinds_of_geojson(tmp_path: Path, document: Any, area: float) -> None:
     (tmp_path / "roi.geojson").write_text(json.dumps(document))
     assert Roi.read_geojson(tmp_path / "roi.geojson").area_um2 == pytest.approx(area)
 
@@ -137,6 +138,7 @@ def test_kinds_of_geojson(tmp_path: Path, document: dict[str, Any], area: float)
         "",
         "{",
         "[]",
+        "[1, [2]]",
         "{}",
         '{"type": "Point", "coordinates": [0, 0]}',
         '{"type": "LineString", "coordinates": [[0, 0], [1, 1]]}',
