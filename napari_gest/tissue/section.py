@@ -25,6 +25,7 @@ from napari_gest.tissue.reading import MOST_UM, ExpressionScale, Reading, layer_
 from napari_gest.tissue.rows import STEP, StoredRows, blocks_of, can_stay, reader, take_rows
 from napari_gest.tissue.section_digest import SectionDigest
 from napari_gest.tissue.structure import check_sparse
+from napari_gest.tissue.symbols import why_none_fits
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -283,6 +284,12 @@ class Section:
         measured = column >= 0
         if measured.sum() * 2 < len(genes):
             missing = [g for g, m in zip(genes, measured, strict=True) if not m]
+            why = None if measured.any() else why_none_fits(self.genes, genes)
+            if why is not None:
+                raise InputError(
+                    f"Section '{self.name}' has none of the model's {len(genes)} genes: {why[0]}.",
+                    why[1],
+                )
             raise InputError(
                 f"Section '{self.name}' has {measured.sum()} of the model's {len(genes)} genes"
                 f" (missing, for example: {', '.join(missing[:5])}).",
