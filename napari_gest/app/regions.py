@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -20,6 +21,7 @@ Kind = Literal["polygon", "rectangle", "ellipse"]
 
 _ELLIPSE_CORNERS = 96
 _DIGITS = 25  # after the point, with which every number is read as it was written
+_NUMBER = re.compile(r"[-+.\d]+(?:e[-+]?\d+)?", re.ASCII | re.IGNORECASE)
 _NO_REGION = "Choose a tool, then outline cells on the canvas."
 
 
@@ -90,9 +92,10 @@ class Stroke(BaseModel):
         cls, section: str, mode: Literal["add", "remove"], area: Polygon | MultiPolygon
     ) -> Stroke:
         """Return the stroke over an area, um, (x, y)."""
-        # Every digit is kept, so that a cell at the edge stays on its side. What shapely calls full
-        # precision, -1, is 16 digits after the point: too few for numbers below 1000.
-        return cls(section=section, mode=mode, wkt=shapely.to_wkt(area, rounding_precision=_DIGITS))
+        # No digit that counts is lost, so that a cell at the edge stays on its side. What shapely
+        # calls full precision, -1, is 16 digits after the point: too few for numbers below 1000.
+        wkt = shapely.to_wkt(area, rounding_precision=_DIGITS)
+        return cls(section=section, mode=mode, wkt=_NUMBER.sub(lambda n: repr(float(n[0])), wkt))
 
     @property
     def area(self) -> Polygon | MultiPolygon:

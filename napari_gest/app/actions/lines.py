@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -34,6 +34,7 @@ AnyAction = Annotated[
     | SetShapes | SetStrokes | ShowDraw | ShowRuns | UpdateRun,
     Field(discriminator="do"),
 ]  # fmt: skip
+NAMES = frozenset(kind.model_fields["do"].default for kind in get_args(get_args(AnyAction)[0]))
 _ADAPTER: TypeAdapter[Action] = TypeAdapter(AnyAction)
 
 

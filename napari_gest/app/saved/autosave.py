@@ -31,9 +31,11 @@ from napari_gest.app.saved.folder import (
     begin,
     copy_results,
     copy_to,
+    done_in,
     read_lines,
     write_result,
 )
+from napari_gest.app.saved.once import Shortener
 from napari_gest.app.session import Session
 from napari_gest.errors import CheckpointError, GestError
 from napari_gest.files import make_folder, remove_folder, write_bytes
@@ -60,6 +62,7 @@ class Autosave:
         self._thread: Thread | None = None
         self._failed: Exception | None = None
         self._written: dict[str, Any] = {}
+        self._shortener = Shortener()  # of the thread that writes
 
     def write(self, line: dict[str, Any], action: Action | None) -> None:
         """Take in a line of the journal; results that are kept by it are written before it."""
@@ -124,7 +127,10 @@ class Autosave:
                 return
             copy_results(folder, self.folder)
             # The lines last: until then both folders are what they were.
-            lines = b"".join(_as_line(line) for line in read_lines(folder))
+            read = read_lines(folder)
+            for line in read:
+                self._shortener.follow(line)
+            lines = b"".join(map(_as_line, read))
             write_bytes(self.folder / JOURNAL, lines, LINES, overwrite=True)
             if folder.parent.resolve() == self.folder.parent.resolve():
                 remove_folder(folder, SESSION)
@@ -174,7 +180,7 @@ class Autosave:
 
     def _append(self, line: dict[str, Any]) -> None:
         with (self.folder / JOURNAL).open("ab") as file:
-            file.write(_as_line(line))
+            file.write(_as_line(self._shortener.short(line)))
             file.flush()
 
 
@@ -200,16 +206,22 @@ def _held(entry: RunEntry) -> tuple[Any, ...]:
 def interrupted(parent: Path | None = None) -> list[Path]:
     """Return the autosaved sessions whose program is no longer there, the newest first.
 
-    Those in which nothing was drawn, edited or left to decide on are removed.
+    Those in which nothing was drawn, edited or left to decide on are removed. What cannot be read
+    to its end is never removed: a person or a later version may make something of it.
     """
     parent = parent or AUTOSAVED
     found = []
     for folder in sorted(parent.iterdir(), reverse=True) if parent.is_dir() else ():
         if not SESSION.is_one(folder) or _is_alive(folder):
             continue
-        if _is_worth_it(folder):
+        try:
+            done, whole = done_in(folder)
+        except GestError as error:
+            _LOG.info("left as it is: %s", error)
+            continue
+        if _is_worth_it(folder, done):
             found.append(folder)
-        else:
+        elif whole:
             remove_folder(folder, SESSION)
     return found
 
@@ -225,12 +237,7 @@ def _is_alive(folder: Path) -> bool:
         return False
 
 
-def _is_worth_it(folder: Path) -> bool:
-    try:
-        lines = read_lines(folder)
-    except GestError:
-        return False
-    done = {line["do"] for line in lines}
+def _is_worth_it(folder: Path, done: set[str]) -> bool:
     if done & {"set_shapes", "set_strokes", "set_edits", "keep"}:
         return True
     results = folder / RESULTS  # of runs that are undecided, where they were to be kept

@@ -15,19 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import napari_gest
-from napari_gest.app.actions.lines import action_of
+from napari_gest.app.actions.lines import NAMES, action_of
 from napari_gest.app.journal import REDO, UNDO, Step
+from napari_gest.app.regions import Shape, Stroke
 from napari_gest.app.runs.base import RunEntry
+from napari_gest.app.saved.once import Lengthener
 from napari_gest.app.saved.parts import ARRAYS, TREE
 from napari_gest.app.state import State
-from napari_gest.errors import CheckpointError
+from napari_gest.errors import CheckpointError, InputError
 from napari_gest.files import FileKind, FolderKind, make_folder, replacing
 from napari_gest.files.kinds import ignored, peek_json
-from napari_gest.tissue.text import check_size, load_json
+from napari_gest.tissue.text import load_json
 
 ABOUT, JOURNAL, RESULTS, ALIVE = "session.json", "journal.jsonl", "results", "alive.json"
 ENDING = ".gest"
-_FORMAT = 1
+_FORMAT = 2
+_READ = (1, 2)  # the first has every shape in every line
 _MOST_LINES = 1 << 60
 _KEYS = {"napari_gest_session", "version"}
 
@@ -142,31 +145,60 @@ def read_lines(folder: Path) -> list[dict[str, Any]]:
     InputError
         If the folder is no session.
     """
+    return [line for line in _lines(folder) if line is not None]
+
+
+def done_in(folder: Path) -> tuple[set[str], bool]:
+    """Return what was done, in the words of its lines, and whether all of it is understood.
+
+    Raises
+    ------
+    CheckpointError, InputError
+        As ``read_lines``.
+    """
+    done: set[str] = set()
+    whole = True
+    for line in _lines(folder):
+        if line is None:
+            whole = False
+        else:
+            done.add(line["do"])
+    return done, whole and done <= NAMES | {UNDO, REDO}
+
+
+def _lines(folder: Path) -> Iterator[dict[str, Any] | None]:
+    """Yield the lines of a journal; None last where the rest cannot be read."""
     about = load_json(folder / ABOUT, "a saved session", "Choose the folder of a session.")
-    if not isinstance(about, dict) or about.get("napari_gest_session") != _FORMAT:
+    if not isinstance(about, dict) or about.get("napari_gest_session") not in _READ:
         raise CheckpointError(
             f"'{folder.name}' is no session that this version can read.",
             "Choose the folder of a session, or update napari-gest.",
         )
-    return list(_lines(folder / JOURNAL))
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    check_size(path, "a journal")
+    path = folder / JOURNAL
+    if not path.is_file():  # reading a pipe would wait for its writer
+        raise InputError(f"There is no journal '{path}'.", "Open an earlier copy of the session.")
     try:
-        text = path.read_bytes()
+        with path.open("rb") as file:  # of any size: a long session has many lines
+            for raw in file:
+                line = _line(raw)
+                yield line
+                if line is None:
+                    return
     except OSError as error:
         raise CheckpointError(
             f"'{path}' cannot be read ({error}).", "Open an earlier copy of the session."
         ) from error
-    for raw in text.split(b"\n")[:-1]:  # what follows the last line break was cut short
-        try:
-            line = json.loads(raw)
-        except (ValueError, RecursionError):
-            return
-        if not isinstance(line, dict) or not isinstance(line.get("do"), str):
-            return
-        yield line
+
+
+def _line(raw: bytes) -> dict[str, Any] | None:
+    """Return what a line says; None where it is cut short or damaged."""
+    if not raw.endswith(b"\n"):
+        return None
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("do"), str) else None
 
 
 def read_steps(folder: Path) -> list[Step]:
@@ -177,14 +209,20 @@ def read_steps(folder: Path) -> list[Step]:
     CheckpointError, InputError
         As ``read_lines``.
     """
-    return [step for line in read_lines(folder) if (step := _step(line)) is not None]
+    longer = Lengthener(_drawn)
+    steps = (_step(line, longer) for line in _lines(folder) if line is not None)
+    return [step for step in steps if step is not None]
 
 
-def _step(line: dict[str, Any]) -> Step | None:
+def _drawn(field: str, one: Any) -> Shape | Stroke:
+    return (Shape if field == "shapes" else Stroke).model_validate(one)
+
+
+def _step(line: dict[str, Any], longer: Lengthener) -> Step | None:
     if line["do"] in (UNDO, REDO):
         return Step(line["do"], _number(line.get("of")))
     try:
-        action = action_of({k: v for k, v in line.items() if k != "n"})
+        action = action_of({k: v for k, v in longer.long(line).items() if k != "n"})
     except (ValueError, TypeError, RecursionError):
         return None
     return Step(action, _number(line.get("n")))

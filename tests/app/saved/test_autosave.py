@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from saved_sessions import square
+from shapely import Point
 
 from napari_gest.app.actions import (
     AddRun,
@@ -17,16 +18,26 @@ from napari_gest.app.actions import (
     OpenSections,
     RenameRun,
     SetShapes,
+    SetStrokes,
     UpdateRun,
 )
 from napari_gest.app.journal import Journal
 from napari_gest.app.opened import open_sections
+from napari_gest.app.regions import Stroke
 from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.generation import GenerationRun
 from napari_gest.app.runs.training import TrainingOutcome, TrainingRun
 from napari_gest.app.saved import autosave
 from napari_gest.app.saved.autosave import Autosave, interrupted
-from napari_gest.app.saved.folder import ALIVE, JOURNAL, RESULTS, SESSION, has_result, read_lines
+from napari_gest.app.saved.folder import (
+    ABOUT,
+    ALIVE,
+    JOURNAL,
+    RESULTS,
+    SESSION,
+    has_result,
+    read_lines,
+)
 from napari_gest.app.saved.restoring import read_session, restore
 from napari_gest.app.session import Session
 from napari_gest.errors import CheckpointError, GestError
@@ -123,6 +134,63 @@ def test_nothing_worth_it_is_removed_and_what_is_foreign_is_left(small, tmp_path
     assert (tmp_path / "sessions" / "mine").exists()
     assert interrupted(tmp_path / "nowhere") == []
     log._thread = None
+
+
+def test_what_cannot_be_read_is_never_removed(small, tmp_path):
+    log = small.journal.log
+    _die(log)
+    about, journal = log.folder / ABOUT, log.folder / JOURNAL
+    for path, text in (
+        (about, json.dumps({"napari_gest_session": 99, "version": "9"})),
+        (journal, journal.read_text() + '{"do": "dance"}\n'),
+        (journal, "damaged\n"),
+        (journal, journal.read_text() + '{"do": "set_sha'),
+    ):
+        before = path.read_text()
+        path.write_text(text)
+        assert interrupted(tmp_path / "sessions") == []
+        assert log.folder.exists()
+        path.write_text(before)
+    journal.unlink()
+    assert interrupted(tmp_path / "sessions") == []
+    assert log.folder.exists()
+    log._thread = None
+
+
+def test_a_journal_grows_with_what_is_drawn_and_no_faster(small, tmp_path):
+    log, opened = small.journal.log, small.state.opened
+    areas = [Point(1 / 3 + i, 2 / 7).buffer(20, quad_segs=16) for i in range(60)]
+    strokes = [Stroke.of(opened.label, "add", area) for area in areas]
+    log.flush()
+    sizes = [(log.folder / JOURNAL).stat().st_size]
+    for half in (30, 60):
+        for n in range(half - 30, half):
+            small.journal.do(SetStrokes(strokes=tuple(strokes[: n + 1])))
+        log.flush()
+        sizes.append((log.folder / JOURNAL).stat().st_size)
+    first, second = np.diff(sizes)
+    assert second < 1.1 * first
+    assert first < 1.2 * sum(len(stroke.wkt) for stroke in strokes[:30])
+    assert finish(read_session(log.folder)).strokes == tuple(strokes)
+    journal = Journal(Session())
+    journal.log = again = Autosave(journal.session, tmp_path / "again")
+    finish(restore(log.folder)).put_into(journal)
+    again.adopt(log.folder)
+    journal.do(SetStrokes(strokes=tuple(strokes[:40])))
+    again.close(keep=True)
+    assert (again.folder / JOURNAL).stat().st_size < sizes[-1] + 200
+    assert finish(read_session(again.folder)).strokes == tuple(strokes[:40])
+
+
+def test_no_size_of_a_journal_is_too_much(small, monkeypatch):
+    from napari_gest.tissue import text
+
+    monkeypatch.setattr(text, "_MOST_BYTES", 200)
+    log = small.journal.log
+    small.journal.do(SetShapes(role="unseen", shapes=(square(small.state.opened, 30),)))
+    log.flush()
+    assert (log.folder / JOURNAL).stat().st_size > 200
+    assert len(finish(read_session(log.folder)).shapes) == 1
 
 
 def test_undecided_work_that_is_to_be_kept_is_offered(small, tmp_path):

@@ -15,6 +15,7 @@ from napari_gest.app.saved.folder import (
     SESSION,
     begin,
     copy_to,
+    done_in,
     has_result,
     read_lines,
     read_steps,
@@ -65,7 +66,7 @@ def test_steps_are_actions_and_words(empty):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"napari_gest_session": 2, "version": "9"}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"napari_gest_session": 3, "version": "9"}'])
 def test_other_folders_are_no_sessions(empty, text):
     (empty / ABOUT).write_text(text)
     with pytest.raises(GestError, match="session"):
@@ -100,3 +101,22 @@ def test_what_is_not_its_own_keeps_a_folder(empty):
     (empty / RESULTS / "run-1" / "notes.txt").touch()
     assert SESSION.foreign(empty) == ["results/run-1"]
     assert not remove_folder(empty, SESSION)
+
+
+def test_what_is_not_understood_is_told(empty):
+    _write(empty, b'{"do": "choose"}\n', b'{"do": "undo"}\n')
+    assert done_in(empty) == ({"choose", "undo"}, True)
+    for rest in (b'{"do": "dance"}\n', b'{"do": "cho', b"{\n", b"\xff\n"):
+        _write(empty, b'{"do": "choose"}\n', rest)
+        assert not done_in(empty)[1]
+
+
+def test_sessions_of_the_first_format_are_read(empty):
+    (empty / ABOUT).write_text('{"napari_gest_session": 1, "version": "0"}')
+    shape = {"role": "unseen", "section": "a", "kind": "polygon", "corners": [[0, 0], [0, 9]]}
+    line = {"do": "set_shapes", "role": "unseen", "shapes": [shape], "n": 1}
+    more = line | {"shapes": [shape, shape | {"section": "b"}], "n": 2}
+    _write(empty, *(json.dumps(one).encode() + b"\n" for one in (line, more)))
+    first, second = (step.action.shapes for step in read_steps(empty))
+    assert [one.section for one in second] == ["a", "b"]
+    assert second[0] is first[0]
