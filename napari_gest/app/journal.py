@@ -236,13 +236,18 @@ class Journal:
     def _tell(
         self, changed: frozenset[str], line: dict[str, Any] | None, action: Action | None
     ) -> None:
-        """Tell everyone what an action has changed; what they do meanwhile waits."""
+        """Tell everyone what an action has changed; what they do meanwhile waits.
+
+        The log comes first: a panel that fails changes nothing about what was done.
+        """
         busy, self._busy = self._busy, True
         try:
-            self.session.changed.emit(changed)
             if self.log is not None and line is not None:
                 self.log.write(line, action)
-            self.changed.emit()
+            try:
+                self.session.changed.emit(changed)
+            finally:
+                self.changed.emit()
         finally:
             self._busy = busy
 

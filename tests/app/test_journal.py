@@ -132,6 +132,22 @@ def test_an_action_that_changes_nothing_is_none(work):
     assert work.undoes is None
 
 
+def test_a_listener_that_fails_loses_no_line(work):
+    work.log, heard = Lines(), []
+    work.changed.connect(lambda: heard.append(work.undoes))
+
+    def fail(changed):
+        raise RuntimeError("a panel fails")
+
+    work.session.changed.connect(fail)
+    with pytest.raises(Exception, match="a panel fails"):
+        work.do(SetShapes(role="unseen", shapes=(shape(ONE),)))
+    with pytest.raises(Exception, match="a panel fails"):
+        work.undo()
+    assert [line["do"] for line in work.log.lines] == ["set_shapes", "undo"]
+    assert heard == ["region", None]
+
+
 def test_each_action_is_told_of_once_with_the_fields_it_changed(work):
     heard = heard_by(work)
     work.do(SetShapes(role="unseen", shapes=(shape(TWO),)))
