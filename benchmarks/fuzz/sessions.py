@@ -82,7 +82,7 @@ def build(folder: Path, model: GeST) -> None:
     keep(PerturbationRun.of(session.state, info))
     journal.undo()
     journal.redo()
-    log.copy_to(folder / SESSION)
+    finish(log.copying(folder / SESSION))
     log.close()
     shutil.rmtree(folder / "autosaved")
     _replace(folder / SESSION, str(folder), _HERE)

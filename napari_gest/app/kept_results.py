@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_gest.app.opened import Result, is_about_others
 from napari_gest.app.runs.base import is_gone
+from napari_gest.errors import InputError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,6 +45,15 @@ class KeptResults:
 
     def __init__(self) -> None:
         self._written: dict[int, _Written] = {}
+        self._held: Counter[int] = Counter()
+
+    def hold(self, adata: AnnData) -> None:
+        """Write nothing into an AnnData until it is let go of: it is read meanwhile."""
+        self._held[id(adata)] += 1
+
+    def let_go(self, adata: AnnData) -> None:
+        """Write into an AnnData again that was held."""
+        self._held[id(adata)] -= 1
 
     def write(self, state: State) -> frozenset[str]:
         """Write what is kept in a state and was not, take back what is not and was.
@@ -54,7 +65,7 @@ class KeptResults:
         Raises
         ------
         InputError
-            If a result cannot be written; every AnnData is as it was then.
+            If a result cannot be written, or is being read; every AnnData is as it was then.
         """
         wanted = _wanted(state)
         open_ = {id(o.adata): o.adata for o in state.sections.values()}
@@ -65,6 +76,11 @@ class KeptResults:
             for key, adata in open_.items():
                 results = wanted.get(key, ([], {}))[0]
                 if results != written[key].results:
+                    if self._held[key] > 0:
+                        raise InputError(
+                            "The tissue is being saved, so its results cannot change now.",
+                            "Wait until it is saved, or cancel that.",
+                        )
                     start[key] = _own(adata)
                     written[key], changed[key] = _made(adata, results, written[key])
         except Exception:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
@@ -10,6 +13,9 @@ from psygnal import Signal
 from napari_gest.app.kept_results import KeptResults
 from napari_gest.app.opened import Opened, Snapshot
 from napari_gest.app.state import State
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 
 class Session:
@@ -25,6 +31,7 @@ class Session:
         self.state = State()
         self._kept = KeptResults()
         self._n_runs = 0
+        self._lock = Lock()  # of the state and what is written of it
 
     @property
     def sections(self) -> dict[str, Opened]:
@@ -68,9 +75,26 @@ class Session:
         InputError
             If a result cannot be written; nothing has changed then.
         """
-        written = self._kept.write(state)
-        before, self.state = self.state, state
+        with self._lock:
+            written = self._kept.write(state)
+            before, self.state = self.state, state
         return state.changed_fields(before) | written
+
+    @contextmanager
+    def as_it_is(self, adata: AnnData) -> Iterator[State]:
+        """Keep what was written into an AnnData while another thread reads it, as to save it.
+
+        It yields the state in which that is. Actions that would change it are not possible
+        meanwhile.
+        """
+        with self._lock:
+            self._kept.hold(adata)
+            state = self.state
+        try:
+            yield state
+        finally:
+            with self._lock:
+                self._kept.let_go(adata)
 
 
 _SESSIONS: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()

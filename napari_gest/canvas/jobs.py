@@ -100,18 +100,22 @@ class Jobs:
     def busy(self) -> bool:
         return self.current is not None
 
+    @property
+    def may_start(self) -> bool:
+        """Whether a job can start, or be the next: the one at work has reported its result."""
+        at_work = self.current is not None and not self.current.reported
+        return not (self._closed or at_work or self._next is not None)
+
     def start(self, job: Job) -> bool:
         """Start a job, or do so when one that has just reported its result lets go of the thread.
 
         Return False, and do nothing, if another job is at work.
         """
-        if self._closed:
+        if not self.may_start:
             return False
         if self.current is not None:
-            if self.current.reported and self._next is None:
-                self._next = job
-                return True
-            return False
+            self._next = job
+            return True
         self.current = job
         gc_pause.hold()
         # Not a daemon: Python waits for it at the end of the process, before Qt and torch go.

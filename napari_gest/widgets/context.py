@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.QtWidgets import QWidget
 
@@ -24,9 +25,13 @@ from napari_gest.errors import GestError
 from napari_gest.widgets.common.errors import show_error
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from napari import Viewer
 
     from napari_gest.widgets.common.job_bar import JobBar
+
+# Results by the id of their run and the label of their section. A file keeps nothing in memory.
+Kept = dict[tuple[str, str], tuple[ref[Any], ...]]
 
 
 @dataclass(eq=False)
@@ -46,7 +51,7 @@ class Context:
     jobs
         Work in the background, one piece at a time.
     saved
-        Runs that were kept and are in a file: their ids, and the section of each.
+        What was kept and is in a file, by the id of its run and the label of its section.
     job_bar
         Shows it; made by the dock.
     report
@@ -59,7 +64,7 @@ class Context:
     painter: Painter
     registry: ModelRegistry
     jobs: Jobs = field(default_factory=Jobs)
-    saved: set[tuple[str, str]] = field(default_factory=set)
+    saved: Kept = field(default_factory=dict)
     job_bar: JobBar = field(init=False)
     report: Callable[[QWidget | None, Exception], object] = show_error
 
@@ -73,24 +78,18 @@ class Context:
         scene = Scene(viewer, journal, registry)
         return cls(viewer, journal, scene, Painter(scene, registry), registry)
 
-    def note_saved(self, labels: Iterable[str]) -> None:
-        """Remember that all that was kept of some sections is in a file."""
-        self.saved |= {(id_, label) for id_ in self.state.kept for label in labels}
+    def note_saved(self, kept: Kept) -> None:
+        """Remember what is in a file: what was kept when its writing began."""
+        self.saved |= kept
 
     def unsaved(self) -> list[RunEntry]:
-        """Return the runs that were kept, and are in no file yet."""
-        state = self.state
-        return [
-            entry
-            for entry in map(state.entry, state.kept)
-            if not is_from_file(entry)
-            and any(
-                (entry.id, one.label) not in self.saved
-                for sections, _ in entry.outcome.results(state)
-                for one in sections
-                if state.sections.get(one.label) is one  # else it was closed
-            )
-        ]
+        """Return the runs of which something is kept that is in no file yet."""
+        missing = {
+            id_
+            for (id_, label), results in kept_of(self.state).items()
+            if not _are_same(self.saved.get((id_, label), ()), results)
+        }
+        return [entry for entry in map(self.state.entry, self.state.kept) if entry.id in missing]
 
     @property
     def session(self) -> Session:
@@ -146,3 +145,25 @@ class Context:
             self.report(parent, error)
             return False
         return True
+
+
+def kept_of(state: State, adata: AnnData | None = None) -> Kept:
+    """Return what is kept, of all sections or of those of one AnnData.
+
+    Of what is in the file of its section already, and of closed sections, nothing is returned.
+    """
+    kept: Kept = {}
+    for entry in map(state.entry, state.kept):
+        if is_from_file(entry):
+            continue
+        for sections, result in entry.outcome.results(state):
+            for one in sections:
+                if state.sections.get(one.label) is one and (adata is None or one.adata is adata):
+                    key = entry.id, one.label
+                    kept[key] = (*kept.get(key, ()), ref(result))
+    return kept
+
+
+def _are_same(saved: tuple[ref[Any], ...], kept: tuple[ref[Any], ...]) -> bool:
+    pairs = zip(saved, kept, strict=False)
+    return len(saved) == len(kept) and all(one() is other() for one, other in pairs)

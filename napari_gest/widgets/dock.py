@@ -156,7 +156,7 @@ class Home(QWidget):
                     return True
                 self._closing = True
             if self._closing and not watched.isVisible():
-                self.detach()
+                self._end()
             elif event.type() == QEvent.Type.WindowActivate:
                 self._closing = False
         return super().eventFilter(watched, event)
@@ -186,12 +186,19 @@ class Home(QWidget):
         context.jobs.changed.disconnect(self._on_jobs, missing_ok=True)
         context.journal.changed.disconnect(self._allow_undo, missing_ok=True)
         self._keys.detach()
+        self.session_menu.detach()
         context.painter.detach()
         context.scene.detach()
         context.viewer.events.theme.disconnect(self._restyle)
         if self._window is not None:
             self._window.removeEventFilter(self)
             self._window = None
+
+    def _end(self) -> None:
+        """Let go of the viewer and of the session, once the window is closed for certain."""
+        if self._attached:
+            self.detach()  # so that no job adds to a session that has ended
+            self.session_menu.close_session()
 
     def _watch_window(self) -> None:
         window: QWidget = self

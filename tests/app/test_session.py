@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from app_stubs import entry_of, own_keys
 
-from napari_gest.app.actions import AddRun, CloseSections, Keep, OpenSections
+from napari_gest.app.actions import AddRun, Choose, CloseSections, Keep, OpenSections
 from napari_gest.app.journal import Journal
 from napari_gest.app.opened import Opened, open_sections
 from napari_gest.app.runs.base import is_closed, why_stale
@@ -62,6 +62,21 @@ def test_keeping_writes_and_tells(journal, adata):
     assert adata.obs["gest_stub_run-1"].sum() == 60
     assert (before != adata.X).nnz == 0
     assert heard == [frozenset({"kept", "gest_stub_run-1"})]
+
+
+def test_what_is_read_elsewhere_is_not_changed_meanwhile(journal, adata):
+    open_first(journal, adata)
+    journal.do(AddRun.of(entry_of(journal.session.state, "run-1")))
+    journal.do(Keep(id="run-1"))
+    with journal.session.as_it_is(adata) as state, journal.session.as_it_is(adata):
+        assert state is journal.session.state
+        with pytest.raises(InputError, match="being saved"):
+            journal.undo()
+        assert journal.session.state is state
+        assert own_keys(adata) == {"gest_stub_run-1"}
+        journal.do(Choose.of(seed=3))
+    assert journal.undo()
+    assert own_keys(adata) == set()
 
 
 def test_a_result_can_be_kept_after_others_were(journal, adata):

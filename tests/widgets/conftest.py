@@ -83,6 +83,7 @@ def home(viewer, model_folder, errors, monkeypatch, tmp_path):
     made.context.report = lambda parent, error: errors.append(error)
     yield made
     made.detach()
+    made.context.journal.log.close()
 
 
 @pytest.fixture

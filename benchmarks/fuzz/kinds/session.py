@@ -58,7 +58,7 @@ def work(room: Room, folder: Path) -> None:
     if room.chance(0.3):
         log = Autosave(journal.session, room.temporary / "autosaved")
         log.adopt(folder)
-        log.copy_to(room.out / "again.gest")
+        finish(log.copying(room.out / "again.gest"), None)
         log.close()
         (room.temporary / "autosaved").rmdir()
         again = Journal(Session())

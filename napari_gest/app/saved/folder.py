@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,29 @@ def has_result(folder: Path, run_id: str) -> bool:
     return RESULT.is_one(folder / RESULTS / run_id)
 
 
-def copy_to(folder: Path, path: Path, *, overwrite: bool = False) -> None:
+def _always() -> None:
+    """Stand in for what may end a copy early."""
+
+
+def copy_to(
+    folder: Path,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    go_on: Callable[[], None] = _always,
+) -> None:
     """Write a copy of a session, whole or not at all.
+
+    Parameters
+    ----------
+    folder
+        Of the session.
+    path
+        Of the copy.
+    overwrite
+        Replace a session that is there.
+    go_on
+        Called now and then; what it raises ends the copy.
 
     Raises
     ------
@@ -102,17 +123,19 @@ def copy_to(folder: Path, path: Path, *, overwrite: bool = False) -> None:
         for name in (ABOUT, JOURNAL):
             shutil.copyfile(folder / name, fresh / name)
         make_folder(fresh / RESULTS)
-        copy_results(folder, fresh)
+        copy_results(folder, fresh, go_on)
 
 
-def copy_results(folder: Path, target: Path) -> None:
+def copy_results(folder: Path, target: Path, go_on: Callable[[], None] = _always) -> None:
     """Copy the results of a session into another, and nothing else that lies among them."""
+    go_on()
     for run in sorted((folder / RESULTS).iterdir()) if (folder / RESULTS).is_dir() else ():
         if has_result(folder, run.name):
             make_folder(target / RESULTS / run.name)
             for name in (TREE, ARRAYS):
                 if (run / name).is_file():
                     shutil.copyfile(run / name, target / RESULTS / run.name / name)
+            go_on()
 
 
 def names_of(state: State, run: RunEntry) -> dict[int, dict[str, Any]]:

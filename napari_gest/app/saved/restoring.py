@@ -54,12 +54,15 @@ class Restored:
         Ids of runs whose results are not there; they were not kept, or their tissue had no file.
     n_runs
         How many runs there were, so that no id is given again.
+    unfit
+        Ids of runs whose results are there, but are damaged or do not fit their tissue.
     """
 
     steps: tuple[Step, ...]
     changed: tuple[str, ...]
     lost: tuple[str, ...]
     n_runs: int = 0
+    unfit: tuple[str, ...] = ()
 
     @property
     def opened(self) -> tuple[Opened, ...]:
@@ -97,7 +100,7 @@ class Restored:
 
 
 def restore(
-    folder: Path, moved: Mapping[str, Path] | None = None
+    folder: Path, moved: Mapping[str, Path] | None = None, *, without_unfit: bool = False
 ) -> Generator[Progress, None, Restored]:
     """Read a session; for a worker thread.
 
@@ -107,13 +110,16 @@ def restore(
         Of the session.
     moved
         Where tissue lies now, by the path it had.
+    without_unfit
+        Leave out the results that are damaged or do not fit their tissue.
 
     Raises
     ------
     MovedError
         If tissue is not where it was.
     InputError, CheckpointError
-        If the folder is no session, tissue cannot be read, or a result is damaged.
+        If the folder is no session, tissue cannot be read, or a result is damaged and not left
+        out.
     """
     read = read_steps(folder)
     opened, changed = yield from _open_all(folder, read, moved or {})
@@ -121,6 +127,7 @@ def restore(
     entries: dict[str, RunEntry] = {}
     steps: list[Step] = []
     lost: list[str] = []
+    unfit: list[str] = []
     for place, step in enumerate(read):
         action = step.action
         if isinstance(action, OpenSections):
@@ -131,22 +138,30 @@ def restore(
             step = Step(action.model_copy(update={"opened": there}), step.number)
         elif isinstance(action, AddRun):
             yield Progress(f"Reading {action.id}", place, len(read))
-            entry = None if action.id in entries else _entry(folder, action.id, now, entries)
+            entry = None
+            try:
+                if action.id not in entries:
+                    entry = _entry(folder, action.id, now, entries)
+            except GestError:
+                if not without_unfit:
+                    raise
+                unfit.append(action.id)
             if entry is None:
-                if action.kind not in UNDECIDED:
+                if action.id not in unfit and action.kind not in UNDECIDED:
                     lost.append(action.id)
                 continue
             entries[action.id] = entry
             added = as_added(entry, action.name)
             step = Step(action.model_copy(update={"entry": added}), step.number)
-        elif isinstance(action, Keep) and action.id in lost:
+        elif isinstance(action, Keep) and action.id in (*lost, *unfit):
             continue
         else:
             step = Step(with_found(action, entries), step.number)
         steps.append(step)
     n_runs = max((_number(s.action.id) for s in read if isinstance(s.action, AddRun)), default=0)
     open_ids = {s.action.id for s in steps if isinstance(s.action, AddRun)}
-    return Restored(tuple(steps), changed, tuple(i for i in lost if i not in open_ids), n_runs)
+    missing = tuple(i for i in lost if i not in open_ids)
+    return Restored(tuple(steps), changed, missing, n_runs, tuple(unfit))
 
 
 def _entry(

@@ -10,9 +10,11 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 import napari_gest
 from napari_gest.app.opened import Opened
+from napari_gest.errors import InputError
 from napari_gest.files import Output, check_outputs
 from napari_gest.tasks.progress import Progress
 from napari_gest.tissue.io import kind_of, source_of, write_tissue
+from napari_gest.widgets.context import Kept, kept_of
 
 if TYPE_CHECKING:
     from napari_gest.widgets.context import Context
@@ -60,6 +62,11 @@ def save_now(context: Context, parent: QWidget, path: Path, write: Callable[[], 
     context.job_bar.say(f"Saved {path.name}.")
 
 
+def busy() -> InputError:
+    """Return why a job cannot start while another one is at work."""
+    return InputError("A job is running.", "Wait until it has ended, or cancel it.")
+
+
 def save_opened(
     context: Context, parent: QWidget, opened: Opened, path: Path, overwrite: bool
 ) -> None:
@@ -68,17 +75,19 @@ def save_opened(
     Errors are reported over ``parent``; a file that exists is one unless ``overwrite``.
     """
 
-    def work() -> Generator[Progress, None, Path]:
+    def work() -> Generator[Progress, None, Kept]:
         yield Progress(f"Saving {path.name}", 0, 1)
         # What is saved may be a copy in memory, while the open tissue is read from its file.
         read = [("the open tissue", source_of(opened.adata))]
         check_outputs([Output("path", path, kind_of(path), overwrite)], read)
-        write_tissue(opened.export(), path, overwrite=overwrite)
-        return path
+        with context.session.as_it_is(opened.adata) as state:
+            kept = kept_of(state, opened.adata)
+            write_tissue(opened.export(), path, overwrite=overwrite)
+        return kept
 
-    def done(saved: Path) -> None:
-        sections = context.state.sections.values()
-        context.note_saved(one.label for one in sections if one.adata is opened.adata)
-        context.job_bar.say(f"Saved {saved.name}.")
+    def done(kept: Kept) -> None:
+        context.note_saved(kept)
+        context.job_bar.say(f"Saved {path.name}.")
 
-    context.job_bar.start(work, done, owner=parent)
+    if not context.job_bar.start(work, done, owner=parent):
+        context.report(parent, busy())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -77,9 +80,9 @@ def test_a_result_is_there_before_the_line_that_keeps_it(drawn, monkeypatch):
     log.flush()
     assert not has_result(log.folder, id_)
     seen = []
-    append = log._append
+    append = log._writer.append
     monkeypatch.setattr(
-        log, "_append", lambda line: (seen.append(has_result(log.folder, id_)), append(line))
+        log._writer, "append", lambda line: (seen.append(has_result(log.folder, id_)), append(line))
     )
     work.keep(id_)
     log.flush()
@@ -133,7 +136,6 @@ def test_nothing_worth_it_is_removed_and_what_is_foreign_is_left(small, tmp_path
     assert not log.folder.exists()
     assert (tmp_path / "sessions" / "mine").exists()
     assert interrupted(tmp_path / "nowhere") == []
-    log._thread = None
 
 
 def test_what_cannot_be_read_is_never_removed(small, tmp_path):
@@ -154,7 +156,6 @@ def test_what_cannot_be_read_is_never_removed(small, tmp_path):
     journal.unlink()
     assert interrupted(tmp_path / "sessions") == []
     assert log.folder.exists()
-    log._thread = None
 
 
 def test_a_journal_grows_with_what_is_drawn_and_no_faster(small, tmp_path):
@@ -193,12 +194,90 @@ def test_no_size_of_a_journal_is_too_much(small, monkeypatch):
     assert len(finish(read_session(log.folder)).shapes) == 1
 
 
+def test_the_session_of_another_computer_is_left_alone(drawn, tmp_path):
+    _, log = drawn
+    log.flush()
+    about = json.loads((log.folder / ALIVE).read_text())
+    (log.folder / ALIVE).write_text(json.dumps(about | {"host": "node-7", "pid": 2**22 + 7}))
+    assert interrupted(tmp_path / "sessions") == []
+    for name in (ALIVE, JOURNAL):
+        os.utime(log.folder / name, (1e9, 1e9))
+    assert interrupted(tmp_path / "sessions") == [log.folder]  # nothing has happened for long
+    journal = Journal(Session())
+    journal.log = own = Autosave(journal.session, tmp_path / "sessions")
+    finish(restore(log.folder)).put_into(journal)
+    own.adopt(log.folder)
+    own.close(keep=True)
+    assert log.folder.exists()
+    assert interrupted(tmp_path / "sessions") == [own.folder]
+
+
+def test_nothing_of_another_computer_is_removed(small, tmp_path):
+    log = small.journal.log
+    log.flush()
+    about = json.loads((log.folder / ALIVE).read_text())
+    (log.folder / ALIVE).write_text(json.dumps(about | {"host": "node-7"}))
+    for name in (ALIVE, JOURNAL):
+        os.utime(log.folder / name, (1e9, 1e9))
+    assert interrupted(tmp_path / "sessions") == []
+    assert log.folder.exists()
+
+
+def test_tissue_that_was_found_elsewhere_stays_found(drawn, tmp_path):
+    work, log = drawn
+    log.flush()
+    (tmp_path / "t.h5ad").rename(tmp_path / "moved.h5ad")
+    moved = {str(tmp_path / "t.h5ad"): tmp_path / "moved.h5ad"}
+    journal = Journal(Session())
+    journal.log = own = Autosave(journal.session, tmp_path / "sessions")
+    finish(restore(log.folder, moved)).put_into(journal)
+    own.adopt(log.folder, moved)
+    own.close(keep=True)
+    assert finish(read_session(own.folder)).shapes == work.state.shapes
+
+
+def test_the_thread_ends_with_its_session(tmp_path):
+    journal = Journal(Session())
+    journal.log = Autosave(journal.session, tmp_path / "sessions")
+    journal.do(Choose.of(seed=4))
+    journal.log.flush()
+    folder, thread = journal.log.folder, journal.log._writer._thread
+    session = weakref.ref(journal.session)
+    del journal
+    gc.collect()
+    assert session() is None
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not (folder / ALIVE).exists()
+    assert read_lines(folder)
+
+
+def test_a_copy_is_written_step_by_step_and_can_be_cancelled(drawn, tmp_path):
+    work, log = drawn
+    work.generate(work.state.opened, "pick", 30)
+    ticks = []
+    finish(log.copying(tmp_path / "mine.gest"), ticks.append)
+    assert ticks[0].total == 2
+    held = threading.Event()
+    log._writer.put(held.wait)
+    copying = log.copying(tmp_path / "other.gest")
+    next(copying)
+    copying.close()
+    held.set()
+    log.flush()
+    assert not (tmp_path / "other.gest").exists()
+    assert log.failed is None
+    log.copying(tmp_path / "third.gest").close()  # before it has begun
+    log.flush()
+    assert not (tmp_path / "third.gest").exists()
+
+
 def test_undecided_work_that_is_to_be_kept_is_offered(small, tmp_path):
     log = small.journal.log
     mask = np.arange(small.state.opened.section.n_obs) < 9
     snapshot = small.journal.session.snapshot(small.state.opened.label)
     run = small.add(GenerationRun(snapshot, mask, small.info, "pick"))
-    log.save_results(lambda: None)
+    log.save_results()
     log.close(keep=True)
     assert interrupted(tmp_path / "sessions") == [log.folder]
     assert [e.id for e in finish(read_session(log.folder)).listed()] == [run]
@@ -229,19 +308,18 @@ def test_a_restored_session_goes_on_in_one_folder(drawn, tmp_path):
     assert state.shapes == ()
     numbers = [line["n"] for line in read_lines(second.folder) if "n" in line]
     assert numbers == sorted(set(numbers))
-    log._thread = None
 
 
 def test_a_copy_holds_undecided_results_too(drawn, tmp_path):
     work, log = drawn
     id_ = work.generate(work.state.opened, "pick", 30)
-    log.copy_to(tmp_path / "mine.gest")
+    finish(log.copying(tmp_path / "mine.gest"))
     assert SESSION.is_one(tmp_path / "mine.gest")
     restored = finish(restore(tmp_path / "mine.gest"))
     assert restored.lost == ()
     with pytest.raises(GestError, match=r"mine\.gest"):
-        log.copy_to(tmp_path / "mine.gest")
-    log.copy_to(tmp_path / "mine.gest", overwrite=True)
+        finish(log.copying(tmp_path / "mine.gest"))
+    finish(log.copying(tmp_path / "mine.gest", overwrite=True))
     assert [e.id for e in finish(read_session(tmp_path / "mine.gest")).listed()] == [id_]
 
 
@@ -252,13 +330,17 @@ def test_a_full_disk_ends_saving_and_nothing_else(drawn, tmp_path, monkeypatch, 
     def full(*_: object) -> None:
         raise OSError("no space left on device")
 
+    told = []
+    log.tell_failed(told.append)
+    assert log.failed is None
     monkeypatch.setattr(autosave, "write_result", full)
     id_ = work.keep(work.generate(work.state.opened, "pick", 30))
     log.flush()
     assert work.state.kept == (id_,)
+    assert [str(error) for error in told] == [str(log.failed)]
     assert "not saved any more: no space left" in caplog.text
     with pytest.raises(CheckpointError, match="no space left"):
-        log.copy_to(tmp_path / "mine.gest")
+        finish(log.copying(tmp_path / "mine.gest"))
     assert not (tmp_path / "mine.gest").exists()
 
 
@@ -270,7 +352,7 @@ def test_a_training_has_its_model_elsewhere(drawn, tmp_path):
     outcome = TrainingOutcome(tmp_path / "model")
     work.journal.do(AddRun.of(RunEntry("run-1", "a model", run, outcome)))
     work.journal.do(Keep(id="run-1"))
-    log.copy_to(tmp_path / "mine.gest")
+    finish(log.copying(tmp_path / "mine.gest"))
     assert finish(restore(tmp_path / "mine.gest")).lost == ()
 
 

@@ -217,12 +217,19 @@ def test_tissue_that_changed_is_named(small, tmp_path):
 
 def test_a_result_that_no_longer_fits_its_tissue_is_refused(small, tmp_path):
     one = next(iter(small.state.sections.values()))
-    small.keep(small.generate(one, "pick", 30))
+    id_ = small.keep(small.generate(one, "pick", 30))
     small.journal.log.flush()
     adata = read_tissue(tmp_path / "t.h5ad")[10:].copy()
     write_tissue(adata, tmp_path / "t.h5ad", overwrite=True)
+    folder = small.journal.log.folder
     with pytest.raises(CheckpointError, match="damaged"):
-        finish(read_session(small.journal.log.folder))
+        finish(read_session(folder))
+    restored = finish(restore(folder, without_unfit=True))
+    assert (restored.unfit, restored.lost) == ((id_,), ())
+    journal = Journal(Session())
+    restored.put_into(journal)
+    assert len(journal.session.state.sections) == 2
+    assert not journal.session.state.runs
 
 
 def test_a_torn_last_line_is_left_out(everything, folder):
@@ -360,7 +367,7 @@ def test_kept_labels_stay_when_what_they_were_learned_from_is_closed(small, info
     assert now.keys() == before.keys()
     for key, value in before.items():
         np.testing.assert_array_equal(now[key], value)
-    small.journal.log.save_results(lambda: None)  # of sections that are closed by now
+    small.journal.log.save_results()  # of sections that are closed by now
     small.journal.log.flush()
     assert small.journal.log._failed is None
     again = finish(read_session(small.journal.log.folder))

@@ -86,7 +86,7 @@ def test_a_check_that_was_not_kept_is_no_loss(small):
     found.put_into(journal)
     assert not journal.session.state.runs
     # Saved by hand, it is there.
-    small.journal.log.save_results(lambda: None)
+    small.journal.log.save_results()
     small.journal.log.flush()
     assert restored(small.journal.log.folder).session.state.shown_run("check") is not None
 
@@ -103,7 +103,7 @@ def test_damaged_ones_are_refused(small, what):
         report.tile[0] = 2
     small.journal.do(AddRun.of(entry))
     small.journal.do(ShowRuns(kind="map", ids=(entry.id,)))
-    small.journal.log.save_results(lambda: None)
+    small.journal.log.save_results()
     small.journal.log.flush()
     with pytest.raises(CheckpointError, match="damaged"):
         finish(restore(small.journal.log.folder))

@@ -9,6 +9,7 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
+from napari_gest.app.session import Session
 from napari_gest.errors import InputError
 from napari_gest.tasks.progress import finish
 from napari_gest.tissue import io
@@ -24,14 +25,15 @@ def test_tissue_on_disk_keeps_its_file(tissue, tmp_path, monkeypatch, name):
     opened = SimpleNamespace(adata=backed, export=lambda: in_memory(backed)[:10].copy())
     works, said = [], []
 
-    def start(work, on_done, owner) -> None:
+    def start(work, on_done, owner) -> bool:
         works.append((work, on_done))
+        return True
 
     noted = []
     context = SimpleNamespace(
         job_bar=SimpleNamespace(start=start, say=said.append),
-        state=SimpleNamespace(sections={"a": SimpleNamespace(label="a", adata=backed)}),
-        note_saved=lambda labels: noted.append(list(labels)),
+        session=Session(),
+        note_saved=noted.append,
     )
 
     def save(path):
@@ -44,7 +46,7 @@ def test_tissue_on_disk_keeps_its_file(tissue, tmp_path, monkeypatch, name):
     assert said == []
     save(tmp_path / f"other-{name}")
     assert said == [f"Saved other-{name}."]
-    assert noted == [["a"]]
+    assert noted == [{}]
     assert in_memory(read_tissue(tmp_path / name)).n_obs == tissue.n_obs
     assert in_memory(read_tissue(tmp_path / f"other-{name}")).n_obs == 10
     if name == "in.h5ad":
