@@ -35,16 +35,17 @@ def show_boundaries(
     for layer in [one for one in scene.viewer.layers if role_of(one) == BOUNDARIES]:
         remove_layer(scene.viewer, layer)
     width = 0.8 * scene.outline_um()
-    lines, of_line = [], []
+    lines, of_line, sections = [], [], []
     for label, cells in scene.cells().items():
         for index, area in enumerate(areas.get(label, ())):
             # Each niche's line runs inside it, so that neighbours do not cover each other.
             drawn = to_lines(area.buffer(-width / 2), cells)
             lines += drawn
             of_line += [index] * len(drawn)
+            sections += [label] * len(drawn)
     if not lines:
         return None
     data = layers.boundary_layer(
-        lines, [names[i] for i in of_line], [colors[i] for i in of_line], width
+        lines, [names[i] for i in of_line], [colors[i] for i in of_line], sections, width
     )
     return add_layer(scene.viewer, data)

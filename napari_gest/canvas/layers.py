@@ -31,6 +31,7 @@ EFFECT_LAYERS = (EFFECT, BACKDROP)
 OUTLINES = "outlines of what is generated"
 OPENED, RUN, GENERATED_CELLS, BESIDE = "opened", "run", "generated_cells", "beside"
 OUTLINE = "outline"
+SECTION = "section"  # of a line around a niche
 
 _SMOOTH_BELOW = 50_000  # smooth edges cost a software renderer half its speed
 _GAP = 0.08  # between sections side by side, in widths
@@ -169,7 +170,11 @@ def edited_cells_layer(cells: Layer) -> tuple[Any, dict[str, Any], str]:
 
 
 def boundary_layer(
-    lines: list[NDArray[np.float64]], names: list[str], colors: list[str], width_um: float
+    lines: list[NDArray[np.float64]],
+    names: list[str],
+    colors: list[str],
+    sections: list[str],
+    width_um: float,
 ) -> tuple[Any, dict[str, Any], str]:
     """Return the layer data tuple of lines around niches.
 
@@ -179,6 +184,8 @@ def boundary_layer(
         (k, 2) corners each, world y x.
     names, colors
         Niche and colour of each line; colours too dark for the canvas are lightened.
+    sections
+        Label of the section of each line.
     width_um
         Of the lines.
     """
@@ -188,7 +195,7 @@ def boundary_layer(
         "edge_color": lightened(np.array([Color(c).rgba for c in colors], np.float32)),
         "face_color": "transparent",
         "edge_width": width_um,
-        "features": {"niche": names},
+        "features": {"niche": names, SECTION: sections},
         "metadata": {META: {ROLE: BOUNDARIES}},
         **UM_AXES,
     }

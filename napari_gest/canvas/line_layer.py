@@ -54,14 +54,15 @@ class LineLayer:
         if wanted == self._wanted:
             return False
         self._wanted = wanted
-        call_later(self._draw)
+        call_later(self.draw)
         return True
 
     def close(self) -> None:
         """Draw nothing any more; what is drawn stays."""
         self._closed = True
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw what is to be seen now, unless it is drawn."""
         if self._closed or self._wanted == self._drawn:
             return
         self._drawn = self._wanted

@@ -40,6 +40,10 @@ class RunOutlines:
         self._lines = LineLayer(scene, layers.OUTLINES, self._data)
         self._wanted: list[Outlined] = []
 
+    def draw(self) -> None:
+        """Draw now what is to be outlined, not in a later turn."""
+        self._lines.draw()
+
     def close(self) -> None:
         """Draw nothing any more; what is drawn stays."""
         self._lines.close()

@@ -69,7 +69,10 @@ class Painter:
             self.repaint()
 
     def detach(self) -> None:
-        """Follow the viewer no more."""
+        """Follow the viewer no more. Of a run that goes on, and will not end, nothing is left."""
+        if self.scene.runs.remove_unfinished():
+            self.repaint()  # the cells in whose place it was
+            self._outlines.draw()
         self.scene.session.changed.disconnect(self._on_changed)
         self.drawing.release()
         self.hover.detach()

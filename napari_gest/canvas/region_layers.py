@@ -128,11 +128,19 @@ class RegionLayers:
             self._watched.remove(layer)
 
     def on_removed(self, layer: Shapes) -> None:
-        """Take the shapes of a layer that a user has deleted out of the session."""
+        """Take the shapes of a layer that a user has deleted out of the session.
+
+        Where another layer of its role is left, what is on that one counts from now on.
+        """
         self.forget(layer)
         role = role_of(layer)
-        if not self._drawing and self.layer(role) is None:
+        if self._drawing:
+            return
+        left = self.layer(role)
+        if left is None:
             self.journal.do(SetShapes(role=role, shapes=()))
+        else:
+            self.read(left)
 
     def read(self, layer: Shapes | None = None) -> None:
         """Make the shapes on a layer, or on all, those of the session."""
@@ -151,7 +159,8 @@ class RegionLayers:
             if layer is None and not wanted:
                 continue
             layer = layer or self._made(role)
-            if list(self._shapes(layer, role)) != wanted:
+            left_over = not cells and len(layer.data)  # of sections that were closed
+            if left_over or list(self._shapes(layer, role)) != wanted:
                 self._draw(layer, wanted, cells)
             if role == NAMED:
                 self._name(layer, [s.name for s in wanted])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from napari_gest.app.journal import Journal
 from napari_gest.app.model_registry import ModelRegistry
 from napari_gest.app.opened import Opened
 from napari_gest.app.regions import Role
-from napari_gest.app.runs.base import RunEntry
 from napari_gest.app.runs.effect import Effect
 from napari_gest.app.runs.generated_cells import GeneratedCells
 from napari_gest.canvas import layers
@@ -23,7 +23,8 @@ from napari_gest.canvas._napari_private.plain_symbols import hold_plain_symbols
 from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.layer_list import add_layer, draw_in_turns, remove_layer
 from napari_gest.canvas.region_layers import ROLES, RegionLayers
-from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, role_of, to_canvas
+from napari_gest.canvas.run_layers import RunLayers, across
+from napari_gest.canvas.shapes import CHECKED_DEPTH, META, ROLE, is_copy, role_of, to_canvas
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -50,13 +51,17 @@ class Scene:
         self.viewer, self.journal, self._registry = viewer, journal, registry
         self.session = journal.session
         self.regions = RegionLayers(viewer, journal, self.cells, self.outline_um)
+        self.runs = RunLayers(self)
         self._mirroring, self._attached = False, True
+        self._by_hand = False  # whether napari is at removing layers that a user has chosen
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.layers.selection.events.active.connect(self._on_selected)
         self.session.changed.connect(self._on_changed)
-        for layer in list(viewer.layers):
-            self._adopt(layer)
+        there = list(viewer.layers)
+        for index, layer in enumerate(there):
+            self._adopt(layer, there[:index])
+        self.runs.remove_unfinished()
 
     def detach(self) -> None:
         """Follow the viewer no more."""
@@ -141,7 +146,7 @@ class Scene:
         own = self.cells().get(cells.snapshot.label)
         if own is None:
             return None
-        return self._add_above(own, layers.generated_layer(run_id, cells, own, outline))
+        return self.add_above(own, layers.generated_layer(run_id, cells, own, outline))
 
     def remove_generated(self, run_id: str) -> None:
         """Take the cells of a run off the canvas."""
@@ -182,11 +187,12 @@ class Scene:
         try:
             if "sections" in changed:
                 self._mirror_sections()
+                self.runs.remove_closed()
             if changed & {"sections", "shapes"}:
                 self.regions.mirror()
             if changed & {"sections", "runs", "kept", "shown"}:
-                self._mirror_generated()
-                self._mirror_effects()
+                self.runs.mirror_generated()
+                self.runs.mirror_effects()
             if "sections" in changed and len(self.cells()) == 1:  # selected, it is made at once
                 call_later(self._select_active)
             elif changed & {"sections", "active"}:
@@ -230,87 +236,16 @@ class Scene:
         if active is None or role_of(active) == layers.CELLS:  # tools in use stay in use
             self.viewer.layers.selection.active = layer
 
-    def _mirror_generated(self) -> None:
-        """Show the runs that are kept or looked at in place, and a second one on a copy beside."""
-        state, cells = self.session.state, self.cells()
-        shown = state.shown_runs("generation")[:2]
-        beside = shown[1].id if len(shown) > 1 and shown[1].id not in state.kept else None
-        wanted = {
-            entry.id: entry
-            for entry in state.listed("generation")
-            if entry.id in state.kept or entry in shown
-        }
-        known = {entry.id for entry in state.runs}
-        for layer in [layer for _, layer in self.generated()]:
-            about = layer.metadata[META]
-            entry, made = wanted.get(about[layers.RUN]), about[layers.GENERATED_CELLS]
-            if entry is None:
-                running = about[layers.RUN] not in known and made.result is None
-                if not running or made.snapshot.label not in cells:
-                    self.remove(layer)
-            elif len(layer.data) != len(entry.outcome.cells.cells) or about[layers.BESIDE] != (
-                entry.id == beside
-            ):
-                self.remove(layer)
-            else:
-                about[layers.GENERATED_CELLS] = entry.outcome.cells
-        if beside is None or self.generated_layer(beside) is None:
-            for layer in [one for one in self.viewer.layers if role_of(one) == layers.COPY]:
-                self.remove(layer)
-        for id_, entry in wanted.items():
-            own = cells.get(entry.run.snapshot.label)
-            if own is not None and self.generated_layer(id_) is None:
-                self._add_generated(entry, own, beside=id_ == beside)
-
-    def _add_generated(self, entry: RunEntry, cells: Points, beside: bool) -> None:
-        shift = layers.shift_clear_of(*_across(cells), self._taken()) if beside else 0.0
-        if beside:
-            self._add_above(cells, layers.backdrop_layer(cells, shift, layers.COPY))
-        made = entry.outcome.cells
-        outline = entry.run.outline
-        self._add_above(cells, layers.generated_layer(entry.id, made, cells, outline, shift))
-        if beside:
-            self.viewer.reset_view()
-
-    def _mirror_effects(self) -> None:
-        """Show the effects looked at and no others: the first in place, one on a copy beside."""
-        wanted = list(self.session.state.shown_runs("perturbation"))[:2]
-        before = sorted(self.effects(), key=lambda shown: float(shown[1].translate[-1]))
-        if len(before) == len(wanted) and all(
-            old.snapshot.section is new.outcome.snapshot.section
-            and np.array_equal(old.cells, new.outcome.cells)
-            for (old, _), new in zip(before, wanted, strict=True)
-        ):  # the same cells: making layers anew would take a second
-            if [layer.name for _, layer in before] != [new.name for new in wanted]:
-                for (_, layer), new in zip(before, wanted, strict=True):
-                    layer.name = new.id  # or napari numbers a name that moves to the other one
-            for (_, layer), new in zip(before, wanted, strict=True):
-                layer.metadata[META].update({layers.EFFECT: new.outcome, layers.RUN: new.id})
-                layer.name = new.name
-            return
-        chosen, shown = self.viewer.layers.selection.active, None
-        for layer in [one for one in self.viewer.layers if role_of(one) in layers.EFFECT_LAYERS]:
-            self.remove(layer)
-        for entry in wanted:
-            shown = self._add_effect(entry, beside=entry is not wanted[0]) or shown
-        if shown is not None and chosen is not None and role_of(chosen) in layers.EFFECT_LAYERS:
-            self.viewer.layers.selection.active = shown  # in place of the one that was
-        if max(len(before), len(wanted)) > 1 and len(before) != len(wanted):
-            self.viewer.reset_view()
-
-    def _add_effect(self, entry: RunEntry, beside: bool) -> Layer | None:
-        cells = self.cells().get(entry.run.snapshot.label)
-        if cells is None:
-            return None
-        shift = layers.shift_clear_of(*_across(cells), self._taken()) if beside else 0.0
-        if beside:
-            self._add_above(cells, layers.backdrop_layer(cells, shift))
-        return self._add_above(cells, layers.effect_layer(entry, cells, shift))
-
     # From what users do to layers to actions.
 
-    def _adopt(self, layer: Layer) -> None:
-        """Take a layer that someone else has added into the session."""
+    def _adopt(self, layer: Layer, others: Iterable[Layer]) -> None:
+        """Take a layer that someone else has added beside others into the session.
+
+        A copy of one of ours is a picture, which users may do with as they like.
+        """
+        if any(is_copy(layer, other) for other in others):
+            del layer.metadata[META]
+            return
         role = role_of(layer)
         if role in ROLES:
             self.regions.follow(layer)
@@ -324,16 +259,21 @@ class Scene:
 
     def _on_inserted(self, event: Any) -> None:
         if not self._mirroring or role_of(event.value) in ROLES:
-            self._adopt(event.value)
+            self._adopt(event.value, [one for one in self.viewer.layers if one is not event.value])
 
     def _on_removed(self, event: Any) -> None:
-        layer = event.value
+        layer, before = event.value, self._by_hand
+        self._by_hand = not self._mirroring
+        try:
+            if role_of(layer) in ROLES:
+                self.regions.on_removed(layer)
+            elif role_of(layer) is not None:
+                self._on_own_removed(layer)
+        finally:
+            self._by_hand = before
+
+    def _on_own_removed(self, layer: Layer) -> None:
         role = role_of(layer)
-        if role in ROLES:
-            self.regions.on_removed(layer)
-            return
-        if role is None:
-            return
         about = layer.metadata[META]
         # Only the garbage collector frees napari's layers, and it may not run for a long time.
         layer.metadata[META] = {ROLE: role}
@@ -357,14 +297,28 @@ class Scene:
     # Layers.
 
     def remove(self, layer: Layer) -> None:
-        """Take a layer off the canvas, which no user has asked for."""
+        """Take a layer off the canvas, which no user has asked for.
+
+        Where a user has just removed another one, napari may be about to remove this one too, as
+        it was selected. It is then a picture of nothing, until a later turn.
+        """
+        if self._by_hand:
+            layer.metadata.pop(META, None)
+            layer.visible = False
+            call_later(partial(self._take_off, layer))
+        else:
+            self._take_off(layer)
+
+    def _take_off(self, layer: Layer) -> None:
+        if layer not in self.viewer.layers:
+            return
         before, self._mirroring = self._mirroring, True
         try:
             remove_layer(self.viewer, layer)
         finally:
             self._mirroring = before
 
-    def _add_above(self, cells: Points, data: tuple) -> Layer:
+    def add_above(self, cells: Points, data: tuple) -> Layer:
         """Add a layer above that of a section, but beneath outlines and rings."""
         shown = self.viewer.layers
         index = shown.index(cells) + 1
@@ -373,18 +327,13 @@ class Scene:
         # To move it there afterwards would draw everything once more.
         return add_layer(self.viewer, data, index)
 
-    def _taken(self) -> list[tuple[float, float]]:
+    def taken(self) -> list[tuple[float, float]]:
+        """Return where sections and copies of them begin and end, from left to right."""
         roles = (layers.CELLS, layers.BACKDROP, layers.COPY)
-        return [_across(one) for one in self.viewer.layers if role_of(one) in roles]
+        return [across(one) for one in self.viewer.layers if role_of(one) in roles]
 
     def _make_room(self, layer: Layer) -> None:
-        others = [_across(one) for one in self.cells().values() if one is not layer]
-        shift = layers.shift_clear_of(*_across(layer), others)
+        others = [across(one) for one in self.cells().values() if one is not layer]
+        shift = layers.shift_clear_of(*across(layer), others)
         if shift:
             layer.translate = (layer.translate[0], layer.translate[1] + shift)
-
-
-def _across(layer: Layer) -> tuple[float, float]:
-    """Return where a layer begins and ends on the canvas, from left to right."""
-    extent = layer.extent.world
-    return float(extent[0, -1]), float(extent[1, -1])

@@ -46,6 +46,15 @@ def role_of(layer: Layer) -> str | None:
     return meta.get(ROLE) if isinstance(meta, dict) else None
 
 
+def is_copy(layer: Layer, other: Layer) -> bool:
+    """Tell whether a layer was made from one of the plugin's, as napari's Duplicate does.
+
+    napari gives a copy the same metadata, to the object.
+    """
+    meta = layer.metadata.get(META)
+    return meta is not None and other.metadata.get(META) is meta
+
+
 def region_settings(role: str = UNSEEN) -> dict[str, Any]:
     """Return the settings of a Shapes layer of shapes to generate, to label or to edit."""
     return {

@@ -24,7 +24,8 @@ class UndoKeys:
         self.viewer = viewer
         self._undo, self._redo = undo, redo
         self._bound: WeakSet[Layer] = WeakSet()
-        viewer.layers.events.inserted.connect(self._on_inserted)
+        # Last: a copy of a layer is one of the plugin's until the scene has seen it.
+        viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         for layer in viewer.layers:
             self._bind(layer)
 

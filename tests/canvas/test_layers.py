@@ -43,7 +43,8 @@ def test_a_layer_is_moved_only_if_it_would_overlap():
 
 def test_boundaries_take_the_colours_of_niches_lighter_where_unseen():
     square = np.array([[0.0, 0], [0, 9], [9, 9], [0, 0]])
-    data = layers.boundary_layer([square, square + 20], ["a", "b"], ["#ff0000", "#000000"], 0.5)
+    lines, colors = [square, square + 20], ["#ff0000", "#000000"]
+    data = layers.boundary_layer(lines, ["a", "b"], colors, ["section", "section"], 0.5)
     drawn = Layer.create(*data)
     np.testing.assert_allclose(drawn.edge_color[0], [1, 0, 0, 1])
     assert (drawn.edge_color[1, :3] > 0.3).all()
