@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakSet
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
+    QDockWidget,
     QFrame,
     QHBoxLayout,
     QLineEdit,
@@ -24,7 +26,7 @@ from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.leaving import close_at_exit
 from napari_gest.canvas.undo_keys import UndoKeys
 from napari_gest.widgets.color.color_panel import ColorPanel
-from napari_gest.widgets.common.controls import Panel, allow, button, shortcut
+from napari_gest.widgets.common.controls import Panel, allow, button, note, shortcut
 from napari_gest.widgets.common.job_bar import JobBar
 from napari_gest.widgets.common.step import Step
 from napari_gest.widgets.common.style import style_sheet
@@ -42,17 +44,23 @@ from napari_gest.widgets.session.session_menu import SessionMenu
 if TYPE_CHECKING:
     import napari
 
+OPEN_ALREADY = "GeST is open in this window already, in another dock. You can close this one."
 _OPEN = 5  # the steps of the main job; what else one can do waits folded
 
 
 class Home(QWidget):
     """GeST's dock in a viewer.
 
+    A viewer has one at a time, since each would take the changes of the other for a user's. A
+    second one says so, shows the first, and has no panels.
+
     Parameters
     ----------
     viewer
         The viewer to work in. Sections opened earlier are found again.
     """
+
+    _at_work: ClassVar[WeakSet[Home]] = WeakSet()
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
@@ -61,6 +69,14 @@ class Home(QWidget):
         self._closing = False
         self.setObjectName("gestHome")
         self.setMinimumWidth(376)  # the panels at their narrowest, beside the scroll bar
+        viewer = getattr(viewer, "__wrapped__", viewer)  # docks from napari's menu get a proxy
+        first = next((one for one in Home._at_work if one.context.viewer is viewer), None)
+        if first is not None:
+            column = QVBoxLayout(self)
+            column.addWidget(note(OPEN_ALREADY))
+            column.addStretch(1)
+            first.bring_to_front()
+            return
         context = self.context = Context.of(viewer)
         close_at_exit(viewer)
         self._restyle()
@@ -108,6 +124,7 @@ class Home(QWidget):
         context.journal.changed.connect(self._allow_undo)
         context.viewer.events.theme.connect(self._restyle)
         self._attached = True
+        Home._at_work.add(self)
         self.open_panel.needed.connect(self._show_opening)
         self.run_panel.check.train_wanted.connect(self._show_training)
         self.setAcceptDrops(True)
@@ -161,6 +178,15 @@ class Home(QWidget):
                 self._closing = False
         return super().eventFilter(watched, event)
 
+    def bring_to_front(self) -> None:
+        """Show the dock that this is in, before others in its place."""
+        within = self.parentWidget()
+        while within is not None and not isinstance(within, QDockWidget):
+            within = within.parentWidget()
+        if within is not None:
+            within.show()
+            within.raise_()
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take tissue files, and leave other things to others."""
         if dropped(event.mimeData()):
@@ -177,6 +203,7 @@ class Home(QWidget):
             return
         self._attached = False
         context = self.context
+        Home._at_work.discard(self)
         context.jobs.close()
         self.run_panel.result.draws.close_jobs()
         self.perturb_panel.rest()

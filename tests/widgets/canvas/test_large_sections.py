@@ -9,6 +9,7 @@ import pytest
 
 from napari_gest.canvas._napari_private import rasterized_points
 from napari_gest.canvas._napari_private.compat import camera, scale_bar
+from napari_gest.canvas._napari_private.partial_redraw import PartialRedraw
 from napari_gest.widgets.dock import Home
 
 pytestmark = pytest.mark.gui
@@ -135,19 +136,19 @@ def test_a_section_that_is_removed_takes_its_picture_along(
     assert not list(opened_home.context.painter.drawing.rasterized.shown())
 
 
-def test_a_closed_dock_leaves_points_but_not_those_of_another(
+def test_a_closed_dock_leaves_points_but_not_those_that_another_draws(
     in_software, opened_home, viewer, far, seen
 ):
     cells = opened_home.context.scene.active_layer
     far()
-    other = Home(viewer)
-    rasterized = other.context.painter.drawing.rasterized
+    other = PartialRedraw.of(viewer)
+    rasterized = other.rasterized
     assert rasterized is opened_home.context.painter.drawing.rasterized
-    other.color_panel.show_gene(other.context.scene.active.section.genes[3])
+    opened_home.color_panel.show_gene(opened_home.context.scene.active.section.genes[3])
     opened_home.detach()
     assert list(rasterized.shown()) == [cells]
     picture = seen()
-    other.detach()
+    other.release()
     assert not list(rasterized.shown())
     # Without a dock, napari draws the points in the colours they were given.
     assert np.corrcoef(picture.ravel(), seen().ravel())[0, 1] > 0.97
