@@ -15,6 +15,7 @@ from psygnal import Signal
 
 from napari_gest.canvas import gc_pause
 from napari_gest.canvas.event_loop import Mail, call_later, mail
+from napari_gest.errors import GestError
 from napari_gest.tasks.progress import Progress
 
 _LOG = logging.getLogger(__name__)
@@ -160,7 +161,10 @@ class Jobs:
             if isinstance(tick, _Failed):
                 job.on_error(tick.error)
             elif isinstance(tick, _Done):
-                job.on_done(tick.result)
+                try:
+                    job.on_done(tick.result)
+                except GestError as error:  # what it has made is of no use
+                    job.on_error(error)
             else:
                 job.on_tick(tick)
         finally:  # the window draws after this returns, and is through when this gets its turn

@@ -14,6 +14,7 @@ from napari_gest.app.runs.generation import Begun, GenerationRun, Prepared
 from napari_gest.canvas.jobs import Tick
 from napari_gest.canvas.painter import Painter
 from napari_gest.canvas.scene import Scene
+from napari_gest.errors import InputError
 from napari_gest.tasks.generation.check_map_report import CheckMap
 
 CLOSED = "The section was closed while this ran, so the result was dropped."
@@ -72,10 +73,17 @@ class RunFollower:
             self.painter.outline_generated()  # drawn cells follow those expected
 
     def on_done(self, outcome: Any) -> RunEntry | None:
-        """Add the run to the session; None where its section was closed meanwhile."""
+        """Add the run to the session; None where its section was closed meanwhile.
+
+        Raises
+        ------
+        InputError
+            If it read tissue that was changed on disk meanwhile: what it has made is of neither.
+        """
         if self._is_closed():
             self.on_failed()
             return None
+        self._require_same_files()
         return self._add(outcome, partial=False)
 
     def _show_map(self, so_far: CheckMap) -> None:
@@ -91,6 +99,11 @@ class RunFollower:
             made = cells.so_far()
             made = made if len(made.rows) else None
         if made is None or self._is_closed():
+            self.on_failed()
+            return None
+        try:
+            self._require_same_files()
+        except InputError:
             self.on_failed()
             return None
         return self._add(self.run.outcome(made), partial=True)
@@ -123,6 +136,11 @@ class RunFollower:
         )
         self.scene.journal.do(AddRun.of(entry))
         return session.state.entry(self.id)
+
+    def _require_same_files(self) -> None:
+        sections = self.scene.session.state.sections
+        for snapshot in self.run.snapshots:
+            sections[snapshot.label].require_same_file()
 
     def _is_closed(self) -> bool:
         return is_closed(RunEntry("", "", self.run, None), self.scene.session.state)
