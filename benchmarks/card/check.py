@@ -145,6 +145,7 @@ def _drawn_cells(root: Path) -> list[str]:
     shown = {
         "Drawn cells as a distribution": ("cells",),
         "Trained from the base": ("cells-from-base", "cells-from-base-later"),
+        "A plain `fit` on tissue that the base has not seen": ("cells-foreign",),
     }
     for heading, stored in shown.items():
         written = [table(f"{_RESULTS}{name}.md", title, root) for name in stored]

@@ -19,7 +19,7 @@ PAGES = (
         f"docs/results/{name}.md"
         for name in (
             "generation", "expected-expression", "cells", "cells-from-base",
-            "cells-from-base-later", "drawn-cells", "niches", "annotation",
+            "cells-from-base-later", "cells-foreign", "drawn-cells", "niches", "annotation",
             "niches-and-labels", "perturbation",
         )
     ),
