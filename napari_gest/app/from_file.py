@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from napari_gest.app.state import State
 
 NAME = "from the file"
+KEEPS = (
+    "These cells are in the tissue that was opened, and saving writes them again."
+    " Delete their layer to take them off the canvas."
+)
 WHY_NOT = "These cells were read from the file, which does not say all that made them."
 
 

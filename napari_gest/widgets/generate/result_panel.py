@@ -10,7 +10,7 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QCheckBox
 
 from napari_gest.app.actions import ChangeView, Discard, Keep
-from napari_gest.app.from_file import WHY_NOT, is_from_file
+from napari_gest.app.from_file import KEEPS, WHY_NOT, is_from_file
 from napari_gest.app.generated_view import NO_DRAWS, NO_MEAN, shown_view
 from napari_gest.app.runs.base import RunEntry, is_closed, why_stale
 from napari_gest.app.runs.generated_cells import GeneratedCells
@@ -119,7 +119,10 @@ class ResultPanel(Panel):
         allow(
             self.keep_button, nothing or closed or already, "Write the cells into the open tissue"
         )
-        allow(self.discard_button, nothing, "Remove the cells, also where they were kept")
+        in_file = KEEPS if entry is not None and is_from_file(entry) else None
+        allow(
+            self.discard_button, nothing or in_file, "Remove the cells, also where they were kept"
+        )
         script = None
         if entry is not None and is_from_file(entry):
             script = WHY_NOT

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -9,6 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidgetItem
 
 from napari_gest.app.colors import Categories
 from napari_gest.widgets.color.legend import Swatches
+from napari_gest.widgets.common.name_editor import NameEditor
 from napari_gest.widgets.niches.final_niches import STABILITY_CELLS
 
 _ROW = 21
@@ -36,6 +40,9 @@ class NicheTable(Swatches):
             | QAbstractItemView.EditTrigger.EditKeyPressed
         )
         self.verticalHeader().setDefaultSectionSize(_ROW)
+        self.editor = NameEditor(self)
+        self.editor.closed.connect(self._show_waiting, Qt.ConnectionType.QueuedConnection)
+        self._waiting: Callable[[], None] | None = None
         self._names: list[str] = []
 
     @property
@@ -61,7 +68,7 @@ class NicheTable(Swatches):
         stability: NDArray[np.float64] | None = None,
         unit: str = "cell",
     ) -> None:
-        """List the niches.
+        """List the niches; while a name is typed in the list, when that has ended.
 
         Parameters
         ----------
@@ -78,7 +85,11 @@ class NicheTable(Swatches):
         unit
             What is counted, see ``Section.unit``.
         """
-        chosen = self.selected
+        if self.editor.is_open:
+            shown = niches, hidden, area_mm2, generated, stability, unit
+            self._waiting = partial(self.show_niches, *shown)
+            return
+        self._waiting, chosen = None, self.selected
         present = [i for i, count in enumerate(niches.counts) if count]
         further: dict[str, list[str]] = {}
         if generated is not None:
@@ -106,6 +117,10 @@ class NicheTable(Swatches):
             self.select(chosen)
         shown = min(self.rowCount(), _ROWS_SHOWN)
         self.setFixedHeight(shown * _ROW + 4 + self.horizontalHeader().sizeHint().height())
+
+    def _show_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting()
 
     def _ticked(self) -> None:
         for row, old in enumerate(self._names):

@@ -9,10 +9,13 @@ from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gest.app.actions import Discard, Keep, RenameRun, ShowRuns
+from napari_gest.app.from_file import KEEPS, WHY_NOT, is_from_file
 from napari_gest.app.run_table import COLUMNS, run_rows, write_run_table
 from napari_gest.app.runs.base import RunEntry, is_closed
 from napari_gest.app.runs.niche_outcome import NicheOutcome
+from napari_gest.errors import GestError
 from napari_gest.widgets.common.controls import Panel, allow, button, note, row, tooltip
+from napari_gest.widgets.common.name_editor import NameEditor
 from napari_gest.widgets.common.saving import choose_file, save_now
 from napari_gest.widgets.context import Context
 
@@ -45,6 +48,8 @@ class RunsPanel(Panel):
         header.setMaximumSectionSize(_WIDEST)
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.names = NameEditor(self.table)
+        self.names.closed.connect(self.refresh, Qt.ConnectionType.QueuedConnection)
         self.table.itemChanged.connect(self._renamed)
         self.table.itemSelectionChanged.connect(self._selected)
         self.keep_button = button("Keep", self.keep)
@@ -78,7 +83,8 @@ class RunsPanel(Panel):
     def delete(self) -> None:
         """Throw the selected runs away; undo brings them back."""
         for entry in self.chosen:
-            self.context.do(Discard(id=entry.id), self)
+            if not is_from_file(entry):
+                self.context.do(Discard(id=entry.id), self)
 
     def copy(self) -> None:
         """Put code that gives the same as the selected run on the clipboard."""
@@ -86,7 +92,10 @@ class RunsPanel(Panel):
             return
         (entry,) = self.chosen
         source = entry.outcome if isinstance(entry.outcome, NicheOutcome) else entry.run
-        QGuiApplication.clipboard().setText(source.script())
+        try:
+            QGuiApplication.clipboard().setText(source.script())
+        except GestError as error:
+            self.context.report(self, error)
 
     def export(self, path: Path, overwrite: bool = False) -> None:
         """Write the table of runs as csv."""
@@ -96,7 +105,13 @@ class RunsPanel(Panel):
         )
 
     def refresh(self) -> None:
-        """Show the runs there are, and select those that are looked at since the last time."""
+        """Show the runs there are, and select those that are looked at since the last time.
+
+        The list stays while a name is typed in it, and follows when that has ended.
+        """
+        if self.names.is_open:
+            self._allow()
+            return
         state = self.context.state
         rows = run_rows(state)
         # A check comes by itself: it must not change what Keep and Delete are about.
@@ -112,6 +127,7 @@ class RunsPanel(Panel):
                 for column, text in enumerate(cells):
                     item = QTableWidgetItem(text)
                     item.setToolTip(tooltip(text))
+                    item.setData(Qt.ItemDataRole.UserRole, id_)
                     if column:
                         item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
                     self.table.setItem(index, column, item)
@@ -139,8 +155,11 @@ class RunsPanel(Panel):
             if one is None and chosen[0].partial
             else None
         )
+        if one is None and is_from_file(chosen[0]):
+            cut = WHY_NOT
         allow(self.copy_button, one or cut, "Code that gives the same, on the clipboard")
-        allow(self.delete_button, none or busy, "Throw it away; undo brings it back")
+        in_file = KEEPS if any(map(is_from_file, chosen)) else None
+        allow(self.delete_button, none or busy or in_file, "Throw it away; undo brings it back")
         there = None if self._ids else "There is no run yet."
         allow(self.export_button, there, "Write this table as csv")
 
@@ -158,8 +177,10 @@ class RunsPanel(Panel):
                 self._choosing = False
 
     def _renamed(self, item: QTableWidgetItem) -> None:
-        if item.column() == 0 and item.row() < len(self._ids):
-            self.context.do(RenameRun(id=self._ids[item.row()], name=item.text()), self)
+        if item.column() == 0:
+            id_ = item.data(Qt.ItemDataRole.UserRole)
+            if any(entry.id == id_ for entry in self.context.state.listed()):
+                self.context.do(RenameRun(id=id_, name=item.text()), self)
             self.refresh()
 
     def _edit_name(self) -> None:

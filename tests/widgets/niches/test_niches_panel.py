@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mouse import press
-from qtpy.QtWidgets import QApplication
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_gest import keys
 from napari_gest.app.actions import ChangeView, SetShapes
@@ -466,3 +467,20 @@ def test_closing_the_section_forgets_its_niches(found, viewer):
     assert found.outcome is None
     assert of_run(found) is None
     assert not found.result.isVisible()
+
+
+def test_a_name_that_is_typed_stays_when_the_list_changes(found, qtbot, until):
+    table = found.legend.table
+    found.ask("number", 3)
+    until(lambda: not found.outcome.is_preview)
+    table.editItem(table.item(0, 0))
+    field = next(one for one in table.findChildren(QLineEdit) if one.isVisible())
+    field.setText("mi")
+    shown = table.item(0, 0)
+    found.refresh()
+    assert table.item(0, 0) is shown
+    qtbot.keyClicks(field, "ne")
+    qtbot.keyClick(field, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: found.niches.names[0] == "mine")
+    qtbot.waitUntil(lambda: table.item(0, 0) is not shown)
+    assert table.item(0, 0).text() == "mine"
