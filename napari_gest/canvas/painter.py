@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from napari.layers import Points
@@ -60,6 +61,9 @@ class Painter:
         self.legend = Legend("")
         self.told = ""  # what is shown of generated cells, for the legend
         self._painted: dict[Points, Any] = {}
+        self._followed: WeakSet[Points] = WeakSet()  # whose eye is watched
+        self._hidden: WeakSet[Points] = WeakSet()  # by a user
+        self._showing = False  # whether this shows and hides layers, not a user
         self._covered: Points | None = None  # the rings, where this has hidden them
         self._outlines, self.hover = RunOutlines(scene), Hover(self)
         self.section_legend = Legend("")
@@ -78,6 +82,8 @@ class Painter:
         self.hover.detach()
         self._outlines.close()
         self._played = None
+        for layer in self._followed:
+            layer.events.visible.disconnect(self._on_eye)
 
     @property
     def view_state(self) -> ViewState:
@@ -181,7 +187,7 @@ class Painter:
             self.legend = generated_legend(self.view_state, everything)
         told = ""
         for made, layer in shown:
-            layer.visible = self.view_state.view not in ("measured", *EFFECT_VIEWS)
+            self._show(layer, self.view_state.view not in ("measured", *EFFECT_VIEWS))
             if layer.visible:
                 view, kind = self.view_state.view, self._kind(made)
                 name = f"generated · {described(view, made, kind)} · {made.snapshot.label}"
@@ -203,7 +209,9 @@ class Painter:
             return found
         for made, layer in self.scene.generated():
             about = layer.metadata[layers.META]
-            if made.snapshot.section is opened.section and not about[layers.BESIDE]:
+            if layer in self._hidden or about[layers.BESIDE]:
+                continue
+            if made.snapshot.section is opened.section:
                 found[about[layers.RUN]] = made.cells[made.cells >= 0]
         return found
 
@@ -212,6 +220,8 @@ class Painter:
         layer, opened = self.scene.cells().get(label), self.scene.session.state.sections.get(label)
         if layer is not None and opened is not None:
             self._paint_section(layer, opened, self.section_legend)
+        for _, generated in self.scene.generated():
+            self._follow(generated)
         self.outline_generated()
 
     def outline_generated(self) -> None:
@@ -232,12 +242,44 @@ class Painter:
         if view.view == "delta" and view.gene is not None and shown:
             self.legend = delta_legend(view, [effect for effect, _ in shown])
         for effect, layer in shown:
-            layer.visible = view.view in EFFECT_VIEWS
+            self._show(layer, view.view in EFFECT_VIEWS)
             if layer.visible:
-                rgba = effect_rgba(effect, view, self.legend.colors)
-                self._color(layer, rgba)
-                _color_rims(layer, effect, rgba)
-                refresh_thumbnail(layer)
+                self._paint_effect(effect, layer)
+
+    def _paint_effect(self, effect: Effect, layer: Points) -> None:
+        rgba = effect_rgba(effect, self.view_state, self.legend.colors)
+        self._color(layer, rgba)
+        _color_rims(layer, effect, rgba)
+        refresh_thumbnail(layer)
+
+    def _show(self, layer: Points, show: bool) -> None:
+        """Show or hide a layer as the view asks for, but never one that a user has hidden."""
+        self._follow(layer)
+        before, self._showing = self._showing, True
+        try:
+            layer.visible = show and layer not in self._hidden
+        finally:
+            self._showing = before
+
+    def _follow(self, layer: Points) -> None:
+        if layer not in self._followed:
+            self._followed.add(layer)
+            layer.events.visible.connect(self._on_eye)
+
+    def _on_eye(self, event: Any) -> None:
+        """Show the measured cells in whose place a layer was that a user hides, and back."""
+        layer = event.source
+        if self._showing or layer not in self.scene.viewer.layers:
+            return
+        (self._hidden.discard if layer.visible else self._hidden.add)(layer)
+        for made, one in self.scene.generated():
+            if one is layer and layer.visible:
+                self.paint_cells(layer)
+            if one is layer:
+                self.begin(made.snapshot.label)
+        for effect, one in self.scene.effects():
+            if one is layer and layer.visible:
+                self._paint_effect(effect, layer)
 
     def _cover_rings(self, cover: bool) -> None:
         """Hide the rings of cells to edit, or show them again unless a user has hidden them."""

@@ -263,3 +263,36 @@ def test_what_tells_the_status_does_not_hold_its_layer(scene, painter):
     for layer in (scene.generated_layer("run-1"), scene.cells()[ONE]):
         held = [cell.cell_contents for cell in layer.get_status.__closure__]
         assert not any(one is layer for one in held)
+
+
+def test_generated_cells_that_a_user_hides_stay_hidden_and_leave_no_hole(scene, painter):
+    entry = add_run(scene)
+    layer, cells = scene.generated_layer("run-1"), scene.cells()[ONE]
+    beneath = entry.outcome.cells.cells
+    assert (cells.face_color[beneath, 3] == 0).all()
+    layer.visible = False
+    assert (cells.face_color[beneath, 3] == 1).all()
+    look(scene, view="expected")
+    assert not layer.visible
+    assert (cells.face_color[beneath, 3] == 1).all()
+    look(scene, view="measured")
+    look(scene, view="generated")
+    assert not layer.visible
+    layer.visible = True
+    assert (cells.face_color[beneath, 3] == 0).all()
+    look(scene, view="measured")
+    assert not layer.visible  # no user has hidden it
+    look(scene, view="generated")
+    assert layer.visible
+
+
+def test_generated_cells_that_are_shown_again_have_the_colours_of_the_view(scene, painter):
+    add_run(scene)
+    layer = scene.generated_layer("run-1")
+    before = layer.face_color.copy()
+    layer.visible = False
+    look(scene, view="expected")
+    np.testing.assert_array_equal(layer.face_color, before)
+    layer.visible = True
+    made, scale = painter.cells_of(layer), painter.legend.colors
+    np.testing.assert_allclose(layer.face_color, scale.rgba(made.expected[:, 0]))
