@@ -46,6 +46,9 @@ class CellPicker:
             self.scene.viewer.mouse_drag_callbacks.remove(self._press)
 
     def _press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        cells = self.scene.active_layer
+        if cells is not viewer.layers.selection.active or cells.mode != "pan_zoom":
+            return  # the click is meant for another tool, such as the corner of a region
         start = np.asarray(event.pos, float)
         yield
         while event.type == "mouse_move":

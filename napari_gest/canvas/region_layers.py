@@ -7,6 +7,7 @@ hand becomes an action; what undo or another action changes is drawn.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -18,6 +19,8 @@ from napari_gest.app.actions import SetShapes
 from napari_gest.app.colors import label_colors
 from napari_gest.app.journal import Journal
 from napari_gest.app.regions import Role, Shape
+from napari_gest.canvas._napari_private.attributes import end_drawing, is_drawing
+from napari_gest.canvas.event_loop import call_later
 from napari_gest.canvas.layer_list import add_layer
 from napari_gest.canvas.shapes import (
     AREAS,
@@ -36,6 +39,7 @@ NAMED: Role = "named"
 _NAME = "name"
 _NAME_ON_WHITE, _NAME_ON_BLACK = "#1F2328", "#F0F3F6"  # its halo has the colour of the canvas
 _SELECTING = ("select", "direct")
+_BY_CLICKS = ("add_polygon", "add_path", "add_polyline")  # between which keys can be pressed
 _DONE = ("added", "changed", "removed")  # what napari calls a change that is complete
 
 
@@ -64,6 +68,9 @@ class RegionLayers:
         self.viewer, self.journal, self._cells, self._width_um = viewer, journal, cells, width_um
         self._watched: list[Shapes] = []
         self._drawing = False  # whether this draws, so that it is not read as if a user had
+        self._reading = False  # whether what a user has drawn is read
+        # Layers that fell behind the session while a shape was drawn, and how many were on them.
+        self._behind: dict[Shapes, int] = {}
         viewer.events.theme.connect(self._on_theme)
 
     def detach(self) -> None:
@@ -126,6 +133,7 @@ class RegionLayers:
         if layer in self._watched:
             layer.events.data.disconnect(self._on_data)
             self._watched.remove(layer)
+            self._behind.pop(layer, None)
 
     def on_removed(self, layer: Shapes) -> None:
         """Take the shapes of a layer that a user has deleted out of the session.
@@ -149,8 +157,34 @@ class RegionLayers:
             if one is self.layer(role):
                 self.journal.do(SetShapes(role=role, shapes=self._shapes(one, role)))
 
+    def abandon(self) -> bool:
+        """Remove the shape that a user has begun and not ended; return whether there is one.
+
+        One that is drawn with the button down stays until the button is released.
+        """
+        layer = next(filter(is_drawing, self._watched), None)
+        if layer is None:
+            return False
+        if layer.mode not in _BY_CLICKS:
+            return True
+        drawing, self._drawing = self._drawing, True
+        try:
+            n = len(layer.data)
+            end_drawing(layer)
+            if len(layer.data) == n:
+                layer.selected_data = {n - 1}
+                layer.remove_selected()
+        finally:
+            self._drawing = drawing
+        if self._behind.pop(layer, None) is not None:
+            self.mirror()
+        return True
+
     def mirror(self) -> None:
-        """Draw the shapes of the session where the layers show others."""
+        """Draw the shapes of the session where the layers show others.
+
+        A layer on which a user draws a shape has its turn when that is ended: it would be lost.
+        """
         shapes = self.journal.session.state.shapes
         cells = self._cells()
         for role in ROLES:
@@ -159,6 +193,9 @@ class RegionLayers:
             if layer is None and not wanted:
                 continue
             layer = layer or self._made(role)
+            if is_drawing(layer) and not self._reading:
+                self._behind.setdefault(layer, len(layer.data))
+                continue
             left_over = not cells and len(layer.data)  # of sections that were closed
             if left_over or list(self._shapes(layer, role)) != wanted:
                 self._draw(layer, wanted, cells)
@@ -217,8 +254,27 @@ class RegionLayers:
 
     def _on_data(self, event: Any) -> None:
         action = str(getattr(event, "action", "") or "")
-        if not self._drawing and action.rsplit(".", 1)[-1].lower() in _DONE:
+        if self._drawing or action.rsplit(".", 1)[-1].lower() not in _DONE:
+            return
+        n_before = self._behind.pop(event.source, None)
+        if n_before is not None:
+            call_later(partial(self._catch_up, event.source, n_before))
+            return
+        reading, self._reading = self._reading, True  # napari says that it draws until this ends
+        try:
             self.read(event.source)
+        finally:
+            self._reading = reading
+
+    def _catch_up(self, layer: Shapes, n_before: int) -> None:
+        """Add the last shape of a layer to those of the session, and draw what came meanwhile."""
+        if layer not in self._watched:
+            return
+        role, n = role_of(layer), len(layer.data)
+        if n == n_before and layer.shape_type[-1] in AREAS:
+            held = tuple(s for s in self.journal.session.state.shapes if s.role == role)
+            self.journal.do(SetShapes(role=role, shapes=(*held, *self._shapes(layer, role)[-1:])))
+        self.mirror()
 
     def _shapes(self, layer: Shapes, role: Role) -> tuple[Shape, ...]:
         """Return the shapes on a layer, each on the section that it lies on."""

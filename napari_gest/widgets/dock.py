@@ -111,9 +111,9 @@ class Home(QWidget):
         self._lay_out()
         self._settled = QTimer(self, singleShot=True, interval=30)  # after the layout has grown
         self._settled.timeout.connect(self._bring_into_sight)
-        self._keys = UndoKeys(context.viewer, context.undo, context.redo)
+        self._keys = UndoKeys(context.viewer, self.undo, context.redo)
         for keys, slot in (
-            ("Ctrl+Z", context.undo),
+            ("Ctrl+Z", self.undo),
             ("Ctrl+Shift+Z", context.redo),
             ("Esc", self.job_bar.stop),
         ):
@@ -147,6 +147,11 @@ class Home(QWidget):
             if len(self.context.state.sections) > 1:  # one of them is to be chosen
                 self.steps[0].set_open(True)
         self._mark()
+
+    def undo(self) -> None:
+        """Remove the shape that is being drawn, if one is; else take back the last action."""
+        if not self.context.scene.regions.abandon():
+            self.context.undo()
 
     def closeEvent(self, event) -> None:
         """Let go of the viewer."""
@@ -268,7 +273,7 @@ class Home(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.session_menu = SessionMenu(self.context)
-        self.undo_button = button("Undo", self.context.undo)
+        self.undo_button = button("Undo", self.undo)
         self.redo_button = button("Redo", self.context.redo)
         head = QHBoxLayout()
         head.setContentsMargins(10, 4, 8, 0)

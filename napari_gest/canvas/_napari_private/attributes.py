@@ -150,6 +150,20 @@ def colors_event(
     return _without(f"the event of {of} colours", None, instead) if drawn else None
 
 
+def is_drawing(layer: Shapes) -> bool:
+    """Tell whether a user has begun a shape on a layer and has not ended it."""
+    try:
+        return bool(part(layer, "_is_creating"))
+    except AttributeError as error:
+        _without("whether a shape is drawn", error, "it ends when the session changes")
+        return False
+
+
+def end_drawing(layer: Shapes) -> None:
+    """End the shape that a user has begun on a layer: it stays if it has an area."""
+    part(layer, "_finish_drawing")()
+
+
 def layer_makers(viewer: Viewer) -> LayerMakers | None:
     """Return what makes the window's side of a new layer."""
     what, instead = "what shows a new layer", "a new layer is shown in one go"
