@@ -161,7 +161,11 @@ class Effect:
             from napari_gest.tasks.perturbation.significance import untested
 
             table = untested(table)
-        return self.run.scenario(name, n_permutations), table
+        from napari_gest.tasks.perturbation.scenario_source import ScenarioSource
+
+        section, model = self.snapshot.section, self.result.request.model
+        source = ScenarioSource.of(section.reading, section, model)
+        return replace(self.run.scenario(name, n_permutations), source=source), table
 
     @property
     def strongest(self) -> str:

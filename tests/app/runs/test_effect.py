@@ -15,7 +15,9 @@ from napari_gest.app.runs.effect import (
     view_of,
 )
 from napari_gest.app.view_state import ViewState
+from napari_gest.errors import InputError
 from napari_gest.tasks.perturbation.perturb import perturb
+from napari_gest.tasks.perturbation.scenario import Scenario
 
 
 @pytest.fixture
@@ -89,3 +91,14 @@ def test_a_gene_responds_by_its_sign_and_a_generated_one_by_the_strict_test():
     text = response_text(signs)
     assert text.startswith("2 of 2 genes respond (expected share of wrong signs at most 5 %)")
     assert text.endswith("1 of them at FDR 0.05 in the stricter test")
+
+
+def test_its_scenario_knows_the_section_and_the_model(effect, plan, tiny_model, tmp_path):
+    scenario, table = effect.scenario("mine")
+    scenario.write(tmp_path / "mine", table)
+    source = Scenario.read(tmp_path / "mine").source
+    section = plan.snapshot.section
+    source.check(section, tiny_model)
+    assert source.reading == section.reading
+    with pytest.raises(InputError, match="is not the one"):
+        source.check(section.subset(np.arange(section.n_obs - 1)), tiny_model)
