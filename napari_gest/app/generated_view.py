@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,10 @@ from napari_gest.app.view_state import (
 
 # Waiting cells hide the measured ones beneath them: the region looks empty until it is filled.
 WAITING = np.array([0.09, 0.10, 0.12, 1.0], np.float32)
+_AT_ONCE = 1_000_000  # names that are counted in one go
+_AROUND: WeakKeyDictionary[
+    GeneratedCells, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+] = WeakKeyDictionary()
 NICHE_NEIGHBOURS = 20  # generated cells around a place that say its niche
 NO_DRAWS = "This run made means alone. Run with 'Typical cells and mean' (step 4)."
 # What is seen of generated cells: something of each cell, names of places, or grey.
@@ -146,10 +151,11 @@ def generated_names(
             return None
         if not of_places:
             return Categories(of_cells.names, of_cells.colors, typical), unknown
-        donors = made.donor[:, None]
-    named = _counted(of_cells.codes[donors], len(of_cells.names))
-    if of_places and len(named):
-        named = named[_near(made.coords_um)].sum(1)
+        donors = made.donor
+    if of_places:
+        named = _counted_around(made, of_cells.codes, donors, len(of_cells.names))
+    else:
+        named = _counted(of_cells.codes[donors], len(of_cells.names))
     total = named.sum(1)
     likeliest = of_places or typical is None or shown_view(view_state.view, made) != "generated"
     codes = typical
@@ -193,6 +199,29 @@ def _counted(codes: NDArray[np.int64], n_names: int) -> NDArray[np.int64]:
     n, width = len(codes), n_names + 1
     place = np.arange(n)[:, None] * width + codes % width  # -1 is the last one
     return np.bincount(place.ravel(), minlength=n * width).reshape(n, width)[:, :-1]
+
+
+def _counted_around(
+    made: GeneratedCells, codes: NDArray[np.int64], donors: NDArray[np.int64], n_names: int
+) -> NDArray[np.int64]:
+    """Return (n, n_names) how often donors (n, k) or (n,) of the cells around each have each name.
+
+    What was counted last of a run's cells is kept: they are painted anew with each action.
+    """
+    known = _AROUND.get(made)
+    asked = None if known is None else (known[1] is donors, known[2].shape[1] == n_names)
+    if known is not None and asked == (True, True) and np.array_equal(known[0], codes):
+        return known[2]
+    named = codes[donors if donors.ndim == 2 else donors[:, None]]
+    near = _near(made.coords_um) if len(named) else np.zeros((0, 1), np.int64)
+    found = np.zeros((len(named), n_names), np.int64)
+    step = max(_AT_ONCE // max(named.shape[1] * near.shape[1], 1), 1)
+    for start in range(0, len(named), step):
+        rows = slice(start, start + step)
+        around = named[near[rows]]
+        found[rows] = _counted(around.reshape(len(around), -1), n_names)
+    _AROUND[made] = codes, donors, found
+    return found
 
 
 def _near(coords_um: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from napari_gest import keys
+from napari_gest.app import generated_view
 from napari_gest.app.colors import Categories
 from napari_gest.app.generated_view import (
     caption,
@@ -214,3 +215,27 @@ def test_what_is_not_known_of_generated_cells_is_said(opened, result):
     known = Preview("x", numbers.sections, {made.result: np.zeros(3, np.float32)})
     assert shown_kind(view, made, opened, SPACE, known) == "cells"
     assert shown_kind(ViewState(gene="g", view="generated"), made, opened, SPACE) == "cells"
+
+
+def test_names_of_places_are_counted_among_all_donors_around(opened, result, kinds, monkeypatch):
+    monkeypatch.setattr(type(opened), "are_of_places", lambda self, codes: True)
+    monkeypatch.setattr(generated_view, "_AT_ONCE", 1)  # cell after cell
+    view, made = ViewState(column="kind", view="expected"), shown(result)
+    named, share = generated_names(view, made, opened, SPACE)
+    # All three are around each: four of eight donors with a name are "a".
+    assert [named.names[code] for code in named.codes] == ["a", "a", "a"]
+    np.testing.assert_allclose(share, 4 / 8)
+    monkeypatch.setattr(generated_view, "_near", None)  # nothing is counted again
+    again, _ = generated_names(view, made, opened, SPACE)
+    np.testing.assert_array_equal(again.codes, named.codes)
+
+
+def test_names_of_places_follow_a_column_that_changes(opened, result, kinds, monkeypatch):
+    monkeypatch.setattr(type(opened), "are_of_places", lambda self, codes: True)
+    view, made = ViewState(column="kind", view="expected"), shown(result)
+    generated_names(view, made, opened, SPACE)
+    opened.adata.obs["kind"] = pd.Categorical(np.full(opened.adata.n_obs, "d", object))
+    opened.forget_names()
+    named, share = generated_names(view, made, opened, SPACE)
+    assert [named.names[code] for code in named.codes] == ["d", "d", "d"]
+    np.testing.assert_allclose(share, 1)
