@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, field_validator
 from shapely import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
 
 from napari_gest.errors import InputError
 from napari_gest.tissue.outline import outline_around
@@ -137,15 +139,27 @@ def brushed_region(shapes: Sequence[Shape], strokes: Sequence[Stroke]) -> Roi:
     InputError
         If nothing is left of it.
     """
-    area = drawn_region(shapes).geometry if shapes else Polygon()
-    for stroke in strokes:
-        change = area.union if stroke.mode == "add" else area.difference
-        area = change(stroke.area)
+    # While the brush moves, only the last stroke grows.
+    area = _brushed(tuple(shapes), tuple(strokes[:-1]))
+    for stroke in strokes[-1:]:
+        area = _after(area, stroke)
     if isinstance(area, Polygon | MultiPolygon) and area.area > 0:
         return Roi(area)
     raise InputError(
         "There is no region to edit.", "Choose a tool or the brush, then mark cells on the canvas."
     )
+
+
+@lru_cache(maxsize=2)
+def _brushed(shapes: tuple[Shape, ...], strokes: tuple[Stroke, ...]) -> BaseGeometry:
+    area: BaseGeometry = drawn_region(shapes).geometry if shapes else Polygon()
+    for stroke in strokes:
+        area = _after(area, stroke)
+    return area
+
+
+def _after(area: BaseGeometry, stroke: Stroke) -> BaseGeometry:
+    return (area.union if stroke.mode == "add" else area.difference)(stroke.area)
 
 
 def _ellipse(box: NDArray[np.float64]) -> NDArray[np.float64]:

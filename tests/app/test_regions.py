@@ -89,3 +89,21 @@ def test_they_come_back_from_json_to_the_last_digit():
     np.testing.assert_array_equal(shapely.get_coordinates(one.area), shapely.get_coordinates(disc))
     fine = SQUARE.model_copy(update={"corners": ((1 / 3, 0.1), (10, 0), (2 / 7, 10))})
     assert Shape.model_validate_json(fine.model_dump_json()) == fine
+
+
+def test_only_the_last_stroke_is_joined_while_the_brush_moves(monkeypatch):
+    done = [stroke("add", 20 * i, 0, 20 * i + 10, 10) for i in range(1, 4)]
+    before = brushed_region([SQUARE], [*done, stroke("remove", 0, 0, 1, 10)]).area_um2
+    assert before == pytest.approx(4 * 100 - 10)
+    read, area = [], Stroke.area.fget
+
+    def joined(self):
+        read.append(self)
+        return area(self)
+
+    monkeypatch.setattr(Stroke, "area", property(joined))
+    last = stroke("remove", 0, 0, 2, 10)
+    assert brushed_region([SQUARE], [*done, last]).area_um2 == pytest.approx(4 * 100 - 20)
+    assert read == [last]
+    more = brushed_region([SQUARE], [*done, last, stroke("add", 0, 0, 1, 10)])
+    assert more.area_um2 == pytest.approx(4 * 100 - 10)
