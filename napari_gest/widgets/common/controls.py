@@ -126,14 +126,26 @@ def fill(
     The names of ``unusable`` are listed after the others, greyed; the reason is their tooltip.
     """
     unusable = unusable or {}
+    wanted = [*items, *unusable]
     with QSignalBlocker(box):
-        if [box.itemText(i) for i in range(box.count())] != [*items, *unusable]:
+        held = items_of(box)
+        # Kept, since to ask Qt for each of 36,000 genes takes as long as an action.
+        box.filled_with = held if held == wanted else wanted
+        if held != wanted:
             box.clear()
-            box.addItems([*items, *unusable])
+            box.addItems(wanted)
             for place, reason in enumerate(unusable.values(), len(items)):
                 box.setItemData(place, reason, Qt.ItemDataRole.ToolTipRole)
                 box.model().item(place).setEnabled(False)
         box.setCurrentIndex(items.index(current) if current in items else -1)
+
+
+def items_of(box: QComboBox) -> list[str]:
+    """Return the items of a combo box; quick where ``fill`` has put them there."""
+    held: list[str] | None = getattr(box, "filled_with", None)
+    if held is not None and len(held) == box.count():
+        return held
+    return [box.itemText(index) for index in range(box.count())]
 
 
 def combo(name: str, picked: Callable[[str], object] | None = None) -> QComboBox:
@@ -146,11 +158,16 @@ def combo(name: str, picked: Callable[[str], object] | None = None) -> QComboBox
     return box
 
 
-def ranked(names: Iterable[str], typed: str) -> list[str]:
-    """Return the names that contain what is typed, whatever the case: first those it begins."""
+def folded(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return each name after what it is whatever its case, for ``ranked``."""
+    return [(name.casefold(), name) for name in names]
+
+
+def ranked(names: Iterable[tuple[str, str]], typed: str) -> list[str]:
+    """Return the ``folded`` names that contain what is typed: first those it begins."""
     key = typed.casefold()
-    found = [(not n.casefold().startswith(key), n.casefold(), n) for n in names]
-    return [name for _, folded, name in sorted(found) if key in folded]
+    found = [(not low.startswith(key), low, name) for low, name in names if key in low]
+    return [name for _, _, name in sorted(found)]
 
 
 class SearchBox(QComboBox):
@@ -172,6 +189,8 @@ class SearchBox(QComboBox):
         # own.
         self.setCompleter(None)
         self._found = QStringListModel(self)
+        self._searched: list[str] = []
+        self._folded: list[tuple[str, str]] = []
         completer = QCompleter(self._found, self)
         completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         completer.activated.connect(self._pick)
@@ -183,10 +202,16 @@ class SearchBox(QComboBox):
     @property
     def names(self) -> list[str]:
         """What can be searched."""
-        return [self.itemText(index) for index in range(self.count())]
+        return items_of(self)
+
+    def _ranked(self, typed: str) -> list[str]:
+        names = self.names
+        if self._searched is not names:  # whatever the case, worked out once for all keys
+            self._searched, self._folded = names, folded(names)
+        return ranked(self._folded, typed)
 
     def _rank(self, typed: str) -> None:
-        self._found.setStringList(ranked(self.names, typed))
+        self._found.setStringList(self._ranked(typed))
         colors = self.palette()  # the pop-up is a window of its own, which no theme reaches
         style = (
             f"QListView {{ background: {colors.window().color().name()};"
@@ -202,7 +227,7 @@ class SearchBox(QComboBox):
 
     def _pick(self, text: str) -> None:
         exact = self.findText(text, Qt.MatchFlag.MatchFixedString)  # whatever the case
-        found = [self.itemText(exact)] if exact >= 0 else ranked(self.names, text)
+        found = [self.itemText(exact)] if exact >= 0 else self._ranked(text)
         if text and found:
             with QSignalBlocker(self):
                 self.setCurrentIndex(self.findText(found[0]))

@@ -6,7 +6,8 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from napari_gest.widgets.common.controls import Fold, Panel, SearchBox, combo, fill, ranked
+from napari_gest.widgets.common import controls
+from napari_gest.widgets.common.controls import Fold, Panel, SearchBox, combo, fill, folded, ranked
 
 pytestmark = pytest.mark.gui
 
@@ -15,9 +16,10 @@ GENES = ["Arhgap36", "Sst", "Gad1", "Gabra1", "GAL", "Olfga<b>"]
 
 def test_names_that_begin_with_what_is_typed_come_first():
     found = ["Gabra1", "Gad1", "GAL", "Arhgap36", "Olfga<b>"]
-    assert ranked(GENES, "ga") == ranked(GENES, "GA") == found
-    assert ranked(GENES, "x") == []
-    assert ranked(GENES, "") == sorted(GENES, key=str.casefold)
+    genes = folded(GENES)
+    assert ranked(genes, "ga") == ranked(genes, "GA") == found
+    assert ranked(genes, "x") == []
+    assert ranked(genes, "") == sorted(GENES, key=str.casefold)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def test_the_pop_up_lists_them_in_that_order_and_in_the_colours_of_the_theme(box
     qtbot.waitUntil(pop_up(box).isVisible)
     model = pop_up(box).model()
     shown = [model.index(row, 0).data() for row in range(model.rowCount())]
-    assert shown == ranked(GENES, "ga")
+    assert shown == ranked(folded(GENES), "ga")
     picture = pop_up(box).viewport().grab().toImage()
     assert picture.pixelColor(picture.width() - 2, picture.height() - 2).lightness() < 70
 
@@ -133,3 +135,27 @@ def test_what_is_folded_is_hidden_and_what_is_open_grows(qtbot):
     assert panel.isVisible()
     fold.set_open(True)  # already
     assert panel.isVisible()
+
+
+def test_a_long_list_is_read_from_qt_no_more_once_it_was_filled(box, monkeypatch):
+    fill(box, GENES, "Sst")
+    monkeypatch.setattr(box, "itemText", None)
+    added = []
+    monkeypatch.setattr(box, "addItems", added.append)
+    fill(box, list(GENES), "GAL")
+    assert box.currentText() == "GAL"
+    assert added == []
+    assert box.names == GENES
+    fill(box, GENES[:2], None)
+    assert added == [GENES[:2]]
+
+
+def test_names_are_folded_once_for_all_that_is_typed(box, qtbot, monkeypatch):
+    fill(box, GENES, None)
+    calls = []
+    monkeypatch.setattr(controls, "folded", lambda names: calls.append(1) or folded(names))
+    qtbot.keyClicks(box.lineEdit(), "gad")
+    assert calls == [1]
+    fill(box, GENES[:3], None)
+    qtbot.keyClicks(box.lineEdit(), "1")
+    assert calls == [1, 1]
