@@ -46,10 +46,6 @@ def has_label(opened: Opened, column: str, name: str) -> bool:
 
 def masks(opened: Opened) -> list[str]:
     """Return the boolean obs columns that mark some but not all cells of a section."""
-    found = []
-    for key in opened.adata.obs:
-        if pd.api.types.is_bool_dtype(opened.adata.obs[key]):
-            values = opened.obs_values(str(key))
-            if values.any() and not values.all():
-                found.append(str(key))
-    return found
+    obs = opened.adata.obs
+    keys = (str(key) for key in obs if pd.api.types.is_bool_dtype(obs[key]))
+    return [key for key in keys if opened.marks_some(key)]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_TARGET_SUM = 1e4
 _RUNS, _IN_A_RUN = 100, 50  # of cells that rank genes: near ones are read together
 _SAMPLE = 2000  # cells whose neighbours are looked up to choose a size
+_SPACED = 500  # cells whose distance to the next is taken
 _SOME_CELLS, _NEIGHBOURS = 1000, 6  # whose names are compared
 _OF_PLACES = 0.45  # of what chance leaves open, from which names are of places
 
@@ -114,11 +115,20 @@ class Opened:
     _latest: tuple[tuple[Any, ...], NDArray[np.float32]] | None = field(default=None, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _n_names: dict[str, int] = field(default_factory=dict, repr=False)
+    _marks: dict[str, bool] = field(default_factory=dict, repr=False)
 
     @cached_property
     def gene_texts(self) -> dict[str, str]:
         """The gene of each text it is searched by: its name, with its symbol if it has one."""
         return gene_texts(self.adata, self.section.genes)
+
+    @cached_property
+    def spacing_um(self) -> float:
+        """The usual distance from a cell to the nearest other one."""
+        step = max(self.section.n_obs // _SPACED, 1)
+        if self.section.n_obs < 2:
+            return 10.0
+        return float(np.median(self.tree.query(self.section.coords_um[::step], k=2)[0][:, 1]))
 
     @cached_property
     def cell_um(self) -> float:
@@ -244,10 +254,21 @@ class Opened:
             self._n_names[key] = int(obs_column(self.adata, key).nunique())
         return self._n_names[key]
 
+    def marks_some(self, key: str) -> bool:
+        """Tell whether a boolean obs column marks some but not all cells of the section.
+
+        It is asked several times an action, so it is kept until a result is.
+        """
+        if key not in self._marks:
+            values = self.obs_values(key)
+            self._marks[key] = bool(values.any() and not values.all())
+        return self._marks[key]
+
     def forget_names(self) -> None:
         """Look through obs columns again: they have changed."""
         self._names.clear()
         self._n_names.clear()
+        self._marks.clear()
 
     def export(self) -> AnnData:
         """Return an AnnData with everything that was kept; it is for reading.

@@ -67,6 +67,7 @@ def _sort(opened: Opened, share: list[float], stop: Event) -> None:
 
 def _look_around(opened: Opened) -> None:
     _ = opened.section.geometry, opened.section.unit, opened.cell_um, opened.some_neighbours
+    _ = opened.spacing_um, opened.telling_gene
 
 
 def _end_digest(opened: Opened, stop: Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +37,7 @@ def p_text(p: float) -> str:
 
 
 def influence_text(
-    drove: Influence, names: NDArray[np.str_], types: Sequence[str | None] | None = None
+    drove: Influence, names: NDArray[np.str_], types: Mapping[int, str | None] | None = None
 ) -> str:
     """Return in words what drove a cell, and whether removing the top cells confirms it.
 
@@ -48,21 +48,25 @@ def influence_text(
     names
         (n_obs,) names of the section's cells.
     types
-        (n_obs,) cell type of each, None where it has none. Without it cells are told by name.
+        Cell type of each neighbour and of the cell, by index, None where it has none. Without it
+        cells are told by name.
     """
+
+    def told(cell: int) -> str:
+        return str(names[cell]) if types is None else types[cell] or "no type"
+
     ordered = np.sort(drove.influence)[::-1]
     half = min(int(np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)) + 1, len(ordered))
     times = drove.top_k / max(float(drove.random_k.mean()), 1e-12)
-    told = list(names) if types is None else [t or "no type" for t in types]
     top = np.argsort(-drove.influence, kind="stable")[:_TOLD]
-    listed = ", ".join(f"{told[drove.neighbours[i]]} ({drove.distance_um[i]:.0f} µm)" for i in top)
-    cell = names[drove.cell] if types is None else f"{told[drove.cell]} ({names[drove.cell]})"
+    listed = ", ".join(f"{told(drove.neighbours[i])} ({drove.distance_um[i]:.0f} µm)" for i in top)
+    cell = names[drove.cell] if types is None else f"{told(drove.cell)} ({names[drove.cell]})"
     text = (
         f"{cell}: {half} of {len(drove.neighbours)} neighbours hold half of the influence; most"
         f" have {listed}."
     )
     if types is not None:
-        of_type = pd.Series(drove.influence).groupby([told[i] for i in drove.neighbours]).sum()
+        of_type = pd.Series(drove.influence).groupby([told(i) for i in drove.neighbours]).sum()
         share = (of_type / max(float(of_type.sum()), 1e-12)).sort_values(
             ascending=False, kind="stable"
         )

@@ -52,3 +52,21 @@ def test_masks_mark_some_but_not_all_cells_of_the_section(opened):
     obs["some"] = np.arange(len(obs)) % 3 == 0
     obs["number"] = 1
     assert masks(opened) == ["some"]
+
+
+def test_columns_that_mark_cells_are_looked_through_once_until_a_result_is_kept(
+    opened, monkeypatch
+):
+    rows, asked, look = opened.section.rows, [], type(opened).obs_values
+    opened.adata.obs["some"] = np.arange(opened.adata.n_obs) == rows[0]
+
+    def values(self, key):
+        asked.append(key)
+        return look(self, key)
+
+    monkeypatch.setattr(type(opened), "obs_values", values)
+    assert masks(opened) == masks(opened) == ["some"]
+    assert asked.count("some") == 1
+    opened.adata.obs["some"] = False
+    opened.forget_names()
+    assert masks(opened) == []

@@ -20,7 +20,9 @@ from napari_gest.tissue.section import Section, section_names
 
 def test_what_the_window_asks_for_first_is_there(opened, monkeypatch):
     finish(prepare(opened))
-    assert {"cell_um", "by_gene", "some_neighbours"} <= set(vars(opened))
+    assert {"cell_um", "by_gene", "some_neighbours", "spacing_um", "telling_gene"} <= set(
+        vars(opened)
+    )
     assert {"digest", "unit", "geometry", "tree"} <= set(vars(opened.section))
     assert opened.section.unit == "cell"
     monkeypatch.setattr("napari_gest.app.opened.names_in", None)  # would be called for new names

@@ -42,7 +42,7 @@ NAMES = np.array(["cell-0", "cell-1", "cell-2", "cell-3"])
 
 
 def test_neighbours_are_told_by_type_where_there_is_one(drove):
-    text = influence_text(drove, NAMES, ["Neuron", None, "Astrocyte", "Astrocyte"])
+    text = influence_text(drove, NAMES, dict(enumerate(["Neuron", None, "Astrocyte", "Astrocyte"])))
     assert text.startswith("Neuron (cell-0): 1 of 3 neighbours hold half of the influence")
     assert "Astrocyte (12 µm), Astrocyte (30 µm), no type (9 µm)" in text
     assert "By type: Astrocyte 80%, no type 20%." in text

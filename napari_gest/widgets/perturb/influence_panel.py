@@ -12,6 +12,7 @@ from napari_gest.app.opened import Opened
 from napari_gest.app.wording import influence_text
 from napari_gest.canvas.picking import CellPicker, hide_drivers, show_drivers
 from napari_gest.tasks.progress import Progress
+from napari_gest.tissue.obs import obs_column
 from napari_gest.widgets.common.controls import Panel, allow, note, reveal
 from napari_gest.widgets.context import Context
 
@@ -107,7 +108,7 @@ class InfluencePanel(Panel):
             return
         self._around, self.drove = around, drove
         show_drivers(self.context.scene, drove)
-        types = cell_types(opened)
+        types = cell_types(opened, [*map(int, drove.neighbours), int(drove.cell)])
         self.text.setText(influence_text(drove, opened.section.obs_names, types))
         self._reveal()
 
@@ -116,10 +117,11 @@ class InfluencePanel(Panel):
         reveal(self)
 
 
-def cell_types(opened: Opened) -> list[str | None] | None:
-    """Return (n_obs,) cell types of the obs column that looks like them; None if none does."""
+def cell_types(opened: Opened, cells: list[int]) -> dict[int, str | None] | None:
+    """Return the types of some cells, by the obs column that looks like it; None if none does."""
     column = likely_column(label_columns(opened))
     if column is None:
         return None
-    values = opened.obs_values(column)
-    return [str(v) if known else None for v, known in zip(values, values.notna(), strict=True)]
+    values = obs_column(opened.adata, column, "Choose another column.", opened.section.rows[cells])
+    known = zip(cells, values, values.notna(), strict=True)
+    return {cell: str(value) if there else None for cell, value, there in known}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from qtpy.QtWidgets import QComboBox
-from scipy.spatial import cKDTree
 
 from napari_gest.app.actions import Choose, SetShapes
 from napari_gest.app.obs_columns import masks
+from napari_gest.app.opened import Opened
 from napari_gest.app.regions import drawn_region
 from napari_gest.app.runs.generation import unseen_cells
 from napari_gest.app.wording import counted
@@ -102,7 +102,7 @@ class RegionPanel(Panel):
         inside = int(unseen.sum())
         area = f" · {roi.area_um2 / 1e6:.3f} mm²" if roi is not None else ""
         if not inside and roi is not None:
-            far = _off_tissue_um(roi, opened.section.coords_um)
+            far = _off_tissue_um(roi, opened)
             if far:
                 return (
                     f"The region lies {far:,.0f} µm off the tissue{area}. Move it to the tissue:"
@@ -116,16 +116,13 @@ class RegionPanel(Panel):
         self.context.do(Choose.of(mask_key=key), self)
 
 
-def _off_tissue_um(roi: Roi, coords_um: np.ndarray) -> float:
+def _off_tissue_um(roi: Roi, opened: Opened) -> float:
     """Return how far a region without cells is from the tissue, um; 0 where it is near."""
-    tree = cKDTree(coords_um)
     outline = np.vstack(
         [
             np.asarray(part.exterior.coords)
             for part in getattr(roi.geometry, "geoms", [roi.geometry])
         ]
     )
-    near = float(tree.query(outline)[0].min())
-    sample = coords_um[:: max(len(coords_um) // 500, 1)]
-    spacing = float(np.median(tree.query(sample, k=2)[0][:, 1])) if len(coords_um) > 1 else 10.0
-    return near if near > _FAR * max(spacing, 1e-9) else 0.0
+    near = float(opened.tree.query(outline)[0].min())
+    return near if near > _FAR * max(opened.spacing_um, 1e-9) else 0.0

@@ -477,7 +477,7 @@ def test_a_name_that_is_typed_stays_when_the_list_changes(found, qtbot, until):
     field = next(one for one in table.findChildren(QLineEdit) if one.isVisible())
     field.setText("mi")
     shown = table.item(0, 0)
-    found.refresh()
+    found.legend.recolor(found.niches.names[1], "#123456")
     assert table.item(0, 0) is shown
     qtbot.keyClicks(field, "ne")
     qtbot.keyClick(field, Qt.Key.Key_Return)
