@@ -165,7 +165,7 @@ def test_what_is_generated_on_top_is_saved_with_it(generated, tiny_model, info, 
     np.testing.assert_array_equal(regions_in(one.adata, "section_1", "x")[0].outline, outline)
     assert len(regions_in(one.adata, "section_2", two.label)) == 1
     log.flush()
-    assert not log._failed
+    assert log.failed is None
     assert [p.name for p in (log.folder / "results").iterdir()] == [entry.id]
     journal.undo()
     held = json.loads(one.adata.uns[keys.REGIONS])["features"]

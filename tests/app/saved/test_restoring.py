@@ -369,7 +369,7 @@ def test_kept_labels_stay_when_what_they_were_learned_from_is_closed(small, info
         np.testing.assert_array_equal(now[key], value)
     small.journal.log.save_results()  # of sections that are closed by now
     small.journal.log.flush()
-    assert small.journal.log._failed is None
+    assert small.journal.log.failed is None
     again = finish(read_session(small.journal.log.folder))
     assert list(again.sections) == [two.label]
     assert again.kept == (id_, niches)
