@@ -46,8 +46,8 @@ class CellPicker:
             self.scene.viewer.mouse_drag_callbacks.remove(self._press)
 
     def _press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        cells = self.scene.active_layer
-        if cells is not viewer.layers.selection.active or cells.mode != "pan_zoom":
+        chosen = viewer.layers.selection.active
+        if chosen is not None and chosen.mode != "pan_zoom":
             return  # the click is meant for another tool, such as the corner of a region
         start = np.asarray(event.pos, float)
         yield
