@@ -292,11 +292,15 @@ def _waiting(
 
 def _at(line: dict[str, Any], moved: Mapping[str, Path]) -> dict[str, Any]:
     """Return a line in which tissue lies where it is now."""
-    if not moved or line["do"] != "open_sections":
+    tissue = line.get("tissue")
+    if not moved or line["do"] != "open_sections" or not isinstance(tissue, list):
         return line
+    there = {path: str(now.absolute()) for path, now in moved.items()}
     tissue = [
-        ref | {"path": str(moved[ref["path"]].absolute())} if ref.get("path") in moved else ref
-        for ref in line["tissue"]
+        ref | {"path": there[str(ref["path"])]}
+        if isinstance(ref, dict) and str(ref.get("path")) in there
+        else ref
+        for ref in tissue
     ]
     return line | {"tissue": tissue}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from hashlib import blake2b
 from typing import Any
 
@@ -21,8 +21,8 @@ class Shortener:
     """Shortens the lines of one journal, in their order."""
 
     def __init__(self) -> None:
-        self._keys: list[bytes] = []  # by number
-        self._numbers: dict[tuple[bytes, int], int] = {}  # of the first, second, ... of its key
+        self._keys: list[Hashable] = []  # by number
+        self._numbers: dict[tuple[Hashable, int], int] = {}  # of the first, second, ... of its key
 
     def short(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return a line in which ranges of numbers stand for what earlier ones hold."""
@@ -30,7 +30,7 @@ class Shortener:
         if field is None:
             return line
         items: list[Any] = []
-        there: Counter[bytes] = Counter()
+        there: Counter[Hashable] = Counter()
         for one in line[field]:
             key = _key(one)
             number = self._numbers.get((key, there[key]))
@@ -45,17 +45,18 @@ class Shortener:
         return line | {field: items}
 
     def follow(self, line: dict[str, Any]) -> None:
-        """Take note of a line that is in the journal already."""
-        there: Counter[bytes] = Counter()
-        for one in line.get(_HELD.get(line["do"], ""), ()):
+        """Take note of a line that is in the journal already, damaged or not."""
+        there: Counter[Hashable] = Counter()
+        for one in _held(line):
             if isinstance(one, list):
-                there.update(self._keys[one[0] : one[1] + 1])
+                first, last = _range(one, len(self._keys))
+                there.update(self._keys[first : last + 1])
             else:
                 key = _key(one)
                 self._add(key, there[key])
                 there[key] += 1
 
-    def _add(self, key: bytes, nth: int) -> None:
+    def _add(self, key: Hashable, nth: int) -> None:
         self._numbers[key, nth] = len(self._keys)
         self._keys.append(key)
 
@@ -72,7 +73,7 @@ class Lengthener:
     def __init__(self, made: Callable[[str, Any], Any]) -> None:
         self._made = made
         self._all: list[Any] = []
-        self._known: dict[bytes, Any] = {}
+        self._known: dict[Hashable, Any] = {}
 
     def long(self, line: dict[str, Any]) -> dict[str, Any]:
         """Return a line with all that it speaks of.
@@ -85,20 +86,18 @@ class Lengthener:
         field = _HELD.get(line["do"])
         if field is None:
             return line
-        if not isinstance(line.get(field), list):
-            raise ValueError("a line has no list")
         items: list[Any] = []
-        for one in line[field]:
+        damaged = not isinstance(line.get(field), list)
+        for one in _held(line):
             if isinstance(one, list):
-                first, last = one
-                if not 0 <= first <= last < len(self._all):
-                    raise ValueError("a line speaks of what is not there")
-                items += self._all[first : last + 1]
-            else:
-                items.append(self._one(field, one))
-                self._all.append(items[-1])
-            if len(items) > len(self._all):
-                raise ValueError("a line speaks of something twice")
+                first, last = _range(one, len(self._all))
+                damaged = damaged or last < first or len(items) > len(self._all)
+                items += () if damaged else self._all[first : last + 1]
+            else:  # it has a number, whatever the rest of its line is
+                self._all.append(self._one(field, one))
+                items.append(self._all[-1])
+        if damaged or len(items) > len(self._all):
+            raise ValueError("a line speaks of what is not there, or of something twice")
         return line | {field: items}
 
     def _one(self, field: str, one: Any) -> Any:
@@ -111,5 +110,24 @@ class Lengthener:
         return self._known[key]
 
 
-def _key(one: Any) -> bytes:
-    return blake2b(json.dumps(one).encode(), digest_size=16).digest()
+def _held(line: dict[str, Any]) -> list[Any]:
+    """Return what a line holds of shapes or strokes; nothing where it holds none."""
+    held = line.get(_HELD.get(line["do"], ""))
+    return held if isinstance(held, list) else []
+
+
+def _range(one: list[Any], n: int) -> tuple[int, int]:
+    """Return the first and last of a range of numbers below n; one of none where it is damaged."""
+    if len(one) == 2 and all(type(number) is int for number in one) and 0 <= one[0] <= one[1] < n:
+        return one[0], one[1]
+    return 0, -1
+
+
+def _key(one: Any) -> Hashable:
+    """Return what is the same for the same; quickly for strokes, which are long texts."""
+    if isinstance(one, dict) and all(isinstance(value, str) for value in one.values()):
+        return tuple(one.items())  # Python hashes a text once
+    try:
+        return blake2b(json.dumps(one).encode(), digest_size=16).digest()
+    except RecursionError:  # damaged: nothing drawn is nested so deeply
+        return None

@@ -69,8 +69,23 @@ def test_the_same_is_made_once():
 def test_damaged_lines_are_refused(items):
     longer = Lengthener(lambda _, one: one)
     longer.long(_line({"x": 1}))
-    with pytest.raises((ValueError, TypeError)):
+    with pytest.raises(ValueError, match="not there"):
         longer.long(_line() | {"strokes": items})
+    short = Shortener()
+    for line in (_line({"x": 1}), _line() | {"strokes": items}):
+        short.follow(line)
+    assert short.short(_line({"x": 1}, {"x": 2}))["strokes"] == [[0, 0], {"x": 2}]
+
+
+def test_what_is_new_in_a_damaged_line_keeps_its_number():
+    longer, short = Lengthener(lambda _, one: one), Shortener()
+    damaged = _line({"x": 1}, [0, 9], {"x": 2})
+    with pytest.raises(ValueError, match="not there"):
+        longer.long(damaged)
+    short.follow(damaged)
+    line = short.short(_line({"x": 2}, {"x": 3}))
+    assert line["strokes"] == [[1, 1], {"x": 3}]
+    assert longer.long(line)["strokes"] == [{"x": 2}, {"x": 3}]
 
 
 def test_what_is_damaged_keeps_its_number():
