@@ -75,3 +75,11 @@ def test_a_large_folder_is_another_one_once_a_part_of_a_matrix_is(tissue, tmp_pa
     part.write_bytes(part.read_bytes())  # of the same size, at another time
     with pytest.raises(InputError, match="changed or moved"):
         Snapshot.of(opened)
+
+
+def test_the_spacing_of_cells_is_looked_up_once_in_the_tree_of_the_section(opened, monkeypatch):
+    coords = opened.section.coords_um
+    apart = cKDTree(coords).query(coords, k=2)[0][:, 1]
+    assert opened.spacing_um == pytest.approx(np.median(apart), rel=0.2)
+    monkeypatch.setattr(type(opened), "tree", None)
+    assert opened.spacing_um > 0

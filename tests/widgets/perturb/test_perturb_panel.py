@@ -16,6 +16,7 @@ from napari_gest import keys
 from napari_gest.app.actions import Choose, SetShapes
 from napari_gest.errors import InputError
 from napari_gest.tissue.edits import Edit
+from napari_gest.widgets.perturb import influence_panel
 
 pytestmark = pytest.mark.gui
 
@@ -334,3 +335,17 @@ def test_what_was_fitted_goes_with_its_section(panel, until, few_draws):
     panel.context.viewer.layers.remove(panel.context.scene.active_layer)
     assert not panel._responses
     assert not panel._tissues
+
+
+def test_types_are_looked_up_of_the_cells_that_are_told_of_alone(opened_home, monkeypatch):
+    opened, rows, look = opened_home.context.opened, [], influence_panel.obs_column
+
+    def counted(adata, key, remedy, of):
+        rows.append(len(of))
+        return look(adata, key, remedy, of)
+
+    monkeypatch.setattr(influence_panel, "obs_column", counted)
+    types = influence_panel.cell_types(opened, [7, 3])
+    held = opened.obs_values("cell_type").astype(str).to_numpy()
+    assert types == {7: held[7], 3: held[3]}
+    assert rows == [2]
