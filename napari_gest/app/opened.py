@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from napari_gest.app.file_state import FileState
 from napari_gest.app.gene_columns import GeneColumns
 from napari_gest.errors import InputError
 from napari_gest.tissue.io import read_tissue
@@ -110,7 +110,7 @@ class Opened:
     found_generated: Generated | None = None
     found_outline: MultiPolygon | None = None
     made_ahead: Any = field(default=None, repr=False)
-    _file: _State | None = field(default=None, repr=False)  # where matrices are left in it
+    _file: FileState | None = field(default=None, repr=False)  # where matrices are left in it
     _totals: dict[tuple[str, ...], NDArray[np.float64]] = field(default_factory=dict, repr=False)
     _latest: tuple[tuple[Any, ...], NDArray[np.float32]] | None = field(default=None, repr=False)
     _names: dict[str, list[str]] = field(default_factory=dict, repr=False)
@@ -173,7 +173,7 @@ class Opened:
     def require_same_file(self) -> None:
         """Raise InputError where expression is read from a file that is no longer the same."""
         held, path = self._file, self.path
-        if held is not None and path is not None and held != _State.of(path, held.places):
+        if held is not None and path is not None and held != FileState.of(path, held.places):
             raise InputError(
                 f"'{path.name}' was changed or moved since it was opened.",
                 "Open it again, or put it back: a large tissue stays in its file.",
@@ -357,7 +357,7 @@ def open_sections(
     reading = reading or Reading()
     present = section_names(adata, reading.section_key)
     places = tuple(place for place, _ in matrices_on_disk(adata))
-    state = None if path is None or not places else _State.of(path, places)
+    state = None if path is None or not places else FileState.of(path, places)
     opened = []
     for name in present if names is None else names:
         section = Section.read(reading, adata, name, lazy=True)  # a large X stays in its file
@@ -372,47 +372,3 @@ def open_sections(
             one._file = state
         opened.append(one)
     return opened
-
-
-@dataclass(frozen=True)
-class _State:
-    """What tells a file, or the files of a folder, from others in their place.
-
-    Attributes
-    ----------
-    places
-        The matrices that are left on disk, by their paths in it.
-    files
-        Inode, time of the last change and size of it; None if there is none.
-    parts
-        The same of each file of the matrices where it is a folder, summed up.
-    """
-
-    places: tuple[str, ...]
-    files: tuple[int, int, int] | None
-    parts: int = 0
-
-    @classmethod
-    def of(cls, path: Path, places: tuple[str, ...]) -> _State:
-        """Look at a file or folder; of a folder at each file of its matrices, 10 us a file."""
-        try:
-            own = _about(path.stat())
-            if not path.is_dir():
-                return cls(places, own)
-            parts = frozenset(part for place in places for part in _parts(path / place))
-        except OSError:
-            return cls(places, None)
-        return cls(places, (own[0], 0, 0), hash(parts))  # to save beside them is no change
-
-
-def _parts(folder: Path | str) -> Iterator[tuple[str, int, int, int]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _parts(entry.path)
-            else:
-                yield entry.path, *_about(entry.stat())
-
-
-def _about(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_ino, found.st_mtime_ns, found.st_size

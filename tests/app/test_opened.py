@@ -55,28 +55,6 @@ def test_tissue_in_memory_does_not_need_its_file(tissue, tmp_path):
     opened.require_same_file()
 
 
-def test_a_large_folder_is_another_one_once_a_part_of_a_matrix_is(tissue, tmp_path, monkeypatch):
-    path = tmp_path / "tissue.zarr"
-    write_tissue(tissue, path)
-    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
-    opened = open_sections(read_to_open(path), path)[0]
-    assert opened.section.on_disk
-    opened.require_same_file()
-    (path / "obs" / "more").write_text("what is beside the matrices may change")
-    (path / "more").write_text("the same")
-    opened.require_same_file()
-    parts = [one for one in (path / "X").rglob("*") if one.is_file() and "zarr" not in one.name]
-    part = max(parts, key=lambda one: one.stat().st_size)
-    part.rename(tmp_path / "part")  # zarr reads zeros in its place
-    with pytest.raises(InputError, match="changed or moved"):
-        opened.require_same_file()
-    (tmp_path / "part").rename(part)
-    opened.require_same_file()
-    part.write_bytes(part.read_bytes())  # of the same size, at another time
-    with pytest.raises(InputError, match="changed or moved"):
-        Snapshot.of(opened)
-
-
 def test_the_spacing_of_cells_is_looked_up_once_in_the_tree_of_the_section(opened, monkeypatch):
     coords = opened.section.coords_um
     apart = cKDTree(coords).query(coords, k=2)[0][:, 1]
