@@ -77,6 +77,7 @@ def replay(
     finally:
         for worker in workers:
             worker.close()
+    store.forget_unused()
     return valid
 
 

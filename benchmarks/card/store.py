@@ -122,6 +122,14 @@ class Store:
         path = self._code(code)
         return _modules(path) if path.is_file() else {}
 
+    def forget_unused(self) -> None:
+        """Remove the digests of modules that no result was measured with."""
+        results = (p for p in self.folder.glob("*/*.json") if p.parent.name != CODE)
+        used = {json.loads(path.read_text(encoding="utf-8"))["code"] for path in results}
+        for path in (self.folder / CODE).glob("*.json"):
+            if path.stem not in used:
+                path.unlink()
+
     def _code(self, digest: str) -> Path:
         return self.folder / CODE / f"{digest}.json"
 

@@ -73,6 +73,7 @@ def test_the_same_figures_keep_all_results_of_that_code(store: Store, former: Pa
         now=lambda row, seed: measure("now", row, seed),
     )
     assert valid == 3
+    assert len(list((store.folder / "code").iterdir())) == 1  # the former set is of no use now
     assert asked == [("before", FIRST.name, 0), ("now", FIRST.name, 0)]  # the quickest
     for row, seed in UNITS:
         kept = store.read(row, seed)
