@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from napari_gest.app.actions import ChangeView, SetEdits, SetShapes
-from napari_gest.app.first_view import telling_gene
 from napari_gest.app.regions import Role, Shape
 from napari_gest.app.sample_tissue import SAMPLE_SECTION
 from napari_gest.app.state import EditChoices
@@ -36,7 +35,7 @@ class Tour:
         self.home, self.context = self.window.home, self.window.context
         self.home.open_panel.open([tissue])
         self.until(lambda: self.context.opened is not None)
-        self.gene = telling_gene(self.context.opened)
+        self.gene = self.context.opened.telling_gene
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a condition holds and nothing runs."""
