@@ -73,7 +73,10 @@ def replay(
         raise InputError("Nothing was kept in this session.", "Keep a result, then save it.")
     # Once more, on tissue into which nothing was written.
     fresh = yield from restore(folder, moved)
-    return (yield from _run_again(fresh, kept, device))
+    again = yield from _run_again(fresh, kept, device)
+    for opened in fresh.opened:
+        opened.require_same_file()  # a large tissue was read while it ran
+    return again
 
 
 def write_replayed(state: State, out: Path, *, overwrite: bool = False) -> list[Path]:

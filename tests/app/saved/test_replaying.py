@@ -20,6 +20,7 @@ from napari_gest.app.script import session_script
 from napari_gest.cli import app
 from napari_gest.errors import CheckpointError, InputError
 from napari_gest.tasks.progress import finish
+from napari_gest.tissue import io
 from napari_gest.tissue.io import read_tissue, write_tissue
 
 
@@ -150,3 +151,20 @@ def test_a_session_is_replayed_on_another_device(small, monkeypatch):
     (again,) = finish(replay(small.journal.log.folder, device="cpu")).runs
     assert again.run.device == "cpu"
     np.testing.assert_array_equal(again.outcome.result.expression, outcome.result.expression)
+
+
+def test_tissue_that_changes_while_it_is_replayed_is_refused(small, monkeypatch, tmp_path):
+    """As it is read while runs are at work, where it is too large for memory."""
+    small.keep(small.generate(small.state.opened, "pick", 30))
+    small.journal.log.flush()
+    monkeypatch.setattr(io, "_BACKED_BYTES", 1)
+    stages = []
+
+    def touch(progress):
+        if progress.stage.startswith("Generating") and not stages:
+            os.utime(tmp_path / "t.h5ad", (1, 1))
+            stages.append(progress.stage)
+
+    with pytest.raises(InputError, match="was changed or moved"):
+        finish(replay(small.journal.log.folder), touch)
+    assert stages
