@@ -50,7 +50,8 @@ class Cost:
     cells, stage
         What was run.
     seconds
-        Of the stage alone, on the clock; opening the tissue comes before it.
+        Of the stage alone, on the clock; opening the tissue comes before it. NaN where the process
+        was stopped now and then for other work.
     cpu_s
         Of the processor, all threads, for the stage alone.
     peak_mb
@@ -268,7 +269,8 @@ def figures(costs: Sequence[Cost]) -> list[Figure]:
         if cost.error:
             found.append(Figure(name, cost.error, "", None, {}))
             continue
-        value = f"{cost.seconds:.1f} s ({cost.cpu_s:.1f} s of processor), {cost.peak_mb:,.0f} MB"
+        clock = "" if np.isnan(cost.seconds) else f"{cost.seconds:.1f} s "
+        value = f"{clock}({cost.cpu_s:.1f} s of processor), {cost.peak_mb:,.0f} MB"
         most = min(_FIXED_MB + _BYTES_A_CELL * cost.cells / 1e6, _MOST_MB)
         on_disk = cost.stage not in _IN_MEMORY
         numbers = {k: float(v) for k, v in asdict(cost).items() if isinstance(v, int | float)}
@@ -340,7 +342,8 @@ def markdown(costs: Sequence[Cost], picture: str) -> str:
             " methods are run by their original programs, with settings of their documentation,"
             " until they fail or exceed the limits of `--minutes` and `--memory-gb`; their seconds"
             " of the processor include imports and reading. A method that failed is not tried with"
-            " more cells."
+            " more cells. Where there are no seconds on the clock, the process was stopped now and"
+            " then for other work."
         ),
         "",
         f"![Seconds and memory by cells]({picture})",
@@ -380,4 +383,5 @@ def _cell(cost: Cost | None) -> str:
     if cost.error:
         return cost.error
     mark = f" {_EARLIER}" if cost.earlier else ""
-    return f"{cost.seconds:.1f} s ({cost.cpu_s:.1f}), {cost.peak_mb:,.0f} MB{mark}"
+    clock = "" if np.isnan(cost.seconds) else f"{cost.seconds:.1f} s "
+    return f"{clock}({cost.cpu_s:.1f}), {cost.peak_mb:,.0f} MB{mark}"

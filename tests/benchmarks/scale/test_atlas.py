@@ -141,3 +141,9 @@ def test_a_published_method_that_failed_is_not_tried_with_more_cells(
     assert "Novae is left out: not built" in said
     assert [cost.error for cost in done] == ["", "MemoryError: no room", ""]
     assert "| GraphST | MemoryError: no room | not run |" in atlas.markdown(done, "scale.png")
+
+
+def test_of_a_process_that_was_stopped_now_and_then_the_clock_is_left_out() -> None:
+    page = atlas.markdown([atlas.Cost(10, "Novae", cpu_s=782.0, peak_mb=3540.0)], "scale.png")
+    assert "| Novae | (782.0), 3,540 MB |" in page
+    assert "nan" not in page
