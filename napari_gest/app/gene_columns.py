@@ -61,8 +61,7 @@ class GeneColumns:
     def of(cls, section: Section) -> GeneColumns:
         """Sort the expression of a section by gene; its digest is known afterwards."""
         made = finish(cls.sorting(section))
-        if made.hashing is not None:
-            made.hashing.end()
+        made.end_digest()
         return made
 
     @classmethod
@@ -87,6 +86,11 @@ class GeneColumns:
                 yield (start + inside) / n
             start += values.shape[0]
         return made
+
+    def end_digest(self, stop: Event | None = None) -> None:
+        """Give the section the digest that sorting has begun, if it has; as `StoredDigest.end`."""
+        if self.hashing is not None:
+            self.hashing.end(stop)
 
     def _add(self, start: int, part: sparse.csr_matrix) -> None:
         by_gene = part.tocsc()
@@ -163,15 +167,15 @@ class StoredDigest:
         if section is None:
             return
         self._beside.shutdown()
-        n = self._digest.n_values
+        digest = self._digest
+        del self._digest  # it holds 8 bytes a cell, and the columns stay
+        n = digest.n_values
         for start in range(0, n, _HASHED):
             if stop is not None and stop.is_set():
                 return
-            self._digest.add_genes(
-                self._files.part(_GENES, self._gene, start, min(start + _HASHED, n))
-            )
+            digest.add_genes(self._files.part(_GENES, self._gene, start, min(start + _HASHED, n)))
         self._files.drop(_GENES)
-        vars(section)["digest"] = self._digest.end()
+        vars(section)["digest"] = digest.end()
 
 
 def _as_stored(expression: sparse.csr_matrix | StoredRows) -> Iterator[sparse.csr_matrix]:

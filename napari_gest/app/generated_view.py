@@ -208,10 +208,11 @@ def _counted_around(
 
     What was counted last of a run's cells is kept: they are painted anew with each action.
     """
-    known = _AROUND.get(made)
-    asked = None if known is None else (known[1] is donors, known[2].shape[1] == n_names)
-    if known is not None and asked == (True, True) and np.array_equal(known[0], codes):
-        return known[2]
+    if made in _AROUND:
+        of_codes, of_donors, found = _AROUND[made]
+        same = of_donors is donors and found.shape[1] == n_names
+        if same and np.array_equal(of_codes, codes):
+            return found
     named = codes[donors if donors.ndim == 2 else donors[:, None]]
     near = _near(made.coords_um) if len(named) else np.zeros((0, 1), np.int64)
     found = np.zeros((len(named), n_names), np.int64)

@@ -41,7 +41,7 @@ def prepare(
             yield clock.tick(int(100 * share[0]))
         for begun in first:
             begun.result()
-        rest += [beside.submit(_end_digest, opened, stop), beside.submit(_show, opened, then)]
+        rest += [beside.submit(opened.by_gene.end_digest, stop), beside.submit(_show, opened, then)]
         while wait(rest, _LOOK_S).not_done:
             yield Progress(f"Drawing {opened.label}", 0, 1)
         for one in rest:
@@ -68,12 +68,6 @@ def _sort(opened: Opened, share: list[float], stop: Event) -> None:
 def _look_around(opened: Opened) -> None:
     _ = opened.section.geometry, opened.section.unit, opened.cell_um, opened.some_neighbours
     _ = opened.spacing_um, opened.telling_gene
-
-
-def _end_digest(opened: Opened, stop: Event) -> None:
-    hashing = opened.by_gene.hashing
-    if hashing is not None:
-        hashing.end(stop)
 
 
 def _show(opened: Opened, then: Callable[[Opened], object] | None) -> None:
