@@ -72,6 +72,21 @@ def section(_simulated: AnnData) -> Section:
 
 
 @pytest.fixture
+def file(tissue: AnnData, tmp_path: Path) -> Path:
+    """The simulated tissue as a file."""
+    from napari_gest.tissue.io import write_tissue
+
+    write_tissue(tissue, tmp_path / "in.h5ad")
+    return tmp_path / "in.h5ad"
+
+
+@pytest.fixture
+def model(tiny_model: GeST, tmp_path: Path) -> Path:
+    """The folder of a tiny model."""
+    return tiny_model.save(tmp_path / "tiny")
+
+
+@pytest.fixture
 def signals() -> Iterator[None]:
     """Signals act as in a program on a terminal; jobs in the background ignore some."""
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}

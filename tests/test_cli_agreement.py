@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anndata import AnnData
-from typer.testing import CliRunner
+from cli_runs import told
 
-from napari_gest.cli import app
 from napari_gest.model.gest import GeST
 from napari_gest.model.training_cells import TrainingCells
 from napari_gest.tasks.labels.annotate import labels_from_obs, train_head
@@ -19,12 +18,6 @@ from napari_gest.tissue.io import write_tissue
 from napari_gest.tissue.section import Section
 
 pytestmark = pytest.mark.usefixtures("short_field")
-
-
-def told(*arguments: object) -> tuple[int, str]:
-    """Return the exit code and all that was printed."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    return result.exit_code, result.output
 
 
 @pytest.fixture

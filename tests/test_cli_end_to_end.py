@@ -43,11 +43,6 @@ def file(tissue: AnnData, centre: np.ndarray, tmp_path: Path) -> Path:
     return tmp_path / "in.h5ad"
 
 
-@pytest.fixture
-def model(tiny_model: GeST, tmp_path: Path) -> Path:
-    return tiny_model.save(tmp_path / "tiny")
-
-
 def generated(file: Path, model: Path, name: str, *options: object) -> AnnData:
     out = file.parent / name
     common = ("generate", file, "--model", model, "--section", "section_1", "--out", out)

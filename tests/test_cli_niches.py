@@ -44,17 +44,6 @@ def refused(*arguments: object) -> str:
     return cause + remedy
 
 
-@pytest.fixture
-def file(tissue: AnnData, tmp_path: Path) -> Path:
-    write_tissue(tissue, tmp_path / "in.h5ad")
-    return tmp_path / "in.h5ad"
-
-
-@pytest.fixture
-def model(tiny_model: GeST, tmp_path: Path) -> Path:
-    return tiny_model.save(tmp_path / "tiny")
-
-
 def test_niches_of_all_sections_together(file: Path, model: Path, tissue: AnnData) -> None:
     out = file.parent / "out.h5ad"
     arguments = ("niches", file, "--model", model, "--n-niches", 4, "--out", out)

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anndata import AnnData
+from cli_runs import told
 from shapely import Point
-from typer.testing import CliRunner
 
-from napari_gest.cli import app
 from napari_gest.cli.options import say_spacing
 from napari_gest.model.gest import Base, GeST
 from napari_gest.tissue.io import write_tissue
@@ -19,23 +18,6 @@ from napari_gest.tissue.roi import Roi
 from napari_gest.tissue.section import Section
 
 pytestmark = pytest.mark.usefixtures("short_field")
-
-
-def told(*arguments: object) -> tuple[int, str]:
-    """Return the exit code and all that was printed."""
-    result = CliRunner().invoke(app, [str(a) for a in arguments])
-    return result.exit_code, result.output
-
-
-@pytest.fixture
-def file(tissue: AnnData, tmp_path: Path) -> Path:
-    write_tissue(tissue, tmp_path / "in.h5ad")
-    return tmp_path / "in.h5ad"
-
-
-@pytest.fixture
-def model(tiny_model: GeST, tmp_path: Path) -> Path:
-    return tiny_model.save(tmp_path / "tiny")
 
 
 def region(centre: np.ndarray, radius: float, path: Path) -> Path:
